@@ -1,0 +1,1 @@
+"""What every service shares: server, errors, configuration, store, journal, owners, metrics."""

@@ -1,0 +1,404 @@
+"""Every error of scow.
+
+The tree, one class a gRPC code, below it one class a reason::
+
+    ScowError                         UNKNOWN
+    ├── InvalidArgument               INVALID_ARGUMENT
+    ├── NotFound                      NOT_FOUND
+    ├── AlreadyExists                 ALREADY_EXISTS
+    ├── FailedPrecondition            FAILED_PRECONDITION
+    ├── PermissionDenied              PERMISSION_DENIED
+    ├── Unauthenticated               UNAUTHENTICATED
+    ├── ResourceExhausted             RESOURCE_EXHAUSTED
+    ├── Aborted                       ABORTED
+    ├── OutOfRange                    OUT_OF_RANGE
+    ├── Unimplemented                 UNIMPLEMENTED
+    ├── Internal                      INTERNAL
+    ├── Unavailable                   UNAVAILABLE
+    ├── DeadlineExceeded              DEADLINE_EXCEEDED
+    ├── Cancelled                     CANCELLED
+    └── DataLoss                      DATA_LOSS
+
+A reason is a subclass made by `_reason` below. Its name in UPPER_SNAKE_CASE is the wire's
+`ErrorInfo.reason`, so a service raises `ImageNotFound(...)` and the client raises `ImageNotFound` too.
+This module imports neither grpc nor protobuf until an error crosses the wire: the command line
+imports it before it knows whether it needs either.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+DOMAIN = "scow"
+DETAILS_KEY = "grpc-status-details-bin"
+_TYPE_URL = "type.googleapis.com/google.rpc.ErrorInfo"
+
+_by_code: dict[int, type[ScowError]] = {}
+_by_reason: dict[str, type[ScowError]] = {}
+
+
+class ScowError(Exception):
+    """An error with a gRPC code, a reason, and metadata that tells what, which and what to do.
+
+    Args:
+        message: One sentence for people.
+        what: Kind of the object, "image".
+        which: Its name, as the caller gave it.
+        do: What the caller can do about it.
+        facts: Further metadata.
+    """
+
+    code: ClassVar[int] = 2
+    code_name: ClassVar[str] = "UNKNOWN"
+    reason: str = "UNKNOWN"
+
+    def __init__(
+        self, message: str, *, what: str = "", which: str = "", do: str = "", **facts: str
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        given = {"what": what, "which": which, "do": do, **facts}
+        self.metadata = {key: value for key, value in given.items() if value}
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.reason = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).upper()
+        _by_reason[cls.reason] = cls
+        _by_code.setdefault(cls.code, cls)
+
+    def __str__(self) -> str:
+        """Return the message and, where it adds something, what to do."""
+        advice = self.metadata.get("do", "")
+        return f"{self.message}: {advice}" if advice else self.message
+
+    @property
+    def which(self) -> str:
+        """Name of the object that the error is about, or empty."""
+        return self.metadata.get("which", "")
+
+    def to_details(self) -> bytes:
+        """Return the serialized google.rpc.Status for the `grpc-status-details-bin` trailer."""
+        from scow.api.types.v1 import errors_pb2
+
+        info = errors_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=self.metadata)
+        status = errors_pb2.Status(code=self.code, message=self.message)
+        status.details.add(type_url=_TYPE_URL, value=info.SerializeToString())
+        return status.SerializeToString()
+
+
+class InvalidArgument(ScowError):
+    """The request itself is wrong."""
+
+    code = 3
+    code_name = "INVALID_ARGUMENT"
+
+
+class NotFound(ScowError):
+    """What the request names does not exist."""
+
+    code = 5
+    code_name = "NOT_FOUND"
+
+
+class AlreadyExists(ScowError):
+    """What the request would make exists."""
+
+    code = 6
+    code_name = "ALREADY_EXISTS"
+
+
+class FailedPrecondition(ScowError):
+    """The object or the machine is not in a state in which the request can be met."""
+
+    code = 9
+    code_name = "FAILED_PRECONDITION"
+
+
+class PermissionDenied(ScowError):
+    """The caller may not do this."""
+
+    code = 7
+    code_name = "PERMISSION_DENIED"
+
+
+class Unauthenticated(ScowError):
+    """Credentials are missing or wrong."""
+
+    code = 16
+    code_name = "UNAUTHENTICATED"
+
+
+class ResourceExhausted(ScowError):
+    """A quota, disk, address pool or rate is used up."""
+
+    code = 8
+    code_name = "RESOURCE_EXHAUSTED"
+
+
+class Aborted(ScowError):
+    """A concurrent change was in the way; the request can be tried again."""
+
+    code = 10
+    code_name = "ABORTED"
+
+
+class OutOfRange(ScowError):
+    """A position is beyond what there is."""
+
+    code = 11
+    code_name = "OUT_OF_RANGE"
+
+
+class Unimplemented(ScowError):
+    """The service does not do this."""
+
+    code = 12
+    code_name = "UNIMPLEMENTED"
+
+
+class Internal(ScowError):
+    """A defect of scow: the log has more."""
+
+    code = 13
+    code_name = "INTERNAL"
+
+
+class Unavailable(ScowError):
+    """A service or registry cannot be reached now; the request can be tried again."""
+
+    code = 14
+    code_name = "UNAVAILABLE"
+
+
+class DeadlineExceeded(ScowError):
+    """The caller's deadline passed."""
+
+    code = 4
+    code_name = "DEADLINE_EXCEEDED"
+
+
+class Cancelled(ScowError):
+    """The caller went away."""
+
+    code = 1
+    code_name = "CANCELLED"
+
+
+class DataLoss(ScowError):
+    """Bytes are not what they must be."""
+
+    code = 15
+    code_name = "DATA_LOSS"
+
+
+# Reasons, each under the class of its code.
+
+
+class InvalidReference(InvalidArgument):
+    """An image reference that does not follow the grammar."""
+
+
+class InvalidPort(InvalidArgument):
+    """A published port that is no port, or a range that does not fit."""
+
+
+class InvalidMount(InvalidArgument):
+    """A mount with a relative target, an unknown type or contradicting options."""
+
+
+class InvalidName(InvalidArgument):
+    """A name with characters that are not allowed."""
+
+
+class InvalidFilter(InvalidArgument):
+    """An unknown filter key, or a value that it does not take."""
+
+
+class InvalidConfig(InvalidArgument):
+    """A configuration with an unknown key or a value of a wrong kind."""
+
+
+class InvalidArchive(InvalidArgument):
+    """A tar that cannot be read, or that reaches outside of its root."""
+
+
+class InvalidPageToken(InvalidArgument):
+    """A page token that this service did not make."""
+
+
+class AmbiguousId(InvalidArgument):
+    """An id prefix that several objects share."""
+
+
+class RequestIdReused(InvalidArgument):
+    """A request id that was used with a different request."""
+
+
+class ImageNotFound(NotFound):
+    """No such image in the store."""
+
+
+class ManifestNotFound(NotFound):
+    """The registry has no such repository, tag or digest."""
+
+
+class PlatformNotFound(NotFound):
+    """The image has no variant for the platform."""
+
+
+class ContainerNotFound(NotFound):
+    """No such container."""
+
+
+class ExecNotFound(NotFound):
+    """No such exec session."""
+
+
+class NetworkNotFound(NotFound):
+    """No such network."""
+
+
+class VolumeNotFound(NotFound):
+    """No such volume."""
+
+
+class BindSourceNotFound(NotFound):
+    """The host path of a bind mount does not exist."""
+
+
+class UserNotFound(NotFound):
+    """The container's files have no such user or group."""
+
+
+class NameInUse(AlreadyExists):
+    """Another object has this name."""
+
+
+class ContainerRunning(FailedPrecondition):
+    """The container runs, and the request needs one that does not."""
+
+
+class ContainerNotRunning(FailedPrecondition):
+    """The container does not run, and the request needs one that does."""
+
+
+class ContainerPaused(FailedPrecondition):
+    """The container is paused, and the request needs one that is not."""
+
+
+class ContainerBusy(FailedPrecondition):
+    """The container is being removed or damaged."""
+
+
+class ImageInUse(FailedPrecondition):
+    """A container is made from the image."""
+
+
+class ImageHasReferences(FailedPrecondition):
+    """The image named by id has several references."""
+
+
+class VolumeInUse(FailedPrecondition):
+    """A container holds the volume."""
+
+
+class AddressInUse(FailedPrecondition):
+    """The host port or the requested address is taken."""
+
+
+class PlatformMismatch(FailedPrecondition):
+    """The image is for another platform than the machine."""
+
+
+class CommandNotFound(FailedPrecondition):
+    """The container has no such command (exit code 127)."""
+
+
+class CommandNotExecutable(FailedPrecondition):
+    """The command cannot be executed (exit code 126)."""
+
+
+class NamespaceUnsupported(FailedPrecondition):
+    """The kernel or this version lacks a kind of namespace."""
+
+
+class KernelUnsupported(FailedPrecondition):
+    """The kernel or the machine lacks what the request needs."""
+
+
+class MountFailed(FailedPrecondition):
+    """The kernel refused a mount."""
+
+
+class RegistryDenied(PermissionDenied):
+    """The registry refused the credentials, or wants some."""
+
+
+class RegistryRateLimited(ResourceExhausted):
+    """The registry asks to slow down."""
+
+
+class DiskFull(ResourceExhausted):
+    """No space is left where the service keeps its data."""
+
+
+class SubnetFull(ResourceExhausted):
+    """A network has no free address."""
+
+
+class LimitExceeded(ResourceExhausted):
+    """Input exceeds a configured limit."""
+
+
+class RegistryUnavailable(Unavailable):
+    """The registry cannot be reached, stalls, or answers with a server's error."""
+
+
+class ServiceUnavailable(Unavailable):
+    """Another service of the engine cannot be reached."""
+
+
+class DigestMismatch(DataLoss):
+    """Bytes do not have the digest by which they were asked for."""
+
+
+class LayerCorrupt(DataLoss):
+    """A layer cannot be decompressed or is cut short."""
+
+
+class ShimDied(DataLoss):
+    """The shim of the container ended without a record."""
+
+
+def from_wire(code: int, message: str, details: bytes = b"") -> ScowError:
+    """Return the error that a gRPC status stands for.
+
+    Args:
+        code: Canonical gRPC code.
+        message: The status's message.
+        details: The `grpc-status-details-bin` trailer, if there was one.
+    """
+    reason, metadata = _read_details(details) if details else ("", {})
+    cls = _by_reason.get(reason) or _by_code.get(code, ScowError)
+    error = cls(message)
+    error.metadata = metadata
+    if reason and reason != cls.reason:  # a newer service's reason: keep it visible
+        error.reason = reason
+    return error
+
+
+def _read_details(details: bytes) -> tuple[str, dict[str, str]]:
+    from google.protobuf.message import DecodeError
+
+    from scow.api.types.v1 import errors_pb2
+
+    try:
+        status = errors_pb2.Status.FromString(details)
+        for any_message in status.details:
+            if any_message.type_url == _TYPE_URL:
+                info = errors_pb2.ErrorInfo.FromString(any_message.value)
+                return info.reason, dict(info.metadata)
+    except DecodeError:
+        pass
+    return "", {}
