@@ -1,0 +1,257 @@
+"""Configuration: `/etc/scow/scow.toml`, then the environment, then flags, the later one winning.
+
+Every key stands below, with its type and default. In the file::
+
+    root = "/var/lib/scow"
+    [network]
+    subnet = "10.88.0.0/16"
+
+In the environment the same key is SCOW_ROOT or SCOW_NETWORK_SUBNET, lists separated by commas.
+An unknown key is an error that names it and the nearest right one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scow.core.errors import InvalidConfig
+
+DEFAULT_FILE = Path("/etc/scow/scow.toml")
+SERVICES = ("image", "volume", "network", "container")
+# Of the environment, but no keys of the configuration.
+_OTHER_VARIABLES = ("SCOW_HOST", "SCOW_CONFIG", "SCOW_TEST_")
+
+
+@dataclass(frozen=True)
+class LogSection:
+    """How services log."""
+
+    # "debug", "info", "warning" or "error".
+    level: str = "info"
+    # "json", "console", or "auto": JSON when standard error is no terminal.
+    format: str = "auto"
+
+
+@dataclass(frozen=True)
+class ServerSection:
+    """What every service's server has."""
+
+    # Calls under way at once in one service; further ones get RESOURCE_EXHAUSTED.
+    max_concurrent_calls: int = 2000
+    # Seconds that calls under way may take when the service stops.
+    drain_seconds: float = 5.0
+    # Seconds between two reconciliations.
+    reconcile_seconds: float = 60.0
+    # Events kept in each journal.
+    journal_keep: int = 100_000
+    # Address of the Prometheus metrics, "127.0.0.1:9410"; empty means none. The services take consecutive
+    # ports in the order image, volume, network, container.
+    metrics: str = ""
+
+
+@dataclass(frozen=True)
+class ImageSection:
+    """The image service."""
+
+
+@dataclass(frozen=True)
+class NetworkSection:
+    """The network service."""
+
+
+@dataclass(frozen=True)
+class VolumeSection:
+    """The volume service."""
+
+
+@dataclass(frozen=True)
+class ContainerSection:
+    """The container service."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration of one engine."""
+
+    # Where everything that lasts is kept.
+    root: Path = Path("/var/lib/scow")
+    # Sockets.
+    run: Path = Path("/run/scow")
+    # Names the bridge (NAME0), the nftables table, the cgroup parent and the prefix of links.
+    instance: str = "scow"
+    log: LogSection = field(default_factory=LogSection)
+    server: ServerSection = field(default_factory=ServerSection)
+    image: ImageSection = field(default_factory=ImageSection)
+    network: NetworkSection = field(default_factory=NetworkSection)
+    volume: VolumeSection = field(default_factory=VolumeSection)
+    container: ContainerSection = field(default_factory=ContainerSection)
+
+    def socket(self, service: str) -> Path:
+        """Return the path of a service's socket."""
+        return self.run / f"{service}.sock"
+
+    def data(self, service: str) -> Path:
+        """Return the folder of a service's data."""
+        return self.root / service
+
+
+def load(
+    file: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    flags: Mapping[str, str] | None = None,
+) -> Config:
+    """Return the configuration.
+
+    Args:
+        file: The TOML file; None means SCOW_CONFIG or /etc/scow/scow.toml, which need not exist.
+        environ: The environment.
+        flags: Top-level keys from the command line; empty values are left out.
+
+    Raises:
+        InvalidConfig: An unknown key, a value of a wrong kind, or a file that cannot be read.
+    """
+    values = _read(file, environ)
+    _merge(values, _from_environment(environ))
+    _merge(values, {key: value for key, value in (flags or {}).items() if value})
+    config: Config = _build(Config, values, "")
+    _check_instance(config.instance)
+    return config
+
+
+def _check_instance(name: str) -> None:
+    if not (1 <= len(name) <= 8 and name.isascii() and name.isalnum() and name[0].isalpha()):
+        raise InvalidConfig(
+            f"instance {name!r} is no instance name",
+            what="configuration key",
+            which="instance",
+            do="use 1 to 8 letters and digits, a letter first: names of links derive from it",
+        )
+
+
+def _read(file: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
+    path = file or Path(environ.get("SCOW_CONFIG") or DEFAULT_FILE)
+    required = file is not None or "SCOW_CONFIG" in environ
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        if not required:
+            return {}
+        raise InvalidConfig(
+            f"there is no configuration file {path}",
+            what="file",
+            which=str(path),
+            do="name an existing file or leave --config out",
+        ) from None
+    except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
+        raise InvalidConfig(
+            f"{path} cannot be read: {error}", what="file", which=str(path), do="mend the file"
+        ) from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    sections = {
+        f.name
+        for f in dataclasses.fields(Config)
+        if dataclasses.is_dataclass(_type(Config, f.name))
+    }
+    for variable, value in environ.items():
+        if not variable.startswith("SCOW_") or variable.startswith(_OTHER_VARIABLES):
+            continue
+        key = variable.removeprefix("SCOW_").lower()
+        section, _, rest = key.partition("_")
+        if section in sections and rest:
+            values.setdefault(section, {})[rest] = value
+        else:
+            values[key] = value
+    return values
+
+
+def _merge(base: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _type(cls: type, name: str) -> Any:
+    return typing.get_type_hints(cls)[name]
+
+
+def _build(cls: type, values: Mapping[str, Any], prefix: str) -> Any:
+    known = {f.name for f in dataclasses.fields(cls)}
+    arguments: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, sorted(known), n=1)
+            raise InvalidConfig(
+                f"unknown configuration key {prefix}{key}",
+                what="configuration key",
+                which=f"{prefix}{key}",
+                do=f"did you mean {prefix}{near[0]}?"
+                if near
+                else f"use one of {', '.join(sorted(known))}",
+            )
+        arguments[key] = _convert(_type(cls, key), value, f"{prefix}{key}")
+    return cls(**arguments)
+
+
+def _convert(kind: Any, value: Any, key: str) -> Any:
+    """Return the value as the key's type; strings of the environment are converted."""
+    try:
+        if dataclasses.is_dataclass(kind):
+            return _build(typing.cast(type, kind), _expect(value, Mapping), f"{key}.")
+        origin = typing.get_origin(kind)
+        if origin is tuple:
+            items = value.split(",") if isinstance(value, str) else _expect(value, list)
+            inner = typing.get_args(kind)[0]
+            return tuple(_convert(inner, item, key) for item in items if item != "")
+        if origin is dict:
+            inner = typing.get_args(kind)[1]
+            return {k: _convert(inner, v, f"{key}.{k}") for k, v in _expect(value, Mapping).items()}
+        if origin in (typing.Union, types.UnionType):
+            return _convert(typing.get_args(kind)[0], value, key)
+        if kind is bool:
+            return _boolean(value)
+        if (
+            kind in (int, float)
+            and isinstance(value, int | float | str)
+            and not isinstance(value, bool)
+        ):
+            return kind(value)
+        if kind in (str, Path) and isinstance(value, str):
+            return kind(value)
+    except (ValueError, TypeError):
+        pass
+    raise InvalidConfig(
+        f"configuration key {key} has the value {value!r}",
+        what="configuration key",
+        which=key,
+        do=f"give a value of type {getattr(kind, '__name__', str(kind))}",
+    )
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "1", "yes"):
+        return True
+    if value in ("false", "0", "no"):
+        return False
+    raise ValueError(value)
+
+
+def _expect(value: Any, kind: Any) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(value)
+    return value

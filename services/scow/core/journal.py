@@ -1,0 +1,150 @@
+"""The journal of a service: every change of an object, in the transaction of the change.
+
+Revisions grow by one from 1 on. `watch` replays from a revision and then follows; what compaction took is
+said by a `Compacted` message, never skipped in silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+from scow.api.types.v1.types_pb2 import Compacted, Event, Filter
+from scow.core import filters as filter_rules
+from scow.core.actor import current_actor
+from scow.core.store import Store
+from scow.core.times import now_ns, to_proto
+
+_BATCH = 500
+_COMPACT_EVERY = 1000
+
+
+class WatchRequest(Protocol):
+    """What every service's WatchRequest has."""
+
+    @property
+    def from_revision(self) -> int: ...  # noqa: D102
+    @property
+    def filters(self) -> Sequence[Filter]: ...  # noqa: D102
+
+
+Response = TypeVar("Response", covariant=True)
+
+
+class WatchResponse(Protocol[Response]):
+    """The class of a service's WatchResponse."""
+
+    def __call__(self, *, event: Event | None = ..., compacted: Compacted | None = ...) -> Response:
+        """Make a response with one of both set."""
+
+
+class Journal:
+    """The journal in a service's database.
+
+    Args:
+        store: The service's database.
+        actor: Who acts when no caller does, "scow-image".
+        keep: How many events at least are kept.
+    """
+
+    def __init__(self, store: Store, actor: str, keep: int = 100_000) -> None:
+        self._store = store
+        self._actor = actor
+        self._keep = keep
+        self._changed = asyncio.Event()
+
+    def append(
+        self,
+        tx: sqlite3.Connection,
+        object_type: str,
+        object_id: str,
+        action: str,
+        **attributes: str,
+    ) -> None:
+        """Write an event within the transaction of the change that it tells of."""
+        cursor = tx.execute(
+            "INSERT INTO journal (time_ns, actor, object_type, object_id, action, attributes) VALUES (?,?,?,?,?,?)",
+            (
+                now_ns(),
+                current_actor.get() or self._actor,
+                object_type,
+                object_id,
+                action,
+                json.dumps(attributes),
+            ),
+        )
+        revision = cursor.lastrowid or 0
+        if revision % _COMPACT_EVERY == 0:
+            tx.execute("DELETE FROM journal WHERE revision <= ?", (revision - self._keep,))
+        # Watchers wake in a later turn of the loop, after the commit: the block cannot await.
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def revision(self) -> int:
+        """Return the newest revision, 0 before the first."""
+        row = self._store.one("SELECT seq FROM sqlite_sequence WHERE name = 'journal'")
+        return int(row["seq"]) if row else 0
+
+    async def watch(
+        self, request: WatchRequest, response: WatchResponse[Response]
+    ) -> AsyncIterator[Response]:
+        """Yield the responses of a Watch RPC until the caller goes away."""
+        wanted = filter_rules.parse(request.filters, _FILTERS)
+        position = request.from_revision or self.revision() + 1
+        while True:
+            changed = self._changed
+            oldest = self._oldest()
+            if position < oldest:
+                yield response(compacted=Compacted(oldest_revision=oldest))
+                position = oldest
+            rows = self._store.all(
+                "SELECT * FROM journal WHERE revision >= ? ORDER BY revision LIMIT ?",
+                (position, _BATCH),
+            )
+            for row in rows:
+                event = _event(row)
+                if _matches(event, wanted):
+                    yield response(event=event)
+                position = row["revision"] + 1
+            if not rows:
+                await changed.wait()
+
+    def _oldest(self) -> int:
+        row = self._store.one("SELECT min(revision) AS oldest FROM journal")
+        if row is None or row["oldest"] is None:
+            return self.revision() + 1
+        return int(row["oldest"])
+
+
+# "event" is the action's name in Docker's words.
+_FILTERS = frozenset({"type", "id", "event", "label", "container", "image", "network", "volume"})
+
+
+def _event(row: sqlite3.Row) -> Event:
+    return Event(
+        revision=row["revision"],
+        time=to_proto(row["time_ns"]),
+        actor=row["actor"],
+        object_type=row["object_type"],
+        object_id=row["object_id"],
+        action=row["action"],
+        attributes=json.loads(row["attributes"]),
+    )
+
+
+def _matches(event: Event, wanted: dict[str, list[str]]) -> bool:
+    facts: dict[str, Any] = {"type": {event.object_type}, "event": {event.action}}
+    names = {event.object_id, event.attributes.get("name", "")}
+    for key, values in wanted.items():
+        if key == "label":
+            if not filter_rules.match_labels(event.attributes, values):
+                return False
+        elif key in ("type", "event"):
+            if not facts[key].intersection(values):
+                return False
+        elif (key != "id" and key != event.object_type) or not names.intersection(values):
+            return False
+    return True

@@ -1,0 +1,47 @@
+"""Logs: structlog to standard error, JSON when it is no terminal.
+
+The request id, the traceparent and the object of an RPC are bound by the server's interceptor, so every
+line that a call writes has them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+
+from scow.core.config import LogSection
+
+
+def configure(section: LogSection, service: str, stream: TextIO = sys.stderr) -> None:
+    """Set up structlog for this process.
+
+    Args:
+        section: The configuration's part.
+        service: Name that every line carries.
+        stream: Where lines go.
+    """
+    plain = section.format == "console" or (section.format == "auto" and stream.isatty())
+    renderer = structlog.dev.ConsoleRenderer() if plain else structlog.processors.JSONRenderer()
+    level = logging.getLevelNamesMapping()[section.level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks if not plain else _keep,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def _keep(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    return event

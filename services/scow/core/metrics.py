@@ -1,0 +1,40 @@
+"""Metrics of a service in Prometheus' exposition format, over HTTP where `server.metrics` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scow.core.config import SERVICES
+from scow.core.errors import InvalidConfig
+
+
+def start(address: str, service: str) -> Callable[[str, str, float], None]:
+    """Serve metrics from a thread and return the function that counts an RPC.
+
+    Args:
+        address: HOST:PORT of the first service.
+        service: This service; its port is the first plus its place in `SERVICES`.
+
+    Raises:
+        InvalidConfig: The address is none.
+    """
+    # Imported here: a service without metrics does not pay for it.
+    from prometheus_client import Counter, Histogram, start_http_server
+
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise InvalidConfig(
+            f"server.metrics is {address!r}",
+            what="configuration key",
+            which="server.metrics",
+            do="give HOST:PORT",
+        )
+    start_http_server(int(port) + SERVICES.index(service), host.strip("[]"))
+    calls = Counter("scow_calls", "RPCs that ended.", ["service", "method", "code"])
+    seconds = Histogram("scow_call_seconds", "How long RPCs took.", ["service", "method"])
+
+    def observe(method: str, code: str, duration: float) -> None:
+        calls.labels(service, method, code).inc()
+        seconds.labels(service, method).observe(duration)
+
+    return observe

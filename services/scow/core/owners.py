@@ -1,0 +1,36 @@
+"""Owners: whatever one service holds for another carries the owner, "container/<id>".
+
+The container service records a container before it asks anyone to hold something for it. So an owner that
+it does not know is gone for good, and what is held for it can be released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import structlog
+
+from scow.api.container.v1 import container_pb2
+from scow.core.errors import ScowError
+from scow.core.peers import Peers, translated
+
+_log = structlog.get_logger()
+
+
+async def unknown_owners(peers: Peers, owners: Collection[str]) -> set[str]:
+    """Return which owners are gone; none when the container service cannot be asked.
+
+    Args:
+        peers: The other services.
+        owners: What to ask for. Read it from the store before this call, never after.
+    """
+    if not owners:
+        return set()
+    request = container_pb2.CheckOwnersRequest(owners=sorted(owners))
+    try:
+        with translated("container"):
+            response = await peers.container.CheckOwners(request, timeout=5)
+    except ScowError as error:
+        _log.info("owners not checked", error=str(error))
+        return set()
+    return set(response.unknown)

@@ -1,0 +1,132 @@
+"""The other services, as seen from one service: typed stubs over their unix sockets."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from scow.core.actor import current_actor
+from scow.core.config import Config
+from scow.core.errors import DETAILS_KEY, ScowError, ServiceUnavailable, from_wire
+from scow.core.trace import current_traceparent, remaining
+
+if TYPE_CHECKING:
+    from scow.api.container.v1.container_pb2_grpc import ContainerServiceAsyncStub
+    from scow.api.image.v1.image_pb2_grpc import ImageServiceAsyncStub
+    from scow.api.network.v1.network_pb2_grpc import NetworkServiceAsyncStub
+    from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceAsyncStub
+
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.enable_http_proxy", 0),
+    # A service that was restarted is found again within a moment.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # Each channel its own connection: none is shared across a fork or a restart.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+@contextlib.contextmanager
+def translated(service: str) -> Iterator[None]:
+    """Raise the errors of scow.core.errors for what a call to `service` raised.
+
+    Raises:
+        ScowError: What the service said.
+        ServiceUnavailable: The service does not answer.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise translate(service, error) from error
+
+
+def translate(service: str, error: grpc.aio.AioRpcError) -> ScowError:
+    """Return the error that a failed call to `service` stands for."""
+    details = dict(error.trailing_metadata() or ()).get(DETAILS_KEY, b"")
+    if not details and error.code() is grpc.StatusCode.UNAVAILABLE:
+        return ServiceUnavailable(
+            f"the {service} service does not answer",
+            what="service",
+            which=service,
+            do="see its log; scowd starts it again",
+        )
+    code: int = error.code().value[0]
+    raw = details if isinstance(details, bytes) else details.encode()
+    return from_wire(code, error.details() or "", raw)
+
+
+class _Context(grpc.aio.UnaryUnaryClientInterceptor):
+    """Hands on the trace, the actor and the deadline of the RPC under way."""
+
+    async def intercept_unary_unary(
+        self, continuation: Callable[..., Any], details: grpc.aio.ClientCallDetails, request: Any
+    ) -> Any:
+        metadata = grpc.aio.Metadata(*(details.metadata or ()))
+        if traceparent := current_traceparent.get():
+            metadata.add("traceparent", traceparent)
+        if actor := current_actor.get():
+            metadata.add("scow-actor", actor)
+        timeout = details.timeout if details.timeout is not None else remaining()
+        return await continuation(
+            grpc.aio.ClientCallDetails(
+                details.method, timeout, metadata, details.credentials, details.wait_for_ready
+            ),
+            request,
+        )
+
+
+class Peers:
+    """Stubs of the other services. A channel is made when a stub is first asked for."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._channels: list[grpc.aio.Channel] = []
+
+    def channel(self, service: str) -> grpc.aio.Channel:
+        """Return a new channel to a service's socket, closed by `close`."""
+        channel = grpc.aio.insecure_channel(
+            f"unix://{self._config.socket(service).absolute()}",
+            options=CHANNEL_OPTIONS,
+            interceptors=[_Context()],
+        )
+        self._channels.append(channel)
+        return channel
+
+    @cached_property
+    def image(self) -> ImageServiceAsyncStub:
+        """The image service."""
+        from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
+
+        return ImageServiceStub(self.channel("image"))
+
+    @cached_property
+    def volume(self) -> VolumeServiceAsyncStub:
+        """The volume service."""
+        from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceStub
+
+        return VolumeServiceStub(self.channel("volume"))
+
+    @cached_property
+    def network(self) -> NetworkServiceAsyncStub:
+        """The network service."""
+        from scow.api.network.v1.network_pb2_grpc import NetworkServiceStub
+
+        return NetworkServiceStub(self.channel("network"))
+
+    @cached_property
+    def container(self) -> ContainerServiceAsyncStub:
+        """The container service."""
+        from scow.api.container.v1.container_pb2_grpc import ContainerServiceStub
+
+        return ContainerServiceStub(self.channel("container"))
+
+    async def close(self) -> None:
+        """Close all channels."""
+        for channel in self._channels:
+            await channel.close()

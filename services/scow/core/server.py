@@ -1,0 +1,253 @@
+"""How every service starts, serves and stops.
+
+A service's `__main__` calls `main` with its name, its migrations and a function that wires its parts::
+
+    main("volume", MIGRATIONS, wire)
+
+Start: configuration, logs, the lock that keeps a second instance away, the database, `wire`, one
+reconciliation, the socket, "ready" (sd_notify). Stop (SIGTERM, SIGINT): not ready, calls that last for ever are
+cut, the others are drained, the rest is cancelled, `close`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.core import config as configuration
+from scow.core import log, metrics
+from scow.core.config import Config
+from scow.core.errors import FailedPrecondition, InvalidConfig, ScowError
+from scow.core.interceptor import CallInterceptor
+from scow.core.journal import Journal
+from scow.core.peers import Peers
+from scow.core.requests import Requests
+from scow.core.store import Store
+
+# Of a unix socket's path, with the final NUL (unix(7)).
+_SOCKET_PATH_MAX = 108
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a service's parts are made of."""
+
+    name: str
+    config: Config
+    log: structlog.stdlib.BoundLogger
+    store: Store
+    journal: Journal
+    requests: Requests
+    peers: Peers
+
+
+async def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What a service gives to its server.
+
+    Attributes:
+        register: Adds the servicer to a server.
+        reconcile: Compares records with reality; called before serving and then on a timer.
+        close: Called last.
+    """
+
+    register: Callable[[grpc.aio.Server], None]
+    reconcile: Callable[[], Awaitable[Sequence[ReconcileAction]]]
+    close: Callable[[], Awaitable[None]] = _nothing
+
+
+Wire = Callable[[Context], Awaitable[Wiring]]
+
+
+def main(name: str, migrations: Sequence[str], wire: Wire) -> None:
+    """Run a service until it is told to stop. Does not return."""
+    try:
+        config = load_config(f"scow-{name}", sys.argv[1:])
+        log.configure(config.log, name)
+        asyncio.run(serve(name, config, migrations, wire))
+    except ScowError as error:
+        print(f"scow-{name}: {error}", file=sys.stderr)  # noqa: T201  logs may not be set up
+        sys.exit(1)
+    sys.exit(0)
+
+
+def load_config(program: str, arguments: Sequence[str]) -> Config:
+    """Return the configuration by the flags that all services and scowd take.
+
+    Raises:
+        InvalidConfig: The configuration is wrong.
+    """
+    parser = argparse.ArgumentParser(prog=program)
+    parser.add_argument("--config", type=Path, help="configuration file (TOML)")
+    parser.add_argument("--root", default="", help="folder of everything that lasts")
+    parser.add_argument("--run", default="", help="folder of sockets")
+    parser.add_argument("--instance", default="", help="name of this engine")
+    flags = parser.parse_args(arguments)
+    return configuration.load(
+        flags.config,
+        flags={"root": flags.root, "run": flags.run, "instance": flags.instance},
+    )
+
+
+async def serve(name: str, config: Config, migrations: Sequence[str], wire: Wire) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        FailedPrecondition: Another process serves this in the same run directory.
+        InvalidConfig: The run directory's path is too long for a socket.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    path = config.socket(name)
+    if len(os.fsencode(path)) >= _SOCKET_PATH_MAX:
+        raise InvalidConfig(
+            f"the socket's path {path} is longer than {_SOCKET_PATH_MAX - 1} bytes",
+            what="configuration key",
+            which="run",
+            do="choose a run directory with a shorter path",
+        )
+    config.run.mkdir(parents=True, exist_ok=True, mode=0o750)
+    config.data(name).mkdir(parents=True, exist_ok=True, mode=0o750)
+    with _only_one(config.run / f"{name}.lock", name):
+        store = Store.open(config.data(name) / f"{name}.db", migrations)
+        peers = Peers(config)
+        context = Context(
+            name=name,
+            config=config,
+            log=structlog.get_logger(),
+            store=store,
+            journal=Journal(store, f"scow-{name}", config.server.journal_keep),
+            requests=Requests(store),
+            peers=peers,
+        )
+        wiring = await wire(context)
+        try:
+            await _run(context, wiring, stop)
+        finally:
+            await wiring.close()
+            await peers.close()
+            store.close()
+
+
+@contextlib.contextmanager
+def _only_one(path: Path, name: str) -> Iterator[None]:
+    """Hold the lock of a service for as long as the process lives."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FailedPrecondition(
+                f"another scow-{name} serves in {path.parent}",
+                what="service",
+                which=name,
+                do="stop it first or choose another run directory",
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def _run(context: Context, wiring: Wiring, stop: asyncio.Event) -> None:
+    section = context.config.server
+    observe = metrics.start(section.metrics, context.name) if section.metrics else None
+    interceptor = CallInterceptor(observe)
+    server = grpc.aio.server(
+        interceptors=[interceptor],
+        maximum_concurrent_rpcs=section.max_concurrent_calls,
+        options=(
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", 64 << 20),
+            ("grpc.max_concurrent_streams", section.max_concurrent_calls),
+        ),
+    )
+    wiring.register(server)
+    healthy = _add_standard_services(server, context.name)
+    await _reconcile(context, wiring)
+    await _listen(server, context.config.socket(context.name))
+    await healthy.set("", health_pb2.HealthCheckResponse.SERVING)
+    notify("READY=1")
+    context.log.info("serving", socket=str(context.config.socket(context.name)))
+    timer = asyncio.create_task(_reconcile_often(context, wiring))
+    await stop.wait()
+    notify("STOPPING=1")
+    context.log.info("stopping")
+    timer.cancel()
+    await healthy.enter_graceful_shutdown()
+    interceptor.cut_long_calls()
+    await server.stop(section.drain_seconds)
+
+
+async def _listen(server: grpc.aio.Server, path: Path) -> None:
+    """Bind the socket with mode 0660."""
+    old = os.umask(0o117)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        server.add_insecure_port(f"unix://{path.absolute()}")
+        await server.start()
+    finally:
+        os.umask(old)
+
+
+def _add_standard_services(server: grpc.aio.Server, name: str) -> health.aio.HealthServicer:
+    """Add grpc.health.v1 and server reflection."""
+    from grpc_reflection.v1alpha import reflection
+
+    servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    full_name = f"scow.api.{name}.v1.{name.capitalize()}Service"
+    reflection.enable_server_reflection(
+        (full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
+    return servicer
+
+
+async def _reconcile(context: Context, wiring: Wiring) -> None:
+    try:
+        actions = await wiring.reconcile()
+    except Exception:
+        context.log.exception("reconciliation failed")
+        return
+    for action in actions:
+        context.log.info(
+            "reconciled", object=action.object, action=action.action, detail=action.detail
+        )
+
+
+async def _reconcile_often(context: Context, wiring: Wiring) -> None:
+    while True:
+        await asyncio.sleep(context.config.server.reconcile_seconds)
+        context.requests.prune()
+        await _reconcile(context, wiring)
+
+
+def notify(state: str) -> None:
+    """Tell the supervisor, systemd or scowd, what this process is doing (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        with contextlib.suppress(OSError):
+            channel.sendto(state.encode(), address)
