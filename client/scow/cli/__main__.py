@@ -1,0 +1,188 @@
+"""The dispatcher: finds the verb, parses its flags, runs it, and turns errors into exit codes.
+
+How a verb plugs in (see scow.cli.parser for `Verb` and `Flag`, scow.cli.context for `Context`):
+
+- `index.COMMANDS` has its words, the module, and one line of help. The index is data: `scow --help`, usage errors of
+  the top level and wrong commands import no verb.
+- The module `scow/cli/verbs/<module>.py` has `VERBS: tuple[Verb, ...]`. Only the module of the chosen verb is imported,
+  and it imports neither grpc nor protobuf nor asyncio nor scow.core.errors at its top: `run` does, or rather
+  `context.client`. So a wrong flag costs no more than the interpreter.
+- `run(options, context)` returns the exit code, raises `UsageError` for what is wrong in the arguments
+  themselves, and lets ScowError pass: it is printed as "scow: <message>: <what to do>" with exit code `Verb.failure`.
+
+Exit codes: 0; 1 for a refusal; 125 for wrong flags, and for a refusal of run, create and exec; 126 and 127 for a
+command that cannot be executed or is not there; 128+n for a signal; otherwise the container's own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from scow.cli import index
+from scow.cli.context import Context
+from scow.cli.parser import (
+    Flag,
+    HelpAsked,
+    Options,
+    UsageError,
+    Verb,
+    check_count,
+    flag_lines,
+    help_text,
+    parse,
+    usage_line,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_GLOBAL = (
+    Flag("host", "H", "string", "Engine to connect to: unix://RUN_DIR, the folder of its sockets"),
+    Flag("version", "v", help="Print version information and quit"),
+)
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away; keep the interpreter from complaining when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 128 + 13
+
+
+def _main(arguments: list[str]) -> int:
+    try:
+        options = parse(_GLOBAL, arguments, interspersed=False)
+    except HelpAsked:
+        options = Options(_GLOBAL)
+    except UsageError as error:
+        return _complain(error, "Usage:  scow [OPTIONS] COMMAND [ARG...]", "")
+    if options.version:
+        from scow.cli.about import VERSION
+
+        print(f"scow version {VERSION}")
+        return 0
+    if not options.args:
+        print(_overview())
+        return 0
+    return _dispatch(options.args, Context(options.host))
+
+
+def _dispatch(args: list[str], context: Context) -> int:
+    words, rest = args[0], args[1:]
+    if words in index.GROUPS:
+        if not rest or rest[0] in ("--help", "-h"):
+            print(_group_help(words))
+            return 0
+        words, rest = f"{words} {rest[0]}", rest[1:]
+    if words == "help":
+        return _dispatch([*rest, "--help"], context) if rest else _main(["--help"])
+    command = index.resolve(words)
+    if command is None:
+        return _unknown(words)
+    verb = _load(command)
+    try:
+        options = parse(verb.flags, rest, interspersed=verb.interspersed)
+        check_count(verb, words, len(options.args))
+        return _run(verb, options, context)
+    except HelpAsked:
+        print(help_text(verb, words, index.aliases(command)))
+        return 0
+    except UsageError as error:
+        return _complain(error, usage_line(verb, words), words)
+
+
+def _run(verb: Verb, options: Options, context: Context) -> int:
+    try:
+        return verb.run(options, context)
+    except (UsageError, BrokenPipeError):
+        raise
+    except Exception as error:
+        from scow.core.errors import ScowError
+
+        if not isinstance(error, (ScowError, OSError)):
+            raise
+        context.fail(error)
+        return verb.failure
+    finally:
+        context.close()
+
+
+def _load(command: str) -> Verb:
+    module = __import__(f"scow.cli.verbs.{index.COMMANDS[command][0]}", fromlist=["VERBS"])
+    verbs: tuple[Verb, ...] = module.VERBS
+    return next(verb for verb in verbs if verb.path == command)
+
+
+def _complain(error: UsageError, usage: str, words: str) -> int:
+    more = f"{words} --help" if words else "--help"
+    print(f"scow: {error.message}\n\n{usage}\n\nSee 'scow {more}'.", file=sys.stderr)
+    return error.status
+
+
+def _unknown(words: str) -> int:
+    import difflib
+
+    near = difflib.get_close_matches(words, [*index.COMMANDS, *index.ALIASES, *index.GROUPS], n=1)
+    hint = f": did you mean 'scow {near[0]}'?" if near else ""
+    group, _, rest = words.partition(" ")
+    more = f"{group} --help" if rest else "--help"
+    print(f"scow: unknown command: scow {words}{hint}\n\nSee 'scow {more}'.", file=sys.stderr)
+    return 1
+
+
+def _table(rows: list[tuple[str, str]]) -> list[str]:
+    width = max(len(name) for name, _ in rows) + 2
+    return [f"  {name:<{width}}{summary}" for name, summary in rows]
+
+
+def _overview() -> str:
+    alone = [name for name in index.COMMANDS if " " not in name and name not in index.COMMON]
+    return "\n".join(
+        [
+            "Usage:  scow [OPTIONS] COMMAND",
+            "",
+            "A container engine for Linux whose parts are gRPC services",
+            "",
+            "Common Commands:",
+            *_table([(name, index.COMMANDS[name][1]) for name in index.COMMON]),
+            "",
+            "Management Commands:",
+            *_table(list(index.GROUPS.items())),
+            "",
+            "Commands:",
+            *_table([(name, index.COMMANDS[name][1]) for name in sorted(alone)]),
+            "",
+            "Global Options:",
+            *flag_lines(_GLOBAL),
+            "",
+            "Run 'scow COMMAND --help' for more information on a command.",
+        ]
+    )
+
+
+def _group_help(group: str) -> str:
+    return "\n".join(
+        [
+            f"Usage:  scow {group} COMMAND",
+            "",
+            index.GROUPS[group],
+            "",
+            "Commands:",
+            *_table(index.members(group)),
+            "",
+            f"Run 'scow {group} COMMAND --help' for more information on a command.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
