@@ -1,0 +1,163 @@
+"""Filling an empty volume with what the image has at its destination.
+
+Copies are made into `<volume>/.scow-populate`, which is renamed to `.scow-populate-ready` once complete; then its
+entries are renamed one by one into the volume. Killed before the first rename, the next start begins
+anew; killed after it, the next start moves the rest. The directory of the volume itself stays the same inode
+throughout, because another container may have it mounted. A lock on it keeps concurrent starters apart.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import stat
+
+_COPYING = ".scow-populate"
+_READY = ".scow-populate-ready"
+# Attributes of the file system or of the host's security policy, not of the file.
+_SKIPPED_XATTRS = ("trusted.overlay.", "security.selinux", "system.nfs4")
+
+
+def populate(source: int, destination: int) -> None:
+    """Fill the directory `destination` with what the directory `source` holds, when it is empty.
+
+    Both are descriptors (O_PATH is enough). Owner, mode, times, extended attributes, symbolic and hard links,
+    and device nodes are kept.
+    """
+    volume = os.open(f"/proc/self/fd/{destination}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(volume, fcntl.LOCK_EX)
+        entries = set(os.listdir(volume))
+        if _READY not in entries:
+            if entries - {_COPYING}:
+                return
+            if not _stage(source, volume):
+                return
+        _move(volume)
+    finally:
+        os.close(volume)
+
+
+def _stage(source: int, volume: int) -> bool:
+    """Copy everything into a directory beside its final place; tell whether there was anything."""
+    image = os.open(f"/proc/self/fd/{source}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        shutil.rmtree(_COPYING, ignore_errors=True, dir_fd=volume)
+        _copy_metadata(image, volume)
+        if not os.listdir(image):
+            return False
+        os.mkdir(_COPYING, 0o700, dir_fd=volume)
+        staging = os.open(_COPYING, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=volume)
+        try:
+            _copy_entries(image, staging, {}, staging)
+        finally:
+            os.close(staging)
+        os.rename(_COPYING, _READY, src_dir_fd=volume, dst_dir_fd=volume)
+        os.fsync(volume)
+        return True
+    finally:
+        os.close(image)
+
+
+def _move(volume: int) -> None:
+    """Bring staged entries to their place; can be repeated."""
+    ready = os.open(_READY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=volume)
+    try:
+        for name in os.listdir(ready):
+            os.rename(name, name, src_dir_fd=ready, dst_dir_fd=volume)
+    finally:
+        os.close(ready)
+    os.rmdir(_READY, dir_fd=volume)
+
+
+def _copy_entries(
+    source: int, target: int, links: dict[tuple[int, int], str], top: int, prefix: str = ""
+) -> None:
+    """Copy a directory's entries; `links` maps seen inodes to their path below `top`."""
+    with os.scandir(source) as scan:
+        entries = [entry.name for entry in scan]
+    for name in entries:
+        info = os.stat(name, dir_fd=source, follow_symlinks=False)
+        path = prefix + name
+        seen = links.get((info.st_dev, info.st_ino))
+        if seen is not None:
+            os.link(seen, name, src_dir_fd=top, dst_dir_fd=target, follow_symlinks=False)
+            continue
+        _copy_entry(source, target, name, info, links, top, path)
+        if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
+            links[info.st_dev, info.st_ino] = path
+
+
+def _copy_entry(
+    source: int,
+    target: int,
+    name: str,
+    info: os.stat_result,
+    links: dict[tuple[int, int], str],
+    top: int,
+    path: str,
+) -> None:
+    kind = stat.S_IFMT(info.st_mode)
+    if kind == stat.S_IFLNK:
+        os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+        os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
+        times = (info.st_atime_ns, info.st_mtime_ns)
+        os.utime(name, ns=times, dir_fd=target, follow_symlinks=False)
+    elif kind == stat.S_IFDIR:
+        os.mkdir(name, 0o700, dir_fd=target)
+        _copy_directory(source, target, name, links, top, path)
+    elif kind == stat.S_IFREG:
+        _copy_file(source, target, name)
+    else:  # device nodes, fifos and sockets
+        os.mknod(name, info.st_mode, info.st_rdev, dir_fd=target)
+        os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
+
+
+def _copy_directory(
+    source: int,
+    target: int,
+    name: str,
+    links: dict[tuple[int, int], str],
+    top: int,
+    path: str,
+) -> None:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    inner_source = os.open(name, flags, dir_fd=source)
+    inner_target = os.open(name, flags, dir_fd=target)
+    try:
+        _copy_entries(inner_source, inner_target, links, top, path + "/")
+        _copy_metadata(inner_source, inner_target)
+    finally:
+        os.close(inner_source)
+        os.close(inner_target)
+
+
+def _copy_file(source: int, target: int, name: str) -> None:
+    read = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    write = os.open(name, flags, 0o600, dir_fd=target)
+    try:
+        while os.sendfile(write, read, None, 1 << 30):  # type: ignore[arg-type]
+            pass
+        _copy_metadata(read, write)
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def _copy_metadata(source: int, target: int) -> None:
+    """Copy owner, mode, extended attributes and times; the owner first, as chown clears setuid bits."""
+    info = os.fstat(source)
+    os.fchown(target, info.st_uid, info.st_gid)
+    os.fchmod(target, stat.S_IMODE(info.st_mode))
+    for name in os.listxattr(source):
+        if name.startswith(_SKIPPED_XATTRS):
+            continue
+        try:
+            os.setxattr(target, name, os.getxattr(source, name))
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+    os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))

@@ -1,0 +1,322 @@
+"""System calls that Python 3.11 does not offer, through ctypes.
+
+One thin function a call: arguments as the manual page has them, OSError on failure. Nothing here has
+an opinion. Numbers above 423 are the same on every architecture.
+
+The library is opened as a PyDLL, which keeps the interpreter lock during a call: every process of this
+package is single-threaded, so there is nobody to hand it to, and clone3 must not release it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+from ctypes import c_char_p, c_int, c_long, c_size_t, c_ulong, c_void_p
+from typing import Any
+
+AT_FDCWD = -100
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+
+CLONE_NEWTIME = 0x00000080
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+CLONE_INTO_CGROUP = 0x200000000
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_SYNCHRONOUS = 0x10
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_UNBINDABLE = 1 << 17
+MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
+MS_SHARED = 1 << 20
+MNT_DETACH = 2
+
+OPEN_TREE_CLONE = 1
+OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+MOVE_MOUNT_F_EMPTY_PATH = 0x4
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
+FSOPEN_CLOEXEC = 1
+FSMOUNT_CLOEXEC = 1
+FSCONFIG_SET_FLAG = 0
+FSCONFIG_SET_STRING = 1
+FSCONFIG_CMD_CREATE = 6
+
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_IN_ROOT = 0x10
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_NAME = 15
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+_MACHINE = platform.machine()
+if _MACHINE == "x86_64":
+    _NR_PIVOT_ROOT, _NR_SECCOMP, _NR_BPF, _NR_CAPSET, _NR_KEYCTL = 155, 317, 321, 126, 250
+elif _MACHINE == "aarch64":
+    _NR_PIVOT_ROOT, _NR_SECCOMP, _NR_BPF, _NR_CAPSET, _NR_KEYCTL = 41, 277, 280, 91, 219
+else:
+    raise ImportError(f"scow does not know the system call numbers of {_MACHINE}")
+_NR_OPEN_TREE = 428
+_NR_MOVE_MOUNT = 429
+_NR_FSOPEN = 430
+_NR_FSCONFIG = 431
+_NR_FSMOUNT = 432
+_NR_CLONE3 = 435
+_NR_CLOSE_RANGE = 436
+_NR_OPENAT2 = 437
+_NR_MOUNT_SETATTR = 442
+
+_libc = ctypes.PyDLL(None, use_errno=True)
+_syscall = _libc.syscall
+_syscall.restype = c_long
+_libc.mount.argtypes = (c_char_p, c_char_p, c_char_p, c_ulong, c_char_p)
+_libc.umount2.argtypes = (c_char_p, c_int)
+_libc.setns.argtypes = (c_int, c_int)
+_libc.unshare.argtypes = (c_int,)
+_libc.prctl.argtypes = (c_int, c_ulong, c_ulong, c_ulong, c_ulong)
+_libc.sethostname.argtypes = (c_char_p, c_size_t)
+_libc.setdomainname.argtypes = (c_char_p, c_size_t)
+
+
+def _check(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def _raw(number: int, *args: Any) -> int:
+    words = [c_long(arg) if isinstance(arg, int) else arg for arg in args]
+    return _check(int(_syscall(c_long(number), *words)))
+
+
+class _CloneArgs(ctypes.Structure):
+    _fields_ = tuple(
+        (name, ctypes.c_uint64)
+        for name in (
+            "flags",
+            "pidfd",
+            "child_tid",
+            "parent_tid",
+            "exit_signal",
+            "stack",
+            "stack_size",
+            "tls",
+            "set_tid",
+            "set_tid_size",
+            "cgroup",
+        )
+    )
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint64) for name in ("flags", "mode", "resolve"))
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = tuple(
+        (name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")
+    )
+
+
+class _CapHeader(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", c_int))
+
+
+class _CapData(ctypes.Structure):
+    _fields_ = tuple(
+        (name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable")
+    )
+
+
+def fork_into(flags: int = 0, cgroup_fd: int | None = None) -> int:
+    """Fork with clone3(2): into new namespaces (`flags`) and, on cgroup v2, straight into a cgroup.
+
+    What os.fork() does around the call is done by the C API made for it (PyOS_BeforeFork and the rest).
+    glibc's own fork handlers do not run: they take locks that only other threads could hold.
+    """
+    args = _CloneArgs(flags=flags, exit_signal=17)  # SIGCHLD
+    if cgroup_fd is not None:
+        args.flags |= CLONE_INTO_CGROUP
+        args.cgroup = cgroup_fd
+    api = ctypes.pythonapi
+    api.PyOS_BeforeFork()
+    pid = int(_syscall(c_long(_NR_CLONE3), ctypes.byref(args), c_long(ctypes.sizeof(args))))
+    if pid == 0:
+        api.PyOS_AfterFork_Child()
+        return 0
+    number = ctypes.get_errno()
+    api.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(number, os.strerror(number))
+    return pid
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _check(_libc.unshare(flags))
+
+
+def setns(fd: int, flags: int) -> None:
+    """setns(2); `fd` is a namespace or a pidfd."""
+    _check(_libc.setns(fd, flags))
+
+
+def mount(source: str, target: str, fstype: str, flags: int, data: str | None) -> None:
+    """mount(2)."""
+    _check(
+        _libc.mount(
+            os.fsencode(source),
+            os.fsencode(target),
+            os.fsencode(fstype),
+            flags,
+            None if data is None else os.fsencode(data),
+        )
+    )
+
+
+def umount(target: str, flags: int) -> None:
+    """umount2(2)."""
+    _check(_libc.umount2(os.fsencode(target), flags))
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """pivot_root(2)."""
+    _raw(_NR_PIVOT_ROOT, os.fsencode(new_root), os.fsencode(put_old))
+
+
+def open_tree(dirfd: int, path: str, flags: int) -> int:
+    """open_tree(2): a mount as a descriptor; with OPEN_TREE_CLONE a detached copy of it."""
+    return _raw(_NR_OPEN_TREE, dirfd, os.fsencode(path), flags | OPEN_TREE_CLOEXEC)
+
+
+def move_mount(from_fd: int, to_fd: int) -> None:
+    """move_mount(2) from one descriptor onto another: no path is looked up."""
+    flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+    _raw(_NR_MOVE_MOUNT, from_fd, b"", to_fd, b"", flags)
+
+
+def fsopen(fstype: str) -> int:
+    """fsopen(2)."""
+    return _raw(_NR_FSOPEN, os.fsencode(fstype), FSOPEN_CLOEXEC)
+
+
+def fsconfig(fd: int, command: int, key: str | None = None, value: str | None = None) -> None:
+    """fsconfig(2)."""
+    encoded_key = None if key is None else os.fsencode(key)
+    encoded_value = None if value is None else os.fsencode(value)
+    _raw(_NR_FSCONFIG, fd, command, encoded_key, encoded_value, 0)
+
+
+def fsmount(fd: int, attributes: int) -> int:
+    """fsmount(2): a detached mount of a configured file system."""
+    return _raw(_NR_FSMOUNT, fd, FSMOUNT_CLOEXEC, attributes)
+
+
+def mount_setattr(
+    fd: int, path: str = "", *, flags: int = 0, set_: int = 0, clear: int = 0, propagation: int = 0
+) -> None:
+    """mount_setattr(2)."""
+    attr = _MountAttr(attr_set=set_, attr_clr=clear, propagation=propagation)
+    if not path:
+        flags |= AT_EMPTY_PATH
+    size = ctypes.sizeof(attr)
+    _raw(_NR_MOUNT_SETATTR, fd, os.fsencode(path), flags, ctypes.byref(attr), size)
+
+
+def openat2(dirfd: int, path: str, flags: int, *, mode: int = 0, resolve: int = 0) -> int:
+    """openat2(2); the descriptor is close-on-exec."""
+    how = _OpenHow(flags=flags | os.O_CLOEXEC, mode=mode, resolve=resolve)
+    return _raw(_NR_OPENAT2, dirfd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+
+
+def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
+    """close_range(2); without `last`, from `first` on."""
+    _raw(_NR_CLOSE_RANGE, first, last, 0)
+
+
+def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
+    """prctl(2)."""
+    return _check(int(_libc.prctl(option, arg2, arg3, 0, 0)))
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """capset(2) of this process; each argument is a set of bits."""
+    header = _CapHeader(version=0x20080522, pid=0)
+    data = (_CapData * 2)()
+    for index in (0, 1):
+        shift = 32 * index
+        data[index].effective = effective >> shift & 0xFFFFFFFF
+        data[index].permitted = permitted >> shift & 0xFFFFFFFF
+        data[index].inheritable = inheritable >> shift & 0xFFFFFFFF
+    _raw(_NR_CAPSET, ctypes.byref(header), data)
+
+
+def join_session_keyring() -> None:
+    """keyctl(2) KEYCTL_JOIN_SESSION_KEYRING: leave the engine's session keyring for an empty one.
+
+    A kernel built without keys has nothing to leave.
+    """
+    try:
+        _raw(_NR_KEYCTL, 1, None)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+
+
+def sethostname(name: str) -> None:
+    """sethostname(2)."""
+    raw = os.fsencode(name)
+    _check(_libc.sethostname(raw, len(raw)))
+
+
+def setdomainname(name: str) -> None:
+    """setdomainname(2)."""
+    raw = os.fsencode(name)
+    _check(_libc.setdomainname(raw, len(raw)))
+
+
+class _SockFprog(ctypes.Structure):
+    _fields_ = (("len", ctypes.c_ushort), ("filter", c_void_p))
+
+
+SECCOMP_SET_MODE_FILTER = 1
+
+
+def seccomp_set_filter(program: bytes, flags: int) -> None:
+    """seccomp(2) SECCOMP_SET_MODE_FILTER with an array of struct sock_filter (8 bytes each)."""
+    buffer = ctypes.create_string_buffer(program, len(program))
+    prog = _SockFprog(len=len(program) // 8, filter=ctypes.addressof(buffer))
+    _raw(_NR_SECCOMP, SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(prog))
+
+
+def bpf(command: int, attr: ctypes.Structure) -> int:
+    """bpf(2)."""
+    return _raw(_NR_BPF, command, ctypes.byref(attr), ctypes.sizeof(attr))
+
+
+def fs_magic(fd: int) -> int:
+    """Return the type of the file system of `fd` (statfs(2), f_type)."""
+    buffer = (c_long * 32)()
+    _check(_libc.fstatfs(c_int(fd), ctypes.byref(buffer)))
+    return int(buffer[0])
