@@ -1,0 +1,100 @@
+"""The Python client of scow: typed, with an async and a sync face of the same methods.
+
+Example::
+
+    from scow.client import Client
+
+    with Client() as client:
+        print(client.containers.run("busybox", ["echo", "hello"], remove=True).stdout)
+
+The messages that methods return are those of scow.api (plain typed data); errors are the classes of
+scow.core.errors, also reachable as `scow.client.errors`. Everything public is in `__all__` and is
+imported when it is first used, so that `import scow.client` costs nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from scow.client._async.client import AsyncClient
+    from scow.client._async.containers import AsyncContainers
+    from scow.client._async.images import AsyncImages
+    from scow.client._async.networks import AsyncNetworks
+    from scow.client._async.session import AsyncAttachment, AsyncExecution
+    from scow.client._async.stream import AsyncStream
+    from scow.client._async.volumes import AsyncVolumes
+    from scow.client._link import DEFAULT_HOST, traceparent
+    from scow.client._options import ContainerOptions
+    from scow.client._results import ExecResult, RunResult
+    from scow.client._sync.client import Client
+    from scow.client._sync.containers import Containers
+    from scow.client._sync.images import Images
+    from scow.client._sync.networks import Networks
+    from scow.client._sync.session import Attachment, Execution
+    from scow.client._sync.stream import Stream
+    from scow.client._sync.volumes import Volumes
+    from scow.core import errors
+
+__all__ = [
+    "DEFAULT_HOST",
+    "AsyncAttachment",
+    "AsyncClient",
+    "AsyncContainers",
+    "AsyncExecution",
+    "AsyncImages",
+    "AsyncNetworks",
+    "AsyncStream",
+    "AsyncVolumes",
+    "Attachment",
+    "Client",
+    "ContainerOptions",
+    "Containers",
+    "ExecResult",
+    "Execution",
+    "Images",
+    "Networks",
+    "RunResult",
+    "Stream",
+    "Volumes",
+    "errors",
+    "traceparent",
+]
+
+_HOMES = {
+    "DEFAULT_HOST": "_link",
+    "traceparent": "_link",
+    "ContainerOptions": "_options",
+    "ExecResult": "_results",
+    "RunResult": "_results",
+    "Client": "_sync.client",
+    "Containers": "_sync.containers",
+    "Images": "_sync.images",
+    "Networks": "_sync.networks",
+    "Volumes": "_sync.volumes",
+    "Stream": "_sync.stream",
+    "Attachment": "_sync.session",
+    "Execution": "_sync.session",
+    "AsyncClient": "_async.client",
+    "AsyncContainers": "_async.containers",
+    "AsyncImages": "_async.images",
+    "AsyncNetworks": "_async.networks",
+    "AsyncVolumes": "_async.volumes",
+    "AsyncStream": "_async.stream",
+    "AsyncAttachment": "_async.session",
+    "AsyncExecution": "_async.session",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "errors":
+        value: object = __import__("scow.core.errors", fromlist=["ScowError"])
+    elif name in _HOMES:
+        value = getattr(__import__(f"scow.client.{_HOMES[name]}", fromlist=[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

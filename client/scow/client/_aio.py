@@ -1,0 +1,179 @@
+"""The transport of the async client: grpc.aio. Its twin for the sync client is `_sio`, with the same names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import BinaryIO, Generic, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from scow.client._link import CHANNEL_OPTIONS, WireError
+from scow.core.errors import DETAILS_KEY
+
+R = TypeVar("R", bound=Message)
+Metadata = tuple[tuple[str, str], ...]
+
+
+def _wire_error(error: grpc.aio.AioRpcError) -> WireError:
+    details = dict(error.trailing_metadata() or ()).get(DETAILS_KEY, b"")
+    raw = details if isinstance(details, bytes) else details.encode()
+    code: int = error.code().value[0]
+    return WireError(code, error.details() or "", raw)
+
+
+async def pause(seconds: float) -> None:
+    """Wait."""
+    await asyncio.sleep(seconds)
+
+
+async def read(file: BinaryIO, size: int) -> bytes:
+    """Read up to `size` bytes of a file, in a thread: the file may be a pipe or a slow disk."""
+    return await asyncio.to_thread(file.read, size)
+
+
+class Incoming(Generic[R]):
+    """The responses of a streaming call."""
+
+    def __init__(self, call: grpc.aio.UnaryStreamCall[Message, R]) -> None:
+        self._call = call
+
+    async def receive(self) -> R | None:
+        """Return the next response, or None at the end."""
+        try:
+            response = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise _wire_error(error) from error
+        return None if response is grpc.aio.EOF else response  # type: ignore[return-value]
+
+    def cancel(self) -> None:
+        """End the call; without effect on one that has ended."""
+        self._call.cancel()
+
+
+class Duplex(Generic[R]):
+    """A call with streams in both directions."""
+
+    def __init__(self, call: grpc.aio.StreamStreamCall[Message, R]) -> None:
+        self._call = call
+
+    async def send(self, request: Message) -> None:
+        """Send a request. One that comes too late is dropped: the responses tell the outcome."""
+        try:
+            await self._call.write(request)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return
+
+    async def finish(self) -> None:
+        """Say that no request follows."""
+        try:
+            await self._call.done_writing()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return
+
+    async def receive(self) -> R | None:
+        """Return the next response, or None at the end."""
+        try:
+            response = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise _wire_error(error) from error
+        return None if response is grpc.aio.EOF else response  # type: ignore[return-value]
+
+    def cancel(self) -> None:
+        """End the call; without effect on one that has ended."""
+        self._call.cancel()
+
+
+class Transport:
+    """A channel to one socket, opened with the first call.
+
+    Args:
+        path: The socket.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._opened: grpc.aio.Channel | None = None
+
+    @property
+    def _channel(self) -> grpc.aio.Channel:
+        if self._opened is None:
+            self._opened = grpc.aio.insecure_channel(f"unix://{self._path}", CHANNEL_OPTIONS)
+        return self._opened
+
+    async def unary(
+        self,
+        method: str,
+        request: Message,
+        response: type[R],
+        timeout: float | None,
+        data: Metadata,
+    ) -> R:
+        """Make a call with one request and one response."""
+        call = self._channel.unary_unary(
+            method,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response.FromString,
+        )
+        try:
+            return await call(request, timeout=timeout, metadata=data)
+        except grpc.aio.AioRpcError as error:
+            raise _wire_error(error) from error
+
+    def stream(
+        self,
+        method: str,
+        request: Message,
+        response: type[R],
+        timeout: float | None,
+        data: Metadata,
+    ) -> Incoming[R]:
+        """Make a call with one request and many responses."""
+        call = self._channel.unary_stream(
+            method,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response.FromString,
+        )
+        return Incoming(call(request, timeout=timeout, metadata=data))
+
+    async def upload(
+        self,
+        method: str,
+        requests: AsyncIterator[Message],
+        response: type[R],
+        timeout: float | None,
+        data: Metadata,
+    ) -> R:
+        """Make a call with many requests and one response."""
+        call: grpc.aio.StreamUnaryMultiCallable[Message, R] = self._channel.stream_unary(
+            method,
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=response.FromString,
+        )
+        try:
+            return await call(requests, timeout=timeout, metadata=data)
+        except grpc.aio.AioRpcError as error:
+            raise _wire_error(error) from error
+
+    def duplex(
+        self,
+        method: str,
+        request: type[Message],
+        response: type[R],
+        timeout: float | None,
+        data: Metadata,
+    ) -> Duplex[R]:
+        """Make a call with streams in both directions."""
+        call = self._channel.stream_stream(
+            method,
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
+        )
+        return Duplex(call(timeout=timeout, metadata=data))
+
+    async def close(self) -> None:
+        """Close the channel; calls under way end."""
+        if self._opened is not None:
+            await self._opened.close()
+            self._opened = None

@@ -1,0 +1,93 @@
+"""The client: one object for one engine."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+from scow.client._async.service import AsyncService
+from scow.client._link import Link
+
+if TYPE_CHECKING:
+    from scow.client._async.containers import AsyncContainers
+    from scow.client._async.images import AsyncImages
+    from scow.client._async.networks import AsyncNetworks
+    from scow.client._async.volumes import AsyncVolumes
+
+
+class AsyncClient:
+    """A client of one engine. Nothing is connected before the first call.
+
+    Every mutation carries a request id of its own, so a call that met a restarting service is made
+    again without doing anything twice. Methods take `timeout`, seconds for all attempts of the call
+    together; None means no limit.
+
+    Args:
+        host: "unix://RUN_DIR", the folder of the engine's sockets; None means the environment's
+            SCOW_HOST, then unix:///run/scow.
+        patience: Seconds for which calls wait for a service that is restarting.
+
+    Raises:
+        InvalidArgument: A host of another form.
+
+    Example::
+
+        async with AsyncClient() as client:
+            result = await client.containers.run("busybox", ["echo", "hello"], auto_remove=True)
+            print(result.stdout)
+    """
+
+    def __init__(self, host: str | None = None, *, patience: float = 5.0) -> None:
+        self._link = Link(host, patience)
+        self._services: dict[str, AsyncService] = {}
+
+    @property
+    def host(self) -> str:
+        """The engine, as "unix://RUN_DIR"."""
+        return self._link.host
+
+    def _service(self, name: str) -> AsyncService:
+        if name not in self._services:
+            self._services[name] = AsyncService(self._link, name)
+        return self._services[name]
+
+    @cached_property
+    def containers(self) -> AsyncContainers:
+        """The container service."""
+        from scow.client._async.containers import AsyncContainers
+
+        # A thunk: most commands never pull, and then no channel to the image service is made.
+        return AsyncContainers(self._service("container"), lambda: self.images)
+
+    @cached_property
+    def images(self) -> AsyncImages:
+        """The image service."""
+        from scow.client._async.images import AsyncImages
+
+        return AsyncImages(self._service("image"))
+
+    @cached_property
+    def volumes(self) -> AsyncVolumes:
+        """The volume service."""
+        from scow.client._async.volumes import AsyncVolumes
+
+        return AsyncVolumes(self._service("volume"))
+
+    @cached_property
+    def networks(self) -> AsyncNetworks:
+        """The network service."""
+        from scow.client._async.networks import AsyncNetworks
+
+        return AsyncNetworks(self._service("network"))
+
+    async def close(self) -> None:
+        """Close all connections; calls under way end."""
+        while self._services:
+            _, service = self._services.popitem()
+            await service.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

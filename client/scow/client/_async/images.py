@@ -1,0 +1,277 @@
+"""The image service, as a client sees it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable
+from typing import BinaryIO
+
+from scow.api.image.v1 import image_pb2 as pb
+from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.client._aio import read
+from scow.client._async.service import AsyncService
+from scow.client._async.stream import AsyncStream
+from scow.client._link import request_id
+from scow.client._options import Filters, filters_of, platform_of
+from scow.client._watch import resume_watch
+from scow.core.errors import DataLoss
+
+# Bytes of one message of an upload.
+_CHUNK = 1 << 20
+
+_Images = list[pb.Image]
+_Actions = list[ReconcileAction]
+
+
+class AsyncImages:
+    """Images.
+
+    Example::
+
+        image = await client.images.pull("nginx")
+        print(image.id, image.size)
+    """
+
+    def __init__(self, service: AsyncService) -> None:
+        self._service = service
+
+    def pull_progress(
+        self,
+        reference: str,
+        *,
+        platform: str = "",
+        auth: pb.Auth | None = None,
+        timeout: float | None = None,
+    ) -> AsyncStream[pb.PullResponse]:
+        """Fetch an image, and tell the progress of each layer; the last message has the image.
+
+        Closing the iterator cancels the pull; what was fetched is used by the next one.
+
+        Args:
+            reference: "nginx" means docker.io/library/nginx:latest.
+            platform: "linux/arm64"; empty means the host's.
+            auth: What the registry wants to know.
+            timeout: Seconds for all of it.
+
+        Raises:
+            InvalidReference: No such form.
+            ManifestNotFound, PlatformNotFound: The registry does not have it.
+            RegistryDenied, RegistryRateLimited, RegistryUnavailable: The registry refused.
+            DigestMismatch, LayerCorrupt: The bytes are not what they must be.
+            DiskFull: No space is left.
+
+        Example::
+
+            async with client.images.pull_progress("nginx") as progress:
+                async for message in progress:
+                    print(message.layer.current, message.layer.total)
+        """
+        request = pb.PullRequest(request_id=request_id(), reference=reference, auth=auth)
+        if platform:
+            request.platform.CopyFrom(platform_of(platform))
+        return self._service.stream("Pull", request, pb.PullResponse, timeout, lambda _: request)
+
+    async def pull(
+        self,
+        reference: str,
+        *,
+        platform: str = "",
+        auth: pb.Auth | None = None,
+        timeout: float | None = None,
+    ) -> pb.Image:
+        """Fetch an image and return it; arguments and errors as of `pull_progress`.
+
+        Example::
+
+            image = await client.images.pull("docker.io/library/nginx:1.27")
+        """
+        progress = self.pull_progress(reference, platform=platform, auth=auth, timeout=timeout)
+        async with progress:
+            async for message in progress:
+                if message.WhichOneof("message") == "image":
+                    return message.image
+        raise DataLoss(
+            f"the pull of {reference} ended without an image",
+            what="image",
+            which=reference,
+            do="pull it again",
+        )
+
+    async def import_tar(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        reference: str = "",
+        *,
+        message: str = "",
+        changes: Iterable[str] = (),
+        platform: str = "",
+        timeout: float | None = None,
+    ) -> pb.Image:
+        """Make an image of one layer from a tar of a root file system.
+
+        Args:
+            source: Path or open binary file: plain, or compressed with gzip, zstd, xz or bzip2.
+            reference: For the image; empty leaves it without.
+            message: Comment of the image.
+            changes: Dockerfile instructions, 'CMD ["sh"]'.
+            platform: "linux/arm64"; empty means the host's.
+            timeout: Seconds.
+
+        Raises:
+            InvalidArchive: The tar cannot be read or reaches outside of its root.
+            InvalidArgument: A change that is not supported.
+            OSError: The source cannot be read.
+
+        Example::
+
+            image = await client.images.import_tar("rootfs.tar", "base", changes=['CMD ["sh"]'])
+        """
+        opened = pb.ImportRequest.Open(
+            request_id=request_id(), reference=reference, message=message, changes=changes
+        )
+        if platform:
+            opened.platform.CopyFrom(platform_of(platform))
+        if isinstance(source, (str, os.PathLike)):
+            with open(source, "rb") as file:
+                return await self._import(opened, file, timeout)
+        return await self._import(opened, source, timeout)
+
+    async def _import(
+        self, opened: pb.ImportRequest.Open, file: BinaryIO, timeout: float | None
+    ) -> pb.Image:
+        failures: list[OSError] = []
+
+        async def requests() -> AsyncIterator[pb.ImportRequest]:
+            yield pb.ImportRequest(open=opened)
+            try:
+                while chunk := await read(file, _CHUNK):
+                    yield pb.ImportRequest(chunk=chunk)
+            except OSError as error:
+                # The transport would turn it into a status without a reason.
+                failures.append(error)
+                raise
+
+        try:
+            response = await self._service.upload("Import", requests(), pb.ImportResponse, timeout)
+        except BaseException:  # grpc.aio cancels the call when the requests fail
+            if failures:
+                raise failures[0] from None
+            raise
+        return response.image
+
+    async def get(self, image: str, *, timeout: float | None = None) -> pb.Image:
+        """Describe one image.
+
+        Args:
+            image: Reference, digest reference, id, or a unique prefix of the id.
+            timeout: Seconds.
+
+        Raises:
+            ImageNotFound: No such image.
+            AmbiguousId: Several images share the prefix.
+
+        Example::
+
+            print((await client.images.get("nginx")).config.cmd)
+        """
+        request = pb.GetRequest(image=image)
+        return (await self._service.call("Get", request, pb.GetResponse, timeout)).image
+
+    async def list(
+        self, *, filters: Filters | None = None, timeout: float | None = None
+    ) -> _Images:
+        """Describe all images, the newest first.
+
+        Args:
+            filters: "reference", "label", "dangling", "before", "since"; values of one key are
+                alternatives.
+            timeout: Seconds for each page.
+
+        Raises:
+            InvalidFilter: An unknown key.
+
+        Example::
+
+            for image in await client.images.list(filters={"reference": "nginx"}):
+                print(image.references)
+        """
+        images: _Images = []
+        request = pb.ListRequest(filters=filters_of(filters))
+        while True:
+            response = await self._service.call("List", request, pb.ListResponse, timeout)
+            images.extend(response.images)
+            if not response.next_page_token:
+                return images
+            request.page_token = response.next_page_token
+
+    async def tag(self, image: str, reference: str, *, timeout: float | None = None) -> None:
+        """Give an image a further reference, taking it from another image if need be.
+
+        Raises:
+            ImageNotFound: No such image.
+            InvalidReference: No such form.
+
+        Example::
+
+            await client.images.tag("nginx", "registry.example/web:1")
+        """
+        request = pb.TagRequest(request_id=request_id(), image=image, reference=reference)
+        await self._service.call("Tag", request, pb.TagResponse, timeout)
+
+    async def remove(
+        self, image: str, *, force: bool = False, timeout: float | None = None
+    ) -> pb.RemoveResponse:
+        """Drop a reference, and the image with the last one; tell what is gone.
+
+        Args:
+            image: Reference, or id.
+            force: Drop all references, also of an image named by id that has several.
+            timeout: Seconds.
+
+        Raises:
+            ImageNotFound: No such image.
+            ImageInUse: A container is made from it.
+            ImageHasReferences: It is named by id and has several references.
+
+        Example::
+
+            print((await client.images.remove("nginx")).deleted)
+        """
+        request = pb.RemoveRequest(request_id=request_id(), image=image, force=force)
+        return await self._service.call("Remove", request, pb.RemoveResponse, timeout)
+
+    async def reconcile(self, *, timeout: float | None = None) -> _Actions:
+        """Compare records with directories and owners now, and tell what was done.
+
+        Example::
+
+            print(await client.images.reconcile())
+        """
+        request = pb.ReconcileRequest()
+        response = await self._service.call("Reconcile", request, pb.ReconcileResponse, timeout)
+        return [*response.actions]
+
+    def watch(
+        self,
+        from_revision: int = 0,
+        *,
+        filters: Filters | None = None,
+        timeout: float | None = None,
+    ) -> AsyncStream[pb.WatchResponse]:
+        """Replay the journal, then follow it; goes on where it was after a restart.
+
+        Args:
+            from_revision: First revision to deliver; 0 means only what comes from now on.
+            filters: "type", "object", "action" and the like.
+            timeout: Seconds for all of it.
+
+        Example::
+
+            async with client.images.watch(1) as events:
+                async for message in events:
+                    print(message.event.action, message.event.object_id)
+        """
+        request = pb.WatchRequest(from_revision=from_revision, filters=filters_of(filters))
+        return self._service.stream(
+            "Watch", request, pb.WatchResponse, timeout, lambda last: resume_watch(request, last)
+        )

@@ -1,0 +1,217 @@
+"""The life of containers: from creation to removal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Unpack
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.client._async.service import AsyncService
+from scow.client._link import request_id
+from scow.client._options import ContainerOptions, build_config
+
+
+class AsyncLifecycle:
+    """The part of AsyncContainers that changes containers."""
+
+    def __init__(self, service: AsyncService) -> None:
+        self._service = service
+
+    async def create(
+        self,
+        image: str,
+        command: Sequence[str] = (),
+        *,
+        name: str = "",
+        timeout: float | None = None,
+        **options: Unpack[ContainerOptions],
+    ) -> pb.Container:
+        """Record a container and prepare its file system and volumes; nothing runs.
+
+        Args:
+            image: Reference or id of an image that is there.
+            command: Arguments in place of the image's CMD.
+            name: Empty: one is made up.
+            timeout: Seconds.
+            options: See ContainerOptions.
+
+        Raises:
+            ImageNotFound, NetworkNotFound, VolumeNotFound: What it needs is not there.
+            NameInUse: Another container has the name.
+            InvalidPort, InvalidMount: A text has not the form it must have.
+
+        Example::
+
+            job = await client.containers.create("busybox", ["date"], memory=64 << 20)
+            await client.containers.start(job.id)
+        """
+        config = build_config(image, command, **options)
+        return (await self.create_from(config, name=name, timeout=timeout)).container
+
+    async def create_from(
+        self, config: pb.ContainerConfig, *, name: str = "", timeout: float | None = None
+    ) -> pb.CreateResponse:
+        """Create a container of a configuration in the contract's form; also tell the warnings.
+
+        Example::
+
+            config = ContainerConfig(image="busybox", command=["date"])
+            print((await client.containers.create_from(config)).warnings)
+        """
+        request = pb.CreateRequest(request_id=request_id(), name=name, config=config)
+        return await self._service.call("Create", request, pb.CreateResponse, timeout)
+
+    async def start(self, container: str, *, timeout: float | None = None) -> pb.Container:
+        """Execute a container's process. Starting a running one changes nothing.
+
+        Raises:
+            CommandNotFound, CommandNotExecutable: The command cannot be executed.
+            AddressInUse: A host port is taken.
+
+        Example::
+
+            print((await client.containers.start("web")).pid)
+        """
+        request = pb.StartRequest(request_id=request_id(), container=container)
+        return (await self._service.call("Start", request, pb.StartResponse, timeout)).container
+
+    async def stop(
+        self,
+        container: str,
+        *,
+        grace: int | None = None,
+        signal: str = "",
+        timeout: float | None = None,
+    ) -> pb.Container:
+        """Send the stop signal, wait, then kill. Stopping a stopped one changes nothing.
+
+        Args:
+            container: Which one.
+            grace: Seconds before SIGKILL; None means the container's own; -1 means never.
+            signal: Name or number; empty means the container's own.
+            timeout: Seconds for the whole call.
+
+        Example::
+
+            print((await client.containers.stop("web", grace=3)).exit_code)
+        """
+        request = pb.StopRequest(
+            request_id=request_id(), container=container, timeout=grace, signal=signal
+        )
+        return (await self._service.call("Stop", request, pb.StopResponse, timeout)).container
+
+    async def restart(
+        self,
+        container: str,
+        *,
+        grace: int | None = None,
+        signal: str = "",
+        timeout: float | None = None,
+    ) -> pb.Container:
+        """Stop a container, then start it; arguments as of `stop`, errors as of `start`.
+
+        Example::
+
+            await client.containers.restart("web")
+        """
+        request = pb.RestartRequest(
+            request_id=request_id(), container=container, timeout=grace, signal=signal
+        )
+        response = await self._service.call("Restart", request, pb.RestartResponse, timeout)
+        return response.container
+
+    async def kill(self, container: str, signal: str = "", *, timeout: float | None = None) -> None:
+        """Send a signal.
+
+        Args:
+            container: Which one.
+            signal: Name or number; empty means SIGKILL.
+            timeout: Seconds.
+
+        Raises:
+            ContainerNotRunning: It does not run.
+
+        Example::
+
+            await client.containers.kill("web", "HUP")
+        """
+        request = pb.KillRequest(request_id=request_id(), container=container, signal=signal)
+        await self._service.call("Kill", request, pb.KillResponse, timeout)
+
+    async def pause(self, container: str, *, timeout: float | None = None) -> None:
+        """Freeze every process of a container.
+
+        Raises:
+            ContainerNotRunning: It does not run.
+
+        Example::
+
+            await client.containers.pause("web")
+        """
+        request = pb.PauseRequest(request_id=request_id(), container=container)
+        await self._service.call("Pause", request, pb.PauseResponse, timeout)
+
+    async def unpause(self, container: str, *, timeout: float | None = None) -> None:
+        """Thaw every process of a container.
+
+        Raises:
+            ContainerNotRunning: It does not run.
+
+        Example::
+
+            await client.containers.unpause("web")
+        """
+        request = pb.UnpauseRequest(request_id=request_id(), container=container)
+        await self._service.call("Unpause", request, pb.UnpauseResponse, timeout)
+
+    async def wait(
+        self,
+        container: str,
+        condition: pb.WaitCondition.ValueType = pb.WAIT_CONDITION_NOT_RUNNING,
+        *,
+        timeout: float | None = None,
+    ) -> pb.WaitResponse:
+        """Wait until a condition is met, and return the exit code.
+
+        Args:
+            container: Which one.
+            condition: By default that it does not run, also because it never ran or has ended.
+            timeout: Seconds.
+
+        Raises:
+            DeadlineExceeded: The timeout passed.
+
+        Example::
+
+            print((await client.containers.wait("job")).exit_code)
+        """
+        request = pb.WaitRequest(container=container, condition=condition)
+        return await self._service.call("Wait", request, pb.WaitResponse, timeout)
+
+    async def remove(
+        self,
+        container: str,
+        *,
+        force: bool = False,
+        volumes: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Remove a container and give back all it held.
+
+        Args:
+            container: Which one.
+            force: Kill it first when it runs.
+            volumes: Remove its anonymous volumes too.
+            timeout: Seconds.
+
+        Raises:
+            ContainerRunning: It runs, and `force` is not set.
+
+        Example::
+
+            await client.containers.remove("web", force=True)
+        """
+        request = pb.RemoveRequest(
+            request_id=request_id(), container=container, force=force, volumes=volumes
+        )
+        await self._service.call("Remove", request, pb.RemoveResponse, timeout)

@@ -1,0 +1,314 @@
+"""What a container can be created with, and how it becomes the contract's ContainerConfig."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypedDict, Unpack
+
+from scow.api.container.v1.container_pb2 import (
+    ContainerConfig,
+    Device,
+    LogConfig,
+    MountSpec,
+    Ulimit,
+)
+from scow.api.types.v1.types_pb2 import Filter, Platform, PortMapping
+from scow.client import specs
+from scow.core.errors import InvalidArgument, InvalidMount, InvalidPort, ScowError
+
+Filters = Mapping[str, "str | Iterable[str]"]
+
+
+class ContainerOptions(TypedDict, total=False):
+    """How to run a container; what is left out has the image's or the engine's default.
+
+    Attributes:
+        entrypoint: Replaces the image's entry point; an empty sequence removes it.
+        env: Variables, on top of the image's.
+        working_dir: Absolute path.
+        user: name|uid[:group|gid].
+        group_add: Further groups.
+        hostname: Name of the host in the container.
+        domainname: Its domain.
+        labels: Free keys and values.
+        tty: Give it a terminal.
+        stdin_open: Keep its standard input open when nobody is attached.
+        stdin_once: Close it when the first attached client's input ends.
+        stop_signal: Name or number.
+        stop_timeout: Seconds from the stop signal to SIGKILL.
+        mounts: Messages, or the texts of Docker's `-v`, "data:/var/lib/data:ro".
+        tmpfs: Options of mount(8) by target, {"/tmp": "size=64m"}.
+        network: "bridge", "host", "none", "container:NAME" or a network's name.
+        ports: Messages, or the texts of Docker's `-p`, "8080:80".
+        publish_all: Publish every exposed port to a free one.
+        exposed_ports: "80/tcp".
+        dns: Addresses of name servers.
+        dns_search: Search domains.
+        dns_options: As in resolv.conf(5).
+        extra_hosts: Addresses by name; "host-gateway" means the host.
+        mac_address: Of its link.
+        ipv4_address: Of its link.
+        network_aliases: Further names in the network.
+        memory: Bytes.
+        memory_swap: Bytes of memory and swap together; -1 means unlimited swap.
+        memory_reservation: Bytes.
+        cpus: Processors, 1.5.
+        cpu_shares: Relative weight; 1024 is the default.
+        cpuset_cpus: Processors as cpuset(7) lists them.
+        pids_limit: Processes and threads; -1 means unlimited.
+        cap_add: Capabilities, "NET_ADMIN".
+        cap_drop: Capabilities, "ALL".
+        privileged: All capabilities, all devices, no seccomp.
+        read_only: The root file system cannot be written.
+        security_opts: "no-new-privileges", "seccomp=unconfined", "seccomp=<JSON>".
+        ulimits: Limits by name: one number, or soft and hard.
+        init: Run a small init as process 1.
+        auto_remove: Remove it when it ends.
+        devices: Host paths, or "host path:container path:rwm".
+        sysctls: Values by name.
+        shm_size: Bytes of /dev/shm.
+        log_driver: "json-file" or "none".
+        log_options: "max-size", "max-file".
+        oom_score_adj: -1000..1000.
+        pid_mode: "host" or "container:NAME".
+        ipc_mode: "private", "shareable", "host" or "container:NAME".
+        uts_mode: "host".
+        cgroupns_mode: "private" or "host".
+        umask: Permission bits.
+        platform: "linux/amd64".
+    """
+
+    entrypoint: Sequence[str]
+    env: Mapping[str, str]
+    working_dir: str
+    user: str
+    group_add: Iterable[str]
+    hostname: str
+    domainname: str
+    labels: Mapping[str, str]
+    tty: bool
+    stdin_open: bool
+    stdin_once: bool
+    stop_signal: str
+    stop_timeout: int
+    mounts: Iterable[MountSpec | str]
+    tmpfs: Mapping[str, str]
+    network: str
+    ports: Iterable[PortMapping | str]
+    publish_all: bool
+    exposed_ports: Iterable[str]
+    dns: Iterable[str]
+    dns_search: Iterable[str]
+    dns_options: Iterable[str]
+    extra_hosts: Mapping[str, str]
+    mac_address: str
+    ipv4_address: str
+    network_aliases: Iterable[str]
+    memory: int
+    memory_swap: int
+    memory_reservation: int
+    cpus: float
+    cpu_shares: int
+    cpuset_cpus: str
+    pids_limit: int
+    cap_add: Iterable[str]
+    cap_drop: Iterable[str]
+    privileged: bool
+    read_only: bool
+    security_opts: Iterable[str]
+    ulimits: Mapping[str, int | tuple[int, int]]
+    init: bool
+    auto_remove: bool
+    devices: Iterable[str]
+    sysctls: Mapping[str, str]
+    shm_size: int
+    log_driver: str
+    log_options: Mapping[str, str]
+    oom_score_adj: int
+    pid_mode: str
+    ipc_mode: str
+    uts_mode: str
+    cgroupns_mode: str
+    umask: int
+    platform: str
+
+
+# Options that are fields of ContainerConfig as they are.
+_PLAIN = frozenset(
+    [
+        "working_dir",
+        "user",
+        "hostname",
+        "domainname",
+        "tty",
+        "stdin_open",
+        "stdin_once",
+        "stop_signal",
+        "stop_timeout",
+        "network",
+        "publish_all",
+        "mac_address",
+        "ipv4_address",
+        "privileged",
+        "read_only",
+        "init",
+        "auto_remove",
+        "shm_size",
+        "oom_score_adj",
+        "pid_mode",
+        "ipc_mode",
+        "uts_mode",
+        "cgroupns_mode",
+        "umask",
+        "group_add",
+        "labels",
+        "exposed_ports",
+        "dns",
+        "dns_search",
+        "dns_options",
+        "network_aliases",
+        "cap_add",
+        "cap_drop",
+        "security_opts",
+        "sysctls",
+    ]
+)
+_RESOURCES = frozenset(
+    [
+        "memory",
+        "memory_swap",
+        "memory_reservation",
+        "cpu_shares",
+        "cpuset_cpus",
+        "pids_limit",
+    ]
+)
+
+
+def build_config(
+    image: str, command: Sequence[str], **options: Unpack[ContainerOptions]
+) -> ContainerConfig:
+    """Return the configuration of a container.
+
+    Raises:
+        InvalidPort, InvalidMount, InvalidArgument: A text that has not the form it must have.
+        TypeError: An unknown option.
+    """
+    if isinstance(command, str):
+        raise TypeError("command is a sequence of arguments, not one string")
+    given = dict(options)
+    plain = {key: given.pop(key) for key in _PLAIN & given.keys()}
+    config = ContainerConfig(image=image, command=command, **plain)  # type: ignore[arg-type]
+    for key in _RESOURCES & given.keys():
+        setattr(config.resources, key, given.pop(key))
+    for key in list(given):
+        build = _BUILDERS.get(key)
+        if build is None:
+            raise TypeError(f"unknown option {key!r} of a container")
+        build(config, given[key])
+    return config
+
+
+def _set_entrypoint(config: ContainerConfig, entrypoint: Sequence[str]) -> None:
+    if isinstance(entrypoint, str):
+        raise TypeError("entrypoint is a sequence of arguments, not one string")
+    config.entrypoint.extend(entrypoint)
+    config.override_entrypoint = True
+
+
+def _set_env(config: ContainerConfig, env: Mapping[str, str]) -> None:
+    config.env.extend(f"{key}={value}" for key, value in env.items())
+
+
+def _set_mounts(config: ContainerConfig, mounts: Iterable[MountSpec | str]) -> None:
+    for mount in mounts:
+        if isinstance(mount, str):
+            mount = MountSpec(**_parsed(specs.parse_volume, mount, InvalidMount, "mount"))
+        config.mounts.append(mount)
+
+
+def _set_tmpfs(config: ContainerConfig, tmpfs: Mapping[str, str]) -> None:
+    for target, options in tmpfs.items():
+        text = f"{target}:{options}"
+        config.mounts.add(**_parsed(specs.parse_tmpfs, text, InvalidMount, "mount"))
+
+
+def _set_ports(config: ContainerConfig, ports: Iterable[PortMapping | str]) -> None:
+    for port in ports:
+        if isinstance(port, str):
+            found = _parsed(specs.parse_port, port, InvalidPort, "port")
+            config.ports.extend(PortMapping(**fields) for fields in found)
+        else:
+            config.ports.append(port)
+
+
+def _set_hosts(config: ContainerConfig, hosts: Mapping[str, str]) -> None:
+    config.extra_hosts.extend(f"{name}:{address}" for name, address in hosts.items())
+
+
+def _set_ulimits(config: ContainerConfig, ulimits: Mapping[str, int | tuple[int, int]]) -> None:
+    for name, value in ulimits.items():
+        soft, hard = (value, value) if isinstance(value, int) else value
+        config.ulimits.append(Ulimit(name=name, soft=soft, hard=hard))
+
+
+def _set_devices(config: ContainerConfig, devices: Iterable[str]) -> None:
+    for text in devices:
+        fields = _parsed(specs.parse_device, text, InvalidArgument, "device")
+        config.devices.append(Device(**fields))
+
+
+def _set_cpus(config: ContainerConfig, cpus: float) -> None:
+    config.resources.nano_cpus = round(cpus * 1_000_000_000)
+
+
+def _set_log_driver(config: ContainerConfig, driver: str) -> None:
+    config.log.driver = driver
+
+
+def _set_log_options(config: ContainerConfig, options: Mapping[str, str]) -> None:
+    config.log.MergeFrom(LogConfig(options=options))
+
+
+def _set_platform(config: ContainerConfig, platform: str) -> None:
+    config.platform.CopyFrom(platform_of(platform))
+
+
+_BUILDERS: dict[str, Callable[[ContainerConfig, Any], None]] = {
+    "entrypoint": _set_entrypoint,
+    "env": _set_env,
+    "mounts": _set_mounts,
+    "tmpfs": _set_tmpfs,
+    "ports": _set_ports,
+    "extra_hosts": _set_hosts,
+    "ulimits": _set_ulimits,
+    "devices": _set_devices,
+    "cpus": _set_cpus,
+    "log_driver": _set_log_driver,
+    "log_options": _set_log_options,
+    "platform": _set_platform,
+}
+
+
+def platform_of(text: str) -> Platform:
+    """Return the message of "linux/arm64/v8".
+
+    Raises:
+        InvalidArgument: No such form.
+    """
+    return Platform(**_parsed(specs.parse_platform, text, InvalidArgument, "platform"))
+
+
+def filters_of(filters: Filters | None) -> list[Filter]:
+    """Return the messages of {"label": ["a=b", "c"], "status": "exited"}."""
+    return [
+        Filter(key=key, values=[values] if isinstance(values, str) else values)
+        for key, values in (filters or {}).items()
+    ]
+
+
+def _parsed(parse: Callable[[str], Any], text: str, error: type[ScowError], what: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError as reason:
+        raise error(str(reason), what=what, which=text) from None

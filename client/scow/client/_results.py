@@ -1,0 +1,35 @@
+"""What the conveniences return."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class ExecResult(NamedTuple):
+    """The outcome of a process in a container.
+
+    Attributes:
+        exit_code: Its exit code; 128+n when signal n ended it.
+        stdout: What it wrote, all of it when there is a terminal.
+        stderr: What it wrote to standard error.
+    """
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class RunResult(NamedTuple):
+    """The outcome of a container.
+
+    Attributes:
+        id: The container's id; it may be removed already.
+        exit_code: As of ExecResult.
+        stdout: What it wrote, all of it when there is a terminal.
+        stderr: What it wrote to standard error.
+    """
+
+    id: str
+    exit_code: int
+    stdout: bytes
+    stderr: bytes

@@ -1,0 +1,192 @@
+"""The transport of the sync client: grpc's blocking calls. Its twin is `_aio`, with the same names."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from scow.client._link import CHANNEL_OPTIONS, WireError
+from scow.core.errors import DETAILS_KEY
+
+if TYPE_CHECKING:
+    from grpc import _CallIterator as CallIterator
+
+R = TypeVar("R", bound=Message)
+Metadata = tuple[tuple[str, str], ...]
+
+
+def _wire_error(error: grpc.RpcError) -> WireError:
+    assert isinstance(error, grpc.Call)
+    details = dict(error.trailing_metadata() or ()).get(DETAILS_KEY, b"")
+    raw = details if isinstance(details, bytes) else details.encode()
+    code: int = error.code().value[0]
+    return WireError(code, error.details() or "", raw)
+
+
+def pause(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)
+
+
+def read(file: BinaryIO, size: int) -> bytes:
+    """Read up to `size` bytes of a file."""
+    return file.read(size)
+
+
+class Incoming(Generic[R]):
+    """The responses of a streaming call."""
+
+    def __init__(self, call: CallIterator[R]) -> None:
+        self._call = call
+
+    def receive(self) -> R | None:
+        """Return the next response, or None at the end."""
+        try:
+            return next(self._call, None)
+        except grpc.RpcError as error:
+            raise _wire_error(error) from error
+
+    def cancel(self) -> None:
+        """End the call; without effect on one that has ended."""
+        self._call.cancel()
+
+
+class Duplex(Generic[R]):
+    """A call with streams in both directions; requests may come from another thread than receives."""
+
+    def __init__(self, call: grpc.StreamStreamMultiCallable[Message, R]) -> None:
+        self._requests: SimpleQueue[Message | None] = SimpleQueue()
+        self._start = call
+        self._call: CallIterator[R] | None = None
+
+    def open(self, timeout: float | None, data: Metadata) -> None:
+        """Begin the call."""
+        requests: Iterator[Message] = iter(self._requests.get, None)
+        self._call = self._start(requests, timeout=timeout, metadata=data)
+
+    def send(self, request: Message) -> None:
+        """Send a request. One that comes too late is dropped: the responses tell the outcome."""
+        self._requests.put(request)
+
+    def finish(self) -> None:
+        """Say that no request follows."""
+        self._requests.put(None)
+
+    def receive(self) -> R | None:
+        """Return the next response, or None at the end."""
+        assert self._call is not None
+        try:
+            response = next(self._call, None)
+        except grpc.RpcError as error:
+            self.finish()
+            raise _wire_error(error) from error
+        if response is None:
+            self.finish()
+        return response
+
+    def cancel(self) -> None:
+        """End the call; without effect on one that has ended."""
+        assert self._call is not None
+        self.finish()
+        self._call.cancel()
+
+
+class Transport:
+    """A channel to one socket, opened with the first call.
+
+    Args:
+        path: The socket.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._opened: grpc.Channel | None = None
+
+    @property
+    def _channel(self) -> grpc.Channel:
+        if self._opened is None:
+            self._opened = grpc.insecure_channel(f"unix://{self._path}", CHANNEL_OPTIONS)
+        return self._opened
+
+    def unary(
+        self,
+        method: str,
+        request: Message,
+        response: type[R],
+        timeout: float | None,
+        data: Metadata,
+    ) -> R:
+        """Make a call with one request and one response."""
+        call = self._channel.unary_unary(
+            method,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response.FromString,
+        )
+        try:
+            return call(request, timeout=timeout, metadata=data)
+        except grpc.RpcError as error:
+            raise _wire_error(error) from error
+
+    def stream(
+        self,
+        method: str,
+        request: Message,
+        response: type[R],
+        timeout: float | None,
+        data: Metadata,
+    ) -> Incoming[R]:
+        """Make a call with one request and many responses."""
+        call = self._channel.unary_stream(
+            method,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response.FromString,
+        )
+        return Incoming(call(request, timeout=timeout, metadata=data))
+
+    def upload(
+        self,
+        method: str,
+        requests: Iterator[Message],
+        response: type[R],
+        timeout: float | None,
+        data: Metadata,
+    ) -> R:
+        """Make a call with many requests and one response."""
+        call: grpc.StreamUnaryMultiCallable[Message, R] = self._channel.stream_unary(
+            method,
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=response.FromString,
+        )
+        try:
+            return call(requests, timeout=timeout, metadata=data)
+        except grpc.RpcError as error:
+            raise _wire_error(error) from error
+
+    def duplex(
+        self,
+        method: str,
+        request: type[Message],
+        response: type[R],
+        timeout: float | None,
+        data: Metadata,
+    ) -> Duplex[R]:
+        """Make a call with streams in both directions."""
+        call = self._channel.stream_stream(
+            method,
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
+        )
+        duplex: Duplex[R] = Duplex(call)
+        duplex.open(timeout, data)
+        return duplex
+
+    def close(self) -> None:
+        """Close the channel; calls under way end."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None

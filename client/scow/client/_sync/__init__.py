@@ -1,0 +1,1 @@
+"""The sync client: made of scow.client._async by `make sync-client`; not edited."""

@@ -1,0 +1,93 @@
+"""The client: one object for one engine."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+from scow.client._link import Link
+from scow.client._sync.service import Service
+
+if TYPE_CHECKING:
+    from scow.client._sync.containers import Containers
+    from scow.client._sync.images import Images
+    from scow.client._sync.networks import Networks
+    from scow.client._sync.volumes import Volumes
+
+
+class Client:
+    """A client of one engine. Nothing is connected before the first call.
+
+    Every mutation carries a request id of its own, so a call that met a restarting service is made
+    again without doing anything twice. Methods take `timeout`, seconds for all attempts of the call
+    together; None means no limit.
+
+    Args:
+        host: "unix://RUN_DIR", the folder of the engine's sockets; None means the environment's
+            SCOW_HOST, then unix:///run/scow.
+        patience: Seconds for which calls wait for a service that is restarting.
+
+    Raises:
+        InvalidArgument: A host of another form.
+
+    Example::
+
+        with Client() as client:
+            result = client.containers.run("busybox", ["echo", "hello"], auto_remove=True)
+            print(result.stdout)
+    """
+
+    def __init__(self, host: str | None = None, *, patience: float = 5.0) -> None:
+        self._link = Link(host, patience)
+        self._services: dict[str, Service] = {}
+
+    @property
+    def host(self) -> str:
+        """The engine, as "unix://RUN_DIR"."""
+        return self._link.host
+
+    def _service(self, name: str) -> Service:
+        if name not in self._services:
+            self._services[name] = Service(self._link, name)
+        return self._services[name]
+
+    @cached_property
+    def containers(self) -> Containers:
+        """The container service."""
+        from scow.client._sync.containers import Containers
+
+        # A thunk: most commands never pull, and then no channel to the image service is made.
+        return Containers(self._service("container"), lambda: self.images)
+
+    @cached_property
+    def images(self) -> Images:
+        """The image service."""
+        from scow.client._sync.images import Images
+
+        return Images(self._service("image"))
+
+    @cached_property
+    def volumes(self) -> Volumes:
+        """The volume service."""
+        from scow.client._sync.volumes import Volumes
+
+        return Volumes(self._service("volume"))
+
+    @cached_property
+    def networks(self) -> Networks:
+        """The network service."""
+        from scow.client._sync.networks import Networks
+
+        return Networks(self._service("network"))
+
+    def close(self) -> None:
+        """Close all connections; calls under way end."""
+        while self._services:
+            _, service = self._services.popitem()
+            service.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,123 @@
+"""How a method calls a service: deadline, retries, and the one seam where errors are raised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from scow.client._link import Backoff, Link, WireError
+from scow.client._sio import Duplex, Transport, pause
+from scow.client._sync.stream import Stream
+
+R = TypeVar("R", bound=Message)
+
+
+class Service:
+    """One service of the engine.
+
+    Args:
+        link: The engine.
+        name: "container"; its socket and the package of its contract.
+    """
+
+    def __init__(self, link: Link, name: str) -> None:
+        self.link = link
+        self.name = name
+        self._prefix = f"/scow.api.{name}.v1.{name.capitalize()}Service/"
+        self._transport = Transport(link.socket(name))
+
+    def call(
+        self, method: str, request: Message, response: type[R], timeout: float | None = None
+    ) -> R:
+        """Make a call with one request and one response.
+
+        Every such call can be made again: it only reads, or it has a request id. So it waits for a
+        service that is restarting, up to the link's patience.
+
+        Args:
+            method: Name of the method in the contract.
+            request: Its request.
+            response: The class of its response.
+            timeout: Seconds for all attempts together; None means no limit.
+
+        Raises:
+            ScowError: What the service said.
+        """
+        backoff = Backoff(self.link.patience, timeout)
+        while True:
+            try:
+                return self._transport.unary(
+                    self._prefix + method,
+                    request,
+                    response,
+                    backoff.remaining(),
+                    self.link.metadata(),
+                )
+            except WireError as error:
+                failure = self.link.translate(self.name, error)
+            delay = backoff.next() if self.link.worth_waiting(self.name, failure) else None
+            if delay is None:
+                raise failure
+            pause(delay)
+
+    def stream(
+        self,
+        method: str,
+        request: Message,
+        response: type[R],
+        timeout: float | None,
+        resume: Callable[[R | None], Message | None],
+    ) -> Stream[R]:
+        """Make a call with one request and many responses.
+
+        Args:
+            method: Name of the method in the contract.
+            request: Its request.
+            response: The class of its responses.
+            timeout: Seconds for all of it; None means no limit.
+            resume: Given the last response (None: there was none), makes the request with which to
+                go on after the service restarted, or returns None when that is not possible.
+        """
+        return Stream(
+            self.link,
+            self.name,
+            lambda asked, seconds: self._transport.stream(
+                self._prefix + method, asked, response, seconds, self.link.metadata()
+            ),
+            request,
+            timeout,
+            resume,
+        )
+
+    def upload(
+        self,
+        method: str,
+        requests: Iterator[Message],
+        response: type[R],
+        timeout: float | None = None,
+    ) -> R:
+        """Make a call with many requests and one response; it is not repeated."""
+        try:
+            return self._transport.upload(
+                self._prefix + method, requests, response, timeout, self.link.metadata()
+            )
+        except WireError as error:
+            raise self.link.translate(self.name, error) from None
+
+    def duplex(
+        self,
+        method: str,
+        request: type[Message],
+        response: type[R],
+        timeout: float | None = None,
+    ) -> Duplex[R]:
+        """Make a call with streams in both directions; its errors are the transport's."""
+        return self._transport.duplex(
+            self._prefix + method, request, response, timeout, self.link.metadata()
+        )
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._transport.close()

@@ -1,0 +1,419 @@
+"""The short forms in which people write ports, mounts, limits and the like, as Docker defines them.
+
+Each function returns the fields of the message as plain data, and raises ValueError with a sentence
+that says what is wrong. Nothing is imported: the command line parses its flags with these before it
+knows that it needs the engine.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    Fields = dict[str, Any]
+
+_PORT_MAX = 65535
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+_PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+# Of other systems and for SELinux: accepted, without effect.
+_IGNORED_MODES = ("z", "Z", "cached", "consistent", "delegated", "rbind")
+# getrlimit(2), without RLIMIT_.
+ULIMITS = (
+    "as",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+)
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of "64m", "1.5GiB" or "1024"; units are powers of 1024.
+
+    Raises:
+        ValueError: No such size.
+    """
+    number = text.rstrip("bBiIkKmMgGtTpP ")
+    suffix = text[len(number) :].strip().lower().removesuffix("b").removesuffix("i")
+    try:
+        value = float(number)
+    except ValueError:
+        raise ValueError(f"invalid size: {text!r}") from None
+    if suffix not in _UNITS or value < 0 or value != value or value == float("inf"):
+        raise ValueError(f"invalid size: {text!r}")
+    return int(value * _UNITS[suffix])
+
+
+def parse_swap(text: str) -> int:
+    """Return the bytes of a size, or -1 for "-1" (unlimited).
+
+    Raises:
+        ValueError: No such size.
+    """
+    return -1 if text == "-1" else parse_size(text)
+
+
+def parse_cpus(text: str) -> int:
+    """Return the billionths of a processor in "1.5".
+
+    Raises:
+        ValueError: No number, a negative one, or one of more than nine decimals.
+    """
+    whole, _, decimals = text.partition(".")
+    digits = (whole or "0") + decimals.ljust(9, "0")
+    if not (text.strip(".") and digits.isascii() and digits.isdigit()):
+        raise ValueError(f"failed to parse {text} as a number of processors")
+    if len(decimals) > 9:
+        raise ValueError("value is too precise: at most nine decimals")
+    return int(digits)
+
+
+def parse_port(text: str) -> list[Fields]:
+    """Return the port mappings of `-p`: [[address:][host port]:]container port[/protocol].
+
+    A port may be a range. Without a host port each gets a free one, and so is a mapping of its own.
+
+    Raises:
+        ValueError: No such form.
+    """
+    rest, has_protocol, protocol = text.partition("/")
+    protocol = protocol.lower() if has_protocol else "tcp"
+    if protocol not in ("tcp", "udp"):
+        raise ValueError(f"invalid proto: {protocol}: use tcp or udp")
+    host_ip, host, container = _split_port(rest)
+    if not container:
+        raise ValueError(f"no port specified: {text}<empty>")
+    first, last = _port_range("containerPort", container)
+    mapping: Fields = {"host_ip": host_ip, "protocol": protocol}
+    count = last - first + 1
+    if not host:
+        return [
+            {**mapping, "host_port": 0, "container_port": port, "count": 1}
+            for port in range(first, last + 1)
+        ]
+    host_first, host_last = _port_range("hostPort", host)
+    if host_last - host_first + 1 != count:
+        raise ValueError(
+            f"invalid ranges specified for container and host Ports: {container} and {host}"
+        )
+    return [{**mapping, "host_port": host_first, "container_port": first, "count": count}]
+
+
+def _split_port(text: str) -> tuple[str, str, str]:
+    """Return address, host port and container port."""
+    address = ""
+    if text.startswith("["):
+        address, bracket, text = text[1:].partition("]:")
+        if not bracket:
+            raise ValueError(f"invalid IP address: [{address}")
+        _check_address(address)
+    parts = text.rsplit(":", 2 if not address else 1)
+    if len(parts) == 3:
+        address = parts[0]
+        if address:
+            _check_address(address)
+        return address, parts[1], parts[2]
+    return (address, parts[0], parts[1]) if len(parts) == 2 else (address, "", parts[0])
+
+
+def _port_range(name: str, text: str) -> tuple[int, int]:
+    first, dash, last = text.partition("-")
+    bounds = (first, last) if dash else (first, first)
+    if not all(bound.isascii() and bound.isdigit() for bound in bounds):
+        raise ValueError(f"invalid {name}: {text}")
+    low, high = int(bounds[0]), int(bounds[1])
+    least = 1 if name == "containerPort" else 0
+    if not least <= low <= high <= _PORT_MAX:
+        raise ValueError(f"invalid {name}: {text}")
+    return low, high
+
+
+def _check_address(text: str) -> None:
+    """Raise ValueError unless a text is an address of IPv4 or IPv6."""
+    from _socket import AF_INET, AF_INET6, inet_pton
+
+    try:
+        inet_pton(AF_INET6 if ":" in text else AF_INET, text)
+    except (OSError, UnicodeError):
+        raise ValueError(f"invalid IP address: {text}") from None
+
+
+def parse_address(text: str) -> str:
+    """Return an address of IPv4 or IPv6 as it is.
+
+    Raises:
+        ValueError: It is none.
+    """
+    _check_address(text)
+    return text
+
+
+def parse_expose(text: str) -> list[str]:
+    """Return "80/tcp" for each port of `--expose 80-81/tcp`.
+
+    Raises:
+        ValueError: No such form.
+    """
+    ports, _, protocol = text.partition("/")
+    if protocol not in ("", "tcp", "udp"):
+        raise ValueError(f"invalid proto: {protocol}: use tcp or udp")
+    first, last = _port_range("containerPort", ports)
+    return [f"{port}/{protocol or 'tcp'}" for port in range(first, last + 1)]
+
+
+def parse_volume(text: str) -> Fields:
+    """Return the mount of `-v`: [source:]target[:mode,...].
+
+    Raises:
+        ValueError: No such form.
+    """
+    parts = text.split(":")
+    if not 1 <= len(parts) <= 3 or not all(parts):
+        raise ValueError(f"invalid volume specification: {text!r}")
+    if len(parts) == 1:
+        return {"type": "volume", "source": "", "target": _absolute(parts[0])}
+    source, target = parts[0], _absolute(parts[1])
+    is_path = source.startswith(("/", ".", "~"))
+    mount: Fields = {"type": "bind" if is_path else "volume", "source": source, "target": target}
+    if is_path:
+        import os
+
+        mount["source"] = os.path.abspath(os.path.expanduser(source))
+        mount["create_source"] = True
+    for mode in parts[2].split(",") if len(parts) == 3 else ():
+        _apply_mode(mount, mode)
+    return mount
+
+
+def _absolute(target: str) -> str:
+    if not target.startswith("/"):
+        raise ValueError(f"invalid mount path: {target!r}: mount path must be absolute")
+    if target.strip("/") in ("", "."):
+        raise ValueError("invalid specification: destination can't be '/'")
+    return target
+
+
+def _apply_mode(mount: Fields, mode: str) -> None:
+    if mode in ("ro", "rw"):
+        mount["read_only"] = mode == "ro"
+    elif mode in _PROPAGATIONS and mount["type"] == "bind":
+        mount["propagation"] = mode
+    elif mode == "nocopy" and mount["type"] == "volume":
+        mount["no_copy"] = True
+    elif mode not in _IGNORED_MODES:
+        raise ValueError(f"invalid mode: {mode}")
+
+
+def parse_tmpfs(text: str) -> Fields:
+    """Return the mount of `--tmpfs`: target[:option,...] with the options of mount(8).
+
+    Raises:
+        ValueError: No such form.
+    """
+    target, _, options = text.partition(":")
+    mount: Fields = {"type": "tmpfs", "target": _absolute(target)}
+    others: list[str] = []
+    for option in filter(None, options.split(",")):
+        key, _, value = option.partition("=")
+        if key == "size" and not value.endswith("%"):
+            mount["tmpfs_size"] = parse_size(value)
+        elif key == "mode":
+            mount["tmpfs_mode"] = _mode(value)
+        elif key == "ro":
+            mount["read_only"] = True
+        elif key != "rw":
+            others.append(option)
+    if others:
+        mount["tmpfs_options"] = others
+    return mount
+
+
+def _mode(text: str) -> int:
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o7777:
+        raise ValueError(f"invalid tmpfs mode: {text}: use octal digits")
+    return mode
+
+
+def parse_mount(text: str) -> Fields:
+    """Return the mount of `--mount`: key=value,... as one record of CSV.
+
+    Raises:
+        ValueError: An unknown key, a wrong value, or keys that contradict the type.
+    """
+    import csv
+
+    mount: Fields = {"type": "volume", "source": "", "target": ""}
+    seen: list[str] = []
+    for field in next(csv.reader([text]), []):
+        key, has_value, value = field.partition("=")
+        key = key.lower()
+        if not has_value and key not in ("readonly", "ro", "volume-nocopy", "bind-nonrecursive"):
+            raise ValueError(f"invalid field {field!r} must be a key=value pair")
+        _apply_mount_key(mount, key, value if has_value else "true", field)
+        seen.append(key)
+    _check_mount(mount, seen)
+    return mount
+
+
+def _apply_mount_key(mount: Fields, key: str, value: str, field: str) -> None:
+    if key == "type":
+        if value.lower() not in ("bind", "volume", "tmpfs"):
+            raise ValueError(f"invalid mount type {value!r}: use bind, volume or tmpfs")
+        mount["type"] = value.lower()
+    elif key in ("source", "src"):
+        mount["source"] = value
+    elif key in ("target", "destination", "dst"):
+        mount["target"] = _absolute(value)
+    elif key in ("readonly", "ro"):
+        mount["read_only"] = _boolean(key, value)
+    elif key == "bind-propagation":
+        if value not in _PROPAGATIONS:
+            raise ValueError(
+                f"invalid propagation {value!r}: use one of {', '.join(_PROPAGATIONS)}"
+            )
+        mount["propagation"] = value
+    elif key == "bind-create-src":
+        mount["create_source"] = _boolean(key, value)
+    elif key == "volume-nocopy":
+        mount["no_copy"] = _boolean(key, value)
+    elif key == "volume-driver":
+        mount["volume_driver"] = value
+    elif key == "volume-label":
+        name, _, label = value.partition("=")
+        mount.setdefault("volume_labels", {})[name] = label
+    elif key == "tmpfs-size":
+        mount["tmpfs_size"] = parse_size(value)
+    elif key == "tmpfs-mode":
+        mount["tmpfs_mode"] = _mode(value)
+    elif key != "consistency":
+        raise ValueError(f"unexpected key {key!r} in {field!r}")
+
+
+def _boolean(key: str, value: str) -> bool:
+    if value.lower() in ("true", "1"):
+        return True
+    if value.lower() in ("false", "0"):
+        return False
+    raise ValueError(f"invalid value for {key}: {value}: use true or false")
+
+
+def _check_mount(mount: Fields, seen: Sequence[str]) -> None:
+    kind = mount["type"]
+    if not mount["target"]:
+        raise ValueError("target is required")
+    for prefix in ("bind", "volume", "tmpfs"):
+        if prefix != kind and any(key.startswith(f"{prefix}-") for key in seen):
+            raise ValueError(f"cannot mix '{prefix}-*' options with mount type {kind!r}")
+    if kind == "bind":
+        if not mount["source"]:
+            raise ValueError("source is required for a bind mount")
+        import os
+
+        mount["source"] = os.path.abspath(os.path.expanduser(mount["source"]))
+    elif kind == "tmpfs" and mount["source"]:
+        raise ValueError("a tmpfs mount has no source")
+
+
+def parse_ulimit(text: str) -> Fields:
+    """Return the limit of `--ulimit`: name=soft[:hard].
+
+    Raises:
+        ValueError: No such form.
+    """
+    name, has_value, value = text.partition("=")
+    if not has_value or not value:
+        raise ValueError(f"invalid ulimit argument: {text}")
+    if name not in ULIMITS:
+        raise ValueError(f"invalid ulimit type: {name}: use one of {', '.join(ULIMITS)}")
+    limits = value.split(":")
+    if len(limits) > 2:
+        raise ValueError(f"too many limit values: {value}: at most soft:hard")
+    try:
+        soft, hard = int(limits[0]), int(limits[-1])
+    except ValueError:
+        raise ValueError(f"invalid limit value: {value}: use whole numbers") from None
+    if min(soft, hard) < -1:
+        raise ValueError(f"invalid limit value: {value}: -1 means unlimited")
+    if hard != -1 and (soft == -1 or soft > hard):
+        raise ValueError(
+            f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
+        )
+    return {"name": name, "soft": soft, "hard": hard}
+
+
+def parse_device(text: str) -> Fields:
+    """Return the device of `--device`: host path[:container path][:rwm].
+
+    Raises:
+        ValueError: No such form.
+    """
+    parts = text.split(":")
+    if not 1 <= len(parts) <= 3 or not all(parts):
+        raise ValueError(f"invalid device specification: {text}")
+    host, permissions = parts[0], "rwm"
+    container = host
+    if len(parts) == 2 and set(parts[1]) <= set("rwm"):
+        permissions = parts[1]
+    elif len(parts) > 1:
+        container = parts[1]
+    if len(parts) == 3:
+        permissions = parts[2]
+    if not set(permissions) <= set("rwm"):
+        raise ValueError(f"invalid device mode: {permissions}: use letters of rwm")
+    if not (host.startswith("/") and container.startswith("/")):
+        raise ValueError(f"{text} is not an absolute path")
+    return {"host_path": host, "container_path": container, "permissions": permissions}
+
+
+def parse_extra_host(text: str) -> str:
+    """Return "name:address" of `--add-host`, which may have "=" for the first colon.
+
+    Raises:
+        ValueError: No such form.
+    """
+    name, has_address, address = text.partition("=")
+    if not has_address:
+        name, has_address, address = text.partition(":")
+    if not name or not address:
+        raise ValueError(f'bad format for add-host: "{text}"')
+    if address.startswith("[") and address.endswith("]"):
+        address = address[1:-1]
+    if address != "host-gateway":
+        try:
+            _check_address(address)
+        except ValueError:
+            raise ValueError(f'invalid IP address in add-host: "{address}"') from None
+    return f"{name}:{address}"
+
+
+def parse_platform(text: str) -> Fields:
+    """Return the platform of "os/architecture[/variant]" or of an architecture alone.
+
+    Raises:
+        ValueError: No such form.
+    """
+    parts = text.split("/")
+    if len(parts) > 3 or not all(parts):
+        raise ValueError(f"invalid platform {text!r}: use os/architecture[/variant]")
+    if len(parts) == 1:
+        if parts[0] == "linux":
+            return {"os": "linux"}
+        parts.insert(0, "linux")
+    return dict(zip(("os", "architecture", "variant"), parts, strict=False))
