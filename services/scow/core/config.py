@@ -62,6 +62,32 @@ class ServerSection:
 class ImageSection:
     """The image service."""
 
+    # Layers downloaded at once, over all pulls.
+    max_concurrent_downloads: int = 3
+    # Processes that unpack layers; 0 means one for each processor.
+    unpack_workers: int = 0
+    # Seconds after which an idle unpacking process ends.
+    worker_idle_seconds: float = 10.0
+    # "HOST" or "HOST:PORT" of registries that speak plain HTTP or have a certificate nobody signed.
+    insecure_registries: tuple[str, ...] = ()
+    # Further CAs: the *.crt files in this folder's subfolder named HOST or HOST:PORT.
+    certs_dir: Path = Path("/etc/scow/certs.d")
+    # Seconds to reach a registry, and seconds without a byte after which a download counts as cut.
+    connect_seconds: float = 20.0
+    stall_seconds: float = 30.0
+    # Attempts after a cut connection or a server's error, counted anew after each progress.
+    retries: int = 5
+    # Longest Retry-After in seconds that is waited for; a longer one fails with REGISTRY_RATE_LIMITED.
+    retry_after_max_seconds: float = 60.0
+    # Limits on what registries and archives hold, in bytes where a size.
+    max_manifest_bytes: int = 4 << 20
+    max_config_bytes: int = 8 << 20
+    max_layers: int = 128
+    max_layer_bytes: int = 64 << 30
+    max_layer_entries: int = 4_000_000
+    # Seconds for which a partial download is kept to be resumed.
+    ingest_keep_seconds: float = 86400.0
+
 
 @dataclass(frozen=True)
 class NetworkSection:

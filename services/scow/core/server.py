@@ -19,7 +19,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,7 +128,8 @@ async def serve(name: str, config: Config, migrations: Sequence[str], wire: Wire
         )
     config.run.mkdir(parents=True, exist_ok=True, mode=0o750)
     config.data(name).mkdir(parents=True, exist_ok=True, mode=0o750)
-    with _only_one(config.run / f"{name}.lock", name):
+    with _Lock(config.run / f"{name}.lock") as lock:
+        await lock.acquire(name, config.server.drain_seconds + 1)
         store = Store.open(config.data(name) / f"{name}.db", migrations)
         peers = Peers(config)
         context = Context(
@@ -148,23 +150,35 @@ async def serve(name: str, config: Config, migrations: Sequence[str], wire: Wire
             store.close()
 
 
-@contextlib.contextmanager
-def _only_one(path: Path, name: str) -> Iterator[None]:
-    """Hold the lock of a service for as long as the process lives."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FailedPrecondition(
-                f"another scow-{name} serves in {path.parent}",
-                what="service",
-                which=name,
-                do="stop it first or choose another run directory",
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)
+class _Lock:
+    """The lock of a service, held for as long as the process lives."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> _Lock:
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    async def acquire(self, name: str, patience: float) -> None:
+        """Take the lock; a predecessor that is stopping gets `patience` seconds."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise FailedPrecondition(
+                        f"another scow-{name} serves in {self._path.parent}",
+                        what="service",
+                        which=name,
+                        do="stop it first or choose another run directory",
+                    ) from None
+            await asyncio.sleep(0.05)
 
 
 async def _run(context: Context, wiring: Wiring, stop: asyncio.Event) -> None:
@@ -248,6 +262,8 @@ def notify(state: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        with contextlib.suppress(OSError):
-            channel.sendto(state.encode(), address)
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel,
+        contextlib.suppress(OSError),
+    ):
+        channel.sendto(state.encode(), address)

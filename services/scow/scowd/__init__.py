@@ -1,0 +1,1 @@
+"""scowd: starts every service of one engine on one machine, and supervises them."""

@@ -1,0 +1,266 @@
+"""The supervisor: forks the services from one parent that has loaded what they share.
+
+The parent imports grpc but makes no object of it, so that forking is safe at any time and the pages of
+the common modules are shared. Each child runs `python -m scow.<service>` in itself, tells "ready" by sd_notify on the
+supervisor's socket, and is sent SIGTERM by the kernel when the supervisor dies, so that a new scowd can start
+anew. A service that ends is started again, after a pause that doubles up to ten seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import gc
+import os
+import runpy
+import selectors
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc_health.v1.health  # noqa: F401  loaded for the services: their pages are shared
+import grpc_reflection.v1alpha.reflection  # noqa: F401
+import structlog  # noqa: F401
+
+import scow.core.server  # noqa: F401
+from scow.core.config import SERVICES, Config
+from scow.core.errors import FailedPrecondition
+from scow.core.server import notify
+
+_PR_SET_PDEATHSIG = 1
+_PAUSE_MIN = 0.1
+_PAUSE_MAX = 10.0
+# A service that served this long is started again without a pause.
+_STEADY_SECONDS = 30.0
+
+
+@dataclass
+class Child:
+    """One service."""
+
+    name: str
+    pid: int = 0
+    ready: bool = False
+    started: float = 0.0
+    pause: float = _PAUSE_MIN
+    # When to start it again, on the monotonic clock; 0 is not planned.
+    start_at: float = 0.0
+
+
+class Supervisor:
+    """Starts, watches and stops the services of one engine.
+
+    Args:
+        config: The engine's configuration.
+        arguments: The command line's flags, handed on to each service.
+    """
+
+    def __init__(self, config: Config, arguments: Sequence[str]) -> None:
+        self._config = config
+        self._arguments = arguments
+        self._children = {name: Child(name) for name in SERVICES}
+        self._stopping = False
+        self._announced = False
+        self._failed = False
+
+    def run(self) -> int:
+        """Supervise until told to stop; return the exit code."""
+        self._config.run.mkdir(parents=True, exist_ok=True, mode=0o750)
+        with _lock(self._config.run / "scowd.lock") as self._lock, self._events() as selector:
+            gc.collect()
+            gc.freeze()
+            for child in self._children.values():
+                if child.name != "container":
+                    self._start(child)
+            while not (self._stopping or self._failed):
+                self._step(selector)
+            self._stop_all(selector)
+        return 1 if self._failed else 0
+
+    @contextlib.contextmanager
+    def _events(self) -> Iterator[selectors.BaseSelector]:
+        """Open what the loop waits for: signals and the services' notifications."""
+        path = self._config.run / "notify.sock"
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        wake_read, wake_write = socket.socketpair()
+        wake_read.setblocking(False)
+        wake_write.setblocking(False)
+        self._notifications = socket.socket(
+            socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+        )
+        self._notifications.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._notifications.bind(str(path))
+        path.chmod(0o600)
+        signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        with selectors.DefaultSelector() as selector:
+            selector.register(wake_read, selectors.EVENT_READ)
+            selector.register(self._notifications, selectors.EVENT_READ)
+            self._to_close_in_child = (selector, wake_read, wake_write, self._notifications)
+            yield selector
+        path.unlink(missing_ok=True)
+
+    def _on_stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _step(self, selector: selectors.BaseSelector) -> None:
+        """Wait for the next thing to happen and deal with it."""
+        plans = [c.start_at for c in self._children.values() if c.start_at]
+        timeout = max(0.0, min(plans) - time.monotonic()) if plans else None
+        for key, _ in selector.select(timeout):
+            source = key.fileobj
+            if source is self._notifications:
+                self._read_notifications()
+            elif isinstance(source, socket.socket):
+                with contextlib.suppress(BlockingIOError):
+                    source.recv(4096)
+        self._reap()
+        for child in self._children.values():
+            if child.start_at and child.start_at <= time.monotonic() and not self._stopping:
+                self._start(child)
+
+    def _read_notifications(self) -> None:
+        while True:
+            try:
+                data, ancillary, _, _ = self._notifications.recvmsg(256, socket.CMSG_SPACE(12))
+            except BlockingIOError:
+                return
+            for _level, kind, content in ancillary:
+                if kind == socket.SCM_CREDENTIALS and b"READY=1" in data:
+                    self._on_ready(struct.unpack("3i", content)[0])
+
+    def _on_ready(self, pid: int) -> None:
+        for child in self._children.values():
+            if child.pid == pid:
+                child.ready = True
+        container = self._children["container"]
+        others = [c for c in self._children.values() if c is not container]
+        if all(c.ready for c in others) and not container.started:
+            # The container service asks the others when it comes back to its containers.
+            self._start(container)
+        if not self._announced and all(c.ready for c in self._children.values()):
+            self._announced = True
+            notify("READY=1")
+            print(f"scow serves at unix://{self._config.run.absolute()}", flush=True)  # noqa: T201
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for child in self._children.values():
+                if child.pid == pid:
+                    self._on_exit(child, os.waitstatus_to_exitcode(status))
+
+    def _on_exit(self, child: Child, code: int) -> None:
+        child.pid = 0
+        if self._stopping:
+            return
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        print(f"scowd: scow-{child.name} ended with {how}", file=sys.stderr, flush=True)  # noqa: T201
+        if not self._announced and not child.ready:
+            self._failed = True  # a wrong configuration: its message is on standard error
+            return
+        child.ready = False
+        now = time.monotonic()
+        if now - child.started > _STEADY_SECONDS:
+            child.pause = _PAUSE_MIN
+        child.start_at = now + child.pause
+        child.pause = min(child.pause * 2, _PAUSE_MAX)
+
+    def _start(self, child: Child) -> None:
+        child.start_at = 0.0
+        child.started = time.monotonic()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = os.getpid()
+        child.pid = os.fork()
+        if child.pid == 0:
+            self._become(child.name, parent)
+
+    def _become(self, name: str, parent: int) -> None:
+        """Turn this forked child into a service. Does not return."""
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            os.setpgid(0, 0)
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(1)
+            os.close(self._lock)  # or the children would hold it when the supervisor is killed
+            for thing in self._to_close_in_child:
+                thing.close()
+            os.environ["NOTIFY_SOCKET"] = str(self._config.run / "notify.sock")
+            sys.argv = [f"scow-{name}", *self._arguments]
+            _set_name(f"scow-{name}")
+            runpy.run_module(f"scow.{name}", run_name="__main__", alter_sys=True)
+            code = 0
+        except SystemExit as exit_:
+            code = exit_.code if isinstance(exit_.code, int) else 1
+        except BaseException:  # noqa: BLE001  the forked child must never return to the parent's code
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _stop_all(self, selector: selectors.BaseSelector) -> None:
+        """Stop the container service, then those that it calls."""
+        self._stopping = True
+        notify("STOPPING=1")
+        grace = self._config.server.drain_seconds + 5
+        for names in (("container",), tuple(n for n in SERVICES if n != "container")):
+            self._stop([self._children[name] for name in names], selector, grace)
+
+    def _stop(self, children: list[Child], selector: selectors.BaseSelector, grace: float) -> None:
+        for child in children:
+            if child.pid:
+                os.kill(child.pid, signal.SIGTERM)
+        deadline = time.monotonic() + grace
+        while any(c.pid for c in children):
+            selector.select(0.05)
+            self._reap()
+            if time.monotonic() > deadline:
+                for child in children:
+                    if child.pid:
+                        os.kill(child.pid, signal.SIGKILL)
+                deadline = float("inf")
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FailedPrecondition(
+                f"another scowd runs in {path.parent}",
+                what="run directory",
+                which=str(path.parent),
+                do="stop it first or choose another run directory",
+            ) from None
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _set_name(name: str) -> None:
+    """Set the name that ps and top show (prctl(2), PR_SET_NAME)."""
+    ctypes.CDLL(None).prctl(15, name.encode()[:15], 0, 0, 0)

@@ -1,0 +1,34 @@
+import pytest
+
+from scow.api.types.v1.types_pb2 import Filter
+from scow.core import filters
+from scow.core.errors import InvalidFilter
+
+
+def test_values_of_a_key_come_together() -> None:
+    given = [Filter(key="label", values=["a"]), Filter(key="label", values=["b=1"])]
+    assert filters.parse(given, {"label"}) == {"label": ["a", "b=1"]}
+
+
+def test_an_unknown_key_names_the_nearest() -> None:
+    with pytest.raises(InvalidFilter) as caught:
+        filters.parse([Filter(key="lable")], {"label", "name"})
+    assert "did you mean 'label'" in caught.value.metadata["do"]
+
+
+def test_labels_must_all_match() -> None:
+    labels = {"a": "1", "b": ""}
+    assert filters.match_labels(labels, ["a", "b"])
+    assert filters.match_labels(labels, ["a=1", "b="])
+    assert not filters.match_labels(labels, ["a=2"])
+    assert not filters.match_labels(labels, ["a", "c"])
+
+
+@pytest.mark.parametrize(("value", "expected"), [("true", True), ("1", True), ("false", False)])
+def test_boolean(value: str, expected: bool) -> None:
+    assert filters.boolean("dangling", [value]) is expected
+
+
+def test_no_boolean() -> None:
+    with pytest.raises(InvalidFilter):
+        filters.boolean("dangling", ["perhaps"])

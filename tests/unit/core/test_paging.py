@@ -1,0 +1,33 @@
+import pytest
+
+from scow.core.errors import InvalidPageToken
+from scow.core.paging import descending, page
+
+NAMES = ["a", "b", "c", "d", "e"]
+
+
+def test_pages_cover_the_list_once() -> None:
+    seen: list[str] = []
+    token = ""
+    while True:
+        items, token = page(NAMES, 2, token, key=str)
+        seen += items
+        if not token:
+            break
+    assert seen == NAMES
+
+
+def test_pages_stay_right_while_items_go() -> None:
+    _, token = page(NAMES, 2, "", key=str)
+    rest, _ = page(["a", "d", "e"], 2, token, key=str)
+    assert list(rest) == ["d", "e"]
+
+
+@pytest.mark.parametrize("token", ["%%%", "é", "_w=="])
+def test_a_foreign_token_is_refused(token: str) -> None:
+    with pytest.raises(InvalidPageToken):
+        page(NAMES, 2, token, key=str)
+
+
+def test_newest_first_keys_ascend() -> None:
+    assert descending(20, "x") < descending(10, "x") < descending(0, "x")
