@@ -10,7 +10,7 @@ How a verb plugs in (see scow.cli.parser for `Verb` and `Flag`, scow.cli.context
 - `run(options, context)` returns the exit code, raises `UsageError` for what is wrong in the arguments
   themselves, and lets ScowError pass: it is printed as "scow: <message>: <what to do>" with exit code `Verb.failure`.
 
-Exit codes: 0; 1 for a refusal; 125 for wrong flags, and for a refusal of run, create and exec; 126 and 127 for a
+Exit codes: 0; 1 for a refusal; 125 for wrong flags, and for a refusal of run; 126 and 127 for a
 command that cannot be executed or is not there; 128+n for a signal; otherwise the container's own.
 """
 
@@ -111,9 +111,17 @@ def _run(verb: Verb, options: Options, context: Context) -> int:
         if not isinstance(error, (ScowError, OSError)):
             raise
         context.fail(error)
-        return verb.failure
+        return _status(verb, error)
     finally:
         context.close()
+
+
+def _status(verb: Verb, error: Exception) -> int:
+    """Return the exit code of a verb that failed; what executes a command tells why it could not."""
+    reason = getattr(error, "reason", "")
+    if verb.path in ("run", "exec"):
+        return {"COMMAND_NOT_FOUND": 127, "COMMAND_NOT_EXECUTABLE": 126}.get(reason, verb.failure)
+    return verb.failure
 
 
 def _load(command: str) -> Verb:

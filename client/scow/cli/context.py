@@ -6,9 +6,12 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator, Sequence
 
     from scow.client import Client
+
+# Objects that one command works on at once.
+_AT_ONCE = 16
 
 
 class Context:
@@ -44,8 +47,12 @@ class Context:
         """Print an error; "what: what to do" where it is one of scow.core.errors."""
         self.warn(f"scow: {error}")
 
-    def each(self, names: Iterable[str], act: Callable[[str], None]) -> int:
-        """Do the same for several objects, printing the error of each that fails.
+    def each(self, names: Sequence[str], act: Callable[[str], str | None]) -> int:
+        """Do the same for several objects at once; print each outcome, in the order given.
+
+        Args:
+            names: The objects.
+            act: Does it and returns what to print, or None.
 
         Returns:
             The exit code: 1 when one failed.
@@ -53,12 +60,14 @@ class Context:
         from scow.core.errors import ScowError
 
         status = 0
-        for name in names:
-            try:
-                act(name)
-            except ScowError as error:
-                self.fail(error)
+        for outcome in _concurrently(names, act):
+            if isinstance(outcome, ScowError):
+                self.fail(outcome)
                 status = 1
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            elif outcome is not None:
+                self.out(outcome)
         return status
 
     def close(self) -> None:
@@ -66,3 +75,36 @@ class Context:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _concurrently(
+    names: Sequence[str], act: Callable[[str], str | None]
+) -> Iterator[str | BaseException | None]:
+    """Give what `act` returned or raised, in order, each as soon as it is there."""
+    if len(names) == 1:
+        yield _outcome(act, names[0])
+        return
+    import threading
+
+    outcomes: dict[int, str | BaseException | None] = {}
+
+    def work(numbers: Iterator[int]) -> None:
+        for number in numbers:
+            outcomes[number] = _outcome(act, names[number])
+            arrived.release()
+
+    arrived = threading.Semaphore(0)
+    numbers = iter(range(len(names)))  # next() on it is atomic
+    for _ in range(min(len(names), _AT_ONCE)):
+        threading.Thread(target=work, args=(numbers,), daemon=True).start()
+    for number in range(len(names)):
+        while number not in outcomes:
+            arrived.acquire()
+        yield outcomes[number]
+
+
+def _outcome(act: Callable[[str], str | None], name: str) -> str | BaseException | None:
+    try:
+        return act(name)
+    except BaseException as error:  # noqa: BLE001  raised again by the caller's thread
+        return error

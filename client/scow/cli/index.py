@@ -19,7 +19,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Attach local standard input, output, and error streams to a running container",
     ),
     "create": ("run", "Create a new container"),
-    "events": ("events", "Get real time events from the engine"),
     "import": (
         "importing",
         "Import the contents from a tarball to create a filesystem image",
@@ -98,7 +97,6 @@ ALIASES: dict[str, str] = {
     "image remove": "rmi",
     "image tag": "tag",
     "network list": "network ls",
-    "system events": "events",
     "system info": "info",
     "volume list": "volume ls",
     "volume remove": "volume rm",

@@ -1,0 +1,198 @@
+"""Showing a pull: redrawn lines on a terminal, one line for each event elsewhere."""
+
+from __future__ import annotations
+
+import os
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from scow.api.image.v1.image_pb2 import Image, LayerProgress, PullResponse
+    from scow.client import Stream
+
+# What Docker calls the phases of the contract.
+_WORDS = {
+    1: "Waiting",
+    2: "Downloading",
+    3: "Verifying Checksum",
+    4: "Extracting",
+    5: "Pull complete",
+    6: "Already exists",
+}
+_DONE, _EXISTS = 5, 6
+_WITH_BAR = (2, 4)
+# Of the phases, those that a log is told: the others pass in a moment.
+_LOGGED = (2, 5, 6)
+# Seconds between two drawings of a screen.
+_FRAME = 0.08
+
+
+def show_pull(pulling: Stream[PullResponse], out: TextIO, *, quiet: bool = False) -> Image:
+    """Show a pull until it ends, and return the image. Left early, the pull is cancelled.
+
+    Args:
+        pulling: The pull.
+        out: Where to show it.
+        quiet: Show nothing.
+
+    Raises:
+        ScowError: The pull failed.
+    """
+    view = _View() if quiet else (_Screen(out) if out.isatty() else _Lines(out))
+    image = None
+    with pulling, view:
+        for message in pulling:
+            kind = message.WhichOneof("message")
+            if kind == "resolved":
+                view.resolved(message.resolved)
+            elif kind == "layer":
+                view.layer(message.layer)
+            else:
+                image = message.image
+    if image is None:
+        from scow.core.errors import DataLoss
+
+        raise DataLoss("the pull ended without an image", what="image", do="pull it again")
+    view.finish()
+    return image
+
+
+class _View:
+    """What a pull tells, shown nowhere."""
+
+    reference = ""
+    digest = ""
+
+    def __init__(self) -> None:
+        self.phases: dict[str, int] = {}
+
+    def __enter__(self) -> _View:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def resolved(self, reference: str) -> None:
+        """The registry told what the reference stands for."""
+        self.reference, _, self.digest = reference.partition("@")
+
+    def layer(self, layer: LayerProgress) -> None:
+        """A layer made progress."""
+        self.phases[layer.digest] = layer.phase
+
+    def finish(self) -> None:
+        """The image is there."""
+
+    @property
+    def is_new(self) -> bool:
+        """Something was fetched."""
+        return not self.phases or any(phase != _EXISTS for phase in self.phases.values())
+
+
+class _Lines(_View):
+    """Plain lines."""
+
+    def __init__(self, out: TextIO) -> None:
+        super().__init__()
+        self._out = out
+
+    def resolved(self, reference: str) -> None:
+        super().resolved(reference)
+        name, _, tag = self.reference.rpartition(":")
+        name = (name or tag).removeprefix("docker.io/")
+        self._say(f"{tag if name else 'image'}: Pulling from {name}")
+
+    def layer(self, layer: LayerProgress) -> None:
+        before = self.phases.get(layer.digest)
+        super().layer(layer)
+        if layer.phase != before:
+            self._changed(layer)
+
+    def _changed(self, layer: LayerProgress) -> None:
+        if layer.phase in _LOGGED:
+            self._say(f"{short_digest(layer.digest)}: {_WORDS[layer.phase]}")
+
+    def finish(self) -> None:
+        if self.digest:
+            self._say(f"Digest: {self.digest}")
+        name = familiar(self.reference)
+        if self.is_new:
+            self._say(f"Status: Downloaded newer image for {name}")
+        else:
+            self._say(f"Status: Image is up to date for {name}")
+
+    def _say(self, line: str) -> None:
+        print(line, file=self._out, flush=True)
+
+
+class _Screen(_Lines):
+    """One line a layer, each redrawn where it stands."""
+
+    def __init__(self, out: TextIO) -> None:
+        super().__init__(out)
+        self._layers: dict[str, str] = {}
+        self._drawn = 0
+        self._last = 0.0
+
+    def __exit__(self, *_: object) -> None:
+        self._draw()
+
+    def layer(self, layer: LayerProgress) -> None:
+        changed = self.phases.get(layer.digest) != layer.phase
+        super().layer(layer)
+        self._layers[layer.digest] = _layer_line(layer)
+        now = time.monotonic()
+        if changed or now - self._last >= _FRAME:
+            self._last = now
+            self._draw()
+
+    def _changed(self, layer: LayerProgress) -> None:
+        pass
+
+    def _draw(self) -> None:
+        if not self._layers:
+            return
+        rows, columns = _terminal_size(self._out.fileno())
+        # A line that has scrolled away cannot be redrawn: of very many layers, show the last.
+        shown = list(self._layers.values())[-(rows - 1) :]
+        up = f"\x1b[{self._drawn}A" if self._drawn else ""
+        body = "".join(f"\x1b[2K{line[: columns - 1]}\r\n" for line in shown)
+        self._drawn = len(shown)
+        self._out.write(up + body)
+        self._out.flush()
+
+
+def _terminal_size(descriptor: int) -> tuple[int, int]:
+    try:
+        columns, rows = os.get_terminal_size(descriptor)
+    except OSError:
+        return 24, 80
+    return max(rows, 2), max(columns, 20)
+
+
+def _layer_line(layer: LayerProgress) -> str:
+    line = f"{short_digest(layer.digest)}: {_WORDS.get(layer.phase, 'Waiting')}"
+    if layer.phase not in _WITH_BAR or layer.total <= 0:
+        return line
+    return f"{line:<28} {bar(layer.current, layer.total)}"
+
+
+def bar(current: int, total: int, width: int = 40) -> str:
+    """Return "[====>   ]  1.2MB/4.8MB"."""
+    from scow.cli.units import human_size
+
+    filled = min(width, width * current // total)
+    body = "=" * (filled - 1) + ">" if filled else ""
+    return f"[{body:<{width}}] {human_size(current):>8}/{human_size(total)}"
+
+
+def short_digest(digest: str) -> str:
+    """Return the first twelve hexadecimal digits."""
+    return digest.partition(":")[2][:12] or digest[:12]
+
+
+def familiar(reference: str) -> str:
+    """Return a complete reference as people write it: "nginx:latest"."""
+    return reference.removeprefix("docker.io/").removeprefix("library/")

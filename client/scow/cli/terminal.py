@@ -1,0 +1,132 @@
+"""The user's terminal: raw mode, its size, and the keys that detach.
+
+termios(3) describes the modes. Nothing here knows of the engine.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
+
+DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
+# What follows "ctrl-" besides letters, with the code it sends (ASCII's control characters).
+_CONTROL = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
+
+
+def parse_detach_keys(text: str) -> bytes:
+    """Return the bytes of "ctrl-p,ctrl-q" or "a,ctrl-@".
+
+    Raises:
+        ValueError: A key that is neither one character nor ctrl- with one.
+    """
+    keys = bytearray()
+    for key in text.split(","):
+        if len(key) == 1 and key.isascii():
+            keys += key.encode()
+            continue
+        name = key.removeprefix("ctrl-") if key.startswith("ctrl-") else ""
+        if len(name) == 1 and name.isascii() and name.isalpha():
+            keys.append(ord(name.lower()) - ord("a") + 1)
+        elif name in _CONTROL:
+            keys.append(_CONTROL[name])
+        else:
+            raise ValueError(f"unknown character: {key!r}: use a letter or ctrl- with one")
+    return bytes(keys)
+
+
+class DetachFilter:
+    """Takes the detach keys out of what is typed.
+
+    Args:
+        keys: The sequence; empty means that there is none.
+    """
+
+    def __init__(self, keys: bytes) -> None:
+        self._keys = keys
+        self._seen = 0
+        self.detached = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what is to be passed on; sets `detached` when the whole sequence was typed.
+
+        Keys that may begin the sequence are held back until the next one tells.
+        """
+        if not self._keys:
+            return data
+        passed = bytearray()
+        for byte in data:
+            if byte == self._keys[self._seen]:
+                self._seen += 1
+                if self._seen == len(self._keys):
+                    self.detached = True
+                    return bytes(passed)
+                continue
+            passed += self._keys[: self._seen]
+            self._seen = 1 if byte == self._keys[0] else 0
+            if not self._seen:
+                passed.append(byte)
+        return bytes(passed)
+
+
+def window_size(descriptor: int) -> tuple[int, int] | None:
+    """Return rows and columns of a terminal, or None where there is none."""
+    try:
+        columns, rows = os.get_terminal_size(descriptor)
+    except OSError:
+        return None
+    return (rows, columns) if rows and columns else None
+
+
+class RawMode:
+    """Gives each key to the program at once and unchanged, until the context is left.
+
+    Args:
+        descriptor: The terminal.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._before: list[Any] | None = None
+
+    def __enter__(self) -> RawMode:
+        import termios
+
+        self._before = termios.tcgetattr(self._descriptor)
+        mode = [*self._before[:6], list(self._before[6])]
+        # cfmakeraw(3).
+        mode[0] &= ~(
+            termios.IGNBRK
+            | termios.BRKINT
+            | termios.PARMRK
+            | termios.ISTRIP
+            | termios.INLCR
+            | termios.IGNCR
+            | termios.ICRNL
+            | termios.IXON
+        )
+        mode[1] &= ~termios.OPOST
+        mode[2] = (mode[2] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
+        mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+        mode[6][termios.VMIN] = 1
+        mode[6][termios.VTIME] = 0
+        termios.tcsetattr(self._descriptor, termios.TCSADRAIN, mode)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        import termios
+
+        if self._before is not None:
+            before, self._before = self._before, None
+            try:
+                termios.tcsetattr(self._descriptor, termios.TCSADRAIN, before)
+            except termios.error:  # the terminal is gone, and with it what there was to restore
+                return

@@ -1,0 +1,52 @@
+"""Times as flags have them, `--since` and `--until`."""
+
+from __future__ import annotations
+
+import re
+import time
+
+_NANO = 1_000_000_000
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|ms|s|m|h)")
+_STAMP = re.compile(r"(\d+)(?:\.(\d{1,9}))?")
+_DATE = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,9})\d*)?)?)?(Z|[+-]\d\d:\d\d)?"
+)
+
+
+def parse_time(text: str) -> int:
+    """Return the nanoseconds since 1970 (UTC) of a time.
+
+    Args:
+        text: A date as RFC 3339 writes it, also cut short ("2026-01-02T15:04"), in local time without
+            an offset; seconds since 1970; or how long ago, as Go writes durations ("1m30s").
+
+    Raises:
+        ValueError: None of these.
+    """
+    if match := _STAMP.fullmatch(text):
+        return int(match[1]) * _NANO + int((match[2] or "").ljust(9, "0"))
+    if (date := _DATE.fullmatch(text)) is not None:
+        return _date(date)
+    pieces = list(_DURATION.finditer(text))
+    if pieces and "".join(piece[0] for piece in pieces) == text:
+        ago = sum(float(piece[1]) * _SECONDS[piece[2]] for piece in pieces)
+        return time.time_ns() - int(ago * _NANO)
+    raise ValueError(
+        f"failed to parse value as time or duration: {text!r}: use 2026-01-02T15:04:05Z, 10m or seconds"
+    )
+
+
+def _date(match: re.Match[str]) -> int:
+    from datetime import datetime
+
+    day, minute, second, fraction, offset = match.groups()
+    iso = f"{day}T{minute or '00:00'}:{second or '00'}{offset or ''}"
+    moment = datetime.fromisoformat(iso)  # without an offset: local time, which timestamp() knows
+    return int(moment.timestamp()) * _NANO + int((fraction or "").ljust(9, "0"))
+
+
+def format_time(nanoseconds: int) -> str:
+    """Return a time as logs have it: RFC 3339, UTC, nine decimals."""
+    seconds, fraction = divmod(nanoseconds, _NANO)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{fraction:09}Z"
