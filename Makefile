@@ -1,14 +1,64 @@
-# The commands of this project. `make quickstart` and `make test` are all that a newcomer needs.
+# The commands of this project. A newcomer needs two: `make quickstart` and `make test`.
 SHELL := /bin/bash
-PYTHON ?= python3.11
-VENV := .venv
-BIN := $(VENV)/bin
-PROTOS := $(shell find protos -name '*.proto')
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# Flags for the test runner: make test PYTEST="-k journal"
+PYTEST ?=
+
+.PHONY: help
+help: ## Tell what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+.PHONY: quickstart
+quickstart: install ## Start an engine and run a first container that answers over a published port
+	deploy/quickstart
+
+.PHONY: install
+install: .packages-runtime .venv/.node ## Install scow and scowd into .venv/bin
+	@echo "scow and scowd are in $(CURDIR)/$(BIN)"
+
+.PHONY: .packages-runtime .packages-test
+.packages-runtime:
+	@deploy/install-packages deploy/packages/runtime.txt
+.packages-test: .packages-runtime
+	@deploy/install-packages deploy/packages/test.txt
+
+.venv/bin/python: | .packages-runtime
+	$(PYTHON) -m venv .venv
+
+.venv/.node: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable '.[node]'
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@ .venv/.node
+
+.PHONY: test
+test: .packages-test .venv/.dev lint ## Install what tests need and run them all
+	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST)
+
+.PHONY: lint
+lint: .venv/.dev ## Check style, types, the direction of imports and generated code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	deploy/check-generated
+	deploy/check-protos
 
 .PHONY: protos
-protos: ## Generate the stubs of every contract
+protos: .venv/.dev ## Generate the stubs of every contract
 	deploy/generate-protos protos
 
 .PHONY: sync-client
-sync-client: ## Make the sync client of the async one
+sync-client: .venv/.dev ## Generate the sync client from the async one
 	$(BIN)/python deploy/generate-sync-client client/scow/client/_sync
+
+.PHONY: bench
+bench: .packages-test .venv/.dev ## Measure scow beside docker and podman
+	$(BIN)/python -m tests.bench
+
+.PHONY: test-vm
+test-vm: .packages-test .venv/.dev ## Run the shim's and the container service's tests on pure cgroup v2 in a VM
+	$(BIN)/python -m tests.vm.run

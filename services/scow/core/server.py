@@ -41,6 +41,7 @@ from scow.core.store import Store
 
 # Of a unix socket's path, with the final NUL (unix(7)).
 _SOCKET_PATH_MAX = 108
+_MANY = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,6 @@ async def serve(name: str, config: Config, migrations: Sequence[str], wire: Wire
         FailedPrecondition: Another process serves this in the same run directory.
         InvalidConfig: The run directory's path is too long for a socket.
     """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     path = config.socket(name)
     if len(os.fsencode(path)) >= _SOCKET_PATH_MAX:
         raise InvalidConfig(
@@ -130,6 +128,9 @@ async def serve(name: str, config: Config, migrations: Sequence[str], wire: Wire
     config.data(name).mkdir(parents=True, exist_ok=True, mode=0o750)
     with _Lock(config.run / f"{name}.lock") as lock:
         await lock.acquire(name, config.server.drain_seconds + 1)
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         store = Store.open(config.data(name) / f"{name}.db", migrations)
         peers = Peers(config)
         context = Context(
@@ -191,7 +192,10 @@ async def _run(context: Context, wiring: Wiring, stop: asyncio.Event) -> None:
         options=(
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", 64 << 20),
-            ("grpc.max_concurrent_streams", section.max_concurrent_calls),
+            # Measured: with the defaults (1000 and 3000), or with any limit of streams, a burst of calls on one
+            # connection is partly cancelled; so gRPC queues, and maximum_concurrent_rpcs refuses.
+            ("grpc.server.max_pending_requests", _MANY),
+            ("grpc.server.max_pending_requests_hard_limit", _MANY),
         ),
     )
     wiring.register(server)
