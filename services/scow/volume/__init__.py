@@ -1,0 +1,1 @@
+"""The volume service: named volumes, and what a container asks to have mounted."""

@@ -1,0 +1,135 @@
+"""What a container asks to have mounted, as a mount(2) description.
+
+Nothing is mounted here: the shim mounts, inside the container's own mount namespace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import stat
+from pathlib import Path
+
+from scow.api.types.v1.types_pb2 import Mount
+from scow.api.volume.v1 import volume_pb2 as pb
+from scow.core.errors import BindSourceNotFound, InvalidMount
+from scow.volume.store import Volume
+
+_PROPAGATIONS = frozenset({"", "rprivate", "private", "rshared", "shared", "rslave", "slave"})
+_TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
+_OPPOSITE = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
+_DEFAULT_TMPFS_MODE = 0o1777
+
+
+def check(request: pb.MountRequest) -> None:
+    """Check what can be checked without looking at the machine.
+
+    Raises:
+        InvalidMount: The request contradicts itself.
+    """
+    if request.type not in ("bind", "volume", "tmpfs"):
+        raise _invalid(request, f"has the type {request.type!r}", "use bind, volume or tmpfs")
+    if not request.target.startswith("/") or posixpath.normpath(request.target) in ("/", "//"):
+        raise _invalid(
+            request, "has no absolute target below /", "give an absolute path in the container"
+        )
+    if request.propagation not in _PROPAGATIONS:
+        raise _invalid(
+            request,
+            f"has the propagation {request.propagation!r}",
+            f"use one of {', '.join(sorted(_PROPAGATIONS - {''}))}",
+        )
+    if request.propagation and request.type != "bind":
+        raise _invalid(request, "has a propagation", "only binds take one")
+    if request.type == "bind" and not request.source.startswith("/"):
+        raise _invalid(
+            request, f"has the relative source {request.source!r}", "give an absolute host path"
+        )
+    if request.type == "tmpfs" and request.source:
+        raise _invalid(request, "has a source", "a tmpfs has none")
+    if request.type != "tmpfs" and (request.tmpfs_size or request.tmpfs_options):
+        raise _invalid(request, "has options of a tmpfs", "leave them out or use type tmpfs")
+
+
+def _invalid(request: pb.MountRequest, fault: str, advice: str) -> InvalidMount:
+    return InvalidMount(
+        f"the mount at {request.target or 'no target'} {fault}",
+        what="mount",
+        which=request.target,
+        do=advice,
+    )
+
+
+def bind(request: pb.MountRequest) -> Mount:
+    """Return the mount of a host path, making a missing directory where that was asked for.
+
+    Raises:
+        BindSourceNotFound: It is missing and was not to be made.
+        InvalidMount: It cannot be made.
+    """
+    source = Path(request.source)
+    if not os.path.lexists(source):
+        if not request.create_source:
+            raise BindSourceNotFound(
+                f"the bind source {source} does not exist",
+                what="bind source",
+                which=str(source),
+                do="make it first, or use -v, which makes a directory",
+            )
+        try:
+            source.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _invalid(request, f"needs {source}: {error.strerror}", "make it first") from error
+    return Mount(
+        destination=request.target,
+        type="bind",
+        source=str(source),
+        options=["rbind", request.propagation or "rprivate", _access(request)],
+    )
+
+
+def tmpfs(request: pb.MountRequest) -> Mount:
+    """Return the mount of a tmpfs with Docker's defaults: not executable, no devices, no setuid."""
+    given = [option for option in request.tmpfs_options if option]
+    options = [d for d in _TMPFS_DEFAULTS if not any(_OPPOSITE.get(g) == d for g in given)]
+    options += [option for option in given if option not in options]
+    if request.tmpfs_size:
+        options.append(f"size={request.tmpfs_size}")
+    if not any(option.startswith("mode=") for option in given):
+        options.append(f"mode={request.tmpfs_mode or _DEFAULT_TMPFS_MODE:o}")
+    if not {"ro", "rw"}.intersection(given):
+        options.append(_access(request))
+    return Mount(destination=request.target, type="tmpfs", source="tmpfs", options=options)
+
+
+def volume(request: pb.MountRequest, held: Volume, data: Path) -> Mount:
+    """Return the mount of a volume: its folder, or what its options name as mount(8) would."""
+    if "device" in held.options or "type" in held.options:
+        options = [o for o in held.options.get("o", "").split(",") if o]
+        kind = held.options.get("type", "none")
+        if kind == "none":
+            kind = "bind"
+            options = options or ["rbind"]
+        return Mount(
+            destination=request.target,
+            type=kind,
+            source=held.options.get("device", kind),
+            options=[*options, _access(request)],
+        )
+    options = ["rbind", "rprivate", _access(request)]
+    if not request.no_copy and _is_empty(data):
+        options.append("scow.populate")
+    return Mount(destination=request.target, type="bind", source=str(data), options=options)
+
+
+def _access(request: pb.MountRequest) -> str:
+    return "ro" if request.read_only else "rw"
+
+
+def _is_empty(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        if stat.S_ISDIR(folder.stat().st_mode):
+            with os.scandir(folder) as entries:
+                return next(entries, None) is None
+    return False

@@ -1,0 +1,91 @@
+"""The servicer: a wire shell around `Volumes`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.api.volume.v1 import volume_pb2 as pb
+from scow.api.volume.v1 import volume_pb2_grpc as pb_grpc
+from scow.core.journal import Journal
+from scow.core.owners import unknown_owners
+from scow.core.paging import page
+from scow.core.peers import Peers
+from scow.core.requests import Requests
+from scow.volume.volumes import Volumes
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class VolumeServicer(pb_grpc.VolumeServiceServicer):
+    """Serves scow.api.volume.v1."""
+
+    def __init__(
+        self, volumes: Volumes, journal: Journal, requests: Requests, peers: Peers
+    ) -> None:
+        self._volumes = volumes
+        self._journal = journal
+        self._requests = requests
+        self._peers = peers
+
+    async def Create(self, request: pb.CreateRequest, context: Context) -> pb.CreateResponse:
+        """Make a volume."""
+
+        async def create() -> pb.CreateResponse:
+            return self._volumes.create(request)
+
+        return await self._requests.once("Create", request, pb.CreateResponse, create)
+
+    async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:
+        """Describe one volume."""
+        return pb.GetResponse(volume=self._volumes.get(request.name))
+
+    async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
+        """Describe all volumes."""
+        volumes = self._volumes.select(request.filters)
+        items, token = page(volumes, request.page_size, request.page_token, key=lambda v: v.name)
+        return pb.ListResponse(volumes=items, next_page_token=token)
+
+    async def Remove(self, request: pb.RemoveRequest, context: Context) -> pb.RemoveResponse:
+        """Delete a volume and its data."""
+
+        async def remove() -> pb.RemoveResponse:
+            self._volumes.remove(request.name, request.force)
+            await self._volumes.empty_trash()
+            return pb.RemoveResponse()
+
+        return await self._requests.once("Remove", request, pb.RemoveResponse, remove)
+
+    async def Acquire(self, request: pb.AcquireRequest, context: Context) -> pb.AcquireResponse:
+        """Hold volumes for an owner."""
+        return pb.AcquireResponse(mounts=self._volumes.acquire(request.owner, request.mounts))
+
+    async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
+        """Let go of all that an owner holds."""
+        removed = self._volumes.release(request.owner, request.remove_anonymous)
+        if removed:
+            await self._volumes.empty_trash()
+        return pb.ReleaseResponse(removed=removed)
+
+    async def Reconcile(
+        self, request: pb.ReconcileRequest, context: Context
+    ) -> pb.ReconcileResponse:
+        """Compare records with folders and owners now."""
+        return pb.ReconcileResponse(actions=await self.reconcile())
+
+    async def Watch(
+        self, request: pb.WatchRequest, context: Context
+    ) -> AsyncIterator[pb.WatchResponse]:
+        """Replay the journal, then follow it."""
+        async for response in self._journal.watch(request, pb.WatchResponse):
+            yield response
+
+    async def reconcile(self) -> list[ReconcileAction]:
+        """Compare records with folders and owners."""
+        gone = await unknown_owners(self._peers, self._volumes.owners())
+        actions = self._volumes.reconcile(gone)
+        await self._volumes.empty_trash()
+        return actions
