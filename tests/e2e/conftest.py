@@ -1,0 +1,35 @@
+"""An engine for each test process, with a busybox image in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.busybox import import_busybox
+from tests.support.engine import Engine
+
+
+@pytest.fixture(scope="session")
+def shared_engine() -> Iterator[Engine]:
+    """One engine for all tests of this process that leave it as they found it."""
+    with Engine() as engine:
+        import_busybox(engine)
+        yield engine
+
+
+@pytest.fixture
+def engine(shared_engine: Engine) -> Iterator[Engine]:
+    """The shared engine, without the containers that the test leaves."""
+    yield shared_engine
+    listed = shared_engine.cli("ps", "-aq").stdout.split()
+    if listed:
+        shared_engine.cli("rm", "-f", "-v", *listed)
+
+
+@pytest.fixture
+def own_engine() -> Iterator[Engine]:
+    """An engine for this test alone: for tests that kill parts of it."""
+    with Engine() as engine:
+        import_busybox(engine)
+        yield engine

@@ -1,0 +1,1 @@
+"""What tests share: engines of their own, registries, images by other programs, peers."""

@@ -1,0 +1,303 @@
+"""An engine of a test's own: scowd with its own root, run directory, instance name and subnet.
+
+    with Engine() as engine:
+        engine.cli("run", "--rm", "busybox", "true")
+
+Leaving the block removes all that the engine made, and fails when something is left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import select
+import shutil
+import signal
+import string
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from scow.client import Client
+from tests.support import processes
+
+PROJECT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+_START_SECONDS = 60.0
+_STOP_SECONDS = 30.0
+
+
+class Engine:
+    """One running engine.
+
+    Args:
+        settings: Further keys of the configuration as SCOW_* variables.
+        keep: Directory to use instead of a fresh one, which is then not deleted.
+    """
+
+    def __init__(self, settings: dict[str, str] | None = None) -> None:
+        letters = string.ascii_lowercase + string.digits
+        self.instance = "t" + "".join(secrets.choice(letters) for _ in range(6))
+        self.base = Path(tempfile.mkdtemp(prefix=f"scow-{self.instance}-"))
+        self.root = self.base / "root"
+        self.run = self.base / "run"
+        self.host = f"unix://{self.run}"
+        self.log = self.base / "scowd.log"
+        self.env = {**_clean_environment(), "SCOW_HOST": self.host}
+        self._settings = {**_clean_environment(), **(settings or {})}
+        self._scowd: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Engine:
+        try:
+            self.start()
+        except BaseException:
+            self.destroy()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        left = self.destroy()
+        if error is None:
+            assert not left, f"the engine left behind: {left}"
+
+    @property
+    def pid(self) -> int:
+        """PID of scowd."""
+        assert self._scowd is not None, "the engine is not started"
+        return self._scowd.pid
+
+    @property
+    def arguments(self) -> list[str]:
+        """The flags that say which engine is meant."""
+        return ["--root", str(self.root), "--run", str(self.run), "--instance", self.instance]
+
+    def start(self) -> None:
+        """Start scowd and wait until all services serve."""
+        with self.log.open("ab") as log:
+            self._scowd = subprocess.Popen(
+                [BIN / "scowd", *self.arguments],
+                env=self._settings,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        line = _read_line(self._scowd, _START_SECONDS)
+        assert line == f"scow serves at {self.host}", (
+            f"scowd said {line!r}; its log:\n{self.read_log()}"
+        )
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Stop scowd, and with it the services, not the containers; return its exit code."""
+        scowd, self._scowd = self._scowd, None
+        if scowd is None:
+            return 0
+        services = processes.children(scowd.pid)
+        scowd.send_signal(number)
+        code = scowd.wait(_STOP_SECONDS)
+        assert scowd.stdout is not None
+        scowd.stdout.close()
+        for pid in services:  # after SIGKILL they end by themselves: their parent died
+            processes.wait_for(
+                lambda pid=pid: not processes.alive(pid), f"the end of service {pid}"
+            )
+        return code
+
+    def restart(self) -> None:
+        """Stop and start again."""
+        self.stop()
+        self.start()
+
+    def service_pid(self, name: str) -> int:
+        """Return the PID of a service, waiting while it is being started again."""
+        found: list[int] = []
+
+        def look() -> bool:
+            found[:] = [
+                pid
+                for pid in processes.children(self.pid)
+                if processes.name(pid) == f"scow-{name}"[:15] and processes.alive(pid)
+            ]
+            return bool(found)
+
+        processes.wait_for(look, f"the service {name}")
+        return found[0]
+
+    def kill_service(self, name: str) -> None:
+        """End a service with SIGKILL; scowd starts it again."""
+        processes.kill(self.service_pid(name))
+
+    def wait_healthy(self) -> None:
+        """Wait until every service answers."""
+        from grpc import RpcError, insecure_channel
+        from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+        def healthy(service: str) -> bool:
+            with insecure_channel(f"unix://{self.run}/{service}.sock") as channel:
+                try:
+                    answer = health_pb2_grpc.HealthStub(channel).Check(
+                        health_pb2.HealthCheckRequest(), timeout=2
+                    )
+                except RpcError:
+                    return False
+                return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+        for service in ("image", "volume", "network", "container"):
+            processes.wait_for(lambda service=service: healthy(service), f"the service {service}")
+
+    def spawner_pid(self) -> int:
+        """Return the PID of the spawner."""
+        socket = str(self.run / "spawner.sock")
+        found = [
+            pid
+            for pid in processes.mentioning(socket)
+            if "scow.shim.spawner" in " ".join(processes.command_line(pid))
+            and not any(parent in processes.mentioning(socket) for parent in [_parent(pid)])
+        ]
+        assert found, "no spawner runs"
+        return found[0]
+
+    def shim_pid(self, container: str) -> int:
+        """Return the PID of a container's shim: the parent of its init."""
+        pid = int(self.cli("inspect", "-f", "{{.State.Pid}}", container).stdout)
+        assert pid > 0, f"container {container} does not run"
+        return _parent(pid)
+
+    def cli(
+        self, *arguments: str, check: bool = True, stdin: bytes = b"", seconds: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `scow ARGUMENTS`; with `check`, a failure fails the test and shows what was printed."""
+        done = subprocess.run(
+            [BIN / "scow", *arguments],
+            env=self.env,
+            input=stdin,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+        )
+        result = subprocess.CompletedProcess(
+            done.args,
+            done.returncode,
+            done.stdout.decode(errors="replace"),
+            done.stderr.decode(errors="replace"),
+        )
+        if check:
+            assert result.returncode == 0, (
+                f"scow {' '.join(arguments)} ended with {result.returncode}\n"
+                f"{result.stdout}{result.stderr}\nThe engine's log:\n{self.read_log()}"
+            )
+        return result
+
+    def client(self) -> Client:
+        """Return a client of this engine; use it as a context manager."""
+        return Client(self.host)
+
+    def read_log(self, size: int = 8000) -> str:
+        """Return the end of what scowd and the services logged."""
+        try:
+            return self.log.read_text(errors="replace")[-size:]
+        except OSError:
+            return ""
+
+    def destroy(self) -> list[str]:
+        """Remove everything; return what the engine itself failed to remove."""
+        left: list[str] = []
+        if self._scowd is not None:
+            try:
+                self._remove_containers()
+            except Exception as error:  # the engine may be broken by the test's design
+                left.append(f"containers: {error!r}\n{self.read_log()}")
+            self.stop(signal.SIGTERM if self._scowd.poll() is None else signal.SIGKILL)
+        for pid in processes.mentioning(str(self.base)):
+            if "scow.shim.spawner" not in " ".join(processes.command_line(pid)):
+                left.append(f"process {' '.join(processes.command_line(pid))}")
+            processes.kill(pid)
+        left += remains(self.instance)
+        subprocess.run(
+            [sys.executable, "-m", "scow.network.teardown", "--instance", self.instance],
+            check=True,
+            capture_output=True,
+        )
+        remove_cgroups(self.instance)
+        shutil.rmtree(self.base)
+        return left
+
+    def _remove_containers(self) -> None:
+        self.wait_healthy()
+        with self.client() as client:
+            for container in client.containers.list(all=True):
+                with contextlib.suppress(LookupError):
+                    client.containers.remove(container.id, force=True, volumes=True)
+
+
+def remains(instance: str) -> list[str]:
+    """Return what containers of an engine left on the host: links, cgroups, mounts."""
+    links = [
+        link
+        for link in os.listdir("/sys/class/net")
+        if link.startswith(instance) and link != f"{instance}0"
+    ]
+    mounts = [
+        line for line in Path("/proc/self/mountinfo").read_text().splitlines() if instance in line
+    ]
+    cgroups = [str(path) for path in _cgroups(instance) if any(p.is_dir() for p in path.iterdir())]
+    return links + mounts + cgroups
+
+
+def _cgroups(instance: str) -> list[Path]:
+    base = Path("/sys/fs/cgroup")
+    return [path for path in (base / instance, *base.glob(f"*/{instance}")) if path.is_dir()]
+
+
+def remove_cgroups(instance: str) -> None:
+    """Remove an engine's cgroup parents and what is below them."""
+    for top in _cgroups(instance):
+        for path, _, _ in sorted(os.walk(top), reverse=True):
+            deadline = time.monotonic() + 5
+            while True:
+                try:
+                    os.rmdir(path)
+                    break
+                except OSError:  # its processes were just killed
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.05)
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+def _clean_environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("SCOW_")}
+
+
+def _read_line(process: subprocess.Popen[bytes], seconds: float) -> str:
+    """Return the first line that a process prints, or what it printed until it ended."""
+    assert process.stdout is not None
+    data = b""
+    deadline = time.monotonic() + seconds
+    while not data.endswith(b"\n"):
+        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        chunk = os.read(process.stdout.fileno(), 4096) if ready else b""
+        if not chunk:
+            break
+        data += chunk
+    return data.decode().rstrip("\n")
+
+
+def as_root() -> Any:
+    """Return a mark that skips a test, saying why, where it is not run by root."""
+    import pytest
+
+    return pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes real containers")
