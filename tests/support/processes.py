@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# Factor on every time that is waited for: emulated machines set it.
+PATIENCE = float(os.environ.get("SCOW_TEST_PATIENCE", "1"))
+
 
 def command_line(pid: int) -> list[str]:
     """Return a process' arguments; nothing for one that is gone."""
@@ -83,8 +86,8 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 30.0) 
     Raises:
         AssertionError: It did not within the time; names what was waited for.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain for {what}")
+            raise AssertionError(f"waited {seconds * PATIENCE:g} s in vain for {what}")
         time.sleep(0.02)
