@@ -114,6 +114,8 @@ def make_disk(folder: Path, arguments: list[str]) -> Path:
     wanted = units / "multi-user.target.wants"
     wanted.mkdir(exist_ok=True)
     (wanted / "scow-tests.service").symlink_to("../scow-tests.service")
+    # The console is the tests': a login prompt would hang it up.
+    (units / "serial-getty@ttyS0.service").symlink_to("/dev/null")
     (system / "etc/fstab").write_text("/dev/vda / ext4 rw 0 1\n")
     (system / "etc/hostname").write_text("scow-vm\n")
     disk = folder / "disk.ext4"
