@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -37,7 +38,6 @@ class Engine:
 
     Args:
         settings: Further keys of the configuration as SCOW_* variables.
-        keep: Directory to use instead of a fresh one, which is then not deleted.
     """
 
     def __init__(self, settings: dict[str, str] | None = None) -> None:
@@ -48,8 +48,8 @@ class Engine:
         self.run = self.base / "run"
         self.host = f"unix://{self.run}"
         self.log = self.base / "scowd.log"
-        self.env = {**_clean_environment(), "SCOW_HOST": self.host}
-        self._settings = {**_clean_environment(), **(settings or {})}
+        self.env = {**clean_environment(), "SCOW_HOST": self.host}
+        self._settings = {**clean_environment(), **(settings or {})}
         self._scowd: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Engine:
@@ -107,10 +107,9 @@ class Engine:
         code = scowd.wait(_STOP_SECONDS)
         assert scowd.stdout is not None
         scowd.stdout.close()
-        for pid in services:  # after SIGKILL they end by themselves: their parent died
-            processes.wait_for(
-                lambda pid=pid: not processes.alive(pid), f"the end of service {pid}"
-            )
+        processes.wait_for(  # after SIGKILL they end by themselves: their parent died
+            lambda: not any(map(processes.alive, services)), "the end of the services"
+        )
         return code
 
     def restart(self) -> None:
@@ -153,7 +152,7 @@ class Engine:
                 return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
         for service in ("image", "volume", "network", "container"):
-            processes.wait_for(lambda service=service: healthy(service), f"the service {service}")
+            processes.wait_for(partial(healthy, service), f"the service {service}")
 
     def spawner_pid(self) -> int:
         """Return the PID of the spawner."""
@@ -278,7 +277,8 @@ def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
+    """Return the environment without settings of an engine."""
     return {key: value for key, value in os.environ.items() if not key.startswith("SCOW_")}
 
 

@@ -59,4 +59,4 @@ class Directories:
         halves = [p for p in self._volumes.iterdir() if p.name.startswith(_NEW)]
         for folder in halves:
             shutil.rmtree(folder, ignore_errors=True)
-        return [p.name for p in halves]
+        return [p.name.removeprefix(_NEW) for p in halves]

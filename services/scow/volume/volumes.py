@@ -286,7 +286,6 @@ def _check(name: str, driver: str, options: dict[str, str]) -> None:
 
 
 def _anonymous_name(owner: str, index: int, target: str) -> str:
-
     return hashlib.sha256(f"{owner}\0{index}\0{target}".encode()).hexdigest()
 
 

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+
+from scow.api.volume.v1.volume_pb2 import MountRequest
+from scow.core.errors import BindSourceNotFound, InvalidMount
+from scow.volume import mounts
+from scow.volume.store import Volume
+
+
+@pytest.mark.parametrize(
+    ("request_", "fault"),
+    [
+        (MountRequest(type="nfs", target="/x"), "type"),
+        (MountRequest(type="volume", target="x"), "target"),
+        (MountRequest(type="volume", target="/"), "target"),
+        (MountRequest(type="volume", target="/a/.."), "target"),
+        (MountRequest(type="bind", source="rel", target="/x"), "relative"),
+        (MountRequest(type="bind", source="/a", target="/x", propagation="upward"), "propagation"),
+        (MountRequest(type="volume", target="/x", propagation="shared"), "propagation"),
+        (MountRequest(type="tmpfs", source="/a", target="/x"), "source"),
+        (MountRequest(type="bind", source="/a", target="/x", tmpfs_size=1), "tmpfs"),
+    ],
+)
+def test_contradictions_are_refused(request_: MountRequest, fault: str) -> None:
+    with pytest.raises(InvalidMount, match=fault) as caught:
+        mounts.check(request_)
+    assert caught.value.which == request_.target
+
+
+def test_a_bind_needs_its_source(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    request = MountRequest(type="bind", source=str(missing), target="/x")
+    with pytest.raises(BindSourceNotFound):
+        mounts.bind(request)
+    request.create_source = True
+    mount = mounts.bind(request)
+    assert missing.is_dir()
+    assert list(mount.options) == ["rbind", "rprivate", "rw"]
+
+
+def test_a_bind_below_a_file_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    request = MountRequest(
+        type="bind", source=str(tmp_path / "file/x"), target="/x", create_source=True
+    )
+    with pytest.raises(InvalidMount, match="Not a directory"):
+        mounts.bind(request)
+
+
+def test_tmpfs_has_dockers_defaults() -> None:
+    options = mounts.tmpfs(MountRequest(type="tmpfs", target="/x", tmpfs_size=4096)).options
+    assert set(options) == {"noexec", "nosuid", "nodev", "size=4096", "mode=1777", "rw"}
+
+
+def test_options_of_a_tmpfs_replace_the_defaults() -> None:
+    request = MountRequest(type="tmpfs", target="/x", tmpfs_options=["exec", "mode=700", "ro"])
+    assert set(mounts.tmpfs(request).options) == {"nosuid", "nodev", "exec", "mode=700", "ro"}
+
+
+def test_an_empty_volume_is_filled_once(tmp_path: Path) -> None:
+    request = MountRequest(type="volume", source="v", target="/x")
+    held = Volume("v", "local", 0)
+    assert "scow.populate" in mounts.volume(request, held, tmp_path).options
+    (tmp_path / "file").touch()
+    assert "scow.populate" not in mounts.volume(request, held, tmp_path).options
+
+
+def test_no_copy_leaves_a_volume_empty(tmp_path: Path) -> None:
+    request = MountRequest(type="volume", source="v", target="/x", no_copy=True, read_only=True)
+    mount = mounts.volume(request, Volume("v", "local", 0), tmp_path)
+    assert list(mount.options) == ["rbind", "rprivate", "ro"]
+
+
+def test_options_of_the_local_driver_are_mount_options(tmp_path: Path) -> None:
+    held = Volume("v", "local", 0, options={"type": "tmpfs", "device": "tmpfs", "o": "size=1m"})
+    mount = mounts.volume(MountRequest(type="volume", source="v", target="/x"), held, tmp_path)
+    assert (mount.type, mount.source, list(mount.options)) == ("tmpfs", "tmpfs", ["size=1m", "rw"])
