@@ -57,7 +57,7 @@ sync-client: .venv/.dev ## Generate the sync client from the async one
 
 .PHONY: bench
 bench: .packages-test .venv/.dev ## Measure scow beside docker and podman
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(BENCH)
 
 .PHONY: test-vm
 test-vm: .packages-test .venv/.dev ## Run the shim's and the container service's tests on pure cgroup v2 in a VM

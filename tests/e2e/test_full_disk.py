@@ -1,0 +1,43 @@
+"""A full disk: a typed error, nothing half-made, and all is well once there is room."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import tarfile
+
+from tests.support.busybox import import_busybox
+from tests.support.engine import Engine
+
+_MIB = 1 << 20
+
+
+def _big_tar(size: int) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        entry = tarfile.TarInfo("big")
+        entry.size = size
+        tar.addfile(entry, io.BytesIO(os.urandom(size)))
+    return stream.getvalue()
+
+
+def test_a_full_disk() -> None:
+    engine = Engine()
+    engine.root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", engine.root], check=True)
+    try:
+        engine.start()
+        import_busybox(engine)
+        done = engine.cli("import", "-", "big", stdin=_big_tar(60 * _MIB), check=False)
+        assert done.returncode == 1
+        assert "space" in done.stderr or "disk" in done.stderr, done.stderr
+        assert "big" not in engine.cli("images").stdout
+        free = os.statvfs(engine.root)
+        assert free.f_bavail * free.f_frsize > 30 * _MIB, "the failed import keeps its bytes"
+        assert engine.cli("run", "--rm", "busybox", "echo", "fine").stdout == "fine\n"
+    finally:
+        engine.stop()
+        subprocess.run(["umount", engine.root], check=True)
+        left = engine.destroy()
+    assert not left
