@@ -2,9 +2,9 @@
 
     python -m tests.vm.run [PYTEST ARGUMENTS]
 
-Without arguments it runs the integration tests of the shim and of the container service. The machine has the project
-and the Python packages at the same paths as here, so nothing is installed in it; it runs the tests as a systemd
-service, writes their report to its second disk, and powers off. There is no network in it.
+Without arguments it runs the integration tests of the shim and of the container service, and those of the systemd
+units. The machine has the project and the Python packages at the same paths as here, so nothing is installed in it; it
+runs the tests as a systemd service, writes their report to its second disk, and powers off. There is no network in it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = Path(sysconfig.get_path("purelib"))
 ROOTS = ("protos", "services", "shim", "client")
 CACHE = Path(os.environ.get("SCOW_TEST_CACHE", "/var/cache/scow-tests"))
-DEFAULT_TESTS = ("tests/integration/shim", "tests/integration/container")
+DEFAULT_TESTS = ("tests/integration/shim", "tests/integration/container", "tests/vm/test_units.py")
 # Emulated processors are some 15 times slower than real ones.
 PATIENCE = 15
 _TIMEOUT_SECONDS = 75 * 60
