@@ -25,6 +25,7 @@ from scow.cli.parser import (
     Flag,
     HelpAsked,
     Options,
+    Refused,
     UsageError,
     Verb,
     check_count,
@@ -108,7 +109,7 @@ def _run(verb: Verb, options: Options, context: Context) -> int:
     except Exception as error:
         from scow.core.errors import ScowError
 
-        if not isinstance(error, (ScowError, OSError)):
+        if not isinstance(error, (ScowError, OSError, Refused)):
             raise
         context.fail(error)
         return _status(verb, error)

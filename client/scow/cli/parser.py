@@ -52,6 +52,10 @@ class UsageError(Exception):
         self.status = status
 
 
+class Refused(Exception):
+    """The command line cannot do what is asked. Printed without the usage of the verb; the exit code is the verb's."""
+
+
 class HelpAsked(Exception):
     """`--help` was among the flags."""
 

@@ -115,6 +115,8 @@ class _Lines(_View):
             self._say(f"{short_digest(layer.digest)}: {_WORDS[layer.phase]}")
 
     def finish(self) -> None:
+        from scow.cli.shapes.common import familiar
+
         if self.digest:
             self._say(f"Digest: {self.digest}")
         name = familiar(self.reference)
@@ -191,8 +193,3 @@ def bar(current: int, total: int, width: int = 40) -> str:
 def short_digest(digest: str) -> str:
     """Return the first twelve hexadecimal digits."""
     return digest.partition(":")[2][:12] or digest[:12]
-
-
-def familiar(reference: str) -> str:
-    """Return a complete reference as people write it: "nginx:latest"."""
-    return reference.removeprefix("docker.io/").removeprefix("library/")

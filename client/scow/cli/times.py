@@ -1,4 +1,4 @@
-"""Times as flags have them, `--since` and `--until`."""
+"""Times: as flags have them, `--since` and `--until`, and as Docker prints them."""
 
 from __future__ import annotations
 
@@ -50,3 +50,15 @@ def format_time(nanoseconds: int) -> str:
     """Return a time as logs have it: RFC 3339, UTC, nine decimals."""
     seconds, fraction = divmod(nanoseconds, _NANO)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{fraction:09}Z"
+
+
+def moment(nanoseconds: int) -> str:
+    """Return a time as `inspect` has it: RFC 3339, UTC, no more decimals than needed; 0 is Go's zero time."""
+    if not nanoseconds:
+        return "0001-01-01T00:00:00Z"
+    return format_time(nanoseconds).removesuffix("Z").rstrip("0").rstrip(".") + "Z"
+
+
+def local_date(nanoseconds: int) -> str:
+    """Return a time as tables have it, "2026-01-02 15:04:05 +0100 CET"."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(nanoseconds // _NANO))

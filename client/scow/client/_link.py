@@ -17,6 +17,8 @@ from scow.core.errors import (
 
 DEFAULT_HOST = "unix:///run/scow"
 HOST_VARIABLE = "SCOW_HOST"
+# The services of an engine; each has a socket of its name.
+SERVICES = ("container", "image", "network", "volume")
 
 # W3C Trace Context of the caller; travels with every call made while it is set.
 traceparent: ContextVar[str] = ContextVar("traceparent", default="")

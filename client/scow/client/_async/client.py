@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from scow.client._async.service import AsyncService
-from scow.client._link import Link
+from scow.client._link import SERVICES, Link
 
 if TYPE_CHECKING:
     from scow.client._async.containers import AsyncContainers
@@ -79,6 +79,21 @@ class AsyncClient:
         from scow.client._async.networks import AsyncNetworks
 
         return AsyncNetworks(self._service("network"))
+
+    async def health(self, *, timeout: float | None = 5.0) -> dict[str, bool]:
+        """Tell of each service whether it serves.
+
+        Args:
+            timeout: Seconds for each service.
+
+        Raises:
+            PermissionDenied: A socket may not be opened by this user.
+
+        Example::
+
+            print(await client.health())  # {"container": True, "image": True, ...}
+        """
+        return {name: await self._service(name).health(timeout) for name in SERVICES}
 
     async def close(self) -> None:
         """Close all connections; calls under way end."""

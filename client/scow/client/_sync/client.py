@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from scow.client._link import Link
+from scow.client._link import SERVICES, Link
 from scow.client._sync.service import Service
 
 if TYPE_CHECKING:
@@ -79,6 +79,21 @@ class Client:
         from scow.client._sync.networks import Networks
 
         return Networks(self._service("network"))
+
+    def health(self, *, timeout: float | None = 5.0) -> dict[str, bool]:
+        """Tell of each service whether it serves.
+
+        Args:
+            timeout: Seconds for each service.
+
+        Raises:
+            PermissionDenied: A socket may not be opened by this user.
+
+        Example::
+
+            print(client.health())  # {"container": True, "image": True, ...}
+        """
+        return {name: self._service(name).health(timeout) for name in SERVICES}
 
     def close(self) -> None:
         """Close all connections; calls under way end."""

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from scow.client._link import Backoff, Link, WireError
 from scow.client._sio import Duplex, Transport, pause
 from scow.client._sync.stream import Stream
+from scow.core.errors import PermissionDenied
 
 R = TypeVar("R", bound=Message)
+
+# HealthCheckResponse{status: SERVING} in the wire format.
+_SERVING = b"\x08\x01"
 
 
 class Service:
@@ -117,6 +122,28 @@ class Service:
         return self._transport.duplex(
             self._prefix + method, request, response, timeout, self.link.metadata()
         )
+
+    def health(self, timeout: float | None = None) -> bool:
+        """Ask the service whether it serves (grpc.health.v1); one that does not answer does not.
+
+        Args:
+            timeout: Seconds; None means no limit.
+
+        Raises:
+            PermissionDenied: The socket may not be opened by this user.
+        """
+        # On the wire a HealthCheckRequest without a name is Empty, and the unknown field 1 of the response,
+        # its status, stays in an Empty: so the client needs no further package.
+        try:
+            response = self._transport.unary(
+                "/grpc.health.v1.Health/Check", Empty(), Empty, timeout, self.link.metadata()
+            )
+        except WireError as error:
+            failure = self.link.translate(self.name, error)
+            if isinstance(failure, PermissionDenied):
+                raise failure from None
+            return False
+        return response.SerializeToString() == _SERVING
 
     def close(self) -> None:
         """Close the channel."""

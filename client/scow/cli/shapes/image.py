@@ -1,0 +1,76 @@
+"""An image, as `docker image inspect` has it."""
+
+from __future__ import annotations
+
+from scow.cli.shapes.common import (
+    familiar,
+    listing_or_nil,
+    mapping_or_nil,
+    set_of,
+    time_of,
+)
+from scow.cli.template.values import NilList, NilMap, Struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from scow.api.image.v1.image_pb2 import Healthcheck, Image, ImageConfig
+
+
+def image_shape(image: Image) -> Struct:
+    """Return an image in Docker's shape."""
+    shape = Struct(
+        Id=image.id,
+        RepoTags=[familiar(reference) for reference in image.references],
+        RepoDigests=[familiar(digest) for digest in image.repo_digests],
+        Parent="",
+        Comment=image.comment,
+        Created=time_of(image, "created_at"),
+        DockerVersion=image.docker_version,
+        Author=image.author,
+        Config=_config(image.config),
+        Architecture=image.platform.architecture,
+    )
+    if image.platform.variant:
+        shape["Variant"] = image.platform.variant
+    shape |= {
+        "Os": image.platform.os,
+        "Size": image.size,
+        "GraphDriver": Struct(Data=NilMap(), Name="overlay"),
+        "RootFS": Struct(Type="layers", Layers=listing_or_nil(image.diff_ids)),
+        "Metadata": Struct(LastTagTime=time_of(image, "pulled_at")),
+    }
+    return shape
+
+
+def _config(config: ImageConfig) -> Struct:
+    shape = Struct(User=config.user)
+    if config.exposed_ports:
+        shape["ExposedPorts"] = set_of(config.exposed_ports)
+    shape |= {
+        "Env": listing_or_nil(config.env),
+        "Cmd": listing_or_nil(config.cmd),
+    }
+    if config.HasField("healthcheck"):
+        shape["Healthcheck"] = _healthcheck(config.healthcheck)
+    shape |= {
+        "Volumes": set_of(config.volumes),
+        "WorkingDir": config.working_dir,
+        "Entrypoint": listing_or_nil(config.entrypoint),
+        "OnBuild": listing_or_nil(config.on_build),
+        "Labels": mapping_or_nil(config.labels),
+    }
+    if config.stop_signal:
+        shape["StopSignal"] = config.stop_signal
+    if config.shell:
+        shape["Shell"] = list(config.shell)
+    return shape
+
+
+def _healthcheck(check: Healthcheck) -> Struct:
+    return Struct(
+        Test=list(check.test) or NilList(),
+        Interval=check.interval,
+        Timeout=check.timeout,
+        StartPeriod=check.start_period,
+        Retries=check.retries,
+    )

@@ -1,0 +1,151 @@
+"""`inspect`, `container inspect` and `image inspect`."""
+
+from __future__ import annotations
+
+from scow.cli.inspecting import FORMAT
+from scow.cli.parser import Flag, Options, Refused, Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scow.cli.context import Context
+    from scow.cli.template import Struct, Template
+
+    Find = Callable[[str], Struct]
+
+KINDS = ("container", "image", "network", "volume")
+
+
+def _kind(text: str) -> str:
+    if text not in KINDS:
+        raise ValueError(f"{text!r} is not a valid type: use one of {', '.join(KINDS)}")
+    return text
+
+
+class _Finder:
+    """Finds objects by name.
+
+    Args:
+        context: Has the client.
+        template: What will be shown; None means all.
+        size: Also count the bytes of containers' files.
+    """
+
+    def __init__(self, context: Context, template: Template | None, size: bool) -> None:
+        self._context = context
+        self._template = template
+        self._size = size
+
+    def container(self, name: str) -> Struct:
+        """Return a container in Docker's shape."""
+        from scow.cli.shapes.container import container_shape, needs_image
+
+        found = self._context.client.containers.get_with_size(name, size=self._size)
+        container = found.container
+        image = None
+        if needs_image(container) and self._shows("Cmd", "Entrypoint"):
+            from scow.core.errors import NotFound
+
+            try:
+                image = self._context.client.images.get(container.image_id)
+            except NotFound:
+                image = None  # removed by force: what it said is not known any more
+        shape = container_shape(container, image)
+        if self._size:
+            shape |= {"SizeRw": found.size_rw, "SizeRootFs": found.size_root_fs}
+        return shape
+
+    def _shows(self, *fields: str) -> bool:
+        if self._template is None:
+            return True
+        shown = self._template.fields
+        # Who asks for no field by name shows whole parts, perhaps these.
+        return any(field in shown for field in (*fields, "Config")) or not shown
+
+    def image(self, name: str) -> Struct:
+        """Return an image in Docker's shape."""
+        from scow.cli.shapes.image import image_shape
+
+        return image_shape(self._context.client.images.get(name))
+
+    def network(self, name: str) -> Struct:
+        """Return a network in Docker's shape."""
+        from scow.cli.shapes.network import network_shape
+
+        return network_shape(self._context.client.networks.get(name))
+
+    def volume(self, name: str) -> Struct:
+        """Return a volume in Docker's shape."""
+        from scow.cli.shapes.volume import volume_shape
+
+        return volume_shape(self._context.client.volumes.get(name))
+
+    def any(self, name: str) -> Struct:
+        """Return the first object of any kind with a name.
+
+        Raises:
+            Refused: There is none.
+        """
+        from scow.core.errors import InvalidArgument, NotFound
+
+        for kind in KINDS:
+            find: Find = getattr(self, kind)
+            try:
+                return find(name)
+            except (NotFound, InvalidArgument):
+                continue  # a name that one kind cannot have may be another's
+        raise Refused(
+            f"no such object: {name}: list what there is with scow ps -a, images, network ls or"
+            " volume ls"
+        )
+
+
+def _inspect(options: Options, context: Context) -> int:
+    return _of_kind(getattr(options, "type", "") or "any", options, context)
+
+
+def _of_kind(kind: str, options: Options, context: Context) -> int:
+    from scow.cli.inspecting import inspect, parse_layout
+
+    template = parse_layout(options.format)
+    finder = _Finder(context, template, getattr(options, "size", False))
+    return inspect(options.args, getattr(finder, kind), template, context)
+
+
+_SIZE = Flag("size", "s", help="Display total file sizes if the type is container")
+VERBS = (
+    Verb(
+        "inspect",
+        "[OPTIONS] NAME|ID [NAME|ID...]",
+        "Return low-level information on scow objects",
+        _inspect,
+        flags=(
+            FORMAT,
+            _SIZE,
+            Flag(
+                "type",
+                kind="string",
+                parse=_kind,
+                help="Only inspect objects of the given type: " + ", ".join(KINDS),
+            ),
+        ),
+        least=1,
+    ),
+    Verb(
+        "container inspect",
+        "[OPTIONS] CONTAINER [CONTAINER...]",
+        "Display detailed information on one or more containers",
+        lambda options, context: _of_kind("container", options, context),
+        flags=(FORMAT, _SIZE),
+        least=1,
+    ),
+    Verb(
+        "image inspect",
+        "[OPTIONS] IMAGE [IMAGE...]",
+        "Display detailed information on one or more images",
+        lambda options, context: _of_kind("image", options, context),
+        flags=(FORMAT,),
+        least=1,
+    ),
+)
