@@ -93,6 +93,15 @@ class ImageSection:
 class NetworkSection:
     """The network service."""
 
+    # Subnet of the network "bridge", in CIDR; empty means that a free private one is chosen and kept.
+    subnet: str = ""
+    # Bytes; 0 means as large as the link of the host's default route takes, 1500 at most.
+    mtu: int = 0
+    # Name servers for containers that ask for none; empty means those of the host.
+    dns: tuple[str, ...] = ()
+    # Name servers where the host has none that a container could reach.
+    fallback_dns: tuple[str, ...] = ("8.8.8.8", "8.8.4.4")
+
 
 @dataclass(frozen=True)
 class VolumeSection:

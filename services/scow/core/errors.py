@@ -327,6 +327,10 @@ class KernelUnsupported(FailedPrecondition):
     """The kernel or the machine lacks what the request needs."""
 
 
+class LinkFailed(FailedPrecondition):
+    """The kernel refused a change of links, addresses or routes."""
+
+
 class MountFailed(FailedPrecondition):
     """The kernel refused a mount."""
 
