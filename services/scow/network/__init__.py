@@ -1,0 +1,1 @@
+"""The network service: networks, addresses, links, published ports, and the files that name hosts."""

@@ -1,0 +1,241 @@
+"""resolv.conf, hosts and hostname of a container, as host files that the container service binds into it.
+
+They are in `files/<owner>/` under the service's folder. A container may write to them, so they are made once for
+each life of a container and not touched while it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scow.core.errors import InvalidArgument
+
+_HOST_RESOLV = Path("/etc/resolv.conf")
+# What systemd-resolved itself asks; /etc/resolv.conf then names only its stub on loopback.
+_RESOLVED = Path("/run/systemd/resolve/resolv.conf")
+_HOST_HOSTS = Path("/etc/hosts")
+_LOCAL_HOSTS = """127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::\tip6-localnet
+ff00::\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
+_GATEWAY_WORD = "host-gateway"
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """The contents of a resolv.conf(5)."""
+
+    servers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Return the file's text."""
+        lines = [f"nameserver {server}" for server in self.servers]
+        if self.search:
+            lines.append(f"search {' '.join(self.search)}")
+        if self.options:
+            lines.append(f"options {' '.join(self.options)}")
+        return "".join(f"{line}\n" for line in lines)
+
+
+def parse_resolver(text: str) -> Resolver:
+    """Return what a resolv.conf says; of several search lines the last counts."""
+    servers: list[str] = []
+    search: list[str] = []
+    options: list[str] = []
+    for line in text.splitlines():
+        words = line.split("#")[0].split(";")[0].split()
+        if len(words) < 2:
+            continue
+        if words[0] == "nameserver":
+            servers.append(words[1])
+        elif words[0] in ("search", "domain"):
+            search = words[1:]
+        elif words[0] == "options":
+            options += words[1:]
+    return Resolver(tuple(servers), tuple(search), tuple(options))
+
+
+def host_resolver(path: Path = _HOST_RESOLV, resolved: Path = _RESOLVED) -> Resolver:
+    """Return the host's resolver; where it is systemd-resolved's stub, the servers behind it."""
+    resolver = parse_resolver(_read(path))
+    if resolver.servers == ("127.0.0.53",):
+        behind = parse_resolver(_read(resolved))
+        if behind.servers:
+            return behind
+    return resolver
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def resolver_for(
+    host: Resolver,
+    asked: Resolver,
+    default: Sequence[str],
+    fallback: Sequence[str],
+    isolated: bool,
+) -> Resolver:
+    """Return a container's resolver: what it asks for, else the configuration's, else the host's.
+
+    Args:
+        host: The host's.
+        asked: The request's; a search of "." means none.
+        default: The configuration's servers.
+        fallback: Servers where none of the host's can be reached.
+        isolated: Whether the container has a network of its own, which reaches neither the host's loopback
+            nor, for now, any IPv6 address.
+    """
+    servers = tuple(asked.servers) or tuple(default)
+    if not servers:
+        servers = host.servers
+        if isolated:
+            servers = tuple(s for s in servers if _is_reachable(s)) or tuple(fallback)
+    search = () if asked.search == (".",) else asked.search or host.search
+    return Resolver(servers, search, asked.options or host.options)
+
+
+def _is_reachable(server: str) -> bool:
+    try:
+        address = ipaddress.IPv4Address(server)
+    except ValueError:
+        return False
+    return not address.is_loopback and not address.is_unspecified
+
+
+def check_servers(servers: Iterable[str]) -> None:
+    """Check what --dns gave.
+
+    Raises:
+        InvalidArgument: One is no IP address.
+    """
+    for server in servers:
+        try:
+            ipaddress.ip_address(server)
+        except ValueError as error:
+            raise InvalidArgument(
+                f"the name server {server!r} is no IP address",
+                what="name server",
+                which=server,
+                do="give an address such as 192.0.2.53",
+            ) from error
+
+
+def extra_hosts(entries: Iterable[str], gateway: str) -> list[tuple[str, str]]:
+    """Return address and name for each "name:address".
+
+    Args:
+        entries: As --add-host gave them; "host-gateway" as address stands for the host.
+        gateway: The host's address on the bridge.
+
+    Raises:
+        InvalidArgument: An entry that is not like that.
+    """
+    found = []
+    for entry in entries:
+        name, _, address = entry.partition(":")
+        address = gateway if address == _GATEWAY_WORD else address.strip("[]")
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            address = ""
+        if not name or not address or any(c.isspace() for c in name):
+            raise InvalidArgument(
+                f"the extra host {entry!r} is not name:address",
+                what="extra host",
+                which=entry,
+                do='give "name:address" or "name:host-gateway"',
+            )
+        found.append((address, name))
+    return found
+
+
+def hosts_text(extra: Sequence[tuple[str, str]], own: Sequence[str]) -> str:
+    """Return the hosts(5) of a container with a network of its own.
+
+    Args:
+        extra: Addresses and names.
+        own: The container's address and its names; empty without an address.
+    """
+    lines = [f"{address}\t{name}\n" for address, name in extra]
+    if own:
+        lines.append(f"{own[0]}\t{' '.join(own[1:])}\n")
+    return _LOCAL_HOSTS + "".join(lines)
+
+
+def host_hosts_text(extra: Sequence[tuple[str, str]]) -> str:
+    """Return the hosts(5) of a container on the host's network: the host's, and the extra ones."""
+    text = _read(_HOST_HOSTS)
+    if text and not text.endswith("\n"):
+        text += "\n"
+    return text + "".join(f"{address}\t{name}\n" for address, name in extra)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a container's files are."""
+
+    resolv_conf: Path
+    hosts: Path
+    hostname: Path
+
+
+class Files:
+    """The folder `files` of the service."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base / "files"
+        self._base.mkdir(mode=0o711, parents=True, exist_ok=True)
+
+    def paths(self, owner: str) -> Paths:
+        """Return where an owner's files are."""
+        folder = self._folder(owner)
+        return Paths(folder / "resolv.conf", folder / "hosts", folder / "hostname")
+
+    def exist(self, owner: str) -> bool:
+        """Tell whether an owner's files are there."""
+        return self._folder(owner).is_dir()
+
+    def write(self, owner: str, resolver: Resolver, hosts: str, hostname: str) -> None:
+        """Write an owner's files, all of them or none."""
+        folder = self._folder(owner)
+        new = folder.with_name(f".{folder.name}")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o755)
+        texts = {"resolv.conf": resolver.text(), "hosts": hosts, "hostname": f"{hostname}\n"}
+        for name, text in texts.items():
+            path = new / name
+            path.write_text(text)
+            path.chmod(0o644)
+        self.remove(owner)
+        new.rename(folder)
+
+    def remove(self, owner: str) -> None:
+        """Remove an owner's files, if there are any."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._folder(owner))
+
+    def remove_others(self, owners: Iterable[str]) -> list[str]:
+        """Remove the files of all but these owners, and half-written ones; return the folders' names."""
+        wanted = {self._folder(owner).name for owner in owners}
+        leftovers = [name for name in os.listdir(self._base) if name not in wanted]
+        for name in leftovers:
+            shutil.rmtree(self._base / name, ignore_errors=True)
+        return leftovers
+
+    def _folder(self, owner: str) -> Path:
+        return self._base / owner.replace("/", "_")

@@ -1,0 +1,310 @@
+"""Links, addresses and routes (rtnetlink(7)), as the network service needs them."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scow.network.netlink import CREATE, EXCL, Netlink, Request, refusal, rtnl
+
+_UP = 1
+_LOOPBACK_INDEX = 1
+_TABLE_MAIN, _TABLE_LOCAL = 254, 255
+_PROTOCOL_BOOT, _TYPE_UNICAST = 3, 1
+# IN6_ADDR_GEN_MODE_NONE: no link-local address, which would only cost multicast traffic.
+_NO_ADDRESS_GENERATED = 1
+# A kernel or namespace without IPv6.
+_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EINVAL, errno.EOPNOTSUPP)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link of a namespace."""
+
+    index: int
+    name: str
+    # "bridge", "veth" ..., empty for hardware.
+    kind: str
+    # Index of the bridge that it is a port of, or 0.
+    master: int
+    mtu: int
+    up: bool
+    mac: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """An IPv4 route."""
+
+    destination: ipaddress.IPv4Network
+    # Index of its link, 0 for routes without one (blackhole, several next hops).
+    link: int
+
+
+@dataclass(frozen=True)
+class Veth:
+    """A pair of links: one in the host, one in a container."""
+
+    name: str
+    # In the container.
+    peer: str
+    peer_mac: str
+    mtu: int
+
+
+def list_links(netlink: Netlink) -> list[Link]:
+    """Return all links of the socket's namespace."""
+    return [_link(message) for message in netlink.dump(Request(rtnl.RTM_GETLINK, what="links"))]
+
+
+def find_link(netlink: Netlink, name: str) -> Link | None:
+    """Return the link of this name, or None."""
+    message = netlink.get(Request(rtnl.RTM_GETLINK, {}, [("IFLA_IFNAME", name)], what=name))
+    return _link(message) if message is not None else None
+
+
+def _link(message: Any) -> Link:
+    info = message.get_attr("IFLA_LINKINFO")
+    return Link(
+        index=message["index"],
+        name=message.get_attr("IFLA_IFNAME") or "",
+        kind=(info.get_attr("IFLA_INFO_KIND") if info else "") or "",
+        master=message.get_attr("IFLA_MASTER") or 0,
+        mtu=message.get_attr("IFLA_MTU") or 0,
+        up=bool(message["flags"] & _UP),
+        mac=message.get_attr("IFLA_ADDRESS") or "",
+    )
+
+
+def list_addresses(netlink: Netlink) -> list[tuple[int, ipaddress.IPv4Interface]]:
+    """Return the index of the link and the address, for all IPv4 addresses."""
+    request = Request(rtnl.RTM_GETADDR, {"family": socket.AF_INET}, what="addresses")
+    found = []
+    for message in netlink.dump(request):
+        local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+        if message["family"] == socket.AF_INET and local:
+            address = ipaddress.IPv4Interface(f"{local}/{message['prefixlen']}")
+            found.append((message["index"], address))
+    return found
+
+
+def list_routes(netlink: Netlink) -> list[Route]:
+    """Return the IPv4 routes of all tables but the local one."""
+    request = Request(rtnl.RTM_GETROUTE, {"family": socket.AF_INET}, what="routes")
+    found = []
+    for message in netlink.dump(request):
+        table = message.get_attr("RTA_TABLE") or message["table"]
+        if message["family"] == socket.AF_INET and table != _TABLE_LOCAL:
+            destination = f"{message.get_attr('RTA_DST') or '0.0.0.0'}/{message['dst_len']}"
+            index = message.get_attr("RTA_OIF") or 0
+            found.append(Route(ipaddress.IPv4Network(destination), index))
+    return found
+
+
+def make_bridge(netlink: Netlink, name: str, mac: str, mtu: int) -> Link:
+    """Make a bridge unless it is there, bring it up and return it.
+
+    With a MAC address of its own it does not change as ports come and go.
+    """
+    what = f"bridge {name}"
+    netlink.send(
+        [
+            Request(
+                rtnl.RTM_NEWLINK,
+                {},
+                [
+                    ("IFLA_IFNAME", name),
+                    ("IFLA_ADDRESS", mac),
+                    ("IFLA_MTU", mtu),
+                    ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "bridge")]}),
+                ],
+                CREATE | EXCL,
+                tolerate=(errno.EEXIST,),
+                what=what,
+            ),
+            _without_ipv6(name),
+            _up(name),
+        ]
+    )
+    bridge = find_link(netlink, name)
+    if bridge is None or bridge.kind != "bridge":
+        raise refusal(what, errno.EEXIST if bridge else errno.ENODEV)
+    return bridge
+
+
+def add_address(netlink: Netlink, index: int, address: ipaddress.IPv4Interface) -> None:
+    """Give a link an address, if it has not got it."""
+    netlink.send([_address(rtnl.RTM_NEWADDR, index, address, CREATE, (errno.EEXIST,))])
+
+
+def delete_address(netlink: Netlink, index: int, address: ipaddress.IPv4Interface) -> None:
+    """Take an address from a link, if it has it."""
+    gone = (errno.EADDRNOTAVAIL, errno.ENODEV)
+    netlink.send([_address(rtnl.RTM_DELADDR, index, address, 0, gone)])
+
+
+def set_down(netlink: Netlink, names: Iterable[str]) -> None:
+    """Take links down, those that exist. Takes 0.1 ms each, where deleting takes 15 to 30."""
+    netlink.send(
+        [
+            Request(
+                rtnl.RTM_SETLINK,
+                {"flags": 0, "change": _UP},
+                [("IFLA_IFNAME", name)],
+                tolerate=(errno.ENODEV,),
+                what=f"link {name}",
+            )
+            for name in names
+        ]
+    )
+
+
+def delete_links(netlink: Netlink, names: Iterable[str]) -> None:
+    """Delete links, those that exist. Takes 15 to 30 ms each."""
+    for name in names:
+        named = [("IFLA_IFNAME", name)]
+        gone = (errno.ENODEV,)
+        netlink.send([Request(rtnl.RTM_DELLINK, {}, named, tolerate=gone, what=f"link {name}")])
+
+
+def plug_veth(netlink: Netlink, veth: Veth, bridge: int, netns: int) -> None:
+    """Make a pair of links: one a port of a bridge, the peer in the namespace that `netns` is open on.
+
+    Raises:
+        LinkFailed: With errno ENODEV or EINVAL when the bridge is not there.
+    """
+    peer = [
+        ("IFLA_IFNAME", veth.peer),
+        ("IFLA_ADDRESS", veth.peer_mac),
+        ("IFLA_MTU", veth.mtu),
+        ("IFLA_NET_NS_FD", netns),
+    ]
+    pair = [
+        ("IFLA_INFO_KIND", "veth"),
+        ("IFLA_INFO_DATA", {"attrs": [("VETH_INFO_PEER", {"attrs": peer})]}),
+    ]
+    netlink.send(
+        [
+            Request(
+                rtnl.RTM_NEWLINK,
+                {},
+                [
+                    ("IFLA_IFNAME", veth.name),
+                    ("IFLA_MTU", veth.mtu),
+                    ("IFLA_LINKINFO", {"attrs": pair}),
+                ],
+                CREATE | EXCL,
+                what=f"link {veth.name}",
+            ),
+            *_joining(veth.name, bridge),
+        ]
+    )
+
+
+def join_bridge(netlink: Netlink, name: str, bridge: int) -> None:
+    """Make a link a port of a bridge and bring it up."""
+    netlink.send(_joining(name, bridge))
+
+
+def _joining(name: str, bridge: int) -> list[Request]:
+    """Return the requests that make a link a port.
+
+    Hairpin mode, because where br_netfilter is on, a container's packet to its own published port leaves by the
+    port it came in by.
+    """
+    hairpin = [
+        ("IFLA_INFO_SLAVE_KIND", "bridge"),
+        ("IFLA_INFO_SLAVE_DATA", {"attrs": [("IFLA_BRPORT_MODE", 1)]}),
+    ]
+    what = f"link {name}"
+    master = [("IFLA_IFNAME", name), ("IFLA_MASTER", bridge)]
+    port = [("IFLA_IFNAME", name), ("IFLA_LINKINFO", {"attrs": hairpin})]
+    return [
+        _without_ipv6(name),
+        Request(rtnl.RTM_SETLINK, {}, master, what=f"{what} on the bridge"),
+        Request(rtnl.RTM_NEWLINK, {"flags": _UP, "change": _UP}, port, what=what),
+    ]
+
+
+def set_up_inside(
+    netlink: Netlink, name: str, address: ipaddress.IPv4Interface, gateway: str, has_route: bool
+) -> None:
+    """Set up a container's namespace in one go: lo, the address, the link, the default route.
+
+    Args:
+        netlink: Opened inside the namespace.
+        name: The link in there.
+        address: With the subnet's prefix length.
+        gateway: Of the default route; empty for none.
+        has_route: Whether a default route may be there already.
+    """
+    link = find_link(netlink, name)
+    if link is None:
+        raise refusal(f"link {name}", errno.ENODEV)
+    requests = [
+        _up("lo"),
+        _without_ipv6(name),
+        _address(rtnl.RTM_NEWADDR, link.index, address, CREATE | EXCL, ()),
+        _up(name),
+    ]
+    if gateway:
+        tolerate = (errno.EEXIST,) if has_route else ()
+        requests.append(_default_route(link.index, gateway, tolerate))
+    netlink.send(requests)
+
+
+def set_lo_up(netlink: Netlink) -> None:
+    """Bring lo up."""
+    netlink.send([_up("lo")])
+
+
+def _up(name: str) -> Request:
+    named = [("IFLA_IFNAME", name)]
+    return Request(rtnl.RTM_SETLINK, {"flags": _UP, "change": _UP}, named, what=f"link {name}")
+
+
+def _without_ipv6(name: str) -> Request:
+    mode = {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _NO_ADDRESS_GENERATED)]}
+    attributes = [("IFLA_IFNAME", name), ("IFLA_AF_SPEC", {"attrs": [("AF_INET6", mode)]})]
+    return Request(
+        rtnl.RTM_SETLINK, {}, attributes, tolerate=_NO_IPV6, what=f"link {name} without IPv6"
+    )
+
+
+def _default_route(index: int, gateway: str, tolerate: tuple[int, ...]) -> Request:
+    fields = {
+        "family": socket.AF_INET,
+        "dst_len": 0,
+        "table": _TABLE_MAIN,
+        "proto": _PROTOCOL_BOOT,
+        "scope": 0,
+        "type": _TYPE_UNICAST,
+    }
+    attributes = [("RTA_GATEWAY", gateway), ("RTA_OIF", index)]
+    return Request(
+        rtnl.RTM_NEWROUTE, fields, attributes, CREATE | EXCL, tolerate, "the default route"
+    )
+
+
+def _address(
+    kind: int,
+    index: int,
+    address: ipaddress.IPv4Interface,
+    flags: int,
+    tolerate: Sequence[int],
+) -> Request:
+    fields = {
+        "family": socket.AF_INET,
+        "prefixlen": address.network.prefixlen,
+        "index": index,
+    }
+    attributes = [
+        ("IFA_LOCAL", str(address.ip)),
+        ("IFA_ADDRESS", str(address.ip)),
+        ("IFA_BROADCAST", str(address.network.broadcast_address)),
+    ]
+    return Request(kind, fields, attributes, flags, tuple(tolerate), f"address {address}")

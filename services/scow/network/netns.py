@@ -1,0 +1,89 @@
+"""Network namespaces: opening them, and sockets inside of them (setns(2), namespaces(7))."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import threading
+from collections.abc import Iterator
+
+from scow.core.errors import LinkFailed
+from scow.network.netlink import Netlink
+
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[int]:
+    """Open a network namespace for the block; the descriptor keeps it alive.
+
+    Raises:
+        LinkFailed: It is gone, or it is the one of the engine itself.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _failure(path, error.strerror or str(error)) from error
+    try:
+        if identity(descriptor) == _own():
+            raise _failure(path, "it is the host's own")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def identity(descriptor: int) -> str:
+    """Return what tells one living namespace from every other: device and inode."""
+    status = os.stat(descriptor)
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def current_identity(path: str) -> str:
+    """Return the identity of the namespace at a path, empty when it is gone."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ""
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def _own() -> str:
+    return current_identity("/proc/thread-self/ns/net")
+
+
+def netlink_inside(descriptor: int) -> Netlink:
+    """Return a netlink socket opened in a namespace.
+
+    A thread of its own enters the namespace and ends there, so that no thread has to find its way back.
+    """
+    result: list[Netlink | OSError] = []
+
+    def enter() -> None:
+        if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
+            number = ctypes.get_errno()
+            result.append(OSError(number, os.strerror(number)))
+            return
+        try:
+            result.append(Netlink())
+        except OSError as error:
+            result.append(error)
+
+    thread = threading.Thread(target=enter, name="setns")
+    thread.start()
+    thread.join()
+    outcome = result[0]
+    if isinstance(outcome, OSError):
+        which = os.readlink(f"/proc/self/fd/{descriptor}")
+        raise _failure(which, outcome.strerror or str(outcome)) from outcome
+    return outcome
+
+
+def _failure(path: str, reason: str) -> LinkFailed:
+    return LinkFailed(
+        f"the network namespace {path} cannot be entered: {reason}",
+        what="network namespace",
+        which=path,
+        do="see that its process runs",
+    )

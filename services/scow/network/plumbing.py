@@ -1,0 +1,303 @@
+"""What the network service makes in the kernel: bridge, links, rules, sysctls.
+
+All of it blocks, if only for moments, and runs in the one thread of `Worker`: so it never keeps the event loop, and two
+changes never meet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import ipaddress
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from scow.core.errors import KernelUnsupported, LinkFailed, ScowError
+from scow.network import links, names, netns, rules, subnets
+from scow.network.files import host_resolver
+from scow.network.links import Link, Veth
+from scow.network.netlink import Netlink, refusal
+from scow.network.nftables import Nftables
+from scow.network.store import Endpoint, Network
+
+_SYSCTL = Path("/proc/sys/net/ipv4")
+# Held while a subnet is chosen and taken, so that two engines that start together choose different ones.
+_SUBNET_LOCK = Path("/run/lock/scow-subnets")
+_MTU = 1500
+_log = structlog.get_logger()
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Worker:
+    """One thread for everything that blocks."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kernel")
+
+    async def run(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Return what the call returns. Calls run in the order in which they were made."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, lambda: call(*args, **kwargs))
+
+    def close(self) -> None:
+        """Wait for the calls under way."""
+        self._executor.shutdown()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """All that must be there."""
+
+    networks: Sequence[Network]
+    endpoints: Sequence[Endpoint]
+
+    def bridges(self) -> list[rules.Bridge]:
+        """Return the networks with a bridge, for the rules."""
+        return [rules.Bridge(n.bridge, n.subnet) for n in self.networks if n.bridge]
+
+    def published(self) -> list[rules.Published]:
+        """Return all published ports, for the rules."""
+        return [rules.Published(e.address, p) for e in self.endpoints for p in e.ports]
+
+
+class Plumbing:
+    """The kernel's side of one engine.
+
+    Args:
+        instance: Names the links and the table.
+        mtu: Of bridge and links; 0 means what the host's default route takes.
+    """
+
+    def __init__(self, instance: str, mtu: int) -> None:
+        self._instance = instance
+        self._configured_mtu = mtu
+
+    @cached_property
+    def _netlink(self) -> Netlink:
+        return Netlink()
+
+    @cached_property
+    def _nftables(self) -> Nftables:
+        return Nftables()
+
+    @cached_property
+    def _mtu(self) -> int:
+        if self._configured_mtu:
+            return self._configured_mtu
+        everywhere = ipaddress.IPv4Network("0.0.0.0/0")
+        ways = {r.link for r in links.list_routes(self._netlink) if r.destination == everywhere}
+        mtus = [link.mtu for link in links.list_links(self._netlink) if link.index in ways]
+        return min([*mtus, _MTU])
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for name in ("_netlink", "_nftables"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
+
+    def establish(self, bridge: str, subnet: str) -> str:
+        """Make a bridge with the first address of a subnet, and return the subnet.
+
+        Args:
+            bridge: Its name.
+            subnet: CIDR; empty means that one is chosen.
+        """
+        with _subnet_lock():
+            chosen = subnet or str(subnets.choose(self._used(bridge)))
+            self._make_bridge(bridge, chosen)
+            return chosen
+
+    def _used(self, bridge: str) -> list[ipaddress.IPv4Network]:
+        """Return what the host has to do with, apart from a bridge of that name."""
+        own = links.find_link(self._netlink, bridge)
+        index = own.index if own else -1
+        used = [r.destination for r in links.list_routes(self._netlink) if r.link != index]
+        used += [a.network for i, a in links.list_addresses(self._netlink) if i != index]
+        for server in host_resolver().servers:
+            with contextlib.suppress(ValueError):
+                used.append(ipaddress.IPv4Network(server))
+        return used
+
+    def _make_bridge(self, name: str, subnet: str) -> Link:
+        network = ipaddress.IPv4Network(subnet)
+        address = ipaddress.IPv4Interface(f"{subnets.gateway(network)}/{network.prefixlen}")
+        mac = subnets.mac_of(str(address.ip))
+        bridge = links.make_bridge(self._netlink, name, mac, self._mtu)
+        for index, present in links.list_addresses(self._netlink):
+            if index == bridge.index and present != address:
+                links.delete_address(self._netlink, index, present)
+        links.add_address(self._netlink, bridge.index, address)
+        _set_sysctl("ip_forward")
+        # The host's packets to 127.0.0.1 that are diverted into a container leave by the bridge.
+        _set_sysctl(f"conf/{name}/route_localnet")
+        return bridge
+
+    def plug(self, network: Network, endpoint: Endpoint, first: bool) -> None:
+        """Make an endpoint's links and set up its namespace.
+
+        Args:
+            network: Of the endpoint.
+            endpoint: Nothing of it exists.
+            first: Whether its gateway is the namespace's default route.
+
+        Raises:
+            LinkFailed: The namespace is gone, or the kernel refuses; then nothing is left behind.
+        """
+        subnet = ipaddress.IPv4Network(network.subnet)
+        gateway = str(subnets.gateway(subnet))
+        address = ipaddress.IPv4Interface(f"{endpoint.address}/{subnet.prefixlen}")
+        veth = Veth(endpoint.link, endpoint.interface, endpoint.mac, self._mtu)
+        with netns.opened(endpoint.netns_path) as descriptor:
+            if netns.identity(descriptor) != endpoint.netns_id:
+                raise refusal(f"network namespace {endpoint.netns_path}", errno.ESTALE)
+            with netns.netlink_inside(descriptor) as inside:
+                bridge = self._bridge(network)
+                try:
+                    links.plug_veth(self._netlink, veth, bridge.index, descriptor)
+                    links.set_up_inside(
+                        inside, veth.peer, address, gateway if first else "", has_route=False
+                    )
+                except ScowError:
+                    links.delete_links(self._netlink, [veth.name])
+                    raise
+
+    def _bridge(self, network: Network) -> Link:
+        """Return a network's bridge, which is made anew if somebody removed it."""
+        bridge = links.find_link(self._netlink, network.bridge)
+        return bridge or self._make_bridge(network.bridge, network.subnet)
+
+    def set_lo_up(self, path: str) -> None:
+        """Bring lo up in the namespace at a path."""
+        with netns.opened(path) as descriptor, netns.netlink_inside(descriptor) as inside:
+            links.set_lo_up(inside)
+
+    def has_link(self, name: str) -> bool:
+        """Tell whether a link is there."""
+        return links.find_link(self._netlink, name) is not None
+
+    def set_down(self, names_of_links: Sequence[str]) -> None:
+        """Cut links off; they are deleted by the end of their namespace, or later."""
+        links.set_down(self._netlink, names_of_links)
+
+    def delete(self, names_of_links: Sequence[str]) -> None:
+        """Delete links. 15 to 30 ms each."""
+        links.delete_links(self._netlink, names_of_links)
+
+    def publish(self, endpoint: Endpoint, wanted: Wanted) -> None:
+        """Publish an endpoint's ports; where the table is not what it was, build it anew."""
+        self._change("add", endpoint, wanted)
+
+    def unpublish(self, endpoint: Endpoint, wanted: Wanted) -> None:
+        """Withdraw an endpoint's ports.
+
+        Args:
+            endpoint: Whose.
+            wanted: What must be there afterwards.
+        """
+        self._change("delete", endpoint, wanted)
+
+    def _change(self, verb: str, endpoint: Endpoint, wanted: Wanted) -> None:
+        published = [rules.Published(endpoint.address, port) for port in endpoint.ports]
+        changed = rules.elements(published)
+        if not changed:
+            return
+        try:
+            self._nftables.run(rules.change_elements(self._instance, verb, changed))
+        except KernelUnsupported as error:
+            _log.info("table differs from what it should be, building it", error=error.message)
+            self.build_rules(wanted)
+
+    def build_rules(self, wanted: Wanted) -> None:
+        """Put the whole table in place, in one transaction."""
+        commands = rules.build(self._instance, wanted.bridges(), wanted.published())
+        self._nftables.run(commands)
+
+    def restore_rules(self, wanted: Wanted) -> str:
+        """Build the table if it is not what it must be; return what was wrong with it."""
+        listed = self._nftables.list_table(rules.FAMILY, self._instance)
+        fault = rules.differences(listed, wanted.bridges(), wanted.published())
+        if fault:
+            self.build_rules(wanted)
+        return fault
+
+    def forward_is_dropped(self) -> bool:
+        """Tell whether another firewall drops what is forwarded."""
+        return rules.forward_is_dropped(self._nftables.list_chains())
+
+    def restore_bridge(self, network: Network) -> str:
+        """Make a network's bridge what it must be; return what was wrong with it."""
+        found = links.find_link(self._netlink, network.bridge)
+        fault = self._fault_of_bridge(network, found)
+        self._make_bridge(network.bridge, network.subnet)
+        return fault
+
+    def _fault_of_bridge(self, network: Network, found: Link | None) -> str:
+        if found is None:
+            return "the bridge was missing"
+        if not found.up:
+            return "the bridge was down"
+        gateway = subnets.gateway(ipaddress.IPv4Network(network.subnet))
+        addresses = links.list_addresses(self._netlink)
+        if not any(i == found.index and a.ip == gateway for i, a in addresses):
+            return "the bridge had lost its address"
+        return ""
+
+    def links_of_instance(self) -> dict[str, Link]:
+        """Return the links of all endpoints of this engine, by name."""
+        found = links.list_links(self._netlink)
+        return {link.name: link for link in found if names.is_link_of(self._instance, link.name)}
+
+    def restore_link(self, network: Network, endpoint: Endpoint, present: Link | None) -> str:
+        """Make an endpoint's link what it must be; return what was wrong with it.
+
+        One whose namespace is gone is left alone: it ends with its owner.
+        """
+        if netns.current_identity(endpoint.netns_path) != endpoint.netns_id:
+            return ""
+        if present is None:
+            try:
+                self.plug(network, endpoint, first=endpoint.interface == "eth0")
+            except LinkFailed as error:
+                _log.warning("link not rebuilt", link=endpoint.link, error=str(error))
+                return ""
+            return "the link was missing"
+        bridge = self._bridge(network)
+        if present.master == bridge.index and present.up:
+            return ""
+        links.join_bridge(self._netlink, present.name, bridge.index)
+        return "the link was cut off"
+
+
+@contextlib.contextmanager
+def _subnet_lock() -> Iterator[None]:
+    _SUBNET_LOCK.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(_SUBNET_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _set_sysctl(name: str) -> None:
+    path = _SYSCTL / name
+    try:
+        if path.read_text().strip() != "1":
+            path.write_text("1")
+    except OSError as error:
+        raise KernelUnsupported(
+            f"{path} cannot be set: {error.strerror}",
+            what="sysctl",
+            which=f"net.ipv4.{name.replace('/', '.')}",
+            do="see that the service may write to /proc/sys/net",
+        ) from error

@@ -1,0 +1,123 @@
+"""Reconciliation: records against bridge, links, rules, files and owners."""
+
+from __future__ import annotations
+
+import structlog
+
+from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.core.owners import unknown_owners
+from scow.core.peers import Peers
+from scow.network.endpoints import Endpoints
+from scow.network.files import Files
+from scow.network.networks import Networks
+from scow.network.plumbing import Plumbing, Wanted, Worker
+from scow.network.ports import Holds
+from scow.network.store import Endpoint, NetworkStore
+
+_log = structlog.get_logger()
+
+
+class Reconciler:
+    """Rebuilds what is missing and releases what nobody owns."""
+
+    def __init__(
+        self,
+        rows: NetworkStore,
+        networks: Networks,
+        endpoints: Endpoints,
+        worker: Worker,
+        plumbing: Plumbing,
+        holds: Holds,
+        files: Files,
+        peers: Peers,
+    ) -> None:
+        self._rows = rows
+        self._networks = networks
+        self._endpoints = endpoints
+        self._worker = worker
+        self._plumbing = plumbing
+        self._holds = holds
+        self._files = files
+        self._peers = peers
+        self._warned = False
+
+    async def run(self) -> list[ReconcileAction]:
+        """Do it, and return what was done."""
+        gone = await unknown_owners(self._peers, {e.owner for e in self._rows.endpoints()})
+        self._networks.record()
+        async with self._endpoints.lock:
+            actions = await self._release(gone)
+            await self._networks.establish()
+            wanted = self._endpoints.wanted()
+            actions += self._hold_ports(wanted)
+            actions += await self._worker.run(self._restore, wanted)
+            owners = {endpoint.owner for endpoint in wanted.endpoints}
+            for name in self._files.remove_others(owners):
+                actions.append(_action(f"files/{name}", "released", "files without an owner"))
+        await self._warn()
+        return actions
+
+    async def _release(self, gone: set[str]) -> list[ReconcileAction]:
+        actions = []
+        for endpoint in self._rows.endpoints():
+            if endpoint.owner in gone:
+                reason = f"owner {endpoint.owner} is gone"
+            elif not endpoint.ready:
+                reason = "half made"
+            else:
+                continue
+            await self._endpoints.release_owner(endpoint.owner)
+            actions.append(_of(endpoint, "released", reason))
+        return actions
+
+    def _hold_ports(self, wanted: Wanted) -> list[ReconcileAction]:
+        actions = []
+        for endpoint in wanted.endpoints:
+            for publish, why in self._holds.retake(endpoint.id, endpoint.ports):
+                _log.warning("a published port is not held", port=str(publish), reason=why)
+                actions.append(_of(endpoint, "reported", f"{publish} is not held: {why}"))
+        return actions
+
+    def _restore(self, wanted: Wanted) -> list[ReconcileAction]:
+        """Compare with the kernel; in the worker's thread."""
+        by_id = {network.id: network for network in wanted.networks}
+        actions = [
+            _action(f"network/{network.name}", "rebuilt", fault)
+            for network in wanted.networks
+            if (fault := self._plumbing.restore_bridge(network))
+        ]
+        present = self._plumbing.links_of_instance()
+        plugged = [endpoint for endpoint in wanted.endpoints if endpoint.link]
+        orphans = set(present) - {e.link for e in plugged} - self._endpoints.doomed
+        if orphans:
+            self._plumbing.delete(sorted(orphans))
+        actions += [_action(f"link/{n}", "released", "without a record") for n in sorted(orphans)]
+        for endpoint in plugged:
+            network = by_id[endpoint.network_id]
+            found = present.get(endpoint.link)
+            if fault := self._plumbing.restore_link(network, endpoint, found):
+                actions.append(_of(endpoint, "rebuilt", fault))
+        if fault := self._plumbing.restore_rules(wanted):
+            actions.append(_action("table", "rebuilt", fault))
+        return actions
+
+    async def _warn(self) -> None:
+        """Say once that another firewall is in the way: no rule of ours can override it."""
+        dropped = await self._worker.run(self._plumbing.forward_is_dropped)
+        if dropped and not self._warned:
+            bridges = [n.bridge for n in self._networks.all() if n.bridge]
+            ways = [f"-{way} {bridge}" for bridge in bridges for way in "io"]
+            _log.warning(
+                "another firewall drops forwarded packets: containers do not reach other machines, nor these "
+                "their ports, until it lets the bridge pass",
+                do="; ".join(f"iptables -I DOCKER-USER {way} -j ACCEPT" for way in ways),
+            )
+        self._warned = dropped
+
+
+def _of(endpoint: Endpoint, action: str, detail: str) -> ReconcileAction:
+    return _action(endpoint.owner, action, detail)
+
+
+def _action(name: str, action: str, detail: str) -> ReconcileAction:
+    return ReconcileAction(object=name, action=action, detail=detail)

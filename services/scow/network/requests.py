@@ -1,0 +1,122 @@
+"""What an Attach asks for, checked before anything is done."""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import dataclass
+
+from scow.api.network.v1 import network_pb2 as pb
+from scow.core.errors import InvalidArgument
+from scow.network import files, netns, ports
+from scow.network.files import Resolver
+from scow.network.ports import Publish
+from scow.network.store import Network
+
+_OWNER = re.compile(r"[a-z]{1,32}/[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A checked Attach.
+
+    Attributes:
+        owner: "container/<id>".
+        name: The owner's name.
+        network: Which one to attach to.
+        netns_path: Empty on "host".
+        netns_id: Device and inode of the namespace.
+        hostname: With the domain behind a dot, if there is one.
+        ports: To publish; none unless the network has a bridge.
+        mac: Empty means derived from the address.
+        address: Empty means the next free one.
+        aliases: Further names.
+        asked: Resolver as far as the request says.
+        extra_hosts: Address and name.
+    """
+
+    owner: str
+    name: str
+    network: Network
+    netns_path: str
+    netns_id: str
+    hostname: str
+    ports: tuple[Publish, ...]
+    mac: str
+    address: str
+    aliases: tuple[str, ...]
+    asked: Resolver
+    extra_hosts: tuple[tuple[str, str], ...]
+
+    def names(self) -> list[str]:
+        """Return what the container's address is called in its own hosts file."""
+        short = self.hostname.partition(".")[0]
+        own = [self.hostname, short] if short != self.hostname else [self.hostname]
+        return [*own, *(alias for alias in self.aliases if alias not in own)]
+
+
+def check(request: pb.AttachRequest, network: Network, gateway: str) -> Wish:
+    """Return the checked request.
+
+    Args:
+        request: As it came.
+        network: That it names.
+        gateway: The host's address on the default bridge.
+
+    Raises:
+        InvalidArgument: Something cannot be meant.
+        InvalidPort: A published port is none.
+    """
+    check_owner(request.owner)
+    if network.driver != "host" and not request.netns_path.startswith("/"):
+        raise InvalidArgument(
+            f"{request.netns_path!r} is no path of a network namespace",
+            what="network namespace",
+            which=request.netns_path,
+            do="give an absolute path such as /proc/PID/ns/net",
+        )
+    files.check_servers(request.dns)
+    hostname = request.hostname or socket.gethostname()
+    return Wish(
+        owner=request.owner,
+        name=request.name,
+        network=network,
+        netns_path=request.netns_path,
+        netns_id=netns.current_identity(request.netns_path) if request.netns_path else "",
+        hostname=f"{hostname}.{request.domainname}" if request.domainname else hostname,
+        # On "host" ports are open as they are, on "none" nothing can reach them: as docker, ask for none.
+        ports=tuple(ports.check(p) for p in request.ports) if network.bridge else (),
+        mac=_mac(request.mac_address),
+        address=request.ipv4_address,
+        aliases=tuple(request.aliases),
+        asked=Resolver(tuple(request.dns), tuple(request.dns_search), tuple(request.dns_options)),
+        extra_hosts=tuple(files.extra_hosts(request.extra_hosts, gateway)),
+    )
+
+
+def check_owner(owner: str) -> None:
+    """Check an owner.
+
+    Raises:
+        InvalidArgument: It is not "kind/id".
+    """
+    if not _OWNER.fullmatch(owner):
+        raise InvalidArgument(
+            f"{owner!r} is no owner", what="owner", which=owner, do='give "container/<id>"'
+        )
+
+
+def _mac(text: str) -> str:
+    mac = text.lower().replace("-", ":")
+    if not mac:
+        return ""
+    # The lowest bit of the first byte marks a group.
+    if not _MAC.fullmatch(mac) or int(mac[:2], 16) & 1 or not int(mac.replace(":", ""), 16):
+        raise InvalidArgument(
+            f"{text!r} is no MAC address of a link",
+            what="MAC address",
+            which=text,
+            do="give one such as 02:42:ac:11:00:02",
+        )
+    return mac
