@@ -230,30 +230,38 @@ def _joining(name: str, bridge: int) -> list[Request]:
     ]
 
 
-def set_up_inside(
-    netlink: Netlink, name: str, address: ipaddress.IPv4Interface, gateway: str, has_route: bool
-) -> None:
+@dataclass(frozen=True)
+class Inside:
+    """What a container's link gets.
+
+    Attributes:
+        name: The link.
+        index: Of the link.
+        address: With the subnet's prefix length.
+        gateway: Of the default route; empty for none.
+    """
+
+    name: str
+    index: int
+    address: ipaddress.IPv4Interface
+    gateway: str
+
+
+def set_up_inside(netlink: Netlink, wanted: Inside) -> None:
     """Set up a container's namespace in one go: lo, the address, the link, the default route.
 
     Args:
         netlink: Opened inside the namespace.
-        name: The link in there.
-        address: With the subnet's prefix length.
-        gateway: Of the default route; empty for none.
-        has_route: Whether a default route may be there already.
+        wanted: What to set up.
     """
-    link = find_link(netlink, name)
-    if link is None:
-        raise refusal(f"link {name}", errno.ENODEV)
     requests = [
         _up("lo"),
-        _without_ipv6(name),
-        _address(rtnl.RTM_NEWADDR, link.index, address, CREATE | EXCL, ()),
-        _up(name),
+        _without_ipv6(wanted.name),
+        _address(rtnl.RTM_NEWADDR, wanted.index, wanted.address, CREATE | EXCL, ()),
+        _up(wanted.name),
     ]
-    if gateway:
-        tolerate = (errno.EEXIST,) if has_route else ()
-        requests.append(_default_route(link.index, gateway, tolerate))
+    if wanted.gateway:
+        requests.append(_default_route(wanted.index, wanted.gateway))
     netlink.send(requests)
 
 
@@ -275,7 +283,7 @@ def _without_ipv6(name: str) -> Request:
     )
 
 
-def _default_route(index: int, gateway: str, tolerate: tuple[int, ...]) -> Request:
+def _default_route(index: int, gateway: str) -> Request:
     fields = {
         "family": socket.AF_INET,
         "dst_len": 0,
@@ -285,9 +293,8 @@ def _default_route(index: int, gateway: str, tolerate: tuple[int, ...]) -> Reque
         "type": _TYPE_UNICAST,
     }
     attributes = [("RTA_GATEWAY", gateway), ("RTA_OIF", index)]
-    return Request(
-        rtnl.RTM_NEWROUTE, fields, attributes, CREATE | EXCL, tolerate, "the default route"
-    )
+    what = "the default route"
+    return Request(rtnl.RTM_NEWROUTE, fields, attributes, CREATE | EXCL, what=what)
 
 
 def _address(

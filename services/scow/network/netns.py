@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -53,20 +54,23 @@ def _own() -> str:
     return current_identity("/proc/thread-self/ns/net")
 
 
-def netlink_inside(descriptor: int) -> Netlink:
-    """Return a netlink socket opened in a namespace.
+def netlink_inside(descriptor: int, interface: str) -> tuple[Netlink, int]:
+    """Return a netlink socket opened in a namespace, and the index of a link in there.
 
     A thread of its own enters the namespace and ends there, so that no thread has to find its way back.
+
+    Raises:
+        LinkFailed: The namespace cannot be entered, or has no such link.
     """
-    result: list[Netlink | OSError] = []
+    result: list[tuple[Netlink, int] | OSError] = []
 
     def enter() -> None:
-        if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
-            number = ctypes.get_errno()
-            result.append(OSError(number, os.strerror(number)))
-            return
         try:
-            result.append(Netlink())
+            if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+            index = socket.if_nametoindex(interface)
+            result.append((Netlink(), index))
         except OSError as error:
             result.append(error)
 

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import ipaddress
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import structlog
 from scow.core.errors import KernelUnsupported, LinkFailed, ScowError
 from scow.network import links, names, netns, rules, subnets
 from scow.network.files import host_resolver
-from scow.network.links import Link, Veth
+from scow.network.links import Inside, Link, Veth
 from scow.network.netlink import Netlink, refusal
 from scow.network.nftables import Nftables
 from scow.network.store import Endpoint, Network
@@ -160,30 +161,34 @@ class Plumbing:
         with netns.opened(endpoint.netns_path) as descriptor:
             if netns.identity(descriptor) != endpoint.netns_id:
                 raise refusal(f"network namespace {endpoint.netns_path}", errno.ESTALE)
-            with netns.netlink_inside(descriptor) as inside:
-                bridge = self._bridge(network)
-                try:
-                    links.plug_veth(self._netlink, veth, bridge.index, descriptor)
-                    links.set_up_inside(
-                        inside, veth.peer, address, gateway if first else "", has_route=False
-                    )
-                except ScowError:
-                    links.delete_links(self._netlink, [veth.name])
-                    raise
+            bridge = self._bridge_index(network)
+            try:
+                links.plug_veth(self._netlink, veth, bridge, descriptor)
+                inside, index = netns.netlink_inside(descriptor, veth.peer)
+                with inside:
+                    way = gateway if first else ""
+                    links.set_up_inside(inside, Inside(veth.peer, index, address, way))
+            except ScowError:
+                links.delete_links(self._netlink, [veth.name])
+                raise
 
-    def _bridge(self, network: Network) -> Link:
-        """Return a network's bridge, which is made anew if somebody removed it."""
-        bridge = links.find_link(self._netlink, network.bridge)
-        return bridge or self._make_bridge(network.bridge, network.subnet)
+    def _bridge_index(self, network: Network) -> int:
+        """Return the index of a network's bridge, which is made anew if somebody removed it."""
+        try:
+            return socket.if_nametoindex(network.bridge)
+        except OSError:
+            return self._make_bridge(network.bridge, network.subnet).index
 
     def set_lo_up(self, path: str) -> None:
         """Bring lo up in the namespace at a path."""
-        with netns.opened(path) as descriptor, netns.netlink_inside(descriptor) as inside:
-            links.set_lo_up(inside)
+        with netns.opened(path) as descriptor:
+            inside, _ = netns.netlink_inside(descriptor, "lo")
+            with inside:
+                links.set_lo_up(inside)
 
     def has_link(self, name: str) -> bool:
         """Tell whether a link is there."""
-        return links.find_link(self._netlink, name) is not None
+        return any(name == present for _, present in socket.if_nameindex())
 
     def set_down(self, names_of_links: Sequence[str]) -> None:
         """Cut links off; they are deleted by the end of their namespace, or later."""
@@ -271,10 +276,10 @@ class Plumbing:
                 _log.warning("link not rebuilt", link=endpoint.link, error=str(error))
                 return ""
             return "the link was missing"
-        bridge = self._bridge(network)
-        if present.master == bridge.index and present.up:
+        bridge = self._bridge_index(network)
+        if present.master == bridge and present.up:
             return ""
-        links.join_bridge(self._netlink, present.name, bridge.index)
+        links.join_bridge(self._netlink, present.name, bridge)
         return "the link was cut off"
 
 
