@@ -190,11 +190,12 @@ def _float(value: float, directive: _Directive) -> str:
     verb, precision = directive.verb, directive.precision
     if verb not in ("e", "E", "f", "F", "g", "G", "v"):
         return _wrong(value, verb)
-    if value != value or value in (float("inf"), float("-inf")) or (verb in "gv" and not precision):
-        shown = text(value).lstrip("+-") if value == value else "NaN"
-    elif verb in "gGv":
-        shown = format(abs(value), f".{precision}{'G' if verb == 'G' else 'g'}")
+    finite = value == value and abs(value) != float("inf")
+    if not finite or (verb in "gGv" and precision is None):
+        shown = text(value).lstrip("+-")
+        shown = shown.upper() if finite and verb == "G" else shown
     else:
-        shown = format(abs(value), f".{6 if precision is None else precision}{verb}")
+        kind = "g" if verb == "v" else verb
+        shown = format(abs(value), f".{6 if precision is None else precision}{kind}")
     negative = value < 0 or str(value).startswith("-")
     return _padded(_sign(negative, directive) + shown, directive, zeros=True)

@@ -145,7 +145,7 @@ def _title(value: str) -> str:
     made, inside = "", False
     for char in value:
         made += char if inside else char.upper()
-        inside = char.isalnum() or char in "_'"
+        inside = char.isalnum() or char == "_"
     return made
 
 
