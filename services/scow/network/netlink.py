@@ -15,7 +15,7 @@ import os
 import socket
 import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,9 +105,15 @@ class Request:
     tolerate: tuple[int, ...] = ()
     what: str = ""
 
-    def encode(self, flags: int, sequence: int) -> bytes:
-        """Return the message's bytes."""
-        message = _CLASSES[self.kind]()
+    def encode(self, classes: Mapping[int, Any], flags: int, sequence: int) -> bytes:
+        """Return the message's bytes.
+
+        Args:
+            classes: pyroute2's class for each kind of message.
+            flags: NLM_F_ACK or NLM_F_DUMP.
+            sequence: By which the answer is known.
+        """
+        message = classes[self.kind]()
         message.update(self.fields)
         message["attrs"] = [list(attribute) for attribute in self.attributes]
         message["header"] = {
@@ -120,15 +126,23 @@ class Request:
 
 
 class Netlink:
-    """A rtnetlink socket in the network namespace of the thread that opens it. Used by one thread at a time."""
+    """A netlink socket in the network namespace of the thread that opens it. Used by one thread at a time.
 
-    def __init__(self) -> None:
+    Args:
+        protocol: NETLINK_ROUTE and so on, netlink(7).
+        classes: pyroute2's class for each kind of message of that protocol.
+    """
+
+    def __init__(
+        self, protocol: int = socket.NETLINK_ROUTE, classes: Mapping[int, Any] = _CLASSES
+    ) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-        self._socket = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+        self._socket = socket.socket(socket.AF_NETLINK, kind, protocol)
+        self._classes = classes
         self._socket.settimeout(_PATIENCE_SECONDS)
         self._socket.bind((0, 0))
         self._marshal = Marshal()
-        self._marshal.msg_map = _CLASSES
+        self._marshal.msg_map = classes
         self._sequence = 0
 
     def __enter__(self) -> Netlink:
@@ -155,7 +169,9 @@ class Netlink:
         for request in requests:
             self._sequence += 1
             waiting[self._sequence] = request
-            parts.append(request.encode(NLM_F_ACK, self._sequence))
+            parts.append(request.encode(self._classes, NLM_F_ACK, self._sequence))
+        if not parts:
+            return
         self._socket.send(b"".join(parts))
         refused: tuple[Request, int] | None = None
         while waiting:
@@ -178,7 +194,7 @@ class Netlink:
 
     def _dump_once(self, request: Request) -> tuple[list[Any], bool]:
         self._sequence += 1
-        self._socket.send(request.encode(NLM_F_DUMP, self._sequence))
+        self._socket.send(request.encode(self._classes, NLM_F_DUMP, self._sequence))
         messages: list[Any] = []
         interrupted = False
         while True:
@@ -196,7 +212,7 @@ class Netlink:
     def get(self, request: Request) -> Any | None:
         """Return one object, None when there is none."""
         self._sequence += 1
-        self._socket.send(request.encode(0, self._sequence))
+        self._socket.send(request.encode(self._classes, 0, self._sequence))
         while True:
             for answer in self._receive():
                 if answer["header"]["sequence_number"] != self._sequence:

@@ -23,7 +23,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from scow.core.errors import KernelUnsupported, LinkFailed, ScowError
-from scow.network import links, names, netns, rules, subnets
+from scow.network import conntrack, links, names, netns, rules, subnets
 from scow.network.files import host_resolver
 from scow.network.links import Inside, Link, Veth
 from scow.network.netlink import Netlink, refusal
@@ -201,6 +201,8 @@ class Plumbing:
     def publish(self, endpoint: Endpoint, wanted: Wanted) -> None:
         """Publish an endpoint's ports; where the table is not what it was, build it anew."""
         self._change("add", endpoint, wanted)
+        if any(port.protocol == "udp" for port in endpoint.ports):
+            conntrack.forget_udp(endpoint.ports, self._host_addresses())
 
     def unpublish(self, endpoint: Endpoint, wanted: Wanted) -> None:
         """Withdraw an endpoint's ports.
@@ -210,6 +212,10 @@ class Plumbing:
             wanted: What must be there afterwards.
         """
         self._change("delete", endpoint, wanted)
+        conntrack.forget_udp(endpoint.ports, [endpoint.address])
+
+    def _host_addresses(self) -> list[str]:
+        return [str(address.ip) for _, address in links.list_addresses(self._netlink)]
 
     def _change(self, verb: str, endpoint: Endpoint, wanted: Wanted) -> None:
         published = [rules.Published(endpoint.address, port) for port in endpoint.ports]
