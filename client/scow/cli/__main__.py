@@ -107,14 +107,21 @@ def _run(verb: Verb, options: Options, context: Context) -> int:
     except (UsageError, BrokenPipeError):
         raise
     except Exception as error:
-        from scow.core.errors import ScowError
-
-        if not isinstance(error, (ScowError, OSError, Refused)):
+        if not _is_told(error):
             raise
         context.fail(error)
         return _status(verb, error)
     finally:
         context.close()
+
+
+def _is_told(error: Exception) -> bool:
+    """Tell whether an error is one for people; another is a bug, and shows where."""
+    if isinstance(error, (Refused, OSError)):
+        return True
+    from scow.core.errors import ScowError
+
+    return isinstance(error, ScowError)
 
 
 def _status(verb: Verb, error: Exception) -> int:

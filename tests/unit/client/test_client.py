@@ -151,7 +151,7 @@ class Images(ImageServiceServicer):
 
 @pytest.fixture
 def containers() -> Containers:
-    return Containers()  # type: ignore[abstract]  what the tests do not call is left out
+    return Containers()  # type: ignore[abstract]  # without what is not called
 
 
 @pytest.fixture

@@ -1,0 +1,153 @@
+"""The dispatcher: words, help, exit codes, and what it imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scow.cli import index
+from scow.cli.__main__ import main
+from scow.cli.about import VERSION
+
+_PROBE = """
+import sys
+from scow.cli.__main__ import main
+code = main(sys.argv[1:])
+heavy = ("grpc", "google.protobuf", "asyncio", "argparse", "typing", "scow.core.errors", "inspect")
+print(code, [name for name in heavy if name in sys.modules], file=sys.stderr)
+"""
+_WORDS = [*index.COMMANDS, *index.ALIASES]
+
+
+def _run(*arguments: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "scow.cli", *arguments], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_version_is_that_of_the_project() -> None:
+    root = Path(__file__).resolve().parents[3]
+    assert f'version = "{VERSION}"' in (root / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([], 0),
+        (["--help"], 0),
+        (["--version"], 0),
+        (["network"], 0),
+        (["network", "--help"], 0),
+        (["run", "--help"], 0),
+        (["ps", "--help"], 0),
+        (["inspect", "--help"], 0),
+        (["volume", "create", "--help"], 0),
+        (["run", "--nope"], 125),
+        (["run"], 125),
+        (["run", "-p", "x", "busybox"], 125),
+        (["run", "-v", "a:b", "busybox"], 125),
+        (["ps", "--nope"], 125),
+        (["ps", "too", "many"], 1),
+        (["inspect"], 1),
+        (["ps", "--format", "{{.ID"], 1),
+        (["nope"], 1),
+        (["volume", "nope"], 1),
+        (["--nope"], 125),
+    ],
+)
+def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str], code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", _PROBE, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert last == f"{code} []"
+    assert "grpc" not in done.stderr.replace("import grpc", "")
+
+
+@pytest.mark.parametrize("words", _WORDS)
+def test_every_command_has_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"Usage:  scow {words}")
+    command = index.resolve(words)
+    assert command is not None
+    assert index.COMMANDS[command][1] in shown
+
+
+def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+    shown = capsys.readouterr().out
+    for name in [name for name in index.COMMANDS if " " not in name] + list(index.GROUPS):
+        assert f"\n  {name} " in shown
+
+
+def test_the_commands_that_docker_users_expect_are_there() -> None:
+    alone = (
+        "run create start stop restart kill rm ps logs exec attach inspect wait pause unpause pull"
+        " images rmi tag import version info"
+    )
+    expected = alone.split()
+    expected += ["network ls", "network inspect", "volume create", "volume ls", "volume rm"]
+    expected += ["volume inspect", "container ls", "container rm", "image ls", "image inspect"]
+    assert [words for words in expected if index.resolve(words) is None] == []
+
+
+def test_group_help_names_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["container"]) == 0
+    shown = capsys.readouterr().out
+    for word in ("attach", "exec", "inspect", "ls", "rm", "run"):
+        assert f"\n  {word} " in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["rnu"], 1, "scow: unknown command: scow rnu: did you mean 'scow run'?"),
+        (["volume", "lst"], 1, "scow: unknown command: scow volume lst"),
+        (["ps", "--nope"], 125, "scow: unknown flag: --nope"),
+        (["rm"], 1, "scow: 'scow rm' requires at least 1 argument"),
+        (["container", "rm"], 1, "scow: 'scow container rm' requires at least 1 argument"),
+        (["run", "--memory", "x", "i"], 125, 'scow: invalid argument "x" for "-m, --memory" flag'),
+        (["exec", "c"], 1, "scow: 'scow exec' requires at least 2 arguments"),
+        (["--host"], 125, "scow: flag needs an argument: --host"),
+    ],
+)
+def test_usage_errors(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(message)
+    assert "See 'scow" in shown.err
+
+
+@pytest.mark.parametrize(("verb", "code"), [("ps", 1), ("run", 125), ("rm", 1), ("create", 1)])
+def test_no_engine_says_what_to_do(verb: str, code: int, tmp_path: Path) -> None:
+    arguments = [] if verb == "ps" else ["x"]
+    status, out, err = _run("-H", f"unix://{tmp_path}", verb, *arguments)
+    assert (status, out) == (code, "")
+    assert err.startswith("scow: the container service does not answer on ")
+    assert "start the engine with scowd" in err
+    assert "Traceback" not in err
+
+
+def test_a_wrong_host_says_what_to_do() -> None:
+    status, _, err = _run("-H", "tcp://x:1", "ps")
+    assert status == 1
+    assert "is not of the form unix://RUN_DIR: name the folder" in err
+
+
+def test_a_reader_that_went_away_is_no_error(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m scow.cli run --help | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in ("0", "141")
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
