@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 
 from scow.api.network.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
+from scow.core.errors import ScowError
 from scow.core.server import Context, Wiring, main
 from scow.network.endpoints import Endpoints
 from scow.network.files import Files
@@ -14,6 +15,7 @@ from scow.network.ports import Holds
 from scow.network.reconcile import Reconciler
 from scow.network.service import NetworkServicer
 from scow.network.store import MIGRATIONS, NetworkStore
+from scow.network.watch import TableWatch
 
 
 async def wire(context: Context) -> Wiring:
@@ -42,7 +44,19 @@ async def wire(context: Context) -> Wiring:
     )
     servicer = NetworkServicer(networks, endpoints, reconciler, context.journal)
 
+    async def restore() -> None:
+        try:
+            actions = await reconciler.run()
+        except ScowError as error:
+            context.log.warning("not restored, the timer tries again", error=str(error))
+            return
+        for action in actions:
+            context.log.info("restored", object=action.object, detail=action.detail)
+
+    watch = TableWatch(restore)
+
     async def close() -> None:
+        await watch.close()
         await endpoints.close()
         await worker.run(plumbing.close)
         worker.close()

@@ -1,0 +1,26 @@
+import os
+
+import pytest
+
+from scow.core.errors import LinkFailed
+from scow.network import netns
+
+
+def test_identity_tells_namespaces_apart() -> None:
+    own = netns.current_identity("/proc/self/ns/net")
+    assert own == netns.current_identity("/proc/thread-self/ns/net")
+    assert own != netns.current_identity("/proc/self/ns/mnt")
+    assert netns.current_identity("/nonesuch") == ""
+
+
+def test_a_namespace_that_is_gone() -> None:
+    with pytest.raises(LinkFailed) as caught, netns.opened("/proc/0/ns/net"):
+        pass
+    assert caught.value.which == "/proc/0/ns/net"
+
+
+def test_the_hosts_own_namespace_is_refused() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(LinkFailed, match="own"), netns.opened("/proc/self/ns/net"):
+        pass
+    assert len(os.listdir("/proc/self/fd")) == before

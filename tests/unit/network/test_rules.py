@@ -1,0 +1,105 @@
+import json
+from typing import Any
+
+import pytest
+
+from scow.network import rules
+from scow.network.ports import Publish
+from scow.network.rules import Bridge, Element, Published
+
+BRIDGES = [Bridge("scow0", "10.200.0.0/16")]
+PUBLISHED = [
+    Published("10.200.0.2", Publish("", 8080, 80, "tcp", 1)),
+    Published("10.200.0.3", Publish("127.0.0.1", 9000, 9000, "udp", 10)),
+]
+
+
+def listing(commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what libnftables would list after these commands."""
+    listed: list[dict[str, Any]] = [{"metainfo": {}}]
+    maps: dict[str, dict[str, Any]] = {}
+    for command in commands:
+        added: dict[str, Any] = command.get("add", {})
+        kind = next(iter(added), "")
+        described: dict[str, Any] = added.get(kind, {})
+        if kind == "map":
+            maps[described["name"]] = {**described}
+        elif kind == "element":
+            maps[described["name"]].setdefault("elem", []).extend(described["elem"])
+        elif kind:
+            listed.append({kind: {**described, "handle": 1}})
+    return listed + [{"map": described} for described in maps.values()]
+
+
+def test_ports_that_stay_the_same_are_one_interval() -> None:
+    assert rules.elements(PUBLISHED[1:]) == [
+        Element("direct", "127.0.0.1", "udp", 9000, 9009, "10.200.0.3")
+    ]
+
+
+def test_ports_that_change_are_single() -> None:
+    found = rules.elements([Published("10.200.0.2", Publish("", 8080, 80, "tcp", 2))])
+    assert found == [
+        Element("moved_address", "", "tcp", 8080, 8080, "10.200.0.2"),
+        Element("moved_port", "", "tcp", 8080, 8080, 80),
+        Element("moved_address", "", "tcp", 8081, 8081, "10.200.0.2"),
+        Element("moved_port", "", "tcp", 8081, 8081, 81),
+    ]
+
+
+def test_elements_survive_the_way_through_json() -> None:
+    commands = rules.build("t", BRIDGES, PUBLISHED)
+    listed = json.loads(json.dumps(listing(commands)))
+    assert set(rules.parse_elements(listed)) == set(rules.elements(PUBLISHED))
+
+
+def test_deleting_names_keys_alone() -> None:
+    [command] = rules.change_elements("t", "delete", rules.elements(PUBLISHED[1:]))
+    [entry] = command["delete"]["element"]["elem"]
+    assert entry == {"concat": ["127.0.0.1", "udp", {"range": [9000, 9009]}]}
+
+
+def test_the_table_is_replaced_in_one_transaction() -> None:
+    commands = rules.build("t", BRIDGES, [])
+    head = {"table": {"family": "ip", "name": "t"}}
+    assert commands[:3] == [{"add": head}, {"delete": head}, {"add": head}]
+    tables = {next(iter(c["add"].values())).get("table") for c in commands[3:]}
+    assert tables == {"t"}
+
+
+def test_a_table_as_it_must_be_differs_in_nothing() -> None:
+    listed = listing(rules.build("t", BRIDGES, PUBLISHED))
+    assert rules.differences(listed, BRIDGES, PUBLISHED) == ""
+
+
+@pytest.mark.parametrize("kind", ["rule", "chain"])
+def test_each_missing_part_is_seen(kind: str) -> None:
+    listed = listing(rules.build("t", BRIDGES, PUBLISHED))
+    parts = [entry for entry in listed if kind in entry]
+    assert parts
+    for part in parts:
+        rest = [entry for entry in listed if entry is not part]
+        assert rules.differences(rest, BRIDGES, PUBLISHED), part
+
+
+def test_other_ports_are_seen() -> None:
+    listed = listing(rules.build("t", BRIDGES, PUBLISHED))
+    assert rules.differences(listed, BRIDGES, PUBLISHED[:1]) == "published ports were changed"
+    assert rules.differences(listed, BRIDGES, []) == "published ports were changed"
+
+
+def test_other_subnets_are_seen() -> None:
+    listed = listing(rules.build("t", BRIDGES, []))
+    other = [Bridge("scow0", "10.201.0.0/16")]
+    assert rules.differences(listed, other, []) == "rules were changed"
+
+
+def test_no_table() -> None:
+    assert rules.differences(None, BRIDGES, []) == "the table was missing"
+
+
+def test_another_firewalls_policy() -> None:
+    head = {"family": "ip", "table": "filter", "name": "FORWARD", "hook": "forward"}
+    assert rules.forward_is_dropped([{**head, "policy": "drop"}])
+    assert not rules.forward_is_dropped([{**head, "policy": "accept"}])
+    assert not rules.forward_is_dropped([{**head, "hook": "input", "policy": "drop"}])

@@ -1,0 +1,97 @@
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scow.core.store import Store
+from scow.network.ports import Publish
+from scow.network.store import MIGRATIONS, Endpoint, Network, NetworkStore, find
+
+BRIDGE = Network("b" * 64, "bridge", "bridge", "10.0.0.0/24", "x0", "", 1, {"a": "b"}, {"c": "d"})
+HOST = Network("f" * 64, "host", "host", "", "", "", 1)
+ENDPOINT = Endpoint(
+    id="e" * 64,
+    owner="container/1",
+    network_id=BRIDGE.id,
+    name="web",
+    address="10.0.0.2",
+    mac="0a:5c:0a:00:00:02",
+    link="x-eeeeee",
+    interface="eth0",
+    netns_path="/proc/1/ns/net",
+    netns_id="4:1",
+    ports=(Publish("127.0.0.1", 8080, 80, "tcp", 3),),
+    aliases=("www",),
+    ready=False,
+    created_ns=5,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    opened = Store.open(tmp_path / "network.db", MIGRATIONS)
+    with opened.transaction() as tx:
+        for network in (BRIDGE, HOST):
+            NetworkStore.put_network(tx, network)
+    return opened
+
+
+def insert(store: Store, *endpoints: Endpoint) -> None:
+    with store.transaction() as tx:
+        for endpoint in endpoints:
+            NetworkStore.insert_endpoint(tx, endpoint)
+
+
+def test_what_is_written_is_read(store: Store) -> None:
+    insert(store, ENDPOINT)
+    rows = NetworkStore(store)
+    assert rows.endpoints() == rows.endpoints_of("container/1") == [ENDPOINT]
+    assert rows.endpoints_in(BRIDGE.id) == [ENDPOINT]
+    assert rows.endpoints_in(HOST.id) == []
+    assert rows.networks() == [replace(BRIDGE, last_address="10.0.0.2"), HOST]
+    assert rows.addresses(BRIDGE.id) == {"10.0.0.2"}
+    assert rows.links() == {"x-eeeeee"}
+
+
+def test_a_network_keeps_its_name_when_its_subnet_changes(store: Store) -> None:
+    with store.transaction() as tx:
+        NetworkStore.put_network(tx, replace(BRIDGE, subnet="10.1.0.0/24", name="other"))
+    assert NetworkStore(store).networks()[0] == replace(BRIDGE, subnet="10.1.0.0/24")
+
+
+def test_plugged_and_deleted(store: Store) -> None:
+    insert(store, ENDPOINT)
+    moved = replace(ENDPOINT, netns_path="/proc/2/ns/net", netns_id="4:2", ready=True)
+    with store.transaction() as tx:
+        NetworkStore.set_plugged(tx, moved)
+    assert NetworkStore(store).endpoints() == [moved]
+    with store.transaction() as tx:
+        NetworkStore.delete_endpoint(tx, moved.id)
+    assert NetworkStore(store).endpoints() == []
+
+
+def test_no_two_endpoints_share_what_is_one_endpoints_own(store: Store) -> None:
+    insert(store, ENDPOINT)
+    other = replace(ENDPOINT, id="d" * 64, owner="container/2", address="10.0.0.3", link="x-dd")
+    for clash in (
+        replace(other, address=ENDPOINT.address),
+        replace(other, link=ENDPOINT.link),
+        replace(other, owner=ENDPOINT.owner),
+    ):
+        with pytest.raises(sqlite3.IntegrityError):
+            insert(store, clash)
+    insert(store, other)
+
+
+def test_many_endpoints_have_no_address(store: Store) -> None:
+    bare = replace(ENDPOINT, network_id=HOST.id, address="", mac="", link="", ports=())
+    second = replace(bare, id="d" * 64, owner="container/2")
+    insert(store, bare, second)
+    assert len(NetworkStore(store).endpoints_in(HOST.id)) == 2
+
+
+def test_networks_are_found_by_name_id_and_beginning_of_an_id() -> None:
+    networks = [BRIDGE, HOST]
+    assert find(networks, "bridge") == find(networks, BRIDGE.id) == find(networks, "bb") == [BRIDGE]
+    assert find(networks, "nonesuch") == find(networks, "") == []

@@ -1,0 +1,28 @@
+import struct
+
+import pytest
+
+from scow.network.watch import has_deleted_table
+
+NEW_TABLE, DELETED_TABLE, NEW_RULE = 0xA00, 0xA02, 0xA06
+
+
+def messages(*kinds: int) -> bytes:
+    return b"".join(struct.pack("=IHHII", 21, kind, 0, 0, 0) + bytes(8) for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "found"),
+    [
+        ((), False),
+        ((NEW_TABLE, NEW_RULE), False),
+        ((DELETED_TABLE,), True),
+        ((NEW_RULE, NEW_TABLE, DELETED_TABLE), True),
+    ],
+)
+def test_deleted_tables_are_found(kinds: tuple[int, ...], found: bool) -> None:
+    assert has_deleted_table(messages(*kinds)) is found
+
+
+def test_a_damaged_message_ends() -> None:
+    assert not has_deleted_table(struct.pack("=IHHII", 0, NEW_RULE, 0, 0, 0) * 3)
