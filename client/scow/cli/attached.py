@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from scow.client import Attachment, Client
 
 
+# Seconds in which a container that ended is removed.
+_REMOVAL = 30.0
+
+
 class Foreground:
     """How to stay with a container.
 
@@ -22,6 +26,7 @@ class Foreground:
         outputs: Pass on standard output and standard error.
         detach_keys: Keys that leave it running.
         sig_proxy: Pass on signals, where it has no terminal.
+        auto_remove: It is removed when it ends, which is waited for: its name is free then.
     """
 
     def __init__(
@@ -33,12 +38,14 @@ class Foreground:
         stdin: bool,
         detach_keys: bytes,
         sig_proxy: bool,
+        auto_remove: bool = False,
         outputs: tuple[bool, bool] = (True, True),
     ) -> None:
         self._client = client
         self._container = container
         self._stdin = stdin
         self._outputs = outputs
+        self._auto_remove = auto_remove
         self._stdio = Stdio(
             tty=tty,
             stdin=stdin,
@@ -67,9 +74,14 @@ class Foreground:
                 if stdio.detached:
                     return 0
                 if session.exit_code is not None:
-                    return session.exit_code
+                    return self._ended(session.exit_code)
                 break
-        return self._client.containers.wait(self._container).exit_code
+        return self._ended(self._client.containers.wait(self._container).exit_code)
+
+    def _ended(self, code: int) -> int:
+        if self._auto_remove:
+            self._client.containers.wait_removed(self._container, timeout=_REMOVAL)
+        return code
 
     def _attach(self, start: bool) -> Attachment:
         return self._client.containers.attach(

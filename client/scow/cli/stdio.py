@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from scow.cli.terminal import DetachFilter, RawMode, window_size
 
@@ -116,9 +117,7 @@ class Stdio:
                 data = os.read(0, _CHUNK)
             except OSError:  # a terminal that hung up reads as EIO
                 data = b""
-            session = self._session
-            if session is None:
-                return
+            session = self._next_session()
             if not data:
                 session.close_stdin()
                 return
@@ -128,6 +127,12 @@ class Stdio:
             if self.detached:
                 session.close()
                 return
+
+    def _next_session(self) -> Session:
+        """Return the session, or the one that follows when the service restarts: what was typed is for it."""
+        while (session := self._session) is None:
+            time.sleep(0.05)
+        return session
 
     def _handle(self, number: signal.Signals, act: Callable[[int, FrameType | None], None]) -> None:
         self._handlers[number] = signal.signal(number, act)

@@ -105,6 +105,7 @@ def _stay(container: str, options: Options, context: Context) -> int:
         outputs=("stdout" in streams, "stderr" in streams),
         detach_keys=options.detach_keys,
         sig_proxy=options.sig_proxy,
+        auto_remove=options.rm,
     )
     return foreground.stay(start=True)
 

@@ -34,6 +34,7 @@ def _start_attached(options: Options, context: Context) -> int:
         stdin=options.interactive and container.config.stdin_open,
         detach_keys=options.detach_keys,
         sig_proxy=options.sig_proxy,
+        auto_remove=container.config.auto_remove,
     )
     return foreground.stay(start=True)
 

@@ -363,8 +363,8 @@ class AsyncContainers(AsyncLifecycle):
     ) -> pb.Container | RunResult:
         """Create a container and start it; without `detach`, also wait for its end.
 
-        A container that could not be started is removed when `auto_remove` is set, and so is one
-        whose run is cancelled.
+        With `auto_remove` it is removed when this returns. A container that could not be started is
+        removed when `auto_remove` is set, and so is one whose run is cancelled.
 
         Args:
             image: Which image.
@@ -391,7 +391,10 @@ class AsyncContainers(AsyncLifecycle):
         try:
             if detach:
                 return await self.start(created.id)
-            return await self._attend(created.id)
+            result = await self._attend(created.id)
+            if config.auto_remove:
+                await self.wait_removed(created.id)
+            return result
         except BaseException:
             if config.auto_remove:
                 await self._discard(created.id)

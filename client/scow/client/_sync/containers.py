@@ -363,8 +363,8 @@ class Containers(Lifecycle):
     ) -> pb.Container | RunResult:
         """Create a container and start it; without `detach`, also wait for its end.
 
-        A container that could not be started is removed when `auto_remove` is set, and so is one
-        whose run is cancelled.
+        With `auto_remove` it is removed when this returns. A container that could not be started is
+        removed when `auto_remove` is set, and so is one whose run is cancelled.
 
         Args:
             image: Which image.
@@ -391,7 +391,10 @@ class Containers(Lifecycle):
         try:
             if detach:
                 return self.start(created.id)
-            return self._attend(created.id)
+            result = self._attend(created.id)
+            if config.auto_remove:
+                self.wait_removed(created.id)
+            return result
         except BaseException:
             if config.auto_remove:
                 self._discard(created.id)

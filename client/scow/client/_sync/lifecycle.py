@@ -9,6 +9,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.client._link import request_id
 from scow.client._options import ContainerOptions, build_config
 from scow.client._sync.service import Service
+from scow.core.errors import ContainerNotFound
 
 
 class Lifecycle:
@@ -187,6 +188,25 @@ class Lifecycle:
         """
         request = pb.WaitRequest(container=container, condition=condition)
         return self._service.call("Wait", request, pb.WaitResponse, timeout)
+
+    def wait_removed(self, container: str, *, timeout: float | None = None) -> None:
+        """Wait until a container is removed; one that is not there is.
+
+        Args:
+            container: Its id; a name could be another's by then.
+            timeout: Seconds.
+
+        Raises:
+            DeadlineExceeded: The timeout passed.
+
+        Example::
+
+            client.containers.wait_removed(job.id, timeout=10)
+        """
+        try:
+            self.wait(container, pb.WAIT_CONDITION_REMOVED, timeout=timeout)
+        except ContainerNotFound:
+            return
 
     def remove(
         self,
