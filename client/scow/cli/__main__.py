@@ -38,6 +38,7 @@ from scow.cli.parser import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
 _GLOBAL = (
     Flag("host", "H", "string", "Engine to connect to: unix://RUN_DIR, the folder of its sockets"),
@@ -46,17 +47,27 @@ _GLOBAL = (
 _INTERRUPTED = 130
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+def main() -> NoReturn:
+    """Run the command line of this process, and end the process."""
+    from scow.cli import startup
+
+    startup.prepare()
+    startup.leave(command(sys.argv[1:]))
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code."""
     try:
-        return _main(arguments)
+        return _main(list(arguments))
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
         # The reader went away; keep the interpreter from complaining when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + 13
+    except OSError as error:  # while printing; those of a verb are its own
+        os.write(2, f"scow: {error}\n".encode())
+        return 1
 
 
 def _main(arguments: list[str]) -> int:
@@ -201,4 +212,4 @@ def _group_help(group: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

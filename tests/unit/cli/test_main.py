@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from scow.cli import index
-from scow.cli.__main__ import main
+from scow.cli.__main__ import command
 from scow.cli.about import VERSION
 
 _PROBE = """
 import sys
-from scow.cli.__main__ import main
-code = main(sys.argv[1:])
+from scow.cli.__main__ import command
+code = command(sys.argv[1:])
 heavy = ("grpc", "google.protobuf", "asyncio", "argparse", "typing", "scow.core.errors", "inspect")
 print(code, [name for name in heavy if name in sys.modules], file=sys.stderr)
 """
@@ -73,16 +73,16 @@ def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str], code: 
 
 @pytest.mark.parametrize("words", _WORDS)
 def test_every_command_has_help(words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*words.split(), "--help"]) == 0
+    assert command([*words.split(), "--help"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith(f"Usage:  scow {words}")
-    command = index.resolve(words)
-    assert command is not None
-    assert index.COMMANDS[command][1] in shown
+    resolved = index.resolve(words)
+    assert resolved is not None
+    assert index.COMMANDS[resolved][1] in shown
 
 
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--help"])
+    command(["--help"])
     shown = capsys.readouterr().out
     for name in [name for name in index.COMMANDS if " " not in name] + list(index.GROUPS):
         assert f"\n  {name} " in shown
@@ -100,7 +100,7 @@ def test_the_commands_that_docker_users_expect_are_there() -> None:
 
 
 def test_group_help_names_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["container"]) == 0
+    assert command(["container"]) == 0
     shown = capsys.readouterr().out
     for word in ("attach", "exec", "inspect", "ls", "rm", "run"):
         assert f"\n  {word} " in shown
@@ -122,7 +122,7 @@ def test_group_help_names_its_commands(capsys: pytest.CaptureFixture[str]) -> No
 def test_usage_errors(
     arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments) == code
+    assert command(arguments) == code
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith(message)
@@ -146,8 +146,37 @@ def test_a_wrong_host_says_what_to_do() -> None:
 
 
 def test_a_reader_that_went_away_is_no_error(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m scow.cli run --help | true; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    line = f"{sys.executable} -m scow.cli run --help | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert done.stdout.strip() in ("0", "141")
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+_RUNS = """
+import sys
+from scow.cli import startup
+startup.prepare()
+import grpc
+assert "asyncio.events" not in sys.modules, "grpc uses asyncio when it is imported"
+grpc.insecure_channel("unix:///nowhere").close()
+assert "asyncio.events" not in sys.modules, "blocking calls use asyncio"
+import asyncio
+print(asyncio.run(asyncio.sleep(0, "works")))
+startup.leave(7)
+"""
+
+
+def test_grpc_does_without_asyncio_and_the_process_leaves_at_once() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _RUNS], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, "works\n", "")
+
+
+@pytest.mark.parametrize("verb", ["run", "ps"])  # much, and little that stays in the buffer
+def test_what_cannot_be_written_is_told(verb: str) -> None:
+    line = f"{sys.executable} -m scow.cli {verb} --help > /dev/full"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "scow: [Errno 28] No space left on device\n"

@@ -18,7 +18,7 @@ from scow.api.network.v1 import network_pb2
 from scow.api.network.v1.network_pb2_grpc import NetworkServiceServicer
 from scow.api.volume.v1 import volume_pb2
 from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceServicer
-from scow.cli.__main__ import main
+from scow.cli.__main__ import command
 from scow.core.errors import (
     CommandNotExecutable,
     CommandNotFound,
@@ -199,7 +199,7 @@ class Shell:
         self.err = ""
 
     def __call__(self, *arguments: str) -> int:
-        code = main(arguments)
+        code = command(arguments)
         self.out, self.err = self._capfd.readouterr()
         return code
 
