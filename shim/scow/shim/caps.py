@@ -62,7 +62,9 @@ def bits(names: Iterable[str]) -> int:
         number = _NUMBERS.get(name.upper())
         if number is None:
             text = f"there is no capability {name}"
-            raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="capability", which=name)
+            raise ShimError(
+                "INVALID_ARGUMENT", "INVALID_CONFIG", text, what="capability", which=name
+            )
         result |= 1 << number
     return result
 

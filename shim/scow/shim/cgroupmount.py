@@ -53,9 +53,7 @@ def attach(root: int, mount: Mount, options: mounts.Options, cgroups: Cgroups) -
         os.close(point)
 
 
-def _attach_unified(
-    root: int, destination: str, flags: tuple[str, ...], cgroups: Cgroups
-) -> None:
+def _attach_unified(root: int, destination: str, flags: tuple[str, ...], cgroups: Cgroups) -> None:
     if cgroups.namespaced:
         entry = Mount(destination, "cgroup2", "cgroup", flags)
     else:

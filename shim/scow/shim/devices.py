@@ -51,7 +51,9 @@ def _make_node(root: int, device: Device) -> None:
     kind = _KINDS.get(device.type)
     if kind is None or not device.path.startswith("/"):
         text = f"{device.path}: {device.type!r} is no kind of device (c, b, u, p)"
-        raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="device", which=device.path)
+        raise ShimError(
+            "INVALID_ARGUMENT", "INVALID_CONFIG", text, what="device", which=device.path
+        )
     directory, name = os.path.split(device.path)
     try:
         parent = rootpath.make_dir(root, directory)
@@ -94,10 +96,7 @@ def open_master(dirfd: int | None, path: str) -> int:
     """
     flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        if dirfd is None:
-            fd = os.open(path, flags)
-        else:
-            fd = rootpath.open_in(dirfd, path, flags)
+        fd = os.open(path, flags) if dirfd is None else rootpath.open_in(dirfd, path, flags)
     except OSError as error:
         raise from_os_error(error, "open a terminal of the container", which=path) from error
     info = os.fstat(fd)

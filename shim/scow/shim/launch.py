@@ -45,9 +45,7 @@ class Confinement:
     apparmor_fd: int
 
 
-def detach(
-    stdio: tuple[int, int, int] | None, control_fd: int, keep: tuple[int, ...] = ()
-) -> None:
+def detach(stdio: tuple[int, int, int] | None, control_fd: int, keep: tuple[int, ...] = ()) -> None:
     """Make a fresh child its own session with only stdio, the control socket and `keep` open."""
     os.setsid()
     _reset_signals()
@@ -145,9 +143,7 @@ def _identify(process: Process) -> users.Identity:
         found = users.resolve(process.user, process.groups)
     else:
         named = users.resolve(f"{process.uid}:{process.gid}", process.groups)
-        found = users.Identity(
-            process.uid, process.gid, named.groups, users.home_of(process.uid)
-        )
+        found = users.Identity(process.uid, process.gid, named.groups, users.home_of(process.uid))
     groups = tuple(dict.fromkeys((*process.additional_gids, *found.groups)))
     return users.Identity(found.uid, found.gid, groups, found.home)
 

@@ -209,9 +209,7 @@ def mask(root: int, path: str) -> None:
             options = parse_options(("ro", "nosuid", "nodev", "noexec", "size=0", "nr_inodes=2"))
             cover = filesystem(Mount(path, "tmpfs", "tmpfs", ()), options)
         else:
-            cover = syscalls.open_tree(
-                syscalls.AT_FDCWD, "/dev/null", syscalls.OPEN_TREE_CLONE
-            )
+            cover = syscalls.open_tree(syscalls.AT_FDCWD, "/dev/null", syscalls.OPEN_TREE_CLONE)
         syscalls.move_mount(cover, target)
         os.close(cover)
     except OSError as error:
@@ -243,7 +241,9 @@ def _invalid(text: str, which: str) -> ShimError:
 
 
 def _failed(mount: Mount, error: OSError, detail: str = "") -> ShimError:
-    text = f"could not mount {mount.type or 'bind'} at {mount.destination}: {detail or error.strerror}"
+    text = (
+        f"could not mount {mount.type or 'bind'} at {mount.destination}: {detail or error.strerror}"
+    )
     return ShimError(
         "FAILED_PRECONDITION",
         "MOUNT_FAILED",

@@ -261,7 +261,9 @@ def _read(path: str, kind: type[_T]) -> _T:
 
 
 def _mount(node: _Node) -> Mount:
-    return Mount(node.text("destination"), node.text("type"), node.text("source"), node.texts("options"))
+    return Mount(
+        node.text("destination"), node.text("type"), node.text("source"), node.texts("options")
+    )
 
 
 def _namespace(node: _Node) -> Namespace:

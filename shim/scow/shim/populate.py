@@ -139,7 +139,7 @@ def _copy_file(source: int, target: int, name: str) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     write = os.open(name, flags, 0o600, dir_fd=target)
     try:
-        while os.sendfile(write, read, None, 1 << 30):  # type: ignore[arg-type]
+        while os.sendfile(write, read, None, 1 << 30):
             pass
         _copy_metadata(read, write)
     finally:

@@ -22,7 +22,9 @@ def apply(limits: Iterable[Rlimit]) -> list[str]:
         number = getattr(resource, limit.type, None)
         if number is None or not limit.type.startswith("RLIMIT_"):
             text = f"there is no resource limit {limit.type}"
-            raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="rlimit", which=limit.type)
+            raise ShimError(
+                "INVALID_ARGUMENT", "INVALID_CONFIG", text, what="rlimit", which=limit.type
+            )
         try:
             resource.setrlimit(number, (_value(limit.soft), _value(limit.hard)))
         except (OSError, ValueError):
@@ -36,9 +38,7 @@ def _lower(limit: Rlimit, number: int) -> str:
     ceiling = _UNLIMITED if hard == resource.RLIM_INFINITY else hard
     soft = min(limit.soft, ceiling)
     resource.setrlimit(number, (_value(soft), _value(min(max(limit.hard, soft), ceiling))))
-    return (
-        f"{limit.type} stays at {ceiling}: the engine lacks CAP_SYS_RESOURCE to raise it to {limit.hard}"
-    )
+    return f"{limit.type} stays at {ceiling}: the engine lacks CAP_SYS_RESOURCE to raise it to {limit.hard}"
 
 
 def _value(value: int) -> int:

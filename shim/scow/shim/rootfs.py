@@ -63,9 +63,7 @@ def mount_root(spec: Spec) -> int:
     # A root that shares events with the host would show the container's mounts there; pivot_root(2) refuses it.
     shared = spec.rootfs_propagation in ("shared", "rshared")
     if not shared:
-        syscalls.mount_setattr(
-            root, flags=syscalls.AT_RECURSIVE, propagation=syscalls.MS_PRIVATE
-        )
+        syscalls.mount_setattr(root, flags=syscalls.AT_RECURSIVE, propagation=syscalls.MS_PRIVATE)
     return root
 
 

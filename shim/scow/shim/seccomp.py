@@ -198,9 +198,7 @@ def _add_architecture(library: ctypes.CDLL, context: int, name: str) -> None:
     library.seccomp_arch_add(context, token)  # -EEXIST for the machine's own
 
 
-def _add_rule(
-    library: ctypes.CDLL, context: int, action: int, rule: dict[str, Any]
-) -> None:
+def _add_rule(library: ctypes.CDLL, context: int, action: int, rule: dict[str, Any]) -> None:
     conditions = [_condition(arg) for arg in rule.get("args") or ()]
     for name in rule.get("names", ()):
         number = library.seccomp_syscall_resolve_name(name.encode())

@@ -41,7 +41,8 @@ there is no exit record, one is written that says the shim died. Safe to repeat:
     {"reap": {"state_dir": "/abs/state", "force": false}}
 
 Answer: ``{"exit": {...}}``, the exit record (below). A shim that still lives is FAILED_PRECONDITION SHIM_RUNNING unless
-``force``: then it is killed first. The same is there as a command: ``python -m scow.shim.reap --state-dir DIR [--force]``.
+``force``: then it is killed first. The same is there as a command:
+``python -m scow.shim.reap --state-dir DIR [--force]``.
 
 **sweep** removes an engine's cgroup parent when no container is left in it: ``{"sweep": {"cgroup_parent": "scow"}}``.
 Answer: ``{"removed": true}``.
@@ -55,16 +56,16 @@ Files of the bundle
 ===================
 
 ``config.json`` is an OCI runtime-spec configuration. ``process.terminal`` asks for a pty and
-``process.consoleSize`` for its size. ``process.user.username`` is understood as ``name[:group]`` or ``uid[:gid]``, looked
-up in the container's own files, and then ``uid``/``gid``/``additionalGids`` of the configuration are not used, save that
+``process.consoleSize`` for its size. ``process.user.username`` is understood as ``name[:group]`` or ``uid[:gid]``,
+looked up in the container's own files, and then ``uid``/``gid`` of the configuration are not used, save that
 ``additionalGids`` are added. Annotations:
 
 - ``scow.init`` = ``true``: run a small init as process 1 that reaps and forwards signals.
 - ``scow.groups`` = ``name,gid,...``: further groups, looked up in the container's files.
 
 ``rootfs.json``: the mounts that make the root file system, in order:
-``[{"type": "overlay", "source": "overlay", "options": ["lowerdir=...", "upperdir=...", "workdir=..."]}]``. Without that file
-``root.path`` of config.json is the root file system itself.
+``[{"type": "overlay", "source": "overlay", "options": ["lowerdir=...", "upperdir=...", "workdir=..."]}]``. Without that
+file ``root.path`` of config.json is the root file system itself.
 
 The mount option ``scow.populate`` on a bind means: when the source directory is empty, fill it with what the root
 file system has at the destination.
@@ -77,3 +78,151 @@ Files of the state directory
 - ``exit.json``, written (fsynced, renamed) before any Wait is answered: ``{"code": 137, "signal": 9, "time_ns": ...,
   "oom_killed": false, "error": ""}``; ``error`` says why the process was never executed, or that the shim died.
 """
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import fcntl
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from scow.shim import VERSION, reap, sealed, shim, syscalls
+from scow.shim.errors import ShimError, from_exception
+
+_REQUEST_MAX = 64 << 10
+_BACKLOG = 512
+
+
+class Spawner:
+    """Answers requests, one after the other; what takes long is done by forked children.
+
+    Args:
+        path: Of the socket.
+        seccomp_cache: Folder of compiled profiles, or None.
+    """
+
+    def __init__(self, path: str, seccomp_cache: str | None) -> None:
+        self._cache = seccomp_cache
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        old = os.umask(0o177)
+        try:
+            if os.path.exists(path):
+                os.unlink(path)
+            self._listener.bind(path)
+        finally:
+            os.umask(old)
+        self._listener.listen(_BACKLOG)
+
+    def serve(self) -> None:
+        """Answer until this process is ended."""
+        gc.collect()
+        gc.freeze()  # what is there now is never written to by a child's collector: pages stay shared
+        while True:
+            connection, _ = self._listener.accept()
+            with connection:
+                self._handle(connection)
+
+    def _handle(self, connection: socket.socket) -> None:
+        try:
+            raw = connection.recv(_REQUEST_MAX + 1)
+            if not raw:
+                return
+            request = _decode(raw)
+        except (ShimError, OSError) as error:
+            shim.answer(connection, {"error": from_exception(error, "read the request").to_json()})
+            return
+        if "ping" in request:
+            shim.answer(connection, {"pid": os.getpid(), "version": VERSION})
+        elif os.fork() == 0:
+            self._listener.close()
+            if "reap" in request or "sweep" in request:
+                _answer_in_child(connection, lambda: _tidy(request))
+            else:
+                shim.main(request, connection, self._cache)
+
+
+def _decode(raw: bytes) -> dict[str, Any]:
+    if len(raw) > _REQUEST_MAX:
+        text = f"the request has more than {_REQUEST_MAX} bytes"
+        raise ShimError("INVALID_ARGUMENT", "INVALID_ARGUMENT", text, what="request")
+    try:
+        request = json.loads(raw)
+    except ValueError as error:
+        text = f"the request is no JSON: {error}"
+        raise ShimError("INVALID_ARGUMENT", "INVALID_ARGUMENT", text, what="request") from error
+    if not isinstance(request, dict):
+        text = "the request is no JSON object"
+        raise ShimError("INVALID_ARGUMENT", "INVALID_ARGUMENT", text, what="request")
+    return request
+
+
+def _tidy(request: dict[str, Any]) -> dict[str, Any]:
+    if "sweep" in request:
+        return {"removed": reap.sweep(str(request["sweep"].get("cgroup_parent", "")))}
+    wanted = request["reap"]
+    record = reap.reap(str(wanted["state_dir"]), force=bool(wanted.get("force")))
+    return {"exit": dataclasses.asdict(record)}
+
+
+def _answer_in_child(connection: socket.socket, act: Callable[[], dict[str, Any]]) -> None:
+    """Answer with what `act` returns or raises, and end this child."""
+    try:
+        try:
+            message = act()
+        except Exception as error:  # noqa: BLE001 - whatever it is travels to who asked
+            message = {"error": from_exception(error, "do what was asked").to_json()}
+        shim.answer(connection, message)
+    finally:
+        os._exit(0)
+
+
+def _hold_low_descriptors() -> None:
+    """Let 0 to 3 be taken: children place stdio and their control socket there."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    while null <= 3:
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    os.close(null)
+
+
+def _lock(path: str) -> bool:
+    """Take the lock of a socket's path for as long as this process lives; False when another has it."""
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def main() -> int:
+    """Run the spawner."""
+    sealed.seal("scow.shim.spawner")
+    parser = argparse.ArgumentParser(prog="scow.shim.spawner")
+    parser.add_argument("--socket", required=True, help="where to listen")
+    parser.add_argument("--seccomp-cache", help="folder of compiled profiles")
+    options = parser.parse_args()
+    _hold_low_descriptors()
+    path = os.path.abspath(options.socket)
+    if not _lock(path):
+        return 0  # another spawner serves there: as good
+    if options.seccomp_cache:
+        os.makedirs(options.seccomp_cache, mode=0o700, exist_ok=True)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are nobody's to wait for
+    # Orphans of a shim that was killed come here, and the line above keeps no zombies of them.
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    syscalls.set_name("scow-spawner")
+    Spawner(path, options.seccomp_cache).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

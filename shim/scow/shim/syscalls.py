@@ -58,9 +58,9 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_IN_ROOT = 0x10
 
 PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
-PR_SET_NAME = 15
 PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
@@ -144,9 +144,7 @@ class _CapHeader(ctypes.Structure):
 
 
 class _CapData(ctypes.Structure):
-    _fields_ = tuple(
-        (name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable")
-    )
+    _fields_ = tuple((name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable"))
 
 
 def fork_into(flags: int = 0, cgroup_fd: int | None = None) -> int:
@@ -258,6 +256,12 @@ def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
 def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
     """prctl(2)."""
     return _check(int(_libc.prctl(option, arg2, arg3, 0, 0)))
+
+
+def set_name(name: str) -> None:
+    """Set the name that ps(1) and top(1) show: PR_SET_NAME, 15 bytes."""
+    buffer = ctypes.create_string_buffer(name.encode()[:15])
+    _check(_libc.prctl(PR_SET_NAME, ctypes.addressof(buffer), 0, 0, 0))
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:

@@ -27,7 +27,9 @@ def apply(values: Mapping[str, str], own: set[str]) -> None:
             with open(path, "w", encoding="utf-8") as file:
                 file.write(value)
         except OSError as error:
-            raise from_os_error(error, f"set the sysctl {name}", what="sysctl", which=name) from error
+            raise from_os_error(
+                error, f"set the sysctl {name}", what="sysctl", which=name
+            ) from error
 
 
 def _is_namespaced(name: str, own: set[str]) -> bool:

@@ -174,6 +174,11 @@ def pids(directory: str) -> Iterator[int]:
             yield int(line)
 
 
+def pids_in(directories: Iterable[str]) -> set[int]:
+    """Return the processes of a container, seen in any of its hierarchies."""
+    return {pid for directory in directories for pid in pids(directory)}
+
+
 def kill_all(directories: Iterable[str]) -> bool:
     """Kill every process in the cgroups once; True when there was none.
 

@@ -1,7 +1,7 @@
 """The device allow list of cgroup v2: a BPF program of type CGROUP_DEVICE, attached to the cgroup.
 
-The kernel runs it with a struct bpf_cgroup_dev_ctx: access and type, major, minor; 1 allows. The program tests the rules
-from the last to the first, so that later rules override earlier ones, and denies what none matches.
+The kernel runs it with a struct bpf_cgroup_dev_ctx: access and type, major, minor; 1 allows.
+The program tests the rules from the last to the first, so that later rules override earlier ones, and denies what none matches.
 
     r2 type   r3 access   r4 major   r5 minor
 """
@@ -50,9 +50,9 @@ def build(rules: Sequence[DeviceRule]) -> bytes:
     ]
     for rule in reversed(rules):
         program += _rule(rule)
-        if rule.type == "a" and rule.major is None and rule.minor is None:
-            if _access(rule) == _EVERY_ACCESS:
-                return b"".join(program)  # matches everything: what follows is unreachable
+        everything = rule.type == "a" and rule.major is None and rule.minor is None
+        if everything and _access(rule) == _EVERY_ACCESS:
+            return b"".join(program)  # what follows is unreachable
     program += [_instruction(_MOVE, 0, value=0), _instruction(_EXIT)]
     return b"".join(program)
 

@@ -84,7 +84,9 @@ class CgroupV1(base.Cgroup):
         # Memory must never exceed memory and swap together, so raising starts with the latter.
         order = (memory, swap)
         current = self._read_memory("memory.memsw.limit_in_bytes")
-        if resources.memory is not None and (resources.memory < 0 or resources.memory > current > 0):
+        if resources.memory is not None and (
+            resources.memory < 0 or resources.memory > current > 0
+        ):
             order = (swap, memory)
         for name, value in order:
             if value is not None:
