@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +16,7 @@ import pytest
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1.container_pb2_grpc import ContainerServiceServicer
+from tests.support.terminal import Terminal as BaseTerminal
 from tests.unit.client.toy import serving
 
 Context = grpc.ServicerContext
@@ -78,52 +73,11 @@ class Containers(ContainerServiceServicer):
         yield pb.AttachResponse(exit=pb.AttachResponse.Exit(code=5))
 
 
-class Terminal:
+class Terminal(BaseTerminal):
     """A terminal with a command line that runs on it."""
 
     def __init__(self, host: str, *arguments: str) -> None:
-        self._master, slave = pty.openpty()
-        self.resize(24, 80)
-        self.before = termios.tcgetattr(slave)
-        self._slave = slave
-        self._seen = b""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "scow.cli", "-H", host, *arguments],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-        )
-
-    def resize(self, rows: int, columns: int) -> None:
-        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def type(self, data: bytes) -> None:
-        os.write(self._master, data)
-
-    def wait_for(self, text: bytes) -> None:
-        deadline = time.monotonic() + _SECONDS
-        while text not in self._seen:
-            ready, _, _ = select.select([self._master], [], [], deadline - time.monotonic())
-            assert ready, f"waited in vain for {text!r}; saw {self._seen!r}"
-            self._seen += os.read(self._master, 4096)
-        self._seen = self._seen.partition(text)[2]
-
-    def ended(self) -> int:
-        """Wait for the end; check that the terminal is as it was; return the exit code."""
-        code = self.process.wait(_SECONDS)
-        assert termios.tcgetattr(self._slave) == self.before
-        return code
-
-    def is_raw(self) -> bool:
-        return not termios.tcgetattr(self._slave)[3] & termios.ECHO
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._slave)
-        os.close(self._master)
+        super().__init__([sys.executable, "-m", "scow.cli", "-H", host, *arguments])
 
 
 @pytest.fixture

@@ -1,0 +1,25 @@
+"""What the tests of the command line share."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.support.engine import BIN, Engine
+from tests.support.terminal import Terminal
+
+
+def shown(engine: Engine, name: str) -> Any:
+    """Return what `scow inspect` tells of one object."""
+    (shape,) = json.loads(engine.cli("inspect", name).stdout)
+    return shape
+
+
+def field(engine: Engine, name: str, template: str) -> str:
+    """Return what a template makes of one object."""
+    return engine.cli("inspect", "-f", template, name).stdout.removesuffix("\n")
+
+
+def terminal(engine: Engine, *arguments: str) -> Terminal:
+    """Return a terminal on which `scow ARGUMENTS` runs."""
+    return Terminal([str(BIN / "scow"), *arguments], engine.env)

@@ -1,0 +1,107 @@
+"""Images, volumes and networks on the command line, and what the engine tells of itself."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.e2e.cli.support import shown
+from tests.support.busybox import rootfs_tar
+from tests.support.engine import Engine, as_root
+
+pytestmark = as_root()
+
+
+def test_images(engine: Engine) -> None:
+    head, line = engine.cli("images", "busybox").stdout.splitlines()
+    assert re.split(r" {2,}", head) == ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]
+    assert re.match(r"busybox +latest +[0-9a-f]{12} +.* ago +[\d.]+MB$", line)
+    engine.cli("tag", "busybox", "registry.example:5000/me/box:v2")
+    listed = engine.cli("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    assert set(listed) == {"busybox:latest", "registry.example:5000/me/box:v2"}
+    removed = engine.cli("rmi", "registry.example:5000/me/box:v2").stdout
+    assert removed == "Untagged: registry.example:5000/me/box:v2\n"
+    wrong = engine.cli("rmi", "no-such", check=False)
+    assert wrong.returncode == 1
+    assert "no-such" in wrong.stderr
+    assert engine.cli("tag", "busybox", "UPPER", check=False).returncode == 1
+
+
+def test_an_image_in_use_stays(engine: Engine) -> None:
+    engine.cli("import", "-", "other", stdin=rootfs_tar() + b"\0" * 10240)
+    engine.cli("create", "--name", "user", "other", "true")
+    done = engine.cli("rmi", "other", check=False)
+    assert done.returncode == 1
+    assert "other" in done.stderr
+    engine.cli("rm", "user")
+    assert "Untagged: other:latest\n" in engine.cli("rmi", "other").stdout
+
+
+def test_import(engine: Engine) -> None:
+    changes = ["-c", 'CMD ["echo", "imported"]', "-c", "ENV A=1", "-m", "made by a test"]
+    printed = engine.cli("import", *changes, "-", "imported:1", stdin=rootfs_tar()).stdout.strip()
+    image = shown(engine, "imported:1")
+    assert image["Id"] == printed
+    assert image["Comment"] == "made by a test"
+    assert "A=1" in image["Config"]["Env"]
+    assert engine.cli("run", "--rm", "imported:1").stdout == "imported\n"
+    engine.cli("rmi", "imported:1")
+    broken = engine.cli("import", "-", "broken", stdin=b"no tar", check=False)
+    assert (broken.returncode, broken.stdout) == (1, "")
+    assert broken.stderr.startswith("scow: ")
+    missing = engine.cli("import", "/no/such.tar", check=False)
+    assert missing.returncode == 1
+    assert "/no/such.tar" in missing.stderr
+
+
+def test_a_pull_that_fails_says_why(engine: Engine) -> None:
+    done = engine.cli("pull", "127.0.0.1:1/nothing", check=False)
+    assert done.returncode == 1
+    assert "127.0.0.1:1" in done.stderr
+    done = engine.cli("pull", "Wrong//Reference", check=False)
+    assert done.returncode == 1
+    assert "Wrong//Reference" in done.stderr
+
+
+def test_volumes(engine: Engine) -> None:
+    assert engine.cli("volume", "create", "--label", "a=1", "data").stdout == "data\n"
+    made_up = engine.cli("volume", "create").stdout.strip()
+    listed = engine.cli("volume", "ls", "-q").stdout.split()
+    assert {"data", made_up} <= set(listed)
+    assert engine.cli("volume", "ls", "-q", "-f", "label=a=1").stdout == "data\n"
+    head, line = engine.cli("volume", "ls", "-f", "name=data").stdout.splitlines()
+    assert (head, line) == ("DRIVER    VOLUME NAME", "local     data")
+    (shape,) = json.loads(engine.cli("volume", "inspect", "data").stdout)
+    assert (shape["Name"], shape["Labels"], shape["Scope"]) == ("data", {"a": "1"}, "local")
+    engine.cli("create", "--name", "holder", "-v", "data:/d", "busybox")
+    done = engine.cli("volume", "rm", "data", check=False)
+    assert done.returncode == 1
+    assert "data" in done.stderr
+    engine.cli("rm", "holder")
+    assert engine.cli("volume", "rm", "data", made_up).stdout.split() == ["data", made_up]
+    assert engine.cli("volume", "rm", "data", check=False).returncode == 1
+    assert engine.cli("volume", "rm", "-f", "data").returncode == 0
+
+
+def test_networks(engine: Engine) -> None:
+    listed = engine.cli("network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}").stdout
+    assert set(listed.splitlines()) == {"bridge bridge local", "host host local", "none null local"}
+    (shape,) = json.loads(engine.cli("network", "inspect", "bridge").stdout)
+    gateway = shape["IPAM"]["Config"][0]["Gateway"]
+    engine.cli("run", "-d", "--name", "web", "busybox", "sleep", "60")
+    (shape,) = json.loads(engine.cli("network", "inspect", "bridge").stdout)
+    (endpoint,) = shape["Containers"].values()
+    assert endpoint["Name"] == "web"
+    route = engine.cli("exec", "web", "ip", "route").stdout
+    assert f"default via {gateway}" in route
+
+
+def test_version_and_info(engine: Engine) -> None:
+    shape = json.loads(engine.cli("version", "--format", "json").stdout)
+    assert [service["Name"] for service in shape["Server"]["Services"] if service["Serving"]] == [
+        "container",
+        "image",
+        "network",
+        "volume",
+    ]
+    assert engine.cli("info", "--format", "{{.Images}} {{.Containers}}").stdout == "1 0\n"

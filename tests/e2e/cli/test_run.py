@@ -1,0 +1,230 @@
+"""`scow run`: what the container gets of each flag, and what comes back."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cli.support import field, shown
+from tests.support.engine import Engine, as_root
+
+pytestmark = as_root()
+
+
+def _out(engine: Engine, *arguments: str, stdin: bytes = b"") -> str:
+    return engine.cli("run", "--rm", *arguments, stdin=stdin).stdout
+
+
+def test_output_and_errors_are_kept_apart(engine: Engine) -> None:
+    done = engine.cli("run", "--rm", "busybox", "sh", "-c", "echo out; echo err >&2")
+    assert (done.stdout, done.stderr) == ("out\n", "err\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["true"], 0),
+        (["sh", "-c", "exit 3"], 3),
+        (["sh", "-c", "kill -9 $$"], 137),
+        (["sh", "-c", "kill -TERM $$; sleep 5"], 143),
+        (["/no/such/command"], 127),
+        (["no-such-command"], 127),
+        (["/etc/passwd"], 126),
+    ],
+)
+def test_exit_codes(engine: Engine, command: list[str], code: int) -> None:
+    # Process 1 of a PID namespace is not ended by its own signals.
+    done = engine.cli("run", "--rm", "--init", "busybox", *command, check=False)
+    assert done.returncode == code, done.stderr
+    if code in (126, 127):
+        assert command[0] in done.stderr
+        assert done.stderr.startswith("scow: ")
+    assert engine.cli("ps", "-aq").stdout == ""
+
+
+def test_what_cannot_be_created_ends_with_125(engine: Engine) -> None:
+    engine.cli("create", "--name", "taken", "busybox")
+    for arguments, message in (
+        (["--name", "taken", "busybox"], "taken"),
+        (["--network", "no-such", "busybox"], "no-such"),
+        (["--user", "nobody-here", "busybox", "true"], "nobody-here"),
+        (["--pull", "never", "no-such-image"], "no-such-image"),
+    ):
+        done = engine.cli("run", "--rm", *arguments, check=False)
+        assert done.returncode == 125, (arguments, done)
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    assert engine.cli("ps", "-a", "--format", "{{.Names}}").stdout == "taken\n"
+
+
+def test_a_name_is_free_when_a_run_that_removes_returns(engine: Engine) -> None:
+    for _ in range(5):
+        assert _out(engine, "--name", "again", "busybox", "echo", "x") == "x\n"
+
+
+def test_in_the_background(engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "cid"
+    printed = engine.cli(
+        "run", "-d", "--name", "bg", "--cidfile", str(file), "busybox", "sleep", "60"
+    )
+    assert printed.stdout == file.read_text() + "\n"
+    assert field(engine, "bg", "{{.State.Running}} {{.Id}}") == f"true {file.read_text()}"
+
+
+def test_process(engine: Engine, tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    env.write_text("FROM_FILE=1\n")
+    script = "echo $A $FROM_FILE $(pwd) $(id -u):$(id -g) $(hostname)"
+    out = _out(
+        engine,
+        *("-e", "A=b c", "--env-file", str(env), "-w", "/tmp", "-u", "app", "-h", "box"),
+        *("busybox", "sh", "-c", script),
+    )
+    assert out == "b c 1 /tmp 1000:1000 box\n"
+
+
+def test_entrypoint(engine: Engine) -> None:
+    assert _out(engine, "--entrypoint", "echo", "busybox", "a", "b") == "a b\n"
+
+
+def test_input_of_a_pipe(engine: Engine) -> None:
+    content = secrets.token_hex(200_000).encode()
+    assert _out(engine, "-i", "busybox", "cat", stdin=content) == content.decode()
+    # Without -i there is nothing to read.
+    assert _out(engine, "busybox", "cat", stdin=b"x") == ""
+
+
+def test_limits(engine: Engine) -> None:
+    engine.cli(
+        *("run", "-d", "--name", "limited", "--memory", "64m", "--cpus", "0.5"),
+        *("--pids-limit", "50", "--ulimit", "nofile=100:200", "busybox", "sleep", "60"),
+    )
+    host = shown(engine, "limited")["HostConfig"]
+    assert (host["Memory"], host["NanoCpus"], host["PidsLimit"]) == (64 << 20, 500_000_000, 50)
+    out = engine.cli("exec", "limited", "sh", "-c", "cat /proc/1/limits").stdout
+    (line,) = [line for line in out.splitlines() if line.startswith("Max open files")]
+    assert line.split()[3:5] == ["100", "200"]
+
+
+def test_too_many_processes(engine: Engine) -> None:
+    script = "for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; wait"
+    done = engine.cli(
+        "run", "--rm", "--pids-limit", "4", "busybox", "sh", "-c", script, check=False
+    )
+    assert "can't fork" in done.stderr
+
+
+def test_files(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("from the host\n")
+    engine.cli("volume", "create", "files")
+    script = (
+        "cat /bind/given; echo x > /bind/new; echo kept > /vol/a; touch /ro/x; df /scratch | tail -1;"
+        " ls -ld /scratch; touch /root/x"
+    )
+    done = engine.cli(
+        *("run", "--rm", "--read-only", "-v", f"{tmp_path}:/bind", "-v", "files:/vol"),
+        *("--mount", f"type=bind,src={tmp_path},dst=/ro,readonly"),
+        *("--tmpfs", "/scratch:size=1m,mode=1770", "busybox", "sh", "-c", script),
+        check=False,
+    )
+    assert done.stdout.startswith("from the host\n")
+    assert (tmp_path / "new").read_text() == "x\n"
+    assert "touch: /ro/x: Read-only file system" in done.stderr
+    assert "touch: /root/x: Read-only file system" in done.stderr
+    assert "1024" in done.stdout
+    assert "drwxrwx--T" in done.stdout
+    assert _out(engine, "-v", "files:/v", "busybox", "cat", "/v/a") == "kept\n"
+    engine.cli("volume", "rm", "files")
+
+
+def test_a_missing_bind_source(engine: Engine, tmp_path: Path) -> None:
+    source = tmp_path / "new"
+    assert _out(engine, "-v", f"{source}:/x", "busybox", "ls", "/x") == ""
+    assert source.is_dir()
+    missing = tmp_path / "missing"
+    mount = f"type=bind,src={missing},dst=/x"
+    done = engine.cli("run", "--rm", "--mount", mount, "busybox", "true", check=False)
+    assert done.returncode == 125
+    assert str(missing) in done.stderr
+
+
+def test_names_of_hosts(engine: Engine) -> None:
+    out = _out(
+        engine,
+        *("--dns", "192.0.2.1", "--dns-search", "example.org", "--dns-opt", "ndots:2"),
+        *("--add-host", "db:10.1.2.3", "busybox", "cat", "/etc/resolv.conf", "/etc/hosts"),
+    )
+    assert "nameserver 192.0.2.1\n" in out
+    assert "search example.org\n" in out
+    assert "options ndots:2\n" in out
+    assert [line.split() for line in out.splitlines() if line.endswith("db")] == [
+        ["10.1.2.3", "db"]
+    ]
+
+
+def _capabilities(engine: Engine, *flags: str) -> int:
+    out = _out(engine, *flags, "busybox", "grep", "CapEff", "/proc/self/status")
+    return int(out.split()[1], 16)
+
+
+def test_capabilities(engine: Engine) -> None:
+    # Docker's default set; capabilities(7): CAP_NET_ADMIN is 12, CAP_CHOWN is 0.
+    assert _capabilities(engine) == 0xA80425FB
+    assert _capabilities(engine, "--cap-add", "NET_ADMIN", "--cap-drop", "CHOWN") == 0xA80435FA
+    assert _capabilities(engine, "--cap-drop", "ALL") == 0
+    assert _capabilities(engine, "--privileged") & ~0xA80425FB
+
+
+def test_security_options(engine: Engine) -> None:
+    flags = ["--security-opt", "no-new-privileges"]
+    out = _out(engine, *flags, "busybox", "grep", "-E", "NoNewPrivs|Seccomp:", "/proc/self/status")
+    assert out.split() == ["NoNewPrivs:", "1", "Seccomp:", "2"]
+    flags = ["--security-opt", "seccomp=unconfined"]
+    out = _out(engine, *flags, "busybox", "grep", "Seccomp:", "/proc/self/status")
+    assert out.split() == ["Seccomp:", "0"]
+
+
+def test_init_reaps_and_forwards(engine: Engine) -> None:
+    engine.cli("run", "-d", "--name", "with-init", "--init", "busybox", "sleep", "60")
+    assert engine.cli("exec", "with-init", "cat", "/proc/1/comm").stdout != "sleep\n"
+    engine.cli("stop", "-t", "10", "with-init")
+    assert field(engine, "with-init", "{{.State.ExitCode}}") == "143"
+
+
+def test_labels_and_stop_signal(engine: Engine) -> None:
+    script = "trap 'exit 9' USR1; while :; do sleep 0.1; done"
+    engine.cli(
+        *("run", "-d", "--name", "labelled", "-l", "a=1", "--label", "b"),
+        *("--stop-signal", "SIGUSR1", "busybox", "sh", "-c", script),
+    )
+    assert field(engine, "labelled", "{{json .Config.Labels}}") == '{"a":"1","b":""}'
+    engine.cli("stop", "labelled")
+    assert field(engine, "labelled", "{{.State.ExitCode}} {{.Config.StopSignal}}") == "9 SIGUSR1"
+
+
+def test_networks(engine: Engine) -> None:
+    links = "ls /sys/class/net"
+    assert _out(engine, "--network", "none", "busybox", "sh", "-c", links).split() == ["lo"]
+    host = _out(engine, "--network", "host", "busybox", "sh", "-c", links).split()
+    assert f"{engine.instance}0" in host
+    engine.cli("run", "-d", "--name", "first", "busybox", "sleep", "60")
+    address = field(engine, "first", "{{.NetworkSettings.IPAddress}}")
+    joined = _out(engine, "--network", "container:first", "busybox", "ip", "-4", "addr")
+    assert f"inet {address}/" in joined
+
+
+def test_a_published_port(engine: Engine) -> None:
+    engine.cli(
+        *("run", "-d", "--name", "web", "-p", "127.0.0.1::80", "busybox"),
+        *("sh", "-c", "echo page > /var/www/index.html; httpd -f -h /var/www"),
+    )
+    template = '{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}'
+    port = field(engine, "web", template)
+    assert int(port) > 0
+    shown_ports = engine.cli("ps", "--format", "{{.Ports}}").stdout
+    assert shown_ports == f"127.0.0.1:{port}->80/tcp\n"
+    done = engine.cli("run", "--rm", "-p", f"127.0.0.1:{port}:81", "busybox", "true", check=False)
+    assert done.returncode == 125
+    assert port in done.stderr
