@@ -5,7 +5,7 @@ Example::
     from scow.client import Client
 
     with Client() as client:
-        print(client.containers.run("busybox", ["echo", "hello"], remove=True).stdout)
+        print(client.containers.run("busybox", ["echo", "hello"], auto_remove=True).stdout)
 
 The messages that methods return are those of scow.api (plain typed data); errors are the classes of
 scow.core.errors, also reachable as `scow.client.errors`. Everything public is in `__all__` and is

@@ -194,6 +194,7 @@ def test_renders_objects(template: str, expected: str) -> None:
         ("{{if true}}", 1, "unexpected EOF"),
         ("{{1 | 2}}", 1, "non executable command in pipeline stage 2"),
         ("{{$x}}", 1, 'undefined variable "$x"'),
+        ("{{$x = 1}}", 1, 'undefined variable "$x"'),
         ("{{break}}", 1, "{{break}} outside {{range}}"),
         ("{{(1}}", 1, "unclosed left paren"),
         ("{{)}}", 1, "unexpected right paren"),
@@ -244,6 +245,7 @@ def test_says_where_data_does_not_fit(template: str, message: str) -> None:
         ("{{.Name 1}}", "Name has arguments but cannot be invoked as function"),
         ("{{range .State}}{{end}}", "range can't iterate over {5 true}"),
         ("{{nil}}", "nil is not a command"),
+        ("{{$x := print $x}}", "undefined variable: $x"),
         ('{{template "x"}}', 'template "x" not defined'),
     ],
 )

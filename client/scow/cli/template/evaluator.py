@@ -190,7 +190,7 @@ class Evaluator:
             receiver = self._operand(dot, head.operand)
             return self._fields(dot, head, receiver, head.names, rest, final)
         if isinstance(head, nodes.Variable):
-            receiver = self._variable(head.name)
+            receiver = self._variable(head)
             return self._fields(dot, head, receiver, head.names, rest, final)
         if isinstance(head, nodes.Identifier):
             return self._function(dot, head, command, rest, final)
@@ -213,8 +213,12 @@ class Evaluator:
             return self._pipe(dot, node)
         return self._command(dot, nodes.Command(node.position, [node]), _ABSENT)
 
-    def _variable(self, name: str) -> object:
-        return next(value for known, value in reversed(self._variables) if known == name)
+    def _variable(self, node: nodes.Variable) -> object:
+        for known, value in reversed(self._variables):
+            if known == node.name:
+                return value
+        # The pipe that declares it uses it.
+        raise self._error(node, f"undefined variable: {node.name}")
 
     def _fields(
         self,

@@ -263,12 +263,11 @@ class Parser:
             if following.kind in (lexer.DECLARE, lexer.ASSIGN):
                 self._next()
                 names.append(variable.text)
-                self._variables.append(variable.text)
+                self._declare(names, is_there=following.kind == lexer.ASSIGN)
                 return names, following.kind == lexer.ASSIGN
             if following.text == ",":
                 self._next()
                 names.append(variable.text)
-                self._variables.append(variable.text)
                 self._check_declarations(context, names)
                 continue
             if space.kind == lexer.SPACE:
@@ -276,6 +275,13 @@ class Parser:
             self._ahead.insert(0, variable)
             break
         return names, False
+
+    def _declare(self, names: list[str], *, is_there: bool) -> None:
+        for name in names:
+            if not is_there:
+                self._variables.append(name)
+            elif name not in self._variables:
+                raise self._error(f"undefined variable {lexer.quote(name)}")
 
     def _check_declarations(self, context: str, names: list[str]) -> None:
         if context != "range" or len(names) > 1:
