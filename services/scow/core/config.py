@@ -112,6 +112,14 @@ class VolumeSection:
 class ContainerSection:
     """The container service."""
 
+    # Bytes of one log file, and how many files a container has, where it does not say so itself.
+    log_max_size: int = 10 << 20
+    log_max_files: int = 3
+    # Seconds for which a shim may be silent when the service comes back to it.
+    adopt_seconds: float = 5.0
+    # Start the spawner when none answers; false where it is a unit of its own.
+    start_spawner: bool = True
+
 
 @dataclass(frozen=True)
 class Config:

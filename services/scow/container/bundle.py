@@ -1,0 +1,35 @@
+"""The OCI bundle of a container on disk: config.json and rootfs.json in its state folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scow.api.types.v1.types_pb2 import Mount
+
+
+def write(bundle: Path, spec: dict[str, Any], rootfs: Sequence[Mount]) -> None:
+    """Write the bundle. No fsync: it is made anew at each start.
+
+    Args:
+        bundle: The folder, which is made.
+        spec: config.json.
+        rootfs: The mounts that make the root file system.
+    """
+    bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mounts = [
+        {"type": mount.type, "source": mount.source, "options": list(mount.options)}
+        for mount in rootfs
+    ]
+    _write(bundle / "rootfs.json", mounts)
+    _write(bundle / "config.json", spec)
+
+
+def _write(path: Path, content: Any) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(content, file, separators=(",", ":"))

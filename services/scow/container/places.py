@@ -1,0 +1,70 @@
+"""Where a container's files are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from scow.core.config import Config
+
+# A beginning of the id that is unique for certain (96 bits): the path of a socket may have 107 bytes (unix(7)).
+_PREFIX = 24
+
+
+class Places:
+    """The paths of containers' files.
+
+    Args:
+        config: Of the engine.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.run = config.run.absolute()
+        self._shims = self.run / "shims"
+        self._data = config.data("container").absolute() / "containers"
+
+    def make(self) -> None:
+        """Make the folders that hold the others."""
+        self._shims.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def state(self, container: str) -> Path:
+        """Return the folder of what is there while a shim is, or has to be cleaned up after."""
+        return self._shims / container[:_PREFIX]
+
+    def bundle(self, container: str) -> Path:
+        """Return the folder of the OCI bundle."""
+        return self.state(container) / "bundle"
+
+    def socket(self, container: str) -> Path:
+        """Return the path of the shim's socket."""
+        return self.state(container) / "shim.sock"
+
+    def shared_memory(self, container: str) -> Path:
+        """Return the folder that is /dev/shm of a container that shares it with others."""
+        return self.state(container) / "shm"
+
+    def data(self, container: str) -> Path:
+        """Return the folder of what is kept until the container is removed."""
+        return self._data / container
+
+    def log(self, container: str) -> Path:
+        """Return the path of the log."""
+        return self.data(container) / f"{container}-json.log"
+
+    def discard_state(self, container: str) -> None:
+        """Delete the state folder: the record that there is something to clean up."""
+        shutil.rmtree(self.state(container), ignore_errors=True)
+
+    def discard_data(self, container: str) -> None:
+        """Delete the data folder."""
+        shutil.rmtree(self.data(container), ignore_errors=True)
+
+    def unknown(self, containers: list[str]) -> tuple[list[Path], list[Path]]:
+        """Return the state folders and the data folders of no container."""
+        prefixes = {container[:_PREFIX] for container in containers}
+        states = [self._shims / n for n in os.listdir(self._shims) if n not in prefixes]
+        whole = set(containers)
+        data = [self._data / n for n in os.listdir(self._data) if n not in whole]
+        return states, data

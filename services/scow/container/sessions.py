@@ -1,0 +1,360 @@
+"""Sessions: the stdio of a container's process, or of a further one, relayed between a client and the shim."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.shim.v1 import shim_pb2 as shim_pb
+from scow.container import defaults, logs, states
+from scow.container.entries import Entry
+from scow.container.ground import Ground
+from scow.container.problems import invalid
+from scow.container.shims import Ending, Shim, shim_error, shim_errors
+from scow.container.starting import Starting
+from scow.core.errors import ExecNotFound, InvalidArgument
+from scow.core.times import now_ns
+
+_KILLED = 137
+# For the removal of a container with `auto_remove`, before its client is told of the end.
+_REMOVAL_SECONDS = 30.0
+
+
+class Sessions:
+    """Serves Attach and Exec."""
+
+    def __init__(self, ground: Ground, starting: Starting) -> None:
+        self._ground = ground
+        self._starting = starting
+
+    async def attach(
+        self, requests: AsyncIterator[pb.AttachRequest]
+    ) -> AsyncIterator[pb.AttachResponse]:
+        """Relay the stdio of a container's process; with `start`, start it once that is connected."""
+        first = await _first(requests)
+        if not first.HasField("open"):
+            raise _not_open()
+        opened = first.open
+        entry = self._ground.containers.find(opened.container)
+        exits = entry.exits
+        link = _AttachLink(entry, opened)
+        async with contextlib.aclosing(link):
+            await self._connect(entry, opened, link)
+            yield pb.AttachResponse(attached=True)
+            if opened.logs:
+                async for record in self._past(entry, opened):
+                    yield record
+            link.pump(requests)
+            async for response in link.output():
+                yield response
+        yield await self._end(entry, exits, link.ending)
+
+    async def _connect(
+        self, entry: Entry, opened: pb.AttachRequest.Open, link: _AttachLink
+    ) -> None:
+        window = (opened.window_size.rows, opened.window_size.columns)
+        if opened.start and await self._starting.start(entry, before=link.connect, window=window):
+            return
+        states.require_running(entry.described)
+        assert entry.shim is not None
+        with shim_errors(entry.id):
+            await link.connect(entry.shim)
+
+    async def _past(
+        self, entry: Entry, opened: pb.AttachRequest.Open
+    ) -> AsyncIterator[pb.AttachResponse]:
+        """Yield what the log had when the streams were connected."""
+        request = pb.LogsRequest(stdout=opened.stdout, stderr=opened.stderr)
+        request.until.FromNanoseconds(now_ns())
+        async for record in logs.read(entry, request):
+            if record.HasField("stdout"):
+                yield pb.AttachResponse(stdout=record.stdout)
+            else:
+                yield pb.AttachResponse(stderr=record.stderr)
+
+    async def _end(self, entry: Entry, exits: int, ending: Ending | None) -> pb.AttachResponse:
+        """Return the last message, once the end is recorded and, with `auto_remove`, the container is gone."""
+        await entry.until(lambda: entry.exits > exits or entry.gone)
+        code, oom_killed = entry.described.exit_code, entry.described.oom_killed
+        if ending is not None:
+            code, oom_killed = ending.code, ending.oom_killed
+        if entry.described.config.auto_remove:
+            await entry.until(lambda: entry.gone or entry.restarting, _REMOVAL_SECONDS)
+        return pb.AttachResponse(exit=pb.AttachResponse.Exit(code=code, oom_killed=oom_killed))
+
+    async def exec(self, requests: AsyncIterator[pb.ExecRequest]) -> AsyncIterator[pb.ExecResponse]:
+        """Run a further process and relay its stdio."""
+        first = await _first(requests)
+        if not first.HasField("open"):
+            raise _not_open()
+        opened = first.open
+        entry = self._ground.containers.find(opened.container)
+        if not opened.config.args:
+            raise invalid("config.args", "is empty", "name a command to execute")
+        states.require_running(entry.described)
+        assert entry.shim is not None
+        link = _ExecLink(entry, opened, secrets.token_hex(32))
+        async with contextlib.aclosing(link):
+            with shim_errors(entry.id):
+                pid = await link.connect(entry.shim)
+            self._record_start(entry, opened, link.exec_id, pid)
+            try:
+                yield pb.ExecResponse(
+                    started=pb.ExecResponse.Started(exec_id=link.exec_id, pid=pid)
+                )
+                if not opened.detach:
+                    link.pump(requests)
+                    async for response in link.output():
+                        yield response
+            finally:
+                if link.ending is not None:
+                    self._record_end(entry, link.exec_id, link.ending.code)
+                else:  # detached, or the client went away: the process goes on
+                    self._ground.background.start(self._follow(entry, link.exec_id))
+        if link.ending is not None:
+            yield pb.ExecResponse(exit=pb.ExecResponse.Exit(code=link.ending.code))
+
+    def _record_start(
+        self, entry: Entry, opened: pb.ExecRequest.Open, exec_id: str, pid: int
+    ) -> None:
+        containers = self._ground.containers
+        with containers.store.store.transaction() as tx:
+            containers.store.insert_exec(tx, exec_id, entry.id, pid, now_ns())
+            containers.journal(
+                tx,
+                entry.described,
+                "exec_start",
+                execID=exec_id,
+                command=" ".join(opened.config.args),
+            )
+
+    def _record_end(self, entry: Entry, exec_id: str, code: int) -> None:
+        containers = self._ground.containers
+        if entry.gone:
+            return
+        with containers.store.store.transaction() as tx:
+            if containers.store.end_exec(tx, exec_id, code, now_ns()):
+                containers.journal(
+                    tx, entry.described, "exec_die", execID=exec_id, exitCode=str(code)
+                )
+
+    async def _follow(self, entry: Entry, exec_id: str) -> None:
+        """Wait for the end of a process that nobody is attached to."""
+        shim = entry.shim
+        if shim is None:
+            return
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            response = await shim.stub.Wait(shim_pb.WaitRequest(exec_id=exec_id))
+            self._record_end(entry, exec_id, response.exit.code)
+
+    async def get_exec(self, request: pb.GetExecRequest) -> pb.GetExecResponse:
+        """Tell what became of an exec session.
+
+        Raises:
+            ExecNotFound: There is none of this id, or it ended more than some minutes ago.
+        """
+        entry = self._ground.containers.find(request.container)
+        row = self._ground.containers.store.exec(request.exec_id)
+        if row is None or row.container != entry.id:
+            raise _no_exec(request.exec_id)
+        response = pb.GetExecResponse(exec_id=row.exec_id, pid=row.pid)
+        if row.exit_code is not None:
+            response.exit_code = row.exit_code
+        elif not entry.alive or entry.shim is None:
+            response.exit_code = _KILLED  # with the container
+        else:
+            with shim_errors(entry.id):
+                state = await entry.shim.stub.ExecState(
+                    shim_pb.ExecStateRequest(exec_id=row.exec_id)
+                )
+            response.running, response.exit_code = state.running, state.exit.code
+        return response
+
+
+class _Link:
+    """A stream between a client's call and a call of the shim; counted until all output is delivered."""
+
+    def __init__(self, entry: Entry) -> None:
+        self.ending: Ending | None = None
+        self._entry = entry
+        self._call: Any = None
+        self._input: asyncio.Task[None] | None = None
+        self._counted = contextlib.ExitStack()
+
+    async def aclose(self) -> None:
+        """End the stream; the process goes on."""
+        if self._input is not None:
+            self._input.cancel()
+        if self._call is not None:
+            self._call.cancel()
+        self._counted.close()
+
+    def pump(self, requests: AsyncIterator[Any]) -> None:
+        """Hand on the client's input from now on."""
+        self._input = asyncio.create_task(self._pump(requests))
+
+    async def _pump(self, requests: AsyncIterator[Any]) -> None:
+        # The shim may end the stream at any time: what comes too late is dropped.
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            async for request in requests:
+                kind = request.WhichOneof("message")
+                if kind in ("stdin", "close_stdin"):
+                    await self._call.write(self._request(**{kind: getattr(request, kind)}))
+                elif kind == "resize":
+                    await self._call.write(self._request(resize=_size(request.resize)))
+
+    def _request(self, **fields: Any) -> Any:
+        raise NotImplementedError
+
+    async def _messages(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield ("stdout" or "stderr", bytes) up to the end, which is kept in `ending`."""
+        while (message := await self._read()) is not None:
+            kind = message.WhichOneof("message")
+            if kind == "exit":
+                self.ending = Ending.of_message(message.exit)
+            elif kind in ("stdout", "stderr"):
+                yield kind, getattr(message, kind)
+        self._counted.close()
+
+    async def _read(self) -> Any:
+        try:
+            message = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise shim_error(self._entry.id, error) from error
+        if message is not grpc.aio.EOF:
+            return message
+        if await self._call.code() is not grpc.StatusCode.OK and self.ending is None:
+            await self._broken()
+        return None
+
+    async def _broken(self) -> None:
+        """Raise the status with which the stream ended."""
+        raise shim_error(
+            self._entry.id,
+            grpc.aio.AioRpcError(
+                await self._call.code(),
+                await self._call.initial_metadata(),
+                await self._call.trailing_metadata(),
+                await self._call.details(),
+            ),
+        )
+
+
+class _AttachLink(_Link):
+    """The stdio of the container's process."""
+
+    def __init__(self, entry: Entry, opened: pb.AttachRequest.Open) -> None:
+        super().__init__(entry)
+        self._opened = opened
+
+    async def connect(self, shim: Shim) -> None:
+        """Connect to the shim; what is written from then on is delivered."""
+        self._counted.enter_context(self._entry.session())
+        self._call = shim.stub.Attach()
+        config = self._entry.described.config
+        opened = shim_pb.AttachRequest.Open(
+            stdin=self._opened.stdin and config.stdin_open,
+            stdout=self._opened.stdout,
+            stderr=self._opened.stderr,
+        )
+        await self._call.write(shim_pb.AttachRequest(open=opened))
+        if config.tty and self._opened.HasField("window_size"):
+            await self._call.write(self._request(resize=_size(self._opened.window_size)))
+        await self._read()
+
+    def _request(self, **fields: Any) -> shim_pb.AttachRequest:
+        return shim_pb.AttachRequest(**fields)
+
+    async def _broken(self) -> None:
+        """A shim that died mid-way: the container's own end tells."""
+
+    async def output(self) -> AsyncIterator[pb.AttachResponse]:
+        """Yield what the process writes, up to its end."""
+        async for kind, data in self._messages():
+            if kind == "stdout":
+                yield pb.AttachResponse(stdout=data)
+            else:
+                yield pb.AttachResponse(stderr=data)
+
+
+class _ExecLink(_Link):
+    """The stdio of a further process."""
+
+    def __init__(self, entry: Entry, opened: pb.ExecRequest.Open, exec_id: str) -> None:
+        super().__init__(entry)
+        self._opened = opened
+        self.exec_id = exec_id
+
+    async def connect(self, shim: Shim) -> int:
+        """Start the process; return its PID."""
+        self._counted.enter_context(self._entry.session())
+        self._call = shim.stub.Exec()
+        opened = shim_pb.ExecRequest.Open(
+            exec_id=self.exec_id,
+            process=process(self._entry.described, self._opened),
+            stdin=self._opened.stdin,
+            detach=self._opened.detach,
+        )
+        await self._call.write(shim_pb.ExecRequest(open=opened))
+        message = await self._read()
+        return 0 if message is None else int(message.started.pid)
+
+    def _request(self, **fields: Any) -> shim_pb.ExecRequest:
+        return shim_pb.ExecRequest(**fields)
+
+    async def output(self) -> AsyncIterator[pb.ExecResponse]:
+        """Yield what the process writes, up to its end."""
+        async for kind, data in self._messages():
+            if kind == "stdout":
+                yield pb.ExecResponse(stdout=data)
+            else:
+                yield pb.ExecResponse(stderr=data)
+
+
+def process(described: pb.Container, opened: pb.ExecRequest.Open) -> shim_pb.Process:
+    """Return the process of an exec session: what it does not say is the container's."""
+    config = opened.config
+    return shim_pb.Process(
+        args=config.args,
+        env=defaults.process_env(described, tty=config.tty, more=config.env),
+        cwd=config.working_dir or described.working_dir,
+        user=config.user or described.user,
+        terminal=config.tty,
+        privileged=config.privileged,
+        add_groups=described.config.group_add,
+        window_size=_size(opened.window_size) if opened.HasField("window_size") else None,
+    )
+
+
+def _size(size: pb.WindowSize) -> shim_pb.WindowSize:
+    return shim_pb.WindowSize(rows=size.rows, columns=size.columns)
+
+
+async def _first(requests: AsyncIterator[Any]) -> Any:
+    async for request in requests:
+        return request
+    raise _not_open()
+
+
+def _not_open() -> InvalidArgument:
+    return InvalidArgument(
+        "the first message of the stream does not open a session",
+        what="message",
+        which="open",
+        do="send a message with `open` set first",
+    )
+
+
+def _no_exec(exec_id: str) -> ExecNotFound:
+    return ExecNotFound(
+        f"no such exec session: {exec_id}",
+        what="exec session",
+        which=exec_id,
+        do="sessions are kept for some minutes after their end",
+    )
