@@ -1,0 +1,60 @@
+"""`python -m scow.image`: the image service."""
+
+from __future__ import annotations
+
+import os
+
+from scow.api.image.v1.image_pb2_grpc import add_ImageServiceServicer_to_server
+from scow.core.server import Context, Wiring, main
+from scow.image.blobs import Blobs
+from scow.image.images import Images
+from scow.image.importing import Importer
+from scow.image.layers import Layers
+from scow.image.leases import Leases
+from scow.image.pull import Puller
+from scow.image.service import ImageServicer
+from scow.image.snapshots.overlay import Overlay
+from scow.image.store import MIGRATIONS, ImageStore
+from scow.image.unpack.pool import Limits, UnpackPool
+
+
+async def wire(context: Context) -> Wiring:
+    """Make the service's parts."""
+    settings = context.config.image
+    base = context.config.data("image")
+    base.chmod(0o711)  # containers' overlay mounts are looked up through it
+    rows = ImageStore(context.store)
+    pool = UnpackPool(
+        settings.unpack_workers or os.cpu_count() or 1,
+        settings.worker_idle_seconds,
+        Limits(settings.max_layer_bytes, settings.max_layer_entries),
+    )
+    blobs, leases = Blobs(base), Leases()
+    layers = Layers(base, rows, pool)
+    snapshots = Overlay(base, layers.path)
+    images = Images(rows, blobs, layers, leases, context.journal, snapshots)
+    puller = Puller(settings, rows, blobs, layers, leases, context.journal)
+    importer = Importer(rows, blobs, layers, leases, context.journal)
+    servicer = ImageServicer(
+        images,
+        puller,
+        importer,
+        context.journal,
+        context.requests,
+        context.peers,
+        settings.ingest_keep_seconds,
+    )
+
+    async def close() -> None:
+        await puller.close()
+        await pool.close()
+
+    return Wiring(
+        register=lambda server: add_ImageServiceServicer_to_server(servicer, server),
+        reconcile=servicer.reconcile,
+        close=close,
+    )
+
+
+if __name__ == "__main__":
+    main("image", MIGRATIONS, wire)

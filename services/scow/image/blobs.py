@@ -1,0 +1,208 @@
+"""The content-addressed store: files `blobs/sha256/<digits>`, and the ingests that become blobs.
+
+An ingest is a growing file `ingest/<name>`. What it holds is hashed as it comes; only when size and digest are
+right is it renamed to be a blob.
+A download's ingest is named after its digest, so a later pull goes on where a cut one stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from scow.core.errors import DigestMismatch, DiskFull
+
+_READ = 1 << 20
+
+
+def digest_of(data: bytes) -> str:
+    """Return "sha256:..." of some bytes."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+@contextlib.contextmanager
+def disk_full(folder: Path) -> Iterator[None]:
+    """Raise DiskFull for a write that found no space."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (28, 122):
+            raise DiskFull(
+                f"no space is left in {folder}",
+                what="file system",
+                which=str(folder),
+                do="free some space and try again",
+            ) from error
+        raise
+
+
+class Ingest:
+    """A file that grows to be a blob; readers may follow it (`unpack.pool.Source`)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with disk_full(path.parent):
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            self.descriptor = os.open(path, flags, 0o600)
+        self._hash = hashlib.sha256()
+        self.size = 0
+        self._final = False
+        self._error: BaseException | None = None
+        self._grown = asyncio.Event()
+        self._hash_what_is_there()
+
+    def _hash_what_is_there(self) -> None:
+        while data := os.pread(self.descriptor, _READ, self.size):
+            self._hash.update(data)
+            self.size += len(data)
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+        view = memoryview(data)
+        with disk_full(self.path.parent):
+            while view:
+                written = os.pwrite(self.descriptor, view, self.size)
+                self._hash.update(view[:written])
+                self.size += written
+                view = view[written:]
+        self._wake()
+
+    def restart(self) -> None:
+        """Forget all bytes. Nobody may have read any."""
+        os.ftruncate(self.descriptor, 0)
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def finish(self) -> None:
+        """Tell readers that this is all."""
+        self._final = True
+        self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        """Let readers fail."""
+        self._error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        self._grown.set()
+        self._grown = asyncio.Event()
+
+    async def wait(self, position: int) -> tuple[int, bool]:
+        """Wait for more than `position` bytes or the end; see `unpack.pool.Source`."""
+        while self.size <= position and not self._final:
+            if self._error is not None:
+                raise self._error
+            await self._grown.wait()
+        return self.size, self._final
+
+    @property
+    def digest(self) -> str:
+        """The digest of what is there."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def check(self, digest: str, size: int | None = None) -> None:
+        """Compare what is there with what it must be.
+
+        Raises:
+            DigestMismatch: It has another digest or size.
+        """
+        if self.digest == digest and size in (None, self.size):
+            return
+        raise DigestMismatch(
+            f"the blob {digest} was sent with the digest {self.digest} and {self.size} bytes",
+            what="blob",
+            which=digest,
+            do="try again; if it stays so, the registry's content is damaged",
+        )
+
+    def close(self) -> None:
+        """Close the file; it stays."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def discard(self) -> None:
+        """Close and delete the file."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+
+class Blobs:
+    """The store's folders.
+
+    Args:
+        base: The service's folder.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self._blobs = base / "blobs" / "sha256"
+        self._ingests = base / "ingest"
+        for folder in (self._blobs, self._ingests):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def path(self, digest: str) -> Path:
+        """Return where a blob is or would be."""
+        return self._blobs / digest.removeprefix("sha256:")
+
+    def read(self, digest: str) -> bytes:
+        """Return a small blob's bytes."""
+        return self.path(digest).read_bytes()
+
+    def ingest(self, name: str) -> Ingest:
+        """Open an ingest, with what an earlier one of this name left."""
+        return Ingest(self._ingests / name.removeprefix("sha256:"))
+
+    async def commit(self, ingest: Ingest, digest: str, size: int | None = None) -> None:
+        """Make a finished ingest a blob. Its row is the caller's to write.
+
+        Raises:
+            DigestMismatch: It has another digest or size; the ingest is discarded.
+        """
+        ingest.check(digest, size)
+        with disk_full(self._blobs):
+            await asyncio.to_thread(os.fsync, ingest.descriptor)
+            ingest.close()
+            ingest.path.rename(self.path(digest))
+
+    def write(self, data: bytes) -> str:
+        """Store small data; return its digest. Its row is the caller's to write."""
+        digest = digest_of(data)
+        temporary = self._ingests / f"small-{digest.removeprefix('sha256:')}"
+        with disk_full(self._blobs):
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                os.write(descriptor, data)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            temporary.rename(self.path(digest))
+        return digest
+
+    def delete(self, digest: str) -> None:
+        """Delete a blob without a row."""
+        self.path(digest).unlink(missing_ok=True)
+
+    def digests(self) -> set[str]:
+        """Return the digests of all files."""
+        return {f"sha256:{path.name}" for path in self._blobs.iterdir()}
+
+    def prune_ingests(self, keep_seconds: float, busy: set[str]) -> list[str]:
+        """Delete ingests that nobody went on with for so long; return their names.
+
+        Args:
+            keep_seconds: Of downloads; others, which cannot be resumed, go at once.
+            busy: Names of ingests that are being written.
+        """
+        now = time.time()
+        gone = []
+        for path in self._ingests.iterdir():
+            keep = keep_seconds if len(path.name) == 64 else 0.0
+            if path.name not in busy and now - path.stat().st_mtime >= keep:
+                path.unlink(missing_ok=True)
+                gone.append(path.name)
+        return gone

@@ -1,0 +1,188 @@
+"""Dockerfile instructions that change an image's configuration: `import --change`.
+
+https://docs.docker.com/reference/dockerfile/
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterable
+
+from scow.api.image.v1 import image_pb2 as pb
+from scow.core.errors import InvalidArgument
+
+_PORT = re.compile(r"[0-9]{1,5}(-[0-9]{1,5})?(/(tcp|udp|sctp))?")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
+_NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_SHELL = ["/bin/sh", "-c"]
+
+
+def apply(config: pb.ImageConfig, changes: Iterable[str]) -> None:
+    """Apply instructions, one after the other.
+
+    Raises:
+        InvalidArgument: An instruction that is unknown or cannot be read.
+    """
+    for change in changes:
+        word, _, rest = change.strip().partition(" ")
+        instruction = _INSTRUCTIONS.get(word.upper())
+        if instruction is None:
+            known = ", ".join(sorted(_INSTRUCTIONS))
+            raise _bad(change, f"{word!r} is no instruction that changes an image", f"use {known}")
+        instruction(config, rest.strip(), change)
+
+
+def _bad(change: str, why: str, do: str) -> InvalidArgument:
+    return InvalidArgument(f"the change {change!r}: {why}", what="change", which=change, do=do)
+
+
+def _array(text: str) -> list[str] | None:
+    """Return the elements of the JSON form, None of the shell form."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    return None
+
+
+def _command(text: str) -> list[str]:
+    found = _array(text)
+    return ([*_SHELL, text] if text else []) if found is None else found
+
+
+def _words(text: str, change: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise _bad(change, str(error), "close the quotes") from error
+
+
+def _pairs(text: str, change: str) -> dict[str, str]:
+    words = _words(text, change)
+    if words and "=" not in words[0]:  # the old form: KEY the rest of the line
+        key, _, value = text.partition(" ")
+        if not value:
+            raise _bad(change, f"{key!r} has no value", "write KEY=VALUE")
+        return {key: value.strip()}
+    pairs = dict(word.partition("=")[::2] for word in words if "=" in word)
+    if not pairs or len(pairs) != len(words) or "" in pairs:
+        raise _bad(change, "it has no KEY=VALUE", "write KEY=VALUE")
+    return pairs
+
+
+def _cmd(config: pb.ImageConfig, text: str, change: str) -> None:
+    config.cmd[:] = _command(text)
+
+
+def _entrypoint(config: pb.ImageConfig, text: str, change: str) -> None:
+    config.entrypoint[:] = _command(text)
+
+
+def _env(config: pb.ImageConfig, text: str, change: str) -> None:
+    pairs = dict(entry.partition("=")[::2] for entry in config.env)
+    pairs.update(_pairs(text, change))
+    config.env[:] = [f"{key}={value}" for key, value in pairs.items()]
+
+
+def _label(config: pb.ImageConfig, text: str, change: str) -> None:
+    for key, value in _pairs(text, change).items():
+        config.labels[key] = value
+
+
+def _expose(config: pb.ImageConfig, text: str, change: str) -> None:
+    for word in text.split() or [""]:
+        if not _PORT.fullmatch(word):
+            raise _bad(change, f"{word!r} is no port", "write PORT or PORT/udp")
+        port = word if "/" in word else f"{word}/tcp"
+        if port not in config.exposed_ports:
+            config.exposed_ports.append(port)
+
+
+def _user(config: pb.ImageConfig, text: str, change: str) -> None:
+    if not text:
+        raise _bad(change, "it names no user", "write USER NAME")
+    config.user = text
+
+
+def _workdir(config: pb.ImageConfig, text: str, change: str) -> None:
+    if not text:
+        raise _bad(change, "it names no directory", "write WORKDIR /PATH")
+    base = config.working_dir or "/"
+    config.working_dir = text if text.startswith("/") else f"{base.rstrip('/')}/{text}"
+
+
+def _volume(config: pb.ImageConfig, text: str, change: str) -> None:
+    found = _array(text)
+    paths = text.split() if found is None else found
+    if not paths or not all(path.startswith("/") for path in paths):
+        raise _bad(change, "it names no absolute path", 'write VOLUME /PATH or VOLUME ["/PATH"]')
+    config.volumes[:] = sorted({*config.volumes, *paths})
+
+
+def _stop_signal(config: pb.ImageConfig, text: str, change: str) -> None:
+    if not text:
+        raise _bad(change, "it names no signal", "write STOPSIGNAL SIGTERM")
+    config.stop_signal = text
+
+
+def _on_build(config: pb.ImageConfig, text: str, change: str) -> None:
+    if not text or text.split()[0].upper() in ("ONBUILD", "FROM", "MAINTAINER"):
+        raise _bad(change, "that cannot be done on build", "write ONBUILD INSTRUCTION")
+    config.on_build.append(text)
+
+
+def _shell(config: pb.ImageConfig, text: str, change: str) -> None:
+    found = _array(text)
+    if not found:
+        raise _bad(change, "it is no JSON array", 'write SHELL ["/bin/sh", "-c"]')
+    config.shell[:] = found
+
+
+def _healthcheck(config: pb.ImageConfig, text: str, change: str) -> None:
+    check = pb.Healthcheck()
+    while text.startswith("--"):
+        option, _, text = text.partition(" ")
+        text = text.strip()
+        name, _, value = option[2:].partition("=")
+        if name == "retries" and value.isdigit():
+            check.retries = int(value)
+        elif name in ("interval", "timeout", "start-period") and _duration(value) is not None:
+            setattr(check, name.replace("-", "_"), _duration(value))
+        else:
+            raise _bad(change, f"{option!r} is no option", "use --interval=30s, --retries=3, ...")
+    kind, _, rest = text.partition(" ")
+    if kind.upper() == "NONE":
+        check.test[:] = ["NONE"]
+    elif kind.upper() == "CMD" and rest:
+        found = _array(rest)
+        check.test[:] = ["CMD-SHELL", rest] if found is None else ["CMD", *found]
+    else:
+        raise _bad(change, "it has no command", "write HEALTHCHECK CMD COMMAND or NONE")
+    config.healthcheck.CopyFrom(check)
+
+
+def _duration(text: str) -> int | None:
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return int(sum(float(number) * _NANOSECONDS[unit] for number, unit in parts))
+
+
+_INSTRUCTIONS: dict[str, Callable[[pb.ImageConfig, str, str], None]] = {
+    "CMD": _cmd,
+    "ENTRYPOINT": _entrypoint,
+    "ENV": _env,
+    "EXPOSE": _expose,
+    "HEALTHCHECK": _healthcheck,
+    "LABEL": _label,
+    "ONBUILD": _on_build,
+    "SHELL": _shell,
+    "STOPSIGNAL": _stop_signal,
+    "USER": _user,
+    "VOLUME": _volume,
+    "WORKDIR": _workdir,
+}

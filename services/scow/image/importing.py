@@ -1,0 +1,137 @@
+"""Imports: an image of one layer from a tar of a root file system, unpacked while it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+from scow.api.image.v1 import image_pb2 as pb
+from scow.core.journal import Journal
+from scow.core.times import now_ns
+from scow.image import changes, manifests
+from scow.image.blobs import Blobs, Ingest, digest_of
+from scow.image.layers import Layers
+from scow.image.leases import Leases
+from scow.image.manifests import Descriptor
+from scow.image.platforms import Platform
+from scow.image.reference import Reference
+from scow.image.store import Image, ImageStore, Layer
+from scow.image.unpack.pool import Unpacked
+
+_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+# xz and bzip2 have no media type of their own.
+_SUFFIXES = {"gzip": "+gzip", "zstd": "+zstd"}
+
+
+class Importer:
+    """Makes images of tars."""
+
+    def __init__(
+        self, rows: ImageStore, blobs: Blobs, layers: Layers, leases: Leases, journal: Journal
+    ) -> None:
+        self._rows = rows
+        self._blobs = blobs
+        self._layers = layers
+        self._leases = leases
+        self._journal = journal
+        self.ingesting: set[str] = set()
+
+    async def import_tar(
+        self,
+        opened: pb.ImportRequest.Open,
+        reference: Reference | None,
+        platform: Platform,
+        chunks: AsyncIterator[bytes],
+    ) -> str:
+        """Make an image; return its id.
+
+        Args:
+            opened: Message and changes.
+            reference: The new image's name, or None.
+            platform: Of the programs in the tar.
+            chunks: The tar, plain or compressed.
+
+        Raises:
+            InvalidArgument: A change that cannot be applied.
+            LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull: Nothing is left then.
+        """
+        config = pb.ImageConfig()
+        changes.apply(config, opened.changes)
+        name = f"import-{os.urandom(8).hex()}"
+        self.ingesting.add(name)
+        ingest = self._blobs.ingest(name)
+        try:
+            number, unpacked = await self._receive(ingest, chunks)
+            with self._leases.hold([ingest.digest, unpacked.diff_id]):
+                blob = Descriptor(ingest.digest, ingest.size, _media_type(unpacked))
+                layer = await self._keep(ingest, number, unpacked)
+                return self._record(opened, reference, platform, config, blob, layer)
+        except BaseException:
+            ingest.discard()
+            raise
+        finally:
+            self.ingesting.discard(name)
+
+    async def _receive(self, ingest: Ingest, chunks: AsyncIterator[bytes]) -> tuple[int, Unpacked]:
+        """Write the tar down while it is being unpacked."""
+        unpacking = asyncio.create_task(self._layers.unpack(ingest))
+        try:
+            async for chunk in chunks:
+                ingest.write(chunk)
+                if unpacking.done():  # it failed: the rest need not come
+                    break
+                await asyncio.sleep(0)
+            else:
+                ingest.finish()
+            return await unpacking
+        except BaseException as error:
+            ingest.fail(error)
+            unpacking.cancel()
+            await asyncio.wait([unpacking])
+            if not unpacking.cancelled() and unpacking.exception() is None:
+                await self._layers.discard(unpacking.result()[0])
+            raise
+
+    async def _keep(self, ingest: Ingest, number: int, unpacked: Unpacked) -> Layer:
+        digest, size = ingest.digest, ingest.size
+        try:
+            await self._blobs.commit(ingest, digest)
+        except BaseException:
+            await self._layers.discard(number)
+            raise
+        with self._rows.transaction() as tx:
+            self._rows.insert_blob(tx, digest, size)
+        layer = await self._layers.keep(number, unpacked, digest, unpacked.diff_id)
+        await self._layers.sync()
+        return layer
+
+    def _record(
+        self,
+        opened: pb.ImportRequest.Open,
+        reference: Reference | None,
+        platform: Platform,
+        config: pb.ImageConfig,
+        blob: Descriptor,
+        layer: Layer,
+    ) -> str:
+        created = now_ns()
+        comment = opened.message or "imported"
+        data = manifests.make_configuration(config, platform, [layer.diff_id], created, comment)
+        described = Descriptor(digest_of(data), len(data), manifests.OCI_CONFIG)
+        manifest = manifests.make_manifest(described, [blob])
+        sizes = {self._blobs.write(small): len(small) for small in (data, manifest)}
+        image = Image(described.digest, digest_of(manifest), created, now_ns(), layer.size)
+        with self._rows.transaction() as tx:
+            for digest, size in sizes.items():
+                self._rows.insert_blob(tx, digest, size)
+            self._rows.insert_image(tx, image, [layer.diff_id], [*sizes, blob.digest])
+            if reference is not None:
+                self._rows.name(tx, str(reference), image.id)
+            name = str(reference or "")
+            self._journal.append(tx, "image", image.id, "import", name=name)
+        return image.id
+
+
+def _media_type(unpacked: Unpacked) -> str:
+    return _LAYER_TYPE + _SUFFIXES.get(unpacked.compression, "")

@@ -1,0 +1,114 @@
+"""Unpacked layers: folders `layers/<number>`, each in the form that overlayfs wants of a lower directory.
+
+A layer is unpacked into `layers/new-<number>` and renamed once its digest was checked; its row follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+from scow.core.errors import DigestMismatch
+from scow.image.store import ImageStore, Layer
+from scow.image.unpack.pool import Source, Unpacked, UnpackPool
+
+_NEW = "new-"
+
+
+class Layers:
+    """The folders of layers.
+
+    Args:
+        base: The service's folder.
+        rows: The tables.
+        pool: Who unpacks.
+    """
+
+    def __init__(self, base: Path, rows: ImageStore, pool: UnpackPool) -> None:
+        self._folder = base / "layers"
+        self._folder.mkdir(exist_ok=True, mode=0o711)
+        self._rows = rows
+        self._pool = pool
+        self._busy: set[int] = set()
+
+    def path(self, number: int) -> Path:
+        """Return a layer's folder."""
+        return self._folder / str(number)
+
+    async def unpack(self, source: Source) -> tuple[int, Unpacked]:
+        """Unpack a layer to a new number; `keep` or `discard` decides what becomes of it.
+
+        Raises:
+            LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull: Nothing is left then.
+        """
+        number = self._rows.next_number()
+        self._busy.add(number)
+        folder = self._folder / f"{_NEW}{number}"
+        folder.mkdir(mode=0o755)
+        folder.chmod(0o755)
+        try:
+            return number, await self._pool.unpack(source, folder)
+        except BaseException:
+            await asyncio.shield(self.discard(number))
+            raise
+
+    async def keep(self, number: int, unpacked: Unpacked, blob: str, diff_id: str) -> Layer:
+        """Make what was unpacked a layer; when another made the same one first, that one is returned.
+
+        Raises:
+            DigestMismatch: It is not the layer that it was announced to be.
+        """
+        if unpacked.diff_id != diff_id:
+            await self.discard(number)
+            raise DigestMismatch(
+                f"the layer {blob} unpacks to {unpacked.diff_id} instead of {diff_id}",
+                what="layer",
+                which=blob,
+                do="tell who made the image: its configuration and its layers disagree",
+            )
+        known = self._rows.layer(diff_id)
+        if known is not None:
+            await self.discard(number)
+            return known
+        (self._folder / f"{_NEW}{number}").rename(self.path(number))
+        layer = Layer(diff_id, number, blob, unpacked.size, unpacked.tar_size, unpacked.inodes)
+        with self._rows.transaction() as tx:
+            self._rows.insert_layer(tx, layer)
+        self._busy.discard(number)
+        return layer
+
+    async def discard(self, number: int) -> None:
+        """Delete a layer without a row."""
+        for name in (f"{_NEW}{number}", str(number)):
+            if (self._folder / name).exists():
+                await asyncio.to_thread(remove_tree, self._folder / name)
+        self._busy.discard(number)
+
+    async def sync(self) -> None:
+        """Let what was unpacked reach the disk."""
+        await self._pool.sync(self._folder)
+
+    def strays(self) -> list[int]:
+        """Return the numbers of folders without a row that nobody is writing."""
+        known = {layer.number for layer in self._rows.all_layers()}
+        found = {int(name.removeprefix(_NEW)) for name in os.listdir(self._folder)}
+        return sorted(found - known - self._busy)
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder that images or containers filled, whatever modes are in it."""
+    shutil.rmtree(folder, ignore_errors=False, onerror=_force)
+
+
+def _force(function: object, path: str, info: object) -> None:
+    """Try again after making the parent writable; what is gone already is fine."""
+    if not os.path.lexists(path):
+        return
+    os.chmod(os.path.dirname(path), 0o700)
+    if os.path.isdir(path) and not os.path.islink(path):
+        os.chmod(path, 0o700)
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)

@@ -1,0 +1,319 @@
+"""Manifests, indexes and configurations: Docker's schema 2 and OCI, which differ in names only.
+
+Everything here was written by strangers: each field is checked before it is used.
+https://github.com/opencontainers/image-spec (manifest.md, image-index.md, config.md)
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from scow.api.image.v1 import image_pb2 as pb
+from scow.core.errors import InvalidArchive, LimitExceeded, PlatformNotFound
+from scow.image.platforms import Platform, canonical, choose
+from scow.image.reference import is_digest
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+ACCEPTED = (OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKER_MANIFEST)
+_INDEXES = (OCI_INDEX, DOCKER_INDEX)
+_NANO = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What a manifest says about a blob."""
+
+    digest: str
+    size: int
+    media_type: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An image's configuration and layers, the lowest first."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """An image's configuration."""
+
+    platform: Platform
+    diff_ids: tuple[str, ...]
+    created_ns: int
+    author: str
+    comment: str
+    docker_version: str
+    config: pb.ImageConfig
+
+
+def _bad(what: str, why: str) -> NoReturn:
+    raise InvalidArchive(
+        f"the {what} {why}", what=what, which=why, do="tell who made the image, or use another one"
+    )
+
+
+def _load(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        _bad(what, "is no JSON")
+    if not isinstance(value, dict):
+        _bad(what, "is no JSON object")
+    return value
+
+
+def _descriptor(value: Any, what: str) -> Descriptor:
+    if not isinstance(value, dict):
+        _bad("manifest", f"has a {what} that is no object")
+    digest, size = value.get("digest"), value.get("size")
+    if not isinstance(digest, str) or not is_digest(digest):
+        _bad("manifest", f"has a {what} with the digest {digest!r}")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        _bad("manifest", f"has a {what} with the size {size!r}")
+    return Descriptor(digest, size, str(value.get("mediaType", "")))
+
+
+def is_index(data: bytes, media_type: str) -> bool:
+    """Tell whether a document is an index rather than a manifest."""
+    value = _load(data, "manifest")
+    kind = value.get("mediaType") or media_type
+    if kind in _INDEXES:
+        return True
+    return kind not in (OCI_MANIFEST, DOCKER_MANIFEST) and "manifests" in value
+
+
+def choose_manifest(data: bytes, wanted: Platform, reference: str) -> Descriptor:
+    """Return the manifest of an index that fits a platform best.
+
+    Raises:
+        PlatformNotFound: None fits; names those that are there.
+        InvalidArchive: It is no index.
+    """
+    entries = _load(data, "index").get("manifests")
+    if not isinstance(entries, list):
+        _bad("index", "has no list of manifests")
+    found: list[tuple[Platform, Descriptor]] = []
+    for entry in entries:
+        descriptor = _descriptor(entry, "manifest")
+        about = entry.get("platform") or {}
+        if isinstance(about, dict) and about.get("os", "unknown") != "unknown":
+            parts = [str(about.get(key) or "") for key in ("os", "architecture", "variant")]
+            found.append((canonical(*parts), descriptor))
+    index = choose([platform for platform, _ in found], wanted)
+    if index is None:
+        have = ", ".join(str(platform) for platform, _ in found) or "none"
+        raise PlatformNotFound(
+            f"{reference} has no variant for {wanted}, only for {have}",
+            what="platform",
+            which=str(wanted),
+            do="choose one of these with --platform, or another image",
+        )
+    return found[index][1]
+
+
+def parse_manifest(data: bytes, max_layers: int) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        InvalidArchive: It is none.
+        LimitExceeded: It has too many layers.
+    """
+    value = _load(data, "manifest")
+    if value.get("schemaVersion") != 2:
+        _bad("manifest", f"has the schema version {value.get('schemaVersion')!r}")
+    layers = value.get("layers")
+    if not isinstance(layers, list):
+        _bad("manifest", "has no list of layers")
+    if len(layers) > max_layers:
+        raise LimitExceeded(
+            f"the image has {len(layers)} layers",
+            what="image",
+            which="layers",
+            do=f"raise image.max_layers, which is {max_layers}",
+        )
+    config = _descriptor(value.get("config"), "configuration")
+    return Manifest(config, tuple(_descriptor(layer, "layer") for layer in layers))
+
+
+def parse_configuration(data: bytes) -> Configuration:
+    """Read an image's configuration.
+
+    Raises:
+        InvalidArchive: It is none.
+    """
+    value = _load(data, "configuration")
+    rootfs = value.get("rootfs")
+    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    if not isinstance(diff_ids, list) or not all(
+        isinstance(d, str) and is_digest(d) for d in diff_ids
+    ):
+        _bad("configuration", "has no list of layer digests")
+    inner = value.get("config")
+    return Configuration(
+        canonical(*(_text(value, key) for key in ("os", "architecture", "variant"))),
+        tuple(diff_ids),
+        parse_time(_text(value, "created")),
+        _text(value, "author"),
+        _text(value, "comment"),
+        _text(value, "docker_version"),
+        _image_config(inner if isinstance(inner, dict) else {}),
+    )
+
+
+def _text(value: dict[str, Any], key: str) -> str:
+    found = value.get(key)
+    if found is None:
+        return ""
+    if not isinstance(found, str):
+        _bad("configuration", f"has the {key} {found!r}")
+    return found
+
+
+def _texts(value: dict[str, Any], key: str) -> list[str]:
+    found = value.get(key) or []
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        _bad("configuration", f"has the {key} {found!r}")
+    return found
+
+
+def _keys(value: dict[str, Any], key: str) -> list[str]:
+    found = value.get(key) or {}
+    if not isinstance(found, dict):
+        _bad("configuration", f"has the {key} {found!r}")
+    return sorted(found)
+
+
+def _image_config(value: dict[str, Any]) -> pb.ImageConfig:
+    labels = value.get("Labels") or {}
+    if not isinstance(labels, dict):
+        _bad("configuration", f"has the Labels {labels!r}")
+    config = pb.ImageConfig(
+        user=_text(value, "User"),
+        exposed_ports=_keys(value, "ExposedPorts"),
+        env=_texts(value, "Env"),
+        entrypoint=_texts(value, "Entrypoint"),
+        cmd=_texts(value, "Cmd"),
+        volumes=_keys(value, "Volumes"),
+        working_dir=_text(value, "WorkingDir"),
+        labels={str(key): str(text) for key, text in labels.items()},
+        stop_signal=_text(value, "StopSignal"),
+        shell=_texts(value, "Shell"),
+        on_build=_texts(value, "OnBuild"),
+    )
+    check = value.get("Healthcheck")
+    if isinstance(check, dict):
+        numbers = {
+            name: int(check.get(key) or 0)
+            for name, key in (
+                ("interval", "Interval"),
+                ("timeout", "Timeout"),
+                ("start_period", "StartPeriod"),
+                ("retries", "Retries"),
+            )
+        }
+        config.healthcheck.MergeFrom(pb.Healthcheck(test=_texts(check, "Test"), **numbers))
+    return config
+
+
+def config_json(config: pb.ImageConfig) -> dict[str, Any]:
+    """Return a configuration's `config` object, without what is empty."""
+    value: dict[str, Any] = {
+        "User": config.user,
+        "ExposedPorts": {port: {} for port in config.exposed_ports},
+        "Env": list(config.env),
+        "Entrypoint": list(config.entrypoint),
+        "Cmd": list(config.cmd),
+        "Volumes": {path: {} for path in config.volumes},
+        "WorkingDir": config.working_dir,
+        "Labels": dict(config.labels),
+        "StopSignal": config.stop_signal,
+        "Shell": list(config.shell),
+        "OnBuild": list(config.on_build),
+    }
+    if config.HasField("healthcheck"):
+        check = config.healthcheck
+        value["Healthcheck"] = {
+            "Test": list(check.test),
+            "Interval": check.interval,
+            "Timeout": check.timeout,
+            "StartPeriod": check.start_period,
+            "Retries": check.retries,
+        }
+    return {key: found for key, found in value.items() if found}
+
+
+def make_configuration(
+    config: pb.ImageConfig,
+    platform: Platform,
+    diff_ids: Sequence[str],
+    created_ns: int,
+    comment: str,
+) -> bytes:
+    """Return the configuration blob of a new image."""
+    created = format_time(created_ns)
+    value: dict[str, Any] = {
+        "architecture": platform.architecture,
+        "os": platform.os,
+        **({"variant": platform.variant} if platform.variant else {}),
+        "created": created,
+        "comment": comment,
+        "config": config_json(config),
+        "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
+        "history": [{"created": created, "comment": comment}],
+    }
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def make_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
+    """Return the manifest blob of a new image."""
+
+    def entry(descriptor: Descriptor) -> dict[str, Any]:
+        return {
+            "mediaType": descriptor.media_type,
+            "digest": descriptor.digest,
+            "size": descriptor.size,
+        }
+
+    value = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": entry(config),
+        "layers": [entry(layer) for layer in layers],
+    }
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def parse_time(text: str) -> int:
+    """Return nanoseconds since 1970 of a time as RFC 3339; 0 for none."""
+    if not text:
+        return 0
+    head, _, rest = text.partition(".")
+    digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
+    zone = rest[len(digits) :] if digits else ""
+    try:
+        moment = datetime.datetime.fromisoformat(head + zone)
+    except ValueError:
+        _bad("configuration", f"has the time {text!r}")
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    seconds = int((moment - epoch).total_seconds())
+    return seconds * _NANO + int((digits + "0" * 9)[:9])
+
+
+def format_time(ns: int) -> str:
+    """Return a time as RFC 3339 with nanoseconds."""
+    seconds, rest = divmod(ns, _NANO)
+    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"

@@ -1,0 +1,303 @@
+"""Pulls: one flight for each reference, layers side by side, each unpacked while it is downloaded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from scow.api.image.v1 import image_pb2 as pb
+from scow.core.config import ImageSection
+from scow.core.errors import (
+    InvalidArchive,
+    RegistryDenied,
+    RegistryRateLimited,
+    RegistryUnavailable,
+)
+from scow.core.journal import Journal
+from scow.core.times import now_ns
+from scow.image import manifests
+from scow.image.blobs import Blobs, Ingest, digest_of
+from scow.image.flights import Flights
+from scow.image.layers import Layers
+from scow.image.leases import Leases
+from scow.image.manifests import Configuration, Descriptor, Manifest
+from scow.image.platforms import Platform
+from scow.image.reference import Reference
+from scow.image.registry.auth import Authorizer
+from scow.image.registry.client import Registry
+from scow.image.registry.http import Http
+from scow.image.store import Image, ImageStore, Layer
+from scow.image.unpack.pool import Unpacked
+
+Phase = pb.LayerProgress
+# Between two reports of a layer's progress.
+_REPORT_SECONDS = 0.1
+# After these a later pull goes on with what is there.
+_RESUMABLE = (RegistryUnavailable, RegistryRateLimited, RegistryDenied)
+Key = tuple[str, Platform, str]
+
+
+@dataclass
+class Progress:
+    """What a pull tells those who wait for it."""
+
+    resolved: str = ""
+    layers: dict[str, pb.LayerProgress] = field(default_factory=dict)
+
+    def set(self, digest: str, phase: Phase.Phase.ValueType, current: int, total: int) -> None:
+        """Note where a layer is."""
+        self.layers[digest] = pb.LayerProgress(
+            digest=digest, phase=phase, current=current, total=total
+        )
+
+
+class Puller:
+    """Pulls images.
+
+    Args:
+        settings: The service's section of the configuration.
+        rows: The tables.
+        blobs: Where blobs go.
+        layers: Who unpacks them.
+        leases: What work under way needs.
+        journal: Where a pull is noted.
+    """
+
+    def __init__(
+        self,
+        settings: ImageSection,
+        rows: ImageStore,
+        blobs: Blobs,
+        layers: Layers,
+        leases: Leases,
+        journal: Journal,
+    ) -> None:
+        self._settings = settings
+        self._rows = rows
+        self._blobs = blobs
+        self._layers = layers
+        self._leases = leases
+        self._journal = journal
+        self._http = Http(settings)
+        self._authorizer = Authorizer(self._http)
+        self._pulls: Flights[Key, Progress, str] = Flights()
+        self._downloads: Flights[str, Progress, Layer] = Flights()
+        self._slots = asyncio.Semaphore(settings.max_concurrent_downloads)
+        self.ingesting: set[str] = set()
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self._http.close()
+
+    async def pull(
+        self, reference: Reference, platform: Platform, auth: pb.Auth
+    ) -> AsyncIterator[pb.PullResponse | str]:
+        """Pull an image: yield progress, then its id.
+
+        Raises:
+            ManifestNotFound, PlatformNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable,
+            DigestMismatch, LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull: As they say.
+        """
+        key = (str(reference), platform, auth.SerializeToString(deterministic=True).hex())
+
+        async def work(progress: Progress) -> str:
+            return await self._pull(reference, platform, auth, progress)
+
+        async with self._pulls.join(key, Progress, work) as flight:
+            told = Progress()
+            while not flight.task.done():
+                await asyncio.wait([flight.task], timeout=_REPORT_SECONDS)
+                for news in _news(told, flight.state):
+                    yield news
+            image_id = await flight.result()
+            for news in _news(told, flight.state):
+                yield news
+            yield image_id
+
+    async def _pull(
+        self, reference: Reference, platform: Platform, auth: pb.Auth, progress: Progress
+    ) -> str:
+        registry = Registry(self._http, self._authorizer, self._settings, reference, auth)
+        top, chosen, manifest = await self._resolve(registry, reference, platform)
+        progress.resolved = f"{reference.repository}@{digest_of(top)}"
+        image_id = manifest.config.digest
+        wanted = [image_id, digest_of(top), digest_of(chosen), *(x.digest for x in manifest.layers)]
+        with self._leases.hold(wanted):
+            config_data = await registry.small_blob(
+                manifest.config, self._settings.max_config_bytes
+            )
+            config = manifests.parse_configuration(config_data)
+            if len(config.diff_ids) != len(manifest.layers):
+                raise InvalidArchive(
+                    f"{reference} has {len(manifest.layers)} layers and {len(config.diff_ids)}"
+                    " digests of them",
+                    what="image",
+                    which=str(reference),
+                    do="tell who made the image",
+                )
+            with self._leases.hold(config.diff_ids):
+                layers = await self._fetch_all(registry, manifest, config, progress)
+                small = [config_data, chosen] if chosen == top else [config_data, chosen, top]
+                self._record(reference, small, manifest, config, layers, progress.resolved)
+        return image_id
+
+    async def _resolve(
+        self, registry: Registry, reference: Reference, platform: Platform
+    ) -> tuple[bytes, bytes, Manifest]:
+        """Return the document that the reference names, the manifest's, and the manifest."""
+        top, media_type = await registry.manifest(reference.target)
+        chosen = top
+        if manifests.is_index(top, media_type):
+            entry = manifests.choose_manifest(top, platform, str(reference))
+            chosen, media_type = await registry.manifest(entry.digest)
+            if manifests.is_index(chosen, media_type):
+                raise InvalidArchive(
+                    f"the index of {reference} names another index for {platform}",
+                    what="index",
+                    which=str(reference),
+                    do="tell who made the image",
+                )
+        return top, chosen, manifests.parse_manifest(chosen, self._settings.max_layers)
+
+    async def _fetch_all(
+        self,
+        registry: Registry,
+        manifest: Manifest,
+        config: Configuration,
+        progress: Progress,
+    ) -> list[Layer]:
+        """Fetch the layers that are not there, side by side; the first failure ends all."""
+        pairs = dict(zip(config.diff_ids, manifest.layers, strict=True))
+        for diff_id, blob in pairs.items():
+            there = self._rows.layer(diff_id) is not None
+            phase = Phase.PHASE_EXISTS if there else Phase.PHASE_WAITING
+            progress.set(blob.digest, phase, blob.size if there else 0, blob.size)
+        missing = {d: blob for d, blob in pairs.items() if self._rows.layer(d) is None}
+        try:
+            async with asyncio.TaskGroup() as group:
+                for diff_id, blob in missing.items():
+                    group.create_task(self._fetch(registry, blob, diff_id, progress))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        if missing:
+            await self._layers.sync()
+        found = [self._rows.layer(diff_id) for diff_id in config.diff_ids]
+        return [layer for layer in found if layer is not None]
+
+    async def _fetch(
+        self, registry: Registry, blob: Descriptor, diff_id: str, progress: Progress
+    ) -> None:
+        """Join the flight of a layer, and tell its progress as that of this pull."""
+
+        async def work(own: Progress) -> Layer:
+            async with self._slots:
+                return await self._get_layer(registry, blob, diff_id, own)
+
+        # A layer compressed in two ways is two blobs, one diff id: the flight is the diff id's.
+        async with self._downloads.join(diff_id, Progress, work) as flight:
+            while not flight.task.done():
+                await asyncio.wait([flight.task], timeout=_REPORT_SECONDS)
+                progress.layers.update(flight.state.layers)
+            await flight.result()
+            progress.set(blob.digest, Phase.PHASE_DONE, blob.size, blob.size)
+
+    async def _get_layer(
+        self, registry: Registry, blob: Descriptor, diff_id: str, progress: Progress
+    ) -> Layer:
+        name = blob.digest.removeprefix("sha256:")
+        self.ingesting.add(name)
+        try:
+            ingest = await asyncio.to_thread(self._blobs.ingest, blob.digest)
+            if ingest.size > blob.size:
+                ingest.restart()
+            reporting = asyncio.create_task(_report(progress, blob, ingest))
+            try:
+                number, unpacked = await self._download_and_unpack(registry, blob, ingest)
+            except _RESUMABLE:
+                raise
+            except Exception:
+                ingest.discard()
+                raise
+            finally:
+                reporting.cancel()
+                if ingest.size < blob.size:
+                    ingest.close()
+            progress.set(blob.digest, Phase.PHASE_VERIFYING, blob.size, blob.size)
+            await self._blobs.commit(ingest, blob.digest, blob.size)
+            with self._rows.transaction() as tx:
+                self._rows.insert_blob(tx, blob.digest, blob.size)
+            return await self._layers.keep(number, unpacked, blob.digest, diff_id)
+        finally:
+            self.ingesting.discard(name)
+
+    async def _download_and_unpack(
+        self, registry: Registry, blob: Descriptor, ingest: Ingest
+    ) -> tuple[int, Unpacked]:
+        """Download a layer while it is being unpacked; after an error nothing is left unpacked."""
+        unpacking = asyncio.create_task(self._layers.unpack(ingest))
+        try:
+            try:
+                await registry.download(blob, ingest)
+            except BaseException as error:
+                ingest.fail(error)
+                raise
+            # Wrong bytes are told as such, not as the broken archive that they make.
+            ingest.check(blob.digest, blob.size)
+            ingest.finish()
+            return await unpacking
+        except BaseException:
+            unpacking.cancel()
+            await asyncio.wait([unpacking])
+            if not unpacking.cancelled() and unpacking.exception() is None:
+                await self._layers.discard(unpacking.result()[0])
+            raise
+
+    def _record(
+        self,
+        reference: Reference,
+        small: list[bytes],
+        manifest: Manifest,
+        config: Configuration,
+        layers: list[Layer],
+        resolved: str,
+    ) -> None:
+        """Record the image with all that it consists of."""
+        sizes = {self._blobs.write(data): len(data) for data in small}
+        digests = [*sizes, *(layer.blob for layer in layers)]
+        image = Image(
+            id=manifest.config.digest,
+            manifest=digest_of(small[1]),
+            created_ns=config.created_ns,
+            stored_ns=now_ns(),
+            size=sum(layer.size for layer in layers),
+        )
+        with self._rows.transaction() as tx:
+            for digest, size in sizes.items():
+                self._rows.insert_blob(tx, digest, size)
+            self._rows.insert_image(tx, image, config.diff_ids, digests)
+            self._rows.add_repo_digest(tx, resolved, image.id)
+            if reference.tag:
+                self._rows.name(tx, str(reference), image.id)
+            self._journal.append(tx, "image", image.id, "pull", name=str(reference))
+
+
+async def _report(progress: Progress, blob: Descriptor, ingest: Ingest) -> None:
+    """Note how far a download is, again and again."""
+    while True:
+        phase = Phase.PHASE_UNPACKING if ingest.size >= blob.size else Phase.PHASE_DOWNLOADING
+        progress.set(blob.digest, phase, ingest.size, blob.size)
+        await asyncio.sleep(_REPORT_SECONDS)
+
+
+def _news(told: Progress, now: Progress) -> list[pb.PullResponse]:
+    """Return what has changed since it was told last."""
+    news = []
+    if now.resolved != told.resolved:
+        told.resolved = now.resolved
+        news.append(pb.PullResponse(resolved=now.resolved))
+    for digest, layer in now.layers.items():
+        if told.layers.get(digest) != layer:
+            told.layers[digest] = layer
+            news.append(pb.PullResponse(layer=layer))
+    return news

@@ -1,0 +1,41 @@
+"""What can be wrong with an archive, as the worker finds it; the service's side makes typed errors of it."""
+
+from __future__ import annotations
+
+
+class Fault(Exception):
+    """Something is wrong with the archive or with the place it goes to.
+
+    Args:
+        kind: One of the constants below.
+        message: One sentence.
+        entry: Name of the entry, as far as there is one.
+    """
+
+    def __init__(self, kind: str, message: str, entry: bytes = b"") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.entry = entry.decode("utf-8", "backslashreplace")
+
+
+# Cannot be decompressed, is cut short, or is no tar.
+CORRUPT = "corrupt"
+# An entry that reaches outside of the archive's root, or that has no meaning.
+HOSTILE = "hostile"
+# More bytes or entries than the configuration allows.
+LIMIT = "limit"
+# No space left.
+DISK_FULL = "disk_full"
+# The kernel refused something that the archive may ask for.
+REFUSED = "refused"
+
+
+def corrupt(message: str, entry: bytes = b"") -> Fault:
+    """Return the fault of bytes that are no tar or no gzip."""
+    return Fault(CORRUPT, message, entry)
+
+
+def hostile(message: str, entry: bytes) -> Fault:
+    """Return the fault of an entry that must not be unpacked."""
+    return Fault(HOSTILE, message, entry)

@@ -1,0 +1,292 @@
+"""From a compressed file that may still grow to exact reads of the tar inside.
+
+`Feed` reads what has arrived, a decompressor turns it into pieces, and `TarStream` hashes the pieces and hands
+out exactly as many bytes as are asked for. Reading, decompressing and hashing run in a thread ahead of the
+one that writes files: all three, and the writing, spend their time outside of the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import lzma
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from scow.image.unpack.faults import LIMIT, Fault, corrupt
+
+_PIECE = 1 << 18
+_AHEAD = 8
+_GZIP, _ZSTD, _XZ, _BZIP2 = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\x00", b"BZh"
+# Zstandard frames may ask for a window of gigabytes; 128 MiB is what `zstd --long` defaults to.
+_ZSTD_WINDOW_MAX = 1 << 27
+
+# Tells that more is wanted than `available` bytes, and returns the new number and whether it is final.
+Await = Callable[[int], tuple[int, bool]]
+
+
+class Feed:
+    """A file that may still grow.
+
+    Args:
+        descriptor: The file; its position is not used.
+        wait: Called when all that is known to be there has been read.
+    """
+
+    def __init__(self, descriptor: int, wait: Await) -> None:
+        self._descriptor = descriptor
+        self._wait = wait
+        self._position = 0
+        self._available = 0
+        self._final = False
+
+    def read(self, size: int = _PIECE) -> bytes:
+        """Return some bytes, none at the end."""
+        while self._position >= self._available:
+            if self._final:
+                return b""
+            self._available, self._final = self._wait(self._position)
+        size = min(size, self._available - self._position)
+        data = os.pread(self._descriptor, size, self._position)
+        if not data:
+            raise corrupt("the layer's file is shorter than it was said to be")
+        self._position += len(data)
+        return data
+
+
+def compression(start: bytes) -> str:
+    """Return "gzip", "zstd", "xz", "bzip2" or "" by the first bytes of a file."""
+    for magic, name in ((_GZIP, "gzip"), (_ZSTD, "zstd"), (_XZ, "xz"), (_BZIP2, "bzip2")):
+        if start.startswith(magic):
+            return name
+    return ""
+
+
+def plain(feed: Feed) -> tuple[str, Iterator[bytes]]:
+    """Return the kind of compression and the decompressed pieces."""
+    start = b""
+    while len(start) < len(_XZ) and (more := feed.read()):
+        start += more
+    kind = compression(start)
+    pieces = _chain(start, feed)
+    if kind == "gzip":
+        return kind, _members(pieces, _inflater, b"\0")
+    if kind == "zstd":
+        return kind, _zstd(pieces)
+    if kind == "xz":
+        return kind, _members(pieces, lzma.LZMADecompressor, b"\0")
+    if kind == "bzip2":
+        return kind, _members(pieces, bz2.BZ2Decompressor, b"")
+    return kind, pieces
+
+
+def _chain(start: bytes, feed: Feed) -> Iterator[bytes]:
+    while start:
+        yield start
+        start = feed.read()
+
+
+class _Decompressor(Protocol):
+    """What the decompressors of isal, lzma and bz2 have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+def _inflater() -> _Decompressor:
+    from isal import isal_zlib
+
+    return isal_zlib.decompressobj(wbits=31)
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    from isal import isal_zlib
+
+    inflate_error: Any = isal_zlib.error
+    return (inflate_error, lzma.LZMAError, OSError, EOFError, ValueError)
+
+
+class _Member:
+    """One look for zlib's and lzma's decompressors: pieces of bounded size, whatever the input swells to."""
+
+    def __init__(self, inner: _Decompressor) -> None:
+        self._inner = inner
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """Yield what the data decompresses to."""
+        inner = self._inner
+        piece = inner.decompress(data, _PIECE * 4)
+        while piece:
+            yield piece
+            if inner.eof:
+                return
+            tail = getattr(inner, "unconsumed_tail", b"")
+            piece = inner.decompress(tail, _PIECE * 4)
+
+    @property
+    def eof(self) -> bool:
+        """Whether the member has ended."""
+        return self._inner.eof
+
+    @property
+    def unused(self) -> bytes:
+        """What follows the member's end."""
+        return self._inner.unused_data
+
+
+def _members(
+    pieces: Iterator[bytes],
+    make: Callable[[], _Decompressor],
+    padding: bytes,
+) -> Iterator[bytes]:
+    """Decompress members that follow each other, as pigz and eStargz write; padding may follow the last."""
+    damage = _damage()
+    current: _Member | None = _Member(make())
+    for data in pieces:
+        while data:
+            if current is None:
+                data = data.lstrip(padding) if padding else data
+                if not data:
+                    break
+                current = _Member(make())
+            try:
+                yield from current.pieces(data)
+            except damage as error:
+                raise corrupt(f"the layer cannot be decompressed: {error}") from error
+            data = b""
+            if current.eof:
+                data = current.unused
+                current = None
+    if current is not None:
+        raise corrupt("the layer is cut short: its compressed data has no end")
+
+
+class _Readable:
+    """Pieces as a file, for zstandard: its other faces have no bound on what they return at once."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """Return some bytes, none at the end."""
+        data = self._rest or next(self._pieces, b"")
+        self._rest = data[size:]
+        return data[:size]
+
+
+def _zstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    import zstandard
+
+    context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_MAX)
+    # The type stubs ask for a whole IO[bytes]; read() is all that is used.
+    source: Any = _Readable(pieces)
+    reader = context.stream_reader(source, read_size=_PIECE, read_across_frames=True)
+    try:
+        while piece := reader.read(_PIECE * 4):
+            yield piece
+    except zstandard.ZstdError as error:
+        raise corrupt(f"the layer cannot be decompressed: {error}") from error
+
+
+class TarStream:
+    """Exact reads of a stream of pieces, hashed on the way.
+
+    Args:
+        pieces: The plain bytes.
+        limit: At most this many bytes.
+        copy_to: A descriptor that gets a copy of all bytes, or None.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], limit: int, copy_to: int | None = None) -> None:
+        self._hash = hashlib.sha256()
+        self._limit = limit
+        self._copy_to = copy_to
+        self._total = 0
+        self._piece = memoryview(b"")
+        self._position = 0
+        self._queue: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
+        self._thread = threading.Thread(target=self._produce, args=(pieces,), daemon=True)
+        self._thread.start()
+
+    def _produce(self, pieces: Iterator[bytes]) -> None:
+        try:
+            for piece in pieces:
+                self._total += len(piece)
+                if self._total > self._limit:
+                    raise Fault(LIMIT, f"the layer is larger than {self._limit} bytes")
+                self._hash.update(piece)
+                if self._copy_to is not None:
+                    _write_all(self._copy_to, memoryview(piece))
+                self._queue.put(piece)
+            self._queue.put(None)
+        except BaseException as error:  # noqa: BLE001  raised again in the reader's thread
+            self._queue.put(error)
+
+    def _next(self) -> bool:
+        """Get the next piece; False at the end."""
+        item = self._queue.get()
+        if item is None:
+            self._queue.put(None)
+            return False
+        if isinstance(item, BaseException):
+            raise item
+        self._piece = memoryview(item)
+        self._position = 0
+        return True
+
+    def read(self, size: int) -> bytes:
+        """Return exactly `size` bytes, or fewer at the end."""
+        position = self._position
+        end = position + size
+        if end <= len(self._piece):
+            self._position = end
+            return bytes(self._piece[position:end])
+        return b"".join(self.parts(size, strict=False))
+
+    def parts(self, size: int, *, strict: bool = True) -> Iterator[memoryview]:
+        """Yield `size` bytes in pieces.
+
+        Raises:
+            Fault: The stream ends before.
+        """
+        while size > 0:
+            left = len(self._piece) - self._position
+            if left == 0:
+                if self._next():
+                    continue
+                if strict:
+                    raise corrupt("the layer is cut short: it ends within a file")
+                return
+            take = min(left, size)
+            part = self._piece[self._position : self._position + take]
+            self._position += take
+            size -= take
+            yield part
+
+    def skip(self, size: int) -> None:
+        """Pass over `size` bytes."""
+        position = self._position + size
+        if position <= len(self._piece):
+            self._position = position
+            return
+        for _ in self.parts(size):
+            pass
+
+    def finish(self) -> tuple[str, int]:
+        """Read to the end; return the digest ("sha256:...") and number of all plain bytes."""
+        while self._next():
+            pass
+        self._thread.join()
+        return f"sha256:{self._hash.hexdigest()}", self._total
+
+
+def _write_all(descriptor: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -1,0 +1,139 @@
+"""A directory tree that is being written, and the resolution of names inside of it.
+
+Every name is resolved by the kernel relative to the root's descriptor with openat2(RESOLVE_BENEATH): a
+component that would lead out of the tree, also by a symlink, is refused by the kernel, not by looking at strings.
+The last component is never followed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+
+from scow.image.syscalls import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, openat2
+from scow.image.unpack.faults import Fault, hostile
+
+_OPEN_MAX = 256
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY
+_BENEATH = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
+# Directories that the archive has no entry for.
+_IMPLIED_MODE = 0o755
+
+
+def components(name: bytes) -> list[bytes]:
+    """Return the components of an entry's name; none for the root.
+
+    Raises:
+        Fault: The name is absolute or has a "..".
+    """
+    if name.startswith(b"/"):
+        raise hostile("an entry has an absolute name", name)
+    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
+    if b".." in parts:
+        raise hostile('an entry has ".." in its name', name)
+    return parts
+
+
+class Tree:
+    """The tree under one directory.
+
+    Args:
+        root: Path of the directory.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = os.open(root, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
+        # Directories by name, least recently opened first.
+        self._open: dict[bytes, int] = {}
+
+    def close(self) -> None:
+        """Close all descriptors."""
+        self.forget()
+        os.close(self.root)
+
+    def forget(self) -> None:
+        """Close the directories that are held open: names may lead elsewhere now."""
+        for descriptor in self._open.values():
+            os.close(descriptor)
+        self._open.clear()
+
+    def directory(self, parts: list[bytes], entry: bytes) -> int:
+        """Return a descriptor of a directory, made with what leads to it if it is not there.
+
+        It stays valid until the next call of a method. `entry` is named in errors.
+        """
+        if not parts:
+            return self.root
+        name = b"/".join(parts)
+        found = self._open.get(name)
+        if found is None:
+            found = self._find(name, parts, entry)
+            if len(self._open) >= _OPEN_MAX:
+                os.close(self._open.pop(next(iter(self._open))))
+            self._open[name] = found
+        return found
+
+    def _find(self, name: bytes, parts: list[bytes], entry: bytes) -> int:
+        try:
+            return openat2(self.root, name, _DIRECTORY, _BENEATH)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise _unresolved(error, entry) from error
+        parent = self.directory(parts[:-1], entry)
+        try:
+            os.mkdir(parts[-1], _IMPLIED_MODE, dir_fd=parent)
+            return openat2(self.root, name, _DIRECTORY, _BENEATH)
+        except FileExistsError as error:  # a symlink that leads nowhere
+            raise hostile("a part of an entry's name is no directory", entry) from error
+        except OSError as error:
+            raise _unresolved(error, entry) from error
+
+    def existing(self, parts: list[bytes], entry: bytes) -> int:
+        """Return a new descriptor of a directory that must be there."""
+        try:
+            return openat2(self.root, b"/".join(parts) or b".", _DIRECTORY, _BENEATH)
+        except OSError as error:
+            raise _unresolved(error, entry) from error
+
+    def status(self, directory: int, name: bytes) -> os.stat_result | None:
+        """Return the status of what has the name, None when nothing has it."""
+        try:
+            return os.stat(name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def remove(self, directory: int, name: bytes, status: os.stat_result) -> None:
+        """Remove what has the name, a directory with all in it."""
+        if stat.S_ISDIR(status.st_mode):
+            shutil.rmtree(name, dir_fd=directory)
+        else:
+            os.unlink(name, dir_fd=directory)
+        if not stat.S_ISREG(status.st_mode):
+            self._forget_but(directory)
+
+    def _forget_but(self, keep: int) -> None:
+        kept = {name: fd for name, fd in self._open.items() if fd == keep}
+        for name, descriptor in self._open.items():
+            if name not in kept:
+                os.close(descriptor)
+        self._open = kept
+
+
+def path_of(directory: int, name: bytes) -> bytes:
+    """Return a path for calls that take no descriptor; its last component must not be followed."""
+    return b"/proc/self/fd/%d/%s" % (directory, name)
+
+
+def _unresolved(error: OSError, entry: bytes) -> Fault | OSError:
+    if error.errno == errno.EXDEV:
+        return hostile("an entry reaches outside of the archive through a symlink", entry)
+    if error.errno == errno.ELOOP:
+        return hostile("an entry's name goes through a loop of symlinks", entry)
+    if error.errno == errno.ENOTDIR:
+        return hostile("a part of an entry's name is no directory", entry)
+    if error.errno == errno.ENAMETOOLONG:
+        return hostile("an entry's name is too long", entry)
+    return error

@@ -1,0 +1,120 @@
+"""The worker: `python -m scow.image.unpack.worker DESCRIPTOR PARENT`.
+
+It takes jobs from a SOCK_SEQPACKET socket, one JSON message each, and answers in kind::
+
+    -> {"op": "unpack", "destination": path, "max_bytes": n, "max_entries": n, "copy": bool} + descriptors
+    <- {"want": n}                          more than the first n bytes of the layer's file, please
+    -> {"available": m, "final": bool}
+    <- {"done": {"diff_id", "tar_size", "size", "inodes", "has_root", "compression", "skipped_xattrs"}}
+    <- {"fault": {"kind", "message", "entry"}}   and the worker ends
+    -> {"op": "sync", "path": path}         <- {"done": {}}
+
+The first descriptor is the layer's file, compressed or not; the second, with "copy", gets the plain tar. The worker
+parses what strangers wrote: it keeps no capability but those that writing files takes, and dies with the service.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from typing import Any
+
+from scow.image import syscalls
+from scow.image.unpack.apply import Applier
+from scow.image.unpack.faults import DISK_FULL, REFUSED, Fault
+from scow.image.unpack.streams import Feed, TarStream, plain
+from scow.image.unpack.tree import Tree
+
+MESSAGE_MAX = 1 << 16
+# CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP (linux/capability.h)
+_CAPABILITIES = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 27 | 1 << 31
+
+
+class Worker:
+    """One worker.
+
+    Args:
+        channel: The socket to the service.
+    """
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+
+    def serve(self) -> None:
+        """Do jobs until the service closes the socket."""
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(self._channel, MESSAGE_MAX, 2)
+            if not data:
+                return
+            answer = self._do(json.loads(data), descriptors)
+            self._send(answer)
+            if "fault" in answer:
+                os._exit(0)  # a thread may still be reading ahead
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _do(self, job: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        try:
+            if job["op"] == "sync":
+                return {"done": _sync(job["path"])}
+            return {"done": self._unpack(job, descriptors)}
+        except Fault as fault:
+            about = {"kind": fault.kind, "message": fault.message, "entry": fault.entry}
+        except OSError as error:
+            kind = DISK_FULL if error.errno in (28, 122) else REFUSED
+            about = {"kind": kind, "message": str(error), "entry": ""}
+        return {"fault": about}
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._channel.send(json.dumps(message).encode())
+
+    def _wait(self, position: int) -> tuple[int, bool]:
+        """Ask for more of the layer's file."""
+        self._send({"want": position})
+        answer = self._channel.recv(MESSAGE_MAX)
+        if not answer:
+            os._exit(0)  # the service is gone, and this may be a thread
+        message = json.loads(answer)
+        return message["available"], message["final"]
+
+    def _unpack(self, job: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        copy_to = descriptors[1] if job["copy"] else None
+        compression, pieces = plain(Feed(descriptors[0], self._wait))
+        stream = TarStream(pieces, job["max_bytes"], copy_to)
+        tree = Tree(job["destination"])
+        try:
+            applied = Applier(tree, stream, job["max_entries"]).run()
+            diff_id, tar_size = stream.finish()
+        finally:
+            tree.close()
+        return {
+            "diff_id": diff_id,
+            "tar_size": tar_size,
+            "size": applied.size,
+            "inodes": applied.inodes,
+            "has_root": applied.has_root,
+            "compression": compression,
+            "skipped_xattrs": sorted(applied.skipped_xattrs),
+        }
+
+
+def _sync(path: str) -> dict[str, Any]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.syncfs(descriptor)
+    finally:
+        os.close(descriptor)
+    return {}
+
+
+def main() -> None:
+    """Serve on the descriptor that the first argument names; the second is the parent's PID."""
+    syscalls.die_with_parent(int(sys.argv[2]))
+    syscalls.keep_capabilities(_CAPABILITIES)
+    Worker(socket.socket(fileno=int(sys.argv[1]))).serve()
+
+
+if __name__ == "__main__":
+    main()
