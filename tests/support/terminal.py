@@ -29,12 +29,12 @@ class Terminal:
         self._slave = slave
         self._seen = b""
         self.process = subprocess.Popen(
-            arguments,
+            # Its controlling terminal, so that the kernel tells it of a resized window.
+            ["setsid", "--ctty", *arguments],
             env=env,
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            start_new_session=True,
         )
 
     def __enter__(self) -> Terminal:

@@ -25,8 +25,8 @@ def test_a_shell(engine: Engine) -> None:
 def test_keys_reach_the_program(engine: Engine) -> None:
     with terminal(engine, "run", "--rm", "-it", "busybox", "sh") as shell:
         shell.wait_for(b"# ")
-        shell.type(b"sleep 100\r")
-        shell.wait_for(b"sleep 100")
+        shell.type(b"trap 'echo int' INT; sh -c 'echo ready; sleep 100'\r")
+        shell.wait_for(b"\r\nready")
         shell.type(b"\x03")
         shell.wait_for(b"# ")
         shell.type(b"\x04")

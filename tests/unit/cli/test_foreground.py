@@ -123,7 +123,6 @@ def test_detach_keys_leave_the_container_running(run_tty: Terminal, containers: 
 def test_a_resized_window_is_told(run_tty: Terminal, containers: Containers) -> None:
     run_tty.wait_for(b"ready")
     run_tty.resize(50, 120)
-    run_tty.process.send_signal(signal.SIGWINCH)
     deadline = time.monotonic() + _SECONDS
     while (50, 120) not in containers.sizes:
         assert time.monotonic() < deadline, containers.sizes

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 
 def _remove(options: Options, context: Context) -> int:
+    from scow.cli.shapes.common import familiar
     from scow.core.errors import ImageNotFound
 
     def remove(name: str) -> str | None:
@@ -20,7 +21,7 @@ def _remove(options: Options, context: Context) -> int:
                 raise
             context.fail(error)  # told, but what was wanted is so
             return None
-        lines = [f"Untagged: {reference}" for reference in gone.untagged]
+        lines = [f"Untagged: {familiar(reference)}" for reference in gone.untagged]
         lines += [f"Deleted: {digest}" for digest in gone.deleted]
         return "\n".join(lines)
 
