@@ -106,9 +106,7 @@ def _config(container: pb.Container, image: Image | None) -> Struct:
         "Env": listing_or_nil(container.env),
         "Cmd": listing_or_nil(command),
         "Image": config.image,
-        "Volumes": set_of(
-            mount.destination for mount in container.mounts if mount.type == "volume"
-        ),
+        "Volumes": set_of(_unnamed_volumes(container)),
         "WorkingDir": container.working_dir,
         "Entrypoint": listing_or_nil(entrypoint),
         "OnBuild": NilList(),
@@ -119,6 +117,16 @@ def _config(container: pb.Container, image: Image | None) -> Struct:
     if config.HasField("stop_timeout"):
         shape["StopTimeout"] = config.stop_timeout
     return shape
+
+
+def _unnamed_volumes(container: pb.Container) -> list[str]:
+    """Return where the volumes are that nobody named: those of the image and of `-v /path`."""
+    named = {mount.target for mount in container.config.mounts if mount.source}
+    return [
+        mount.destination
+        for mount in container.mounts
+        if mount.type == "volume" and mount.destination not in named
+    ]
 
 
 def split_arguments(
