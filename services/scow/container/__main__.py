@@ -6,6 +6,7 @@ from scow.api.container.v1.container_pb2_grpc import add_ContainerServiceService
 from scow.container.creation import Creation
 from scow.container.ending import Endings
 from scow.container.entries import Containers
+from scow.container.execs import Execs
 from scow.container.ground import Ground
 from scow.container.places import Places
 from scow.container.queries import Queries
@@ -68,6 +69,7 @@ def make_parts(ground: Ground) -> Parts:
     removal = Removal(ground, settling, signalling)
     endings = Endings(ground, settling, removal)
     creation = Creation(ground)
+    execs = Execs(ground)
     starting = Starting(ground, settling, endings, removal)
     return Parts(
         ground=ground,
@@ -76,9 +78,10 @@ def make_parts(ground: Ground) -> Parts:
         signalling=signalling,
         removal=removal,
         settling=settling,
-        sessions=Sessions(ground, starting),
+        sessions=Sessions(ground, starting, execs),
+        execs=execs,
         queries=Queries(ground),
-        recovery=Recovery(ground, creation, settling, endings, removal),
+        recovery=Recovery(ground, creation, settling, endings, removal, execs),
     )
 
 

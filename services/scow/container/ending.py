@@ -11,6 +11,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.container import shims
 from scow.container.entries import Entry, stamp
+from scow.container.execs import KILLED
 from scow.container.ground import Ground
 from scow.container.removal import Removal
 from scow.container.settling import Settling
@@ -19,7 +20,6 @@ from scow.core.errors import ScowError
 
 Waiting = grpc.aio.UnaryUnaryCall[shim_pb.WaitRequest, shim_pb.WaitResponse]
 
-_KILLED = 137
 _PAUSE_MIN = 0.05
 _PAUSE_MAX = 5.0
 _log = structlog.get_logger()
@@ -88,7 +88,7 @@ class Endings:
             draft.oom_killed = ending.oom_killed
             draft.error = ending.error
             stamp(draft, "finished_at", ending.time_ns)
-            containers.store.end_execs(tx, entry.id, _KILLED, ending.time_ns)
+            containers.store.end_execs(tx, entry.id, KILLED, ending.time_ns)
             entry.exits += 1
 
 

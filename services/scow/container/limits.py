@@ -20,14 +20,6 @@ _NAMES = (
     "stack"
 )
 _RLIMITS = frozenset(_NAMES.split())
-_CPUS = 10_000_000
-_UNLIMITED = 2**64 - 1
-_RLIMITS = frozenset(
-    (
-        "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio "
-        "rttime sigpending stack "
-    ).split()
-)
 _CPUS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 
 

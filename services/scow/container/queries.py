@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Sequence
 
@@ -94,8 +93,6 @@ async def _outcome(entry: Entry, condition: pb.WaitCondition.ValueType) -> pb.Wa
         return entry.outcome()
     exits = entry.exits
     await entry.until(lambda: entry.exits > exits or entry.gone)
-    # In the same turn of the loop as the record: a start that follows has not cleared it.
-    await asyncio.sleep(0)
     return entry.outcome()
 
 

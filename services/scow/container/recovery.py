@@ -29,6 +29,7 @@ from scow.container import shims
 from scow.container.creation import Creation
 from scow.container.ending import Endings
 from scow.container.entries import Entry
+from scow.container.execs import Execs
 from scow.container.ground import Ground
 from scow.container.removal import Removal
 from scow.container.settling import Settling
@@ -54,12 +55,14 @@ class Recovery:
         settling: Settling,
         endings: Endings,
         removal: Removal,
+        execs: Execs,
     ) -> None:
         self._ground = ground
         self._creation = creation
         self._settling = settling
         self._endings = endings
         self._removal = removal
+        self._execs = execs
 
     async def reconcile(self) -> list[ReconcileAction]:
         """Compare all records with reality; return what was done."""
@@ -75,7 +78,7 @@ class Recovery:
 
     async def _one(self, entry: Entry, limit: asyncio.Semaphore) -> ReconcileAction | None:
         followed = entry.watcher is not None and not entry.watcher.done()
-        if entry.lock.locked() or followed:
+        if entry.lock.locked() or followed or entry.restarting:
             return None
         async with limit, entry.lock:
             if entry.gone:
@@ -156,6 +159,7 @@ class Recovery:
         paused = state.status == shim_pb.STATUS_PAUSED
         status = pb.STATUS_PAUSED if paused else pb.STATUS_RUNNING
         self._endings.follow(entry, shim)
+        self._execs.follow_all(entry)
         if entry.described.status == status:
             return None
         actions = [] if entry.alive else ["start"]

@@ -14,6 +14,7 @@ from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.container import logs
 from scow.container.creation import Creation
 from scow.container.entries import Entry
+from scow.container.execs import Execs
 from scow.container.ground import Ground
 from scow.container.queries import Queries
 from scow.container.recovery import Recovery
@@ -40,6 +41,7 @@ class Parts:
     removal: Removal
     settling: Settling
     sessions: Sessions
+    execs: Execs
     queries: Queries
     recovery: Recovery
 
@@ -100,6 +102,8 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
             await self._parts.starting.start(entry, respond=respond)
         finally:
             entry.restarting = False
+            if entry.described.config.auto_remove and not entry.alive:
+                self._parts.ground.background.start(self._parts.removal.remove_by_itself(entry))
         with self._containers.change(entry, ["restart"]):
             pass
 
@@ -177,7 +181,7 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
 
     async def GetExec(self, request: pb.GetExecRequest, context: Context) -> pb.GetExecResponse:
         """Tell what became of an exec session."""
-        return await self._parts.sessions.get_exec(request)
+        return await self._parts.execs.get(request)
 
     async def CheckOwners(
         self, request: pb.CheckOwnersRequest, context: Context

@@ -14,14 +14,14 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.container import defaults, logs, states
 from scow.container.entries import Entry
+from scow.container.execs import Execs
 from scow.container.ground import Ground
 from scow.container.problems import invalid
 from scow.container.shims import Ending, Shim, shim_error, shim_errors
 from scow.container.starting import Starting
-from scow.core.errors import ExecNotFound, InvalidArgument
+from scow.core.errors import InvalidArgument
 from scow.core.times import now_ns
 
-_KILLED = 137
 # For the removal of a container with `auto_remove`, before its client is told of the end.
 _REMOVAL_SECONDS = 30.0
 
@@ -29,9 +29,10 @@ _REMOVAL_SECONDS = 30.0
 class Sessions:
     """Serves Attach and Exec."""
 
-    def __init__(self, ground: Ground, starting: Starting) -> None:
+    def __init__(self, ground: Ground, starting: Starting, execs: Execs) -> None:
         self._ground = ground
         self._starting = starting
+        self._execs = execs
 
     async def attach(
         self, requests: AsyncIterator[pb.AttachRequest]
@@ -103,7 +104,7 @@ class Sessions:
         async with contextlib.aclosing(link):
             with shim_errors(entry.id):
                 pid = await link.connect(entry.shim)
-            self._record_start(entry, opened, link.exec_id, pid)
+            self._execs.begin(entry, link.exec_id, pid, opened.config.args)
             try:
                 yield pb.ExecResponse(
                     started=pb.ExecResponse.Started(exec_id=link.exec_id, pid=pid)
@@ -114,67 +115,11 @@ class Sessions:
                         yield response
             finally:
                 if link.ending is not None:
-                    self._record_end(entry, link.exec_id, link.ending.code)
+                    self._execs.end(entry, link.exec_id, link.ending.code)
                 else:  # detached, or the client went away: the process goes on
-                    self._ground.background.start(self._follow(entry, link.exec_id))
+                    self._execs.follow(entry, link.exec_id)
         if link.ending is not None:
             yield pb.ExecResponse(exit=pb.ExecResponse.Exit(code=link.ending.code))
-
-    def _record_start(
-        self, entry: Entry, opened: pb.ExecRequest.Open, exec_id: str, pid: int
-    ) -> None:
-        containers = self._ground.containers
-        with containers.store.store.transaction() as tx:
-            containers.store.insert_exec(tx, exec_id, entry.id, pid, now_ns())
-            containers.journal(
-                tx,
-                entry.described,
-                "exec_start",
-                execID=exec_id,
-                command=" ".join(opened.config.args),
-            )
-
-    def _record_end(self, entry: Entry, exec_id: str, code: int) -> None:
-        containers = self._ground.containers
-        if entry.gone:
-            return
-        with containers.store.store.transaction() as tx:
-            if containers.store.end_exec(tx, exec_id, code, now_ns()):
-                containers.journal(
-                    tx, entry.described, "exec_die", execID=exec_id, exitCode=str(code)
-                )
-
-    async def _follow(self, entry: Entry, exec_id: str) -> None:
-        """Wait for the end of a process that nobody is attached to."""
-        shim = entry.shim
-        if shim is None:
-            return
-        with contextlib.suppress(grpc.aio.AioRpcError):
-            response = await shim.stub.Wait(shim_pb.WaitRequest(exec_id=exec_id))
-            self._record_end(entry, exec_id, response.exit.code)
-
-    async def get_exec(self, request: pb.GetExecRequest) -> pb.GetExecResponse:
-        """Tell what became of an exec session.
-
-        Raises:
-            ExecNotFound: There is none of this id, or it ended more than some minutes ago.
-        """
-        entry = self._ground.containers.find(request.container)
-        row = self._ground.containers.store.exec(request.exec_id)
-        if row is None or row.container != entry.id:
-            raise _no_exec(request.exec_id)
-        response = pb.GetExecResponse(exec_id=row.exec_id, pid=row.pid)
-        if row.exit_code is not None:
-            response.exit_code = row.exit_code
-        elif not entry.alive or entry.shim is None:
-            response.exit_code = _KILLED  # with the container
-        else:
-            with shim_errors(entry.id):
-                state = await entry.shim.stub.ExecState(
-                    shim_pb.ExecStateRequest(exec_id=row.exec_id)
-                )
-            response.running, response.exit_code = state.running, state.exit.code
-        return response
 
 
 class _Link:
@@ -348,13 +293,4 @@ def _not_open() -> InvalidArgument:
         what="message",
         which="open",
         do="send a message with `open` set first",
-    )
-
-
-def _no_exec(exec_id: str) -> ExecNotFound:
-    return ExecNotFound(
-        f"no such exec session: {exec_id}",
-        what="exec session",
-        which=exec_id,
-        do="sessions are kept for some minutes after their end",
     )

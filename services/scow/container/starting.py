@@ -90,10 +90,10 @@ class Starting:
         waiting = shim.stub.Wait(shim_pb.WaitRequest())
         try:
             network = await self._attach(entry, spawned["netns"])
-            if before is not None:
-                await before(shim)
             files = specmounts.network_files(network, _mounts(entry))
             with shim_errors(entry.id):
+                if before is not None:
+                    await before(shim)
                 started = await shim.stub.Start(shim_pb.StartRequest(mounts=files))
         except BaseException:
             waiting.cancel()

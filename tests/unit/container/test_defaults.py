@@ -1,0 +1,111 @@
+import pytest
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.container.v1.container_pb2 import ContainerConfig
+from scow.api.image.v1.image_pb2 import Image, ImageConfig
+from scow.api.types.v1.types_pb2 import PortMapping
+from scow.container import defaults
+from scow.core.errors import InvalidConfig
+
+IMAGE = ImageConfig(entrypoint=["/entry"], cmd=["serve", "-v"])
+
+
+@pytest.mark.parametrize(
+    ("config", "args"),
+    [
+        (ContainerConfig(), "/entry serve -v"),
+        (ContainerConfig(command=["x"]), "/entry x"),
+        (ContainerConfig(override_entrypoint=True, entrypoint=["/e"]), "/e"),
+        (ContainerConfig(override_entrypoint=True, entrypoint=["/e"], command=["c"]), "/e c"),
+        (ContainerConfig(override_entrypoint=True, command=["c"]), "c"),
+    ],
+)
+def test_command(config: ContainerConfig, args: str) -> None:
+    assert defaults.command(config, IMAGE) == args.split()
+
+
+def test_no_command_is_refused() -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        defaults.command(ContainerConfig(override_entrypoint=True), IMAGE)
+    assert caught.value.which == "command"
+
+
+def test_env_is_replaced_in_place_and_taken_away() -> None:
+    merged = defaults.merge_env(["A=1", "B=2", "C=3"], ["B=x=y", "D="], ["C"])
+    assert merged == ["A=1", "B=x=y", "D="]
+
+
+def test_process_env_has_hostname_and_terminal_but_yields_to_the_containers() -> None:
+    described = pb.Container(hostname="h", env=["PATH=/bin", "A=1", "HOSTNAME=own"])
+    assert defaults.process_env(described, tty=True, more=["A=2"]) == [
+        "PATH=/bin",
+        "HOSTNAME=own",
+        "TERM=xterm",
+        "A=2",
+    ]
+
+
+def test_apply_lets_the_configuration_win() -> None:
+    described = pb.Container(
+        config=ContainerConfig(
+            env=["A=2"], user="app", working_dir="/w", labels={"x": "mine"}, stop_signal="QUIT"
+        )
+    )
+    image = Image(
+        id="sha256:1",
+        config=ImageConfig(
+            cmd=["c"],
+            env=["PATH=/opt", "A=1"],
+            user="root",
+            working_dir="/i",
+            labels={"x": "image", "y": "image"},
+            stop_signal="INT",
+        ),
+    )
+    defaults.apply(described, image)
+    assert list(described.env) == ["PATH=/opt", "A=2"]
+    assert (described.user, described.working_dir, described.stop_signal) == ("app", "/w", "QUIT")
+    assert dict(described.labels) == {"x": "mine", "y": "image"}
+
+
+def test_apply_falls_back_to_the_image_then_to_defaults() -> None:
+    described = pb.Container(config=ContainerConfig())
+    defaults.apply(described, Image(config=ImageConfig(cmd=["c"], user="u", stop_signal="INT")))
+    assert (described.user, described.working_dir, described.stop_signal) == ("u", "/", "INT")
+    assert list(described.env) == [defaults.PATH]
+
+
+def test_exposed_ports_come_from_everywhere_in_order() -> None:
+    config = ContainerConfig(
+        exposed_ports=["90", "53/udp"], ports=[PortMapping(container_port=8000, count=2)]
+    )
+    image = ImageConfig(exposed_ports=["80/tcp", "90/tcp"])
+    found = defaults.exposed(config, image)
+    assert found == ["53/udp", "80/tcp", "90/tcp", "8000/tcp", "8001/tcp"]
+
+
+def test_publish_all_adds_what_is_not_published() -> None:
+    described = pb.Container(
+        config=ContainerConfig(
+            publish_all=True, ports=[PortMapping(container_port=80, host_port=8080)]
+        ),
+        exposed_ports=["80/tcp", "90-91/udp"],
+    )
+    found = [(p.container_port, p.host_port, p.protocol) for p in defaults.ports(described)]
+    assert found == [(80, 8080, ""), (90, 0, "udp"), (91, 0, "udp")]
+
+
+def test_image_volumes_are_anonymous_unless_covered() -> None:
+    config = ContainerConfig(mounts=[pb.MountSpec(type="bind", source="/x", target="/data/")])
+    found = defaults.image_volumes(config, ImageConfig(volumes=["/data", "/logs"]))
+    assert [(m.type, m.source, m.target) for m in found] == [("volume", "", "/logs")]
+
+
+def test_mounts_are_handed_on_whole() -> None:
+    spec = pb.MountSpec(
+        type="tmpfs", target="/t", read_only=True, tmpfs_size=5, tmpfs_mode=0o700,
+        tmpfs_options=["exec"], volume_labels={"a": "b"}, propagation="rslave",
+    )  # fmt: skip
+    (request,) = defaults.mounts(ContainerConfig(mounts=[spec]))
+    for field in spec.DESCRIPTOR.fields:
+        assert getattr(request, field.name) == getattr(spec, field.name), field.name

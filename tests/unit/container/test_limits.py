@@ -1,0 +1,78 @@
+import os
+
+import pytest
+
+from scow.api.container.v1.container_pb2 import Resources, Ulimit
+from scow.container import limits
+from scow.core.errors import InvalidConfig
+
+MIB = 1 << 20
+
+
+def test_docker_gives_as_much_swap_again() -> None:
+    found = limits.resources_of(Resources(memory=64 * MIB))
+    assert found["memory"] == {"limit": 64 * MIB, "swap": 128 * MIB}
+    found = limits.resources_of(Resources(memory=64 * MIB, memory_swap=-1))
+    assert found["memory"]["swap"] == -1
+
+
+def test_cpu_and_pids() -> None:
+    found = limits.resources_of(
+        Resources(nano_cpus=1_500_000_000, cpu_shares=512, cpuset_cpus="0", pids_limit=7)
+    )
+    assert found["cpu"] == {"quota": 150_000, "period": 100_000, "shares": 512, "cpus": "0"}
+    assert found["pids"] == {"limit": 7}
+
+
+@pytest.mark.parametrize("resources", [Resources(), Resources(pids_limit=-1)])
+def test_no_limit_is_none(resources: Resources) -> None:
+    limits.check(resources)
+    assert limits.resources_of(resources) == {}
+
+
+@pytest.mark.parametrize(
+    ("resources", "field"),
+    [
+        (Resources(memory=MIB), "memory"),
+        (Resources(memory=-1), "memory"),
+        (Resources(memory_swap=64 * MIB), "memory_swap"),
+        (Resources(memory=64 * MIB, memory_swap=32 * MIB), "memory_swap"),
+        (Resources(memory=64 * MIB, memory_swap=-2), "memory_swap"),
+        (Resources(memory=64 * MIB, memory_reservation=65 * MIB), "memory_reservation"),
+        (Resources(nano_cpus=1), "nano_cpus"),
+        (Resources(nano_cpus=10**9 * ((os.cpu_count() or 1) + 1)), "nano_cpus"),
+        (Resources(cpu_shares=1), "cpu_shares"),
+        (Resources(pids_limit=-2), "pids_limit"),
+        (Resources(cpuset_cpus="a"), "cpuset_cpus"),
+        (Resources(cpuset_cpus="1-0"), "cpuset_cpus"),
+        (Resources(cpuset_cpus="0,99999"), "cpuset_cpus"),
+    ],
+)
+def test_contradictions_name_the_field(resources: Resources, field: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        limits.check(resources)
+    assert caught.value.which == f"resources.{field}"
+
+
+def test_ulimits() -> None:
+    found = limits.rlimits_of(
+        [Ulimit(name="nofile", soft=1, hard=2), Ulimit(name="CORE", soft=-1, hard=-1)]
+    )
+    assert found == [
+        {"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2},
+        {"type": "RLIMIT_CORE", "soft": 2**64 - 1, "hard": 2**64 - 1},
+    ]
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        Ulimit(name="files", soft=1, hard=1),
+        Ulimit(name="nofile", soft=2, hard=1),
+        Ulimit(name="nofile", soft=-1, hard=1),
+        Ulimit(name="nofile", soft=-2, hard=1),
+    ],
+)
+def test_wrong_ulimits_are_refused(limit: Ulimit) -> None:
+    with pytest.raises(InvalidConfig):
+        limits.rlimits_of([limit])
