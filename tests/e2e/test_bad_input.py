@@ -77,7 +77,6 @@ def _everything(engine: Engine) -> list[str]:
         (("run", "--rm", "--name", "bad name", "busybox", "true"), 125, ["bad name"]),
         (("run", "--rm", "--no-such-flag", "busybox"), 125, ["--no-such-flag"]),
         (("ps", "--filter", "colour=red"), 1, ["colour"]),
-        (("ps", "--format", "{{.Nme}}"), 1, ["Nme"]),
         (("inspect", "-f", "{{.State", "busybox"), 64, ["template"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
@@ -149,3 +148,11 @@ def test_an_engine_that_is_not_there(engine: Engine) -> None:
     done = engine.cli("-H", "unix:///tmp/no-engine-here", "ps", check=False)
     assert done.returncode == 1
     assert "/tmp/no-engine-here" in done.stderr
+
+
+def test_a_field_that_rows_do_not_have(engine: Engine) -> None:
+    engine.cli("create", "--name", "row", "busybox")
+    done = engine.cli("ps", "-a", "--format", "{{.Nme}}", check=False)
+    assert done.returncode == 1
+    assert "Nme" in done.stderr
+    engine.cli("rm", "row")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import tarfile
 
+from tests.support import processes
 from tests.support.busybox import import_busybox
 from tests.support.engine import Engine
 
@@ -37,7 +38,9 @@ def test_a_full_disk() -> None:
         assert free.f_bavail * free.f_frsize > 30 * _MIB, "the failed import keeps its bytes"
         assert engine.cli("run", "--rm", "busybox", "echo", "fine").stdout == "fine\n"
     finally:
+        engine.remove_containers()
         engine.stop()
+        processes.kill(engine.spawner_pid())  # its log is on that disk
         subprocess.run(["umount", engine.root], check=True)
         left = engine.destroy()
     assert not left

@@ -157,20 +157,22 @@ class Engine:
     def spawner_pid(self) -> int:
         """Return the PID of the spawner."""
         socket = str(self.run / "spawner.sock")
-        found = [
-            pid
-            for pid in processes.mentioning(socket)
-            if "scow.shim.spawner" in " ".join(processes.command_line(pid))
-            and not any(parent in processes.mentioning(socket) for parent in [_parent(pid)])
-        ]
-        assert found, "no spawner runs"
+        found: list[int] = []
+
+        def look() -> bool:
+            found[:] = [
+                pid for pid in processes.mentioning(socket) if processes.name(pid) == "scow-spawner"
+            ]
+            return bool(found)
+
+        processes.wait_for(look, "the spawner")
         return found[0]
 
     def shim_pid(self, container: str) -> int:
         """Return the PID of a container's shim: the parent of its init."""
         pid = int(self.cli("inspect", "-f", "{{.State.Pid}}", container).stdout)
         assert pid > 0, f"container {container} does not run"
-        return _parent(pid)
+        return processes.parent(pid)
 
     def cli(
         self, *arguments: str, check: bool = True, stdin: bytes = b"", seconds: float = 60.0
@@ -213,12 +215,12 @@ class Engine:
         left: list[str] = []
         if self._scowd is not None:
             try:
-                self._remove_containers()
+                self.remove_containers()
             except Exception as error:  # the engine may be broken by the test's design
                 left.append(f"containers: {error!r}\n{self.read_log()}")
             self.stop(signal.SIGTERM if self._scowd.poll() is None else signal.SIGKILL)
         for pid in processes.mentioning(str(self.base)):
-            if "scow.shim.spawner" not in " ".join(processes.command_line(pid)):
+            if processes.name(pid) != "scow-spawner":
                 left.append(f"process {' '.join(processes.command_line(pid))}")
             processes.kill(pid)
         left += remains(self.instance)
@@ -231,7 +233,8 @@ class Engine:
         shutil.rmtree(self.base)
         return left
 
-    def _remove_containers(self) -> None:
+    def remove_containers(self) -> None:
+        """Remove all containers with their anonymous volumes."""
         self.wait_healthy()
         with self.client() as client:
             for container in client.containers.list(all=True):
@@ -271,10 +274,6 @@ def remove_cgroups(instance: str) -> None:
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(0.05)
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
 def clean_environment() -> dict[str, str]:

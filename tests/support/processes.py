@@ -50,6 +50,12 @@ def all_pids() -> Iterator[int]:
             yield int(entry.name)
 
 
+def parent(pid: int) -> int:
+    """Return the pid of a process' parent; 0 for one that is gone."""
+    stat = _stat(pid)
+    return int(stat[1]) if stat else 0
+
+
 def children(pid: int) -> list[int]:
     """Return the pids of a process' children."""
     return [other for other in all_pids() if (stat := _stat(other)) and int(stat[1]) == pid]

@@ -1,7 +1,9 @@
 """Debian's docker-registry on loopback, with a folder of its own.
 
+Example::
+
     with Registry() as registry:
-        registry.address        # "127.0.0.1:41234"
+        print(registry.address)
 """
 
 from __future__ import annotations

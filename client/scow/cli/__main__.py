@@ -137,6 +137,8 @@ def _is_told(error: Exception) -> bool:
 
 def _status(verb: Verb, error: Exception) -> int:
     """Return the exit code of a verb that failed; what executes a command tells why it could not."""
+    if isinstance(error, Refused) and error.code is not None:
+        return error.code
     reason = getattr(error, "reason", "")
     if verb.path in ("run", "exec"):
         return {"COMMAND_NOT_FOUND": 127, "COMMAND_NOT_EXECUTABLE": 126}.get(reason, verb.failure)

@@ -18,6 +18,9 @@ FORMAT = Flag(
     "Format output using a custom template: 'json', or a Go template",
 )
 
+# Docker's exit code for what is no template.
+_NO_TEMPLATE = 64
+
 
 def parse_layout(layout: str) -> Template | None:
     """Return the template of `--format`, or None for the indented JSON.
@@ -30,7 +33,7 @@ def parse_layout(layout: str) -> Template | None:
     try:
         return Template("{{json .}}" if layout == "json" else layout)
     except TemplateError as error:
-        raise Refused(f"template parsing error: {error}") from None
+        raise Refused(f"template parsing error: {error}", _NO_TEMPLATE) from None
 
 
 def render(template: Template, shape: Struct) -> str:

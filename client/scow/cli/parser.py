@@ -53,7 +53,16 @@ class UsageError(Exception):
 
 
 class Refused(Exception):
-    """The command line cannot do what is asked. Printed without the usage of the verb; the exit code is the verb's."""
+    """The command line cannot do what is asked. Printed without the usage of the verb.
+
+    Args:
+        message: What and why.
+        code: The exit code; None means the verb's.
+    """
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class HelpAsked(Exception):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 
+from scow.cli.references import familiar, parted, with_tag
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
@@ -29,18 +31,21 @@ _LOGGED = (2, 5, 6)
 _FRAME = 0.08
 
 
-def show_pull(pulling: Stream[PullResponse], out: TextIO, *, quiet: bool = False) -> Image:
+def show_pull(
+    pulling: Stream[PullResponse], asked: str, out: TextIO, *, quiet: bool = False
+) -> Image:
     """Show a pull until it ends, and return the image. Left early, the pull is cancelled.
 
     Args:
         pulling: The pull.
+        asked: The reference as the user gave it.
         out: Where to show it.
         quiet: Show nothing.
 
     Raises:
         ScowError: The pull failed.
     """
-    view = _View() if quiet else (_Screen(out) if out.isatty() else _Lines(out))
+    view = _View() if quiet else (_Screen if out.isatty() else _Lines)(asked, out)
     image = None
     with pulling, view:
         for message in pulling:
@@ -62,7 +67,6 @@ def show_pull(pulling: Stream[PullResponse], out: TextIO, *, quiet: bool = False
 class _View:
     """What a pull tells, shown nowhere."""
 
-    reference = ""
     digest = ""
 
     def __init__(self) -> None:
@@ -76,7 +80,7 @@ class _View:
 
     def resolved(self, reference: str) -> None:
         """The registry told what the reference stands for."""
-        self.reference, _, self.digest = reference.partition("@")
+        self.digest = reference.partition("@")[2]
 
     def layer(self, layer: LayerProgress) -> None:
         """A layer made progress."""
@@ -94,15 +98,17 @@ class _View:
 class _Lines(_View):
     """Plain lines."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, asked: str, out: TextIO) -> None:
         super().__init__()
+        self._asked = asked
         self._out = out
 
     def resolved(self, reference: str) -> None:
         super().resolved(reference)
-        name, _, tag = self.reference.rpartition(":")
-        name = (name or tag).removeprefix("docker.io/")
-        self._say(f"{tag if name else 'image'}: Pulling from {name}")
+        name, _ = parted(reference)
+        _, tag = parted(self._asked)
+        what = familiar(self._asked) if "@" in self._asked else tag or "latest"
+        self._say(f"{what}: Pulling from {name.removeprefix('docker.io/')}")
 
     def layer(self, layer: LayerProgress) -> None:
         before = self.phases.get(layer.digest)
@@ -115,11 +121,9 @@ class _Lines(_View):
             self._say(f"{short_digest(layer.digest)}: {_WORDS[layer.phase]}")
 
     def finish(self) -> None:
-        from scow.cli.shapes.common import familiar
-
         if self.digest:
             self._say(f"Digest: {self.digest}")
-        name = familiar(self.reference)
+        name = with_tag(familiar(self._asked))
         if self.is_new:
             self._say(f"Status: Downloaded newer image for {name}")
         else:
@@ -132,8 +136,8 @@ class _Lines(_View):
 class _Screen(_Lines):
     """One line a layer, each redrawn where it stands."""
 
-    def __init__(self, out: TextIO) -> None:
-        super().__init__(out)
+    def __init__(self, asked: str, out: TextIO) -> None:
+        super().__init__(asked, out)
         self._layers: dict[str, str] = {}
         self._drawn = 0
         self._last = 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from scow.api.container.v1 import container_pb2 as pb
+from scow.cli.references import familiar, parted
 from scow.cli.shapes.common import nanoseconds
 from scow.cli.shapes.container import STATUS_WORDS
 from scow.cli.shapes.ports import ports_text
@@ -117,13 +118,11 @@ def status_text(container: pb.Container, now: int) -> str:
 
 def image_rows(image: Image, *, full: bool = False) -> Iterator[Row]:
     """Yield an image's lines, one for each reference; with `full` nothing is cut."""
-    from scow.cli.shapes.common import familiar
-
     now = time.time_ns()
     created = nanoseconds(image, "created_at")
     by_name = {name: digest for name, _, digest in (d.partition("@") for d in image.repo_digests)}
     for reference in image.references or [""]:
-        repository, tag = _parted(reference)
+        repository, tag = parted(reference)
         digest = by_name.get(repository, "") if reference else next(iter(by_name.values()), "")
         name = familiar(repository or next(iter(by_name), ""))
         yield Row(
@@ -139,12 +138,6 @@ def image_rows(image: Image, *, full: bool = False) -> Iterator[Row]:
             UniqueSize="N/A",
             VirtualSize=human_size(image.size, 3),
         )
-
-
-def _parted(reference: str) -> tuple[str, str]:
-    """Return repository and tag of a complete reference."""
-    name, colon, tag = reference.rpartition(":")
-    return (name, tag) if colon and "/" not in tag else (reference, "")
 
 
 def network_row(network: Network, *, full: bool = False) -> Row:

@@ -371,6 +371,10 @@ class LayerCorrupt(DataLoss):
     """A layer cannot be decompressed or is cut short."""
 
 
+class InvalidManifest(DataLoss):
+    """A manifest or configuration that cannot be read, contradicts itself, or is of an unknown kind."""
+
+
 class ShimDied(DataLoss):
     """The shim of the container ended without a record."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from scow.api.image.v1 import image_pb2 as pb
-from scow.core.errors import InvalidArchive, LimitExceeded, PlatformNotFound
+from scow.core.errors import InvalidManifest, LimitExceeded, PlatformNotFound
 from scow.image.platforms import Platform, canonical, choose
 from scow.image.reference import is_digest
 
@@ -58,7 +58,7 @@ class Configuration:
 
 
 def _bad(what: str, why: str) -> NoReturn:
-    raise InvalidArchive(
+    raise InvalidManifest(
         f"the {what} {why}", what=what, which=why, do="tell who made the image, or use another one"
     )
 
@@ -98,7 +98,7 @@ def choose_manifest(data: bytes, wanted: Platform, reference: str) -> Descriptor
 
     Raises:
         PlatformNotFound: None fits; names those that are there.
-        InvalidArchive: It is no index.
+        InvalidManifest: It is no index.
     """
     entries = _load(data, "index").get("manifests")
     if not isinstance(entries, list):
@@ -126,7 +126,7 @@ def parse_manifest(data: bytes, max_layers: int) -> Manifest:
     """Read a manifest.
 
     Raises:
-        InvalidArchive: It is none.
+        InvalidManifest: It is none.
         LimitExceeded: It has too many layers.
     """
     value = _load(data, "manifest")
@@ -150,7 +150,7 @@ def parse_configuration(data: bytes) -> Configuration:
     """Read an image's configuration.
 
     Raises:
-        InvalidArchive: It is none.
+        InvalidManifest: It is none.
     """
     value = _load(data, "configuration")
     rootfs = value.get("rootfs")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.config import ImageSection
 from scow.core.errors import (
-    InvalidArchive,
+    InvalidManifest,
     RegistryDenied,
     RegistryRateLimited,
     RegistryUnavailable,
@@ -97,7 +97,7 @@ class Puller:
 
         Raises:
             ManifestNotFound, PlatformNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable,
-            DigestMismatch, LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull: As they say.
+            DigestMismatch, LayerCorrupt, InvalidManifest, LimitExceeded, DiskFull: As they say.
         """
         key = (str(reference), platform, auth.SerializeToString(deterministic=True).hex())
 
@@ -129,7 +129,7 @@ class Puller:
             )
             config = manifests.parse_configuration(config_data)
             if len(config.diff_ids) != len(manifest.layers):
-                raise InvalidArchive(
+                raise InvalidManifest(
                     f"{reference} has {len(manifest.layers)} layers and {len(config.diff_ids)}"
                     " digests of them",
                     what="image",
@@ -152,7 +152,7 @@ class Puller:
             entry = manifests.choose_manifest(top, platform, str(reference))
             chosen, media_type = await registry.manifest(entry.digest)
             if manifests.is_index(chosen, media_type):
-                raise InvalidArchive(
+                raise InvalidManifest(
                     f"the index of {reference} names another index for {platform}",
                     what="index",
                     which=str(reference),

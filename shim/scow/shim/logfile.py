@@ -3,7 +3,8 @@ r"""The container's log: one JSON record a line, rotated by size, in the form of
     {"log":"hello\n","stream":"stdout","time":"2026-01-02T03:04:05.000000006Z"}
 
 A line longer than 16 KiB becomes several records, of which only the last ends with a newline.
-The file holds `max_size` bytes at most; when full it becomes `path.1`, `path.1` becomes `path.2`, and so on up to `max_files` files in all.
+The file holds `max_size` bytes at most; when full it becomes `path.1`, `path.1` becomes `path.2`,
+and so on up to `max_files` files in all.
 
 A full disk must not stop a container: records that cannot be written are dropped, and the first record
 after that says how many bytes were lost.

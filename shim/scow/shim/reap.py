@@ -1,7 +1,8 @@
 """Ends what a shim that died left behind: `python -m scow.shim.reap --state-dir DIR [--force]`.
 
-The kernel ends a container's init with its shim (PR_SET_PDEATHSIG), and with the init its pid namespace; what remains is
-the cgroup, in it processes of a container without a pid namespace of its own, and the exit that nobody recorded.
+The kernel ends a container's init with its shim (PR_SET_PDEATHSIG), and with the init its pid namespace; what
+remains is the cgroup, in it processes of a container without a pid namespace of its own, and the exit that nobody
+recorded.
 """
 
 from __future__ import annotations

@@ -106,10 +106,13 @@ class Spawner:
     Args:
         path: Of the socket.
         seccomp_cache: Folder of compiled profiles, or None.
+        lock: Descriptor of the path's lock. It is the spawner's alone: a child that kept it open would keep
+            the next spawner away.
     """
 
-    def __init__(self, path: str, seccomp_cache: str | None) -> None:
+    def __init__(self, path: str, seccomp_cache: str | None, lock: int) -> None:
         self._cache = seccomp_cache
+        self._lock = lock
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         old = os.umask(0o177)
         try:
@@ -142,6 +145,7 @@ class Spawner:
             shim.answer(connection, {"pid": os.getpid(), "version": VERSION})
         elif os.fork() == 0:
             self._listener.close()
+            os.close(self._lock)
             if "reap" in request or "sweep" in request:
                 _answer_in_child(connection, lambda: _tidy(request))
             else:
@@ -193,14 +197,15 @@ def _hold_low_descriptors() -> None:
     os.close(null)
 
 
-def _lock(path: str) -> bool:
-    """Take the lock of a socket's path for as long as this process lives; False when another has it."""
+def _lock(path: str) -> int | None:
+    """Take the lock of a socket's path and return its descriptor; None when another process has it."""
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
-    return True
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def main() -> int:
@@ -212,7 +217,8 @@ def main() -> int:
     options = parser.parse_args()
     _hold_low_descriptors()
     path = os.path.abspath(options.socket)
-    if not _lock(path):
+    lock = _lock(path)
+    if lock is None:
         return 0  # another spawner serves there: as good
     if options.seccomp_cache:
         os.makedirs(options.seccomp_cache, mode=0o700, exist_ok=True)
@@ -220,7 +226,7 @@ def main() -> int:
     # Orphans of a shim that was killed come here, and the line above keeps no zombies of them.
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     syscalls.set_name("scow-spawner")
-    Spawner(path, options.seccomp_cache).serve()
+    Spawner(path, options.seccomp_cache, lock).serve()
     return 0
 
 

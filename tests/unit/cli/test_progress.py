@@ -12,7 +12,7 @@ from scow.cli.progress import bar, show_pull
 from scow.core.errors import DataLoss
 
 _LAYER = "sha256:0123456789abcdef"
-_REFERENCE = "docker.io/library/nginx:latest@sha256:d"
+_REFERENCE = "docker.io/library/nginx@sha256:d"
 
 
 class _Pulling:
@@ -60,9 +60,11 @@ def _messages() -> list[PullResponse]:
     ]
 
 
-def _show(messages: list[PullResponse], out: io.StringIO, *, quiet: bool = False) -> Image:
+def _show(
+    messages: list[PullResponse], out: io.StringIO, *, quiet: bool = False, asked: str = "nginx"
+) -> Image:
     pulling = _Pulling(messages)
-    image = show_pull(pulling, out, quiet=quiet)  # type: ignore[arg-type]
+    image = show_pull(pulling, asked, out, quiet=quiet)  # type: ignore[arg-type]
     assert pulling.closed
     return image
 
@@ -88,6 +90,14 @@ def test_an_image_that_is_there() -> None:
     ]
     _show(messages, out)
     assert out.getvalue().splitlines()[-1] == "Status: Image is up to date for nginx:latest"
+
+
+def test_a_pull_by_digest() -> None:
+    out = io.StringIO()
+    _show(_messages(), out, asked="nginx@sha256:d")
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "nginx@sha256:d: Pulling from library/nginx"
+    assert lines[-1] == "Status: Downloaded newer image for nginx@sha256:d"
 
 
 def test_quiet() -> None:

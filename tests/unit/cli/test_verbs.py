@@ -302,7 +302,7 @@ def test_inspect_templates(scow: Shell) -> None:
     assert scow.out == "[sh]\n"
     assert scow("inspect", "-f", "{{.Nope}}", "web") == 1
     assert 'map has no entry for key "Nope"' in scow.err
-    assert scow("inspect", "-f", "{{.Nope", "web") == 1
+    assert scow("inspect", "-f", "{{.Nope", "web") == 64
     assert scow.err == "scow: template parsing error: template: :1: unclosed action\n"
 
 

@@ -45,8 +45,3 @@ def set_of(names: Iterable[str]) -> Map:
     """Return Go's map[string]struct{}, with which Docker writes sets; nil when it is empty."""
     found = {name: Struct() for name in names}
     return Map(found, zero=Struct()) if found else NilMap(zero=Struct())
-
-
-def familiar(reference: str) -> str:
-    """Return a complete reference as people write it: "nginx:latest"."""
-    return reference.removeprefix("docker.io/").removeprefix("library/")

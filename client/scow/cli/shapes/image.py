@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from scow.cli.references import familiar
 from scow.cli.shapes.common import (
-    familiar,
     listing_or_nil,
     mapping_or_nil,
     set_of,

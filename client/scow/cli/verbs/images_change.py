@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def _remove(options: Options, context: Context) -> int:
-    from scow.cli.shapes.common import familiar
+    from scow.cli.references import familiar
     from scow.core.errors import ImageNotFound
 
     def remove(name: str) -> str | None:

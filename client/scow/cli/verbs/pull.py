@@ -14,25 +14,22 @@ if TYPE_CHECKING:
 
 def _pull(options: Options, context: Context) -> int:
     from scow.cli.progress import show_pull
+    from scow.cli.references import with_tag
 
     reference = options.args[0]
-    last = reference.rpartition("/")[2]
-    if not options.quiet and ":" not in last and "@" not in last:
+    tagged = with_tag(reference)
+    if not options.quiet and tagged != reference:
         context.out("Using default tag: latest")
     sys.stdout.flush()
     pulling = context.client.images.pull_progress(reference, platform=options.platform)
-    image = show_pull(pulling, sys.stdout, quiet=options.quiet)
-    context.out(_complete(reference, list(image.references)))
+    image = show_pull(pulling, reference, sys.stdout, quiet=options.quiet)
+    context.out(_complete(tagged, list(image.references)))
     return 0
 
 
 def _complete(reference: str, references: list[str]) -> str:
     """Return which of an image's references was pulled."""
-    if "@" in reference or not references:
-        return reference
-    tagged = reference if ":" in reference.rpartition("/")[2] else f"{reference}:latest"
-    matching = [known for known in references if known.endswith(f"/{tagged}") or known == tagged]
-    return (matching or references)[0]
+    return next((known for known in references if f"/{known}".endswith(f"/{reference}")), reference)
 
 
 VERBS = (

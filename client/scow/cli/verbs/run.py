@@ -76,7 +76,10 @@ def _create_pulled(config: ContainerConfig, options: Options, context: Context) 
     except ImageNotFound:
         if options.pull != "missing":
             raise
-    context.warn(f"Unable to find image '{_tagged(config.image)}' locally")
+    if not options.quiet:
+        from scow.cli.references import with_tag
+
+        context.warn(f"Unable to find image '{with_tag(config.image)}' locally")
     _pull(options, context)
     return containers.create_from(config, name=options.name)
 
@@ -84,13 +87,9 @@ def _create_pulled(config: ContainerConfig, options: Options, context: Context) 
 def _pull(options: Options, context: Context) -> None:
     from scow.cli.progress import show_pull
 
-    pulling = context.client.images.pull_progress(options.args[0], platform=options.platform)
-    show_pull(pulling, sys.stderr, quiet=options.quiet)
-
-
-def _tagged(reference: str) -> str:
-    last = reference.rpartition("/")[2]
-    return reference if ":" in last or "@" in reference else f"{reference}:latest"
+    image = options.args[0]
+    pulling = context.client.images.pull_progress(image, platform=options.platform)
+    show_pull(pulling, image, sys.stderr, quiet=options.quiet)
 
 
 def _stay(container: str, options: Options, context: Context) -> int:

@@ -1,7 +1,8 @@
 """The device allow list of cgroup v2: a BPF program of type CGROUP_DEVICE, attached to the cgroup.
 
 The kernel runs it with a struct bpf_cgroup_dev_ctx: access and type, major, minor; 1 allows.
-The program tests the rules from the last to the first, so that later rules override earlier ones, and denies what none matches.
+The program tests the rules from the last to the first, so that later rules override earlier ones, and
+denies what none matches.
 
     r2 type   r3 access   r4 major   r5 minor
 """

@@ -1,0 +1,20 @@
+"""References of images, as people write them and as the engine does."""
+
+from __future__ import annotations
+
+
+def familiar(reference: str) -> str:
+    """Return a complete reference as people write it: "nginx:latest"."""
+    return reference.removeprefix("docker.io/").removeprefix("library/")
+
+
+def parted(reference: str) -> tuple[str, str]:
+    """Return the name and the tag of a reference; a port of the registry is no tag, and a digest is left out."""
+    reference = reference.partition("@")[0]
+    name, colon, tag = reference.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (reference, "")
+
+
+def with_tag(reference: str) -> str:
+    """Return a reference with the tag that it stands for."""
+    return reference if "@" in reference or parted(reference)[1] else f"{reference}:latest"
