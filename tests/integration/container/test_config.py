@@ -1,0 +1,143 @@
+"""What is asked for at creation is what the process finds."""
+
+from pathlib import Path
+
+import pytest
+
+from scow.api.container.v1 import container_pb2 as pb
+from tests.integration.container.node import Node
+
+
+def sh(node: Node, script: str, **fields: object) -> str:
+    code, output = node.output("sh", "-c", script, **fields)
+    assert code == 0, output
+    return output.strip()
+
+
+def test_user_env_directory_and_umask(node: Node) -> None:
+    script = "id -u; id -g; pwd; echo $A-$HOME; touch /tmp/f; stat -c %a /tmp/f; hostname"
+    found = sh(
+        node, script, user="app", env=["A=1"], working_dir="/home/app", umask=0o077, hostname="me"
+    )
+    assert found.split() == ["1000", "1000", "/home/app", "1-/home/app", "600", "me"]
+
+
+def test_groups(node: Node) -> None:
+    assert sh(node, "id -G", user="app", group_add=["extra", "77"]).split() == [
+        "1000",
+        "2000",
+        "77",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, "00000000a80425fb"),
+        ({"cap_add": ["NET_ADMIN"], "cap_drop": ["CHOWN"]}, "00000000a80435fa"),
+        ({"cap_drop": ["ALL"]}, "0000000000000000"),
+    ],
+)
+def test_capabilities(node: Node, fields: dict[str, object], expected: str) -> None:
+    assert sh(node, "grep CapBnd /proc/self/status | cut -f2", **fields) == expected
+
+
+def test_seccomp_and_privileges(node: Node) -> None:
+    script = "grep -e ^Seccomp: -e ^NoNewPrivs /proc/self/status | cut -f2; unshare -m true 2>&1"
+    assert sh(node, f"{script} || echo denied").split()[:2] == ["0", "2"]
+    assert "denied" in sh(node, f"{script} || echo denied")
+    found = sh(
+        node,
+        script,
+        security_opts=["no-new-privileges", "seccomp=unconfined"],
+        cap_add=["SYS_ADMIN"],
+    )
+    assert found.split() == ["1", "0"]
+
+
+def test_what_is_hidden_and_protected(node: Node) -> None:
+    script = "wc -c < /proc/keys 2>/dev/null; echo x > /proc/sysrq-trigger && echo open; echo end"
+    assert "open" not in sh(node, script)
+    assert sh(node, "touch /sys/x 2>/dev/null || echo ro") == "ro"
+
+
+def test_read_only_root_with_a_tmpfs(node: Node) -> None:
+    mounts = [pb.MountSpec(type="tmpfs", target="/scratch", tmpfs_size=1 << 20)]
+    script = "touch /x 2>/dev/null && echo open; touch /scratch/x && df -k /scratch | tail -1"
+    assert "1024" in sh(node, script, read_only=True, mounts=mounts).split()
+    assert "open" not in sh(node, script, read_only=True, mounts=mounts)
+
+
+def test_limits(node: Node) -> None:
+    script = "ulimit -n; cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max"
+    found = sh(
+        node,
+        script,
+        resources=pb.Resources(memory=32 << 20, pids_limit=50, nano_cpus=500_000_000),
+        ulimits=[pb.Ulimit(name="nofile", soft=123, hard=456)],
+    )
+    assert found.split() == ["123", str(32 << 20)]
+
+
+def test_out_of_memory_is_reported(node: Node) -> None:
+    container = node.run_detached(
+        "sh", "-c", "x=a; while :; do x=$x$x; done", resources=pb.Resources(memory=16 << 20)
+    )
+    ended = node.wait(container.id)
+    assert ended.exit_code == 137
+    assert ended.oom_killed
+    assert node.get(container.id).oom_killed
+    assert node.actions(container.id, 4) == ["create", "start", "oom", "die"]
+    node.remove(container.id)
+
+
+def test_namespaces_of_the_host(node: Node) -> None:
+    def link(kind: str, **fields: object) -> bool:
+        mine = Path(f"/proc/self/ns/{kind}").readlink().name
+        return sh(node, f"readlink /proc/1/ns/{kind}", cap_add=["SYS_PTRACE"], **fields) == mine
+
+    assert not link("ipc")
+    assert link("ipc", ipc_mode="host")
+    assert link("uts", uts_mode="host")
+    assert link("net", network="host")
+    assert link("cgroup", cgroupns_mode="host")
+    pids = sh(node, "ls -d /proc/[0-9]* | wc -l", pid_mode="host")
+    assert int(pids) > 10
+
+
+def test_namespaces_of_another_container(node: Node) -> None:
+    other = node.run_detached("sleep", "60", ipc_mode="shareable", name="donor")
+    node.exec("donor", "sh", "-c", "echo shared > /dev/shm/f")
+    assert sh(node, "cat /dev/shm/f", ipc_mode="container:donor") == "shared"
+    assert "sleep 60" in sh(node, "ps", pid_mode="container:donor")
+    node.remove(other.id)
+
+
+def test_init_reaps_and_is_process_one(node: Node) -> None:
+    assert sh(node, "echo $$", init=True) != "1"
+    assert sh(node, "echo $$") == "1"
+
+
+def test_devices(node: Node) -> None:
+    script = (
+        "head -c 1 /dev/full2 | wc -c; head -c1 /dev/kmsg >/dev/null 2>&1 && echo open; echo end"
+    )
+    devices = [pb.Device(host_path="/dev/full", container_path="/dev/full2")]
+    assert sh(node, script, devices=devices).split() == ["1", "end"]
+    assert sh(node, "ls /dev/loop-control /dev/kmsg 2>/dev/null | wc -l; echo", privileged=True)
+
+
+def test_sysctls_and_shared_memory(node: Node) -> None:
+    script = "cat /proc/sys/net/core/somaxconn; df -k /dev/shm | tail -1"
+    found = sh(node, script, sysctls={"net.core.somaxconn": "77"}, shm_size=1 << 20).split()
+    assert found[0] == "77"
+    assert "1024" in found
+
+
+def test_extra_hosts_and_dns(node: Node) -> None:
+    script = "grep -c 10.9.8.7 /etc/hosts; grep -c 1.2.3.4 /etc/resolv.conf"
+    assert sh(node, script, extra_hosts=["box:10.9.8.7"], dns=["1.2.3.4"]).split() == ["1", "1"]
+
+
+def test_no_network(node: Node) -> None:
+    assert sh(node, "ls /sys/class/net", network="none") == "lo"
