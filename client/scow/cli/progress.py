@@ -164,7 +164,7 @@ class _Screen(_Lines):
         # A line that has scrolled away cannot be redrawn: of very many layers, show the last.
         shown = list(self._layers.values())[-(rows - 1) :]
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
-        body = "".join(f"\x1b[2K{line[: columns - 1]}\r\n" for line in shown)
+        body = "".join(f"\x1b[2K{line[: columns - 1]}\n" for line in shown)
         self._drawn = len(shown)
         self._out.write(up + body)
         self._out.flush()
