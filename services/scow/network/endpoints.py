@@ -19,7 +19,7 @@ import structlog
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.core.config import NetworkSection
-from scow.core.errors import ScowError
+from scow.core.errors import LinkFailed, ScowError
 from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.core.times import now_ns
@@ -78,9 +78,9 @@ class Endpoints:
         """
         network = self._networks.get(request.network)
         async with self.lock:
-            if network.bridge:
-                await self._networks.establish()
+            if network.bridge and await self._networks.establish():
                 network = self._networks.get(network.id)
+                await self._worker.run(self._plumbing.restore_rules, self.wanted())
             wish = requests.check(request, network, self._gateway())
             known = self._known(wish)
             if known is not None and known.ready and await self._is_whole(known, wish):
@@ -180,11 +180,21 @@ class Endpoints:
 
     async def _build(self, wish: Wish, endpoint: Endpoint, first: bool) -> None:
         if endpoint.link:
-            await self._worker.run(self._plumbing.plug, wish.network, endpoint, first)
+            await self._plug(wish.network, endpoint, first)
         elif wish.netns_path:
             await self._worker.run(self._plumbing.set_lo_up, wish.netns_path)
         if endpoint.ports:
             await self._worker.run(self._plumbing.publish, endpoint, self.wanted())
+
+    async def _plug(self, network: Network, endpoint: Endpoint, first: bool) -> None:
+        try:
+            await self._worker.run(self._plumbing.plug, network, endpoint, first)
+        except LinkFailed as error:
+            if error.metadata.get("errno") != "EEXIST" or not self.doomed:
+                raise
+            # The namespace was detached a moment ago and lives on: the old link is in the way.
+            await self.sweep()
+            await self._worker.run(self._plumbing.plug, network, endpoint, first)
 
     def wanted(self, without: str = "") -> Wanted:
         """Return what must be there.

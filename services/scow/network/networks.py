@@ -59,8 +59,8 @@ class Networks:
                 self._rows.put_network(tx, network)
                 self._journal.append(tx, "network", network.id, "create", name=name, type=driver)
 
-    async def establish(self) -> None:
-        """Give the default network its subnet and its bridge, unless it has them.
+    async def establish(self) -> bool:
+        """Give the default network its subnet and its bridge; return False if it has them.
 
         Raises:
             InvalidConfig: The configured subnet is none.
@@ -69,18 +69,19 @@ class Networks:
         network = self.get(DEFAULT)
         wanted = self._section.subnet and str(subnets.configured(self._section.subnet))
         if network.subnet and wanted in ("", network.subnet):
-            return
+            return False
         if network.subnet and self._rows.addresses(network.id):
             _log.warning(
                 "network.subnet is not what containers have, it is changed when none is left",
                 configured=wanted,
                 used=network.subnet,
             )
-            return
+            return False
         subnet = await self._worker.run(self._plumbing.establish, network.bridge, wanted)
         with self._store.transaction() as tx:
             self._rows.put_network(tx, replace(network, subnet=subnet, last_address=""))
         _log.info("subnet taken", network=network.name, subnet=subnet, bridge=network.bridge)
+        return True
 
     def all(self) -> list[Network]:
         """Return all networks by name."""

@@ -1,0 +1,186 @@
+"""Published ports: every way to reach one, and every way to ask for a wrong one."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+import grpc
+import pytest
+
+from scow.api.network.v1 import network_pb2 as pb
+from scow.api.types.v1.types_pb2 import PortMapping
+from scow.core.errors import AddressInUse
+from tests.integration.network.conftest import Engine
+from tests.integration.network.machines import SECONDS, Answerer
+from tests.support import processes
+from tests.support.service import from_rpc_error
+
+
+def test_one_port_from_everywhere(engine: Engine) -> None:
+    web, answer = engine.attach(ports=[PortMapping(host_port=8080, container_port=80)])
+    client, other = engine.attach()
+    own = answer.endpoint.ip_address
+    with Answerer(web, "web", 80):
+        assert engine.host.fetch("127.0.0.1", 8080) == f"web {engine.gateway}"
+        assert engine.host.fetch("127.0.0.77", 8080) == f"web {engine.gateway}"
+        assert engine.host.fetch(engine.gateway, 8080).startswith("web ")
+        assert engine.host.fetch("192.0.2.1", 8080).startswith("web ")
+        # From another machine the container sees who it is.
+        assert engine.neighbour.fetch("192.0.2.1", 8080) == "web 192.0.2.2"
+        for address in (engine.gateway, "192.0.2.1"):
+            assert client.fetch(address, 8080) == f"web {engine.gateway}"
+            assert web.fetch(address, 8080) == f"web {engine.gateway}", "hairpin"
+        assert client.fetch(own, 80) == f"web {other.endpoint.ip_address}"
+
+
+def test_udp_from_everywhere(engine: Engine) -> None:
+    ports = [PortMapping(host_port=5353, container_port=53, protocol="udp")]
+    web, _ = engine.attach(ports=ports)
+    with Answerer(web, "dns", 53, udp=True):
+        for address in ("127.0.0.1", engine.gateway, "192.0.2.1"):
+            assert engine.host.ask(address, 5353).startswith("dns ")
+        assert engine.neighbour.ask("192.0.2.1", 5353) == "dns 192.0.2.2"
+        assert web.ask("192.0.2.1", 5353) == f"dns {engine.gateway}", "hairpin"
+
+
+def test_the_same_number_for_both_protocols(engine: Engine) -> None:
+    web, _ = engine.attach(
+        ports=[
+            PortMapping(host_port=53, container_port=53, protocol="tcp"),
+            PortMapping(host_port=53, container_port=5300, protocol="udp"),
+        ]
+    )
+    with Answerer(web, "tcp", 53), Answerer(web, "udp", 5300, udp=True):
+        assert engine.host.fetch("127.0.0.1", 53).startswith("tcp ")
+        assert engine.host.ask("127.0.0.1", 53).startswith("udp ")
+
+
+@pytest.mark.parametrize("inside", [9000, 7000])
+def test_ranges(engine: Engine, inside: int) -> None:
+    ports = [PortMapping(host_port=9000, container_port=inside, count=3)]
+    web, answer = engine.attach(ports=ports)
+    assert [(p.host_port, p.count) for p in answer.endpoint.ports] == [(9000, 3)]
+    with contextlib.ExitStack() as stack:
+        for number in range(3):
+            stack.enter_context(Answerer(web, f"n{number}", inside + number))
+        for number in range(3):
+            assert engine.neighbour.fetch("192.0.2.1", 9000 + number) == f"n{number} 192.0.2.2"
+        assert not engine.host.reaches("127.0.0.1", 9003)
+        assert not engine.host.reaches("127.0.0.1", 8999)
+
+
+def test_free_ports_are_chosen(engine: Engine) -> None:
+    web, answer = engine.attach(
+        ports=[PortMapping(container_port=80), PortMapping(container_port=90, count=3)]
+    )
+    single, several = answer.endpoint.ports
+    assert single.host_port > 1023
+    assert several.host_port > 1023
+    assert several.count == 3
+    with Answerer(web, "a", 80), Answerer(web, "b", 92):
+        assert engine.host.fetch("127.0.0.1", single.host_port).startswith("a ")
+        assert engine.host.fetch("127.0.0.1", several.host_port + 2).startswith("b ")
+
+
+def test_one_address_of_the_host(engine: Engine) -> None:
+    ports = [
+        PortMapping(host_ip="127.0.0.1", host_port=8081, container_port=80),
+        PortMapping(host_ip="192.0.2.1", host_port=8082, container_port=80),
+    ]
+    web, _ = engine.attach(ports=ports)
+    client, _ = engine.attach()
+    with Answerer(web, "web", 80):
+        assert engine.host.fetch("127.0.0.1", 8081).startswith("web ")
+        assert not engine.host.reaches("192.0.2.1", 8081)
+        assert not client.reaches(engine.gateway, 8081)
+        assert engine.neighbour.fetch("192.0.2.1", 8082) == "web 192.0.2.2"
+        assert not engine.host.reaches("127.0.0.1", 8082)
+        # A neighbour that sends 127.0.0.1 to the host's MAC address.
+        engine.neighbour.run("sysctl -qw net.ipv4.conf.wan.route_localnet=1")
+        engine.neighbour.run("ip addr del 127.0.0.1/8 dev lo")
+        engine.neighbour.run("ip route add 127.0.0.1/32 via 192.0.2.1 dev wan")
+        try:
+            assert not engine.neighbour.reaches("127.0.0.1", 8081)
+        finally:
+            engine.neighbour.run("ip route del 127.0.0.1/32; ip addr add 127.0.0.1/8 dev lo")
+
+
+def test_containers_do_not_reach_the_hosts_loopback(engine: Engine) -> None:
+    container, _ = engine.attach()
+    with Answerer(engine.host, "secret", 6000, address="127.0.0.1"):
+        assert engine.host.reaches("127.0.0.1", 6000)
+        container.run("sysctl -qw net.ipv4.conf.eth0.route_localnet=1")
+        container.run("ip addr del 127.0.0.1/8 dev lo")
+        container.run(f"ip route add 127.0.0.1/32 via {engine.gateway} dev eth0")
+        assert not container.reaches("127.0.0.1", 6000)
+
+
+def test_traffic_through_the_host_to_elsewhere_is_left_alone(engine: Engine) -> None:
+    web, _ = engine.attach(ports=[PortMapping(host_port=8080, container_port=80)])
+    client, _ = engine.attach()
+    with Answerer(web, "web", 80), Answerer(engine.neighbour, "far", 8080):
+        assert client.fetch("192.0.2.2", 8080) == "far 192.0.2.1"
+        assert engine.host.fetch("192.0.2.2", 8080) == "far 192.0.2.1"
+
+
+def conflict(engine: Engine, *ports: PortMapping) -> AddressInUse:
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.attach(ports=ports)
+    error = from_rpc_error(caught.value)
+    assert isinstance(error, AddressInUse)
+    return error
+
+
+def test_a_port_that_another_container_has(engine: Engine) -> None:
+    mapping = PortMapping(host_port=8080, container_port=80)
+    web, answer = engine.attach(ports=[mapping])
+    assert conflict(engine, mapping).which == "8080/tcp"
+    local = PortMapping(host_ip="127.0.0.1", host_port=8080, container_port=80)
+    assert conflict(engine, local).which == "127.0.0.1:8080/tcp"
+    around = PortMapping(host_port=8078, container_port=80, count=5)
+    assert conflict(engine, around).which == "8080/tcp"
+    with Answerer(web, "web", 80):
+        assert engine.host.fetch("127.0.0.1", 8080).startswith("web ")
+    engine.stub.Detach(pb.DetachRequest(owner=answer.endpoint.owner))
+    engine.attach(ports=[mapping])
+
+
+def test_a_port_that_a_program_of_the_host_has(engine: Engine) -> None:
+    with Answerer(engine.host, "program", 8090, address="127.0.0.1"):
+        assert conflict(engine, PortMapping(host_port=8090, container_port=80)).which == "8090/tcp"
+    engine.attach(ports=[PortMapping(host_port=8090, container_port=80)])
+    with pytest.raises(OSError, match="in use"):
+        Answerer(engine.host, "program", 8090)
+
+
+def test_half_of_a_wish_is_undone(engine: Engine) -> None:
+    good = PortMapping(host_port=8091, container_port=80)
+    with Answerer(engine.host, "program", 8092):
+        conflict(engine, good, PortMapping(host_port=8092, container_port=80))
+    with Answerer(engine.host, "program", 8091):  # it is free
+        pass
+    processes.wait_for(lambda: engine.links() == set(), "the end of links")
+
+
+def test_a_steady_sender_of_udp_follows_the_port(engine: Engine) -> None:
+    """Its flow began before the port was published, and goes on when the container is replaced."""
+
+    def open_sender() -> socket.socket:
+        one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        one.settimeout(SECONDS)
+        return one
+
+    def heard(one: socket.socket) -> str:
+        one.sendto(b"?", ("192.0.2.1", 5400))
+        return one.recv(100).decode().split()[0]
+
+    mapping = PortMapping(host_port=5400, container_port=54, protocol="udp")
+    with engine.neighbour.call(open_sender) as sender:
+        with Answerer(engine.host, "host", 5400, udp=True):
+            assert heard(sender) == "host"
+        for name in ("first", "second"):
+            container, answer = engine.attach(ports=[mapping])
+            with Answerer(container, name, 54, udp=True):
+                assert heard(sender) == name
+            engine.stub.Detach(pb.DetachRequest(owner=answer.endpoint.owner))
