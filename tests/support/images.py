@@ -1,0 +1,132 @@
+"""Images made by other programs: mmdebstrap and buildah make them, skopeo pushes them.
+
+They are made once a machine and kept as OCI archives in SCOW_TEST_CACHE (default /var/cache/scow-tests); what they are
+made of is part of their names, so a change makes new ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.busybox import rootfs_tar
+from tests.support.registry import Registry
+
+CACHE = Path(os.environ.get("SCOW_TEST_CACHE", "/var/cache/scow-tests"))
+PAGE = "<h1>nginx in scow</h1>\n"
+
+# $DIR is a scratch folder, $B buildah with storage of its own in it.
+_PRELUDE = """
+set -euo pipefail
+B() { buildah --root $DIR/storage --runroot $DIR/run --storage-driver vfs "$@"; }
+export BUILDAH_ISOLATION=chroot
+"""
+
+_BUSYBOX = """
+c=$(B from scratch)
+B add -q $c $DIR/rootfs.tar /
+B config --cmd sh --env PATH=/bin --label made.by=buildah $c
+B commit -q $c busybox
+"""
+
+# Four layers: a Debian with nginx; files removed, changed and linked; a directory made anew (opaque); a page.
+_NGINX = f"""
+mmdebstrap --quiet --variant=minbase --include=nginx-light,attr \\
+    --dpkgopt=path-exclude=/usr/share/doc/* --dpkgopt=path-exclude=/usr/share/locale/* \\
+    --dpkgopt=path-exclude=/usr/share/man/* bookworm $DIR/base.tar
+c=$(B from scratch)
+B add -q $c $DIR/base.tar /
+B commit -q $c base
+c=$(B from base)
+B run $c -- sh -c 'rm -rf /var/lib/apt /var/cache/apt /etc/nginx/sites-enabled/default
+    echo linked > /opt/one && ln /opt/one /opt/two
+    echo attributes > /etc/with-xattr && setfattr -n user.scow -v yes /etc/with-xattr
+    cp /bin/cat /usr/local/bin/setuid-cat && chmod 4755 /usr/local/bin/setuid-cat
+    mkdir -p /opt/opaque && touch /opt/opaque/hidden
+    chown 33:33 /opt/opaque'
+B commit -q $c second
+c=$(B from second)
+B run $c -- sh -c 'rm -rf /opt/opaque && mkdir /opt/opaque && touch /opt/opaque/shown
+    rm /etc/nginx/mime.types.save 2>/dev/null; rm -f /usr/local/bin/unwanted /etc/issue.net'
+B commit -q $c third
+c=$(B from third)
+B run $c -- sh -c "mkdir -p /var/www && echo '{PAGE.strip()}' > /var/www/index.html
+    printf '%s\\n' 'daemon off;' 'error_log /dev/stderr;' 'events {{ worker_connections 64; }}' \\
+        'http {{ access_log /dev/stdout; server {{ listen 80; root /var/www; }} }}' > /etc/nginx/nginx.conf"
+B config --entrypoint '["/usr/sbin/nginx"]' --cmd '' --port 80 --volume /var/www --stop-signal SIGQUIT $c
+B commit -q $c nginx
+"""
+
+
+def busybox() -> Path:
+    """Return the archive of a busybox image of one layer."""
+    return _archive("busybox", _BUSYBOX)
+
+
+def nginx() -> Path:
+    """Return the archive of an nginx image of four layers on a Debian base."""
+    return _archive("nginx", _NGINX)
+
+
+def _archive(name: str, script: str) -> Path:
+    key = hashlib.sha256((_PRELUDE + script).encode() + rootfs_tar()).hexdigest()[:12]
+    path = CACHE / f"{name}-{key}.oci.tar"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with _locked(CACHE / f"{name}.lock"):
+        if not path.exists():
+            _build(name, script, path)
+    return path
+
+
+def _build(name: str, script: str, path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="scow-image-", dir="/var/tmp") as folder:
+        (Path(folder) / "rootfs.tar").write_bytes(rootfs_tar())
+        partial = Path(folder) / "result.tar"
+        done = subprocess.run(
+            ["bash", "-c", f"{_PRELUDE}{script}\nB push -q {name} oci-archive:{partial}:{name}"],
+            env={**os.environ, "DIR": folder},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"making the image {name}: {done.stdout}{done.stderr}"
+        moved = path.with_suffix(".partial")
+        moved.write_bytes(partial.read_bytes())
+        moved.rename(path)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process makes an image, the others wait."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def push(archive: Path, registry: Registry, name: str, *, credentials: str = "") -> str:
+    """Copy an archive to a registry with skopeo; return the complete reference."""
+    reference = f"{registry.address}/{name}"
+    login = [f"--dest-creds={credentials}"] if credentials else []
+    source = f"oci-archive:{archive}"
+    done = subprocess.run(
+        [
+            "skopeo",
+            "copy",
+            "-q",
+            "--dest-tls-verify=false",
+            *login,
+            source,
+            f"docker://{reference}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return reference
