@@ -14,6 +14,7 @@ from scow.api.volume.v1 import volume_pb2
 from scow.container import defaults, logoptions, modes, names, signals, validation
 from scow.container.entries import Containers, Entry
 from scow.container.ground import Ground
+from scow.container.patience import ask
 from scow.container.problems import invalid
 from scow.container.tasks import completed, together
 from scow.core.errors import FailedPrecondition, ScowError
@@ -78,8 +79,7 @@ class Creation:
         request = image_pb2.PrepareRequest(image=config.image, owner=entry.owner)
         if config.HasField("platform"):
             request.platform.CopyFrom(config.platform)
-        with translated("image"):
-            return await self._ground.peers.image.Prepare(request)
+        return await ask("image", lambda: self._ground.peers.image.Prepare(request))
 
     async def _acquire(
         self, entry: Entry, mounts: Sequence[volume_pb2.MountRequest]
@@ -87,15 +87,14 @@ class Creation:
         if not mounts:
             return volume_pb2.AcquireResponse()
         request = volume_pb2.AcquireRequest(owner=entry.owner, mounts=mounts)
-        with translated("volume"):
-            return await self._ground.peers.volume.Acquire(request)
+        return await ask("volume", lambda: self._ground.peers.volume.Acquire(request))
 
     async def _check_network(self, config: pb.ContainerConfig) -> None:
         """Refuse an unknown network; the default one is always there."""
         mode = modes.network(config)
         if mode.kind == "network" and mode.name != "bridge":
-            with translated("network"):
-                await self._ground.peers.network.Get(network_pb2.GetRequest(network=mode.name))
+            request = network_pb2.GetRequest(network=mode.name)
+            await ask("network", lambda: self._ground.peers.network.Get(request))
 
     def _record(
         self,

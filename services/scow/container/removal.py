@@ -10,11 +10,11 @@ from scow.api.volume.v1 import volume_pb2
 from scow.container import states
 from scow.container.entries import Entry
 from scow.container.ground import Ground
+from scow.container.patience import ask
 from scow.container.settling import Settling
 from scow.container.signalling import Signalling
 from scow.container.tasks import together
 from scow.core.errors import ScowError
-from scow.core.peers import translated
 from scow.core.requests import remember
 
 _log = structlog.get_logger()
@@ -77,8 +77,8 @@ class Removal:
         containers.forgotten(entry)
 
     async def _release_image(self, entry: Entry) -> None:
-        with translated("image"):
-            await self._ground.peers.image.Release(image_pb2.ReleaseRequest(owner=entry.owner))
+        request = image_pb2.ReleaseRequest(owner=entry.owner)
+        await ask("image", lambda: self._ground.peers.image.Release(request))
 
     async def _release_volumes(self, entry: Entry) -> None:
         if not entry.volumes.mounts:
@@ -86,5 +86,4 @@ class Removal:
         request = volume_pb2.ReleaseRequest(
             owner=entry.owner, remove_anonymous=entry.remove_volumes
         )
-        with translated("volume"):
-            await self._ground.peers.volume.Release(request)
+        await ask("volume", lambda: self._ground.peers.volume.Release(request))

@@ -19,7 +19,7 @@ from scow.container.ground import Ground
 from scow.container.problems import invalid
 from scow.container.shims import Ending, Shim, shim_error, shim_errors
 from scow.container.starting import Starting
-from scow.core.errors import InvalidArgument
+from scow.core.errors import InvalidArgument, ShimDied
 from scow.core.times import now_ns
 
 # For the removal of a container with `auto_remove`, before its client is told of the end.
@@ -168,27 +168,17 @@ class _Link:
         self._counted.close()
 
     async def _read(self) -> Any:
+        """Return the shim's next message; None after the last."""
         try:
             message = await self._call.read()
         except grpc.aio.AioRpcError as error:
-            raise shim_error(self._entry.id, error) from error
-        if message is not grpc.aio.EOF:
-            return message
-        if await self._call.code() is not grpc.StatusCode.OK and self.ending is None:
-            await self._broken()
-        return None
+            self._lost(error)
+            return None
+        return None if message is grpc.aio.EOF else message
 
-    async def _broken(self) -> None:
-        """Raise the status with which the stream ended."""
-        raise shim_error(
-            self._entry.id,
-            grpc.aio.AioRpcError(
-                await self._call.code(),
-                await self._call.initial_metadata(),
-                await self._call.trailing_metadata(),
-                await self._call.details(),
-            ),
-        )
+    def _lost(self, error: grpc.aio.AioRpcError) -> None:
+        """Raise why the stream broke."""
+        raise shim_error(self._entry.id, error) from error
 
 
 class _AttachLink(_Link):
@@ -216,8 +206,11 @@ class _AttachLink(_Link):
     def _request(self, **fields: Any) -> shim_pb.AttachRequest:
         return shim_pb.AttachRequest(**fields)
 
-    async def _broken(self) -> None:
-        """A shim that died mid-way: the container's own end tells."""
+    def _lost(self, error: grpc.aio.AioRpcError) -> None:
+        """Raise why the stream broke; of a shim that died the container's own end tells."""
+        lost = shim_error(self._entry.id, error)
+        if not isinstance(lost, ShimDied):
+            raise lost from error
 
     async def output(self) -> AsyncIterator[pb.AttachResponse]:
         """Yield what the process writes, up to its end."""

@@ -15,10 +15,10 @@ from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.container import modes, shims
 from scow.container.entries import Entry
 from scow.container.ground import Ground
+from scow.container.patience import ask
 from scow.container.shims import Shim, shim_errors
 from scow.container.tasks import together
 from scow.core.errors import ScowError, ShimDied
-from scow.core.peers import translated
 
 # A shim cuts a session off after ten seconds in which its client takes nothing.
 _DRAIN_SECONDS = 12.0
@@ -88,5 +88,5 @@ class Settling:
     async def _detach(self, entry: Entry) -> None:
         if modes.network(entry.described.config).kind == "container":
             return
-        with translated("network"):
-            await self._ground.peers.network.Detach(network_pb2.DetachRequest(owner=entry.owner))
+        request = network_pb2.DetachRequest(owner=entry.owner)
+        await ask("network", lambda: self._ground.peers.network.Detach(request))

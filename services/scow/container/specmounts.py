@@ -66,12 +66,10 @@ def _base(config: pb.ContainerConfig, shared_memory: Path | None) -> list[Mount]
 
 
 def _ipc(config: pb.ContainerConfig, shared_memory: Path | None, hard: list[str]) -> list[Mount]:
-    if modes.ipc(config).kind == "host":
-        return [
-            _mount("/dev/mqueue", "bind", "/dev/mqueue", ["rbind", *hard]),
-            _mount("/dev/shm", "bind", "/dev/shm", ["rbind", *hard]),
-        ]
+    # A new mount shows the queues of the ipc namespace that it is made in, the host's or another container's too.
     queue = _mount("/dev/mqueue", "mqueue", "mqueue", hard)
+    if modes.ipc(config).kind == "host":
+        return [queue, _mount("/dev/shm", "bind", "/dev/shm", ["rbind", *hard])]
     if shared_memory is not None:
         return [queue, _mount("/dev/shm", "bind", str(shared_memory), ["rbind", *hard])]
     size = config.shm_size or _SHM_SIZE

@@ -14,12 +14,12 @@ from scow.container import bundle, defaults, logoptions, modes, spec, specmounts
 from scow.container.ending import Endings, unplug
 from scow.container.entries import Entry
 from scow.container.ground import Ground
+from scow.container.patience import ask
 from scow.container.removal import Removal
 from scow.container.settling import Settling
 from scow.container.shims import Shim, shim_errors
 from scow.container.tasks import completed
 from scow.core.errors import ScowError
-from scow.core.peers import translated
 from scow.core.requests import remember
 
 # Exit codes of containers whose process could not be executed, as shells and Docker have them.
@@ -199,8 +199,7 @@ class Starting:
             aliases=config.network_aliases,
             name=described.name,
         )
-        with translated("network"):
-            response = await self._ground.peers.network.Attach(request)
+        response = await ask("network", lambda: self._ground.peers.network.Attach(request))
         return _network(config, response)
 
     async def _undo(self, entry: Entry, error: BaseException) -> None:

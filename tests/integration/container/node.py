@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import shutil
 import signal
+import socket
 import string
 import subprocess
 import sys
@@ -136,11 +138,20 @@ class Node:
         self.start(name)
 
     def spawner_pid(self) -> int:
-        """PID of the spawner."""
-        socket = str(self.run / "spawner.sock")
-        mentioning = processes.mentioning(socket)
-        found = [pid for pid in mentioning if parent(pid) not in mentioning]
-        assert len(found) == 1, [processes.command_line(pid) for pid in found]
+        """PID of the spawner, waiting while it is being started."""
+        found: list[int] = []
+
+        def ping() -> bool:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+                try:
+                    connection.connect(str(self.run / "spawner.sock"))
+                    connection.sendall(b'{"ping": true}')
+                    found.append(json.loads(connection.recv(4096))["pid"])
+                except (OSError, ValueError):
+                    return False
+            return True
+
+        processes.wait_for(ping, "the spawner")
         return found[0]
 
     def _end(self) -> list[str]:
