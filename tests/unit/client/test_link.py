@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,9 +117,15 @@ def test_a_socket_of_others_is_told_apart(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents):
         if str(folder).startswith("/tmp/"):
             os.chmod(folder, 0o755)
-    pid = os.fork()
-    if pid == 0:
-        os.setuid(65534)
-        error = Link(f"unix://{tmp_path}").translate("image", WireError(14, "connect failed"))
-        os._exit(0 if error.reason == "PERMISSION_DENIED" else 1)
-    assert os.waitpid(pid, 0)[1] == 0
+    code = (
+        "import os, sys; from scow.client._link import Link, WireError; import scow.core.errors;"
+        "os.setuid(65534);"
+        "print(Link(sys.argv[1]).translate('image', WireError(14, 'connect failed')).reason)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"unix://{tmp_path}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "PERMISSION_DENIED\n"
