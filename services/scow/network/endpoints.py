@@ -11,15 +11,14 @@ import asyncio
 import ipaddress
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable
 from dataclasses import replace
-from typing import Any
 
 import structlog
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.core.config import NetworkSection
-from scow.core.errors import LinkFailed, ScowError
+from scow.core.errors import KernelUnsupported, LinkFailed, ScowError
 from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.core.times import now_ns
@@ -184,7 +183,7 @@ class Endpoints:
         elif wish.netns_path:
             await self._worker.run(self._plumbing.set_lo_up, wish.netns_path)
         if endpoint.ports:
-            await self._worker.run(self._plumbing.publish, endpoint, self.wanted())
+            await self._change_ports("add", endpoint)
 
     async def _plug(self, network: Network, endpoint: Endpoint, first: bool) -> None:
         try:
@@ -195,6 +194,17 @@ class Endpoints:
             # The namespace was detached a moment ago and lives on: the old link is in the way.
             await self.sweep()
             await self._worker.run(self._plumbing.plug, network, endpoint, first)
+
+    async def _change_ports(self, verb: str, endpoint: Endpoint) -> None:
+        """Publish or withdraw ports; where the table is not what it was, build it anew."""
+        try:
+            await self._worker.run(self._plumbing.change_ports, verb, endpoint)
+        except KernelUnsupported as error:
+            _log.info("the table is not what it was, building it", error=error.message)
+            after = self.wanted(without=endpoint.id if verb == "delete" else "")
+            await self._worker.run(self._plumbing.build_rules, after)
+        if any(port.protocol == "udp" for port in endpoint.ports):
+            await self._worker.run(self._plumbing.forget_flows, verb, endpoint)
 
     def wanted(self, without: str = "") -> Wanted:
         """Return what must be there.
@@ -247,10 +257,9 @@ class Endpoints:
 
     async def _release(self, endpoint: Endpoint, network: Network) -> None:
         if endpoint.ports:
-            after = self.wanted(without=endpoint.id)
-            await self._try(self._plumbing.unpublish, endpoint, after)
+            await self._try(self._change_ports("delete", endpoint))
         if endpoint.link:
-            await self._try(self._plumbing.set_down, [endpoint.link])
+            await self._try(self._worker.run(self._plumbing.set_down, [endpoint.link]))
         with self._store.transaction() as tx:
             self._rows.delete_endpoint(tx, endpoint.id)
             if endpoint.ready:
@@ -261,10 +270,10 @@ class Endpoints:
         if endpoint.link:
             self._doom(endpoint.link)
 
-    async def _try(self, call: Callable[..., None], *args: Any) -> None:
+    async def _try(self, step: Awaitable[None]) -> None:
         """Do what reconciliation would do again: a failure is no reason to keep an owner's resources."""
         try:
-            await self._worker.run(call, *args)
+            await step
         except ScowError as error:
             _log.warning("not withdrawn, left to reconciliation", error=str(error))
 

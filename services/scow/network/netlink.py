@@ -8,11 +8,14 @@ A socket belongs to the network namespace in which it was opened, and can be use
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
+import fcntl
 import importlib.util
 import os
 import socket
+import struct
 import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,6 +78,7 @@ _CLASSES: dict[int, Any] = {
     rtnl.RTM_NEWROUTE: rtmsg,
     rtnl.RTM_GETROUTE: rtmsg,
 }
+_SIOCETHTOOL, _ETHTOOL_GLINK = 0x8946, 0xA
 _DUMP_INTERRUPTED = 0x10
 _RECEIVE = 1 << 18
 # Of an answer; the kernel answers in microseconds, so silence is a defect that must not hang the service.
@@ -154,6 +158,19 @@ class Netlink:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+
+    def settle(self, link: str) -> bool:
+        """Have the kernel finish what it does after a link came up; return whether the link has a carrier.
+
+        The kernel does it when it finds the time. Until then the link drops what is sent, and a bridge does not
+        forward to it: a first connection would take the second after which TCP tries again. Asking ethtool for
+        the carrier finishes it.
+        """
+        answer = array.array("I", (_ETHTOOL_GLINK, 0))
+        request = struct.pack("16sP", link.encode(), answer.buffer_info()[0])
+        with contextlib.suppress(OSError):  # the link is gone again
+            fcntl.ioctl(self._socket, _SIOCETHTOOL, request)
+        return bool(answer[1])
 
     def send(self, requests: Sequence[Request]) -> None:
         """Send all requests at once and wait until the kernel has handled each, in order.

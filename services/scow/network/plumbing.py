@@ -168,6 +168,9 @@ class Plumbing:
                 with inside:
                     way = gateway if first else ""
                     links.set_up_inside(inside, Inside(veth.peer, index, address, way))
+                    inside.settle(veth.peer)
+                for name in (veth.name, network.bridge):
+                    self._netlink.settle(name)
             except ScowError:
                 links.delete_links(self._netlink, [veth.name])
                 raise
@@ -198,35 +201,27 @@ class Plumbing:
         """Delete links. 15 to 30 ms each."""
         links.delete_links(self._netlink, names_of_links)
 
-    def publish(self, endpoint: Endpoint, wanted: Wanted) -> None:
-        """Publish an endpoint's ports; where the table is not what it was, build it anew."""
-        self._change("add", endpoint, wanted)
-        if any(port.protocol == "udp" for port in endpoint.ports):
-            conntrack.forget_udp(endpoint.ports, self._host_addresses())
-
-    def unpublish(self, endpoint: Endpoint, wanted: Wanted) -> None:
-        """Withdraw an endpoint's ports.
+    def change_ports(self, verb: str, endpoint: Endpoint) -> None:
+        """Publish or withdraw an endpoint's ports.
 
         Args:
+            verb: "add" or "delete".
             endpoint: Whose.
-            wanted: What must be there afterwards.
+
+        Raises:
+            KernelUnsupported: The table is not what it was; nothing was changed.
         """
-        self._change("delete", endpoint, wanted)
-        conntrack.forget_udp(endpoint.ports, [endpoint.address])
+        published = [rules.Published(endpoint.address, port) for port in endpoint.ports]
+        changed = rules.elements(published)
+        self._nftables.run(rules.change_elements(self._instance, verb, changed))
+
+    def forget_flows(self, verb: str, endpoint: Endpoint) -> None:
+        """Make flows of UDP follow a change of ports: at first they go to the host, at last to the container."""
+        own = [endpoint.address]
+        conntrack.forget_udp(endpoint.ports, self._host_addresses() if verb == "add" else own)
 
     def _host_addresses(self) -> list[str]:
         return [str(address.ip) for _, address in links.list_addresses(self._netlink)]
-
-    def _change(self, verb: str, endpoint: Endpoint, wanted: Wanted) -> None:
-        published = [rules.Published(endpoint.address, port) for port in endpoint.ports]
-        changed = rules.elements(published)
-        if not changed:
-            return
-        try:
-            self._nftables.run(rules.change_elements(self._instance, verb, changed))
-        except KernelUnsupported as error:
-            _log.info("table differs from what it should be, building it", error=error.message)
-            self.build_rules(wanted)
 
     def build_rules(self, wanted: Wanted) -> None:
         """Put the whole table in place, in one transaction."""

@@ -65,6 +65,21 @@ def test_containers_reach_host_each_other_and_the_world(engine: Engine) -> None:
         assert two.fetch("192.0.2.2", 81) == "far 192.0.2.1"
 
 
+def test_a_container_is_reached_at_once(engine: Engine) -> None:
+    """Without waiting for TCP to try again, which it does after a second."""
+    for _ in range(10):
+        container = engine.container()
+        with Answerer(container, "web", 80):
+            request = pb.AttachRequest(
+                owner=engine.owner(), netns_path=container.path, hostname="x"
+            )
+            answer = engine.stub.Attach(request)
+            begin = time.monotonic()
+            assert engine.host.fetch(answer.endpoint.ip_address, 80).startswith("web ")
+            assert time.monotonic() - begin < 0.9
+        engine.stub.Detach(pb.DetachRequest(owner=request.owner))
+
+
 def test_what_is_not_published_is_closed_to_other_machines(engine: Engine) -> None:
     container, answer = engine.attach()
     with Answerer(container, "closed", 80):

@@ -53,13 +53,13 @@ def test_stopping_leaves_containers_connected(own_engine: Engine) -> None:
 def test_killed_at_any_moment_nothing_leaks(own_engine: Engine, containers: Containers) -> None:
     engine = own_engine
     table = engine.table()
-    for step in range(12):
+    for step in range(7):
         container = Namespace()
         request = pb.AttachRequest(
             owner=f"container/k{step}", netns_path=container.path, hostname="x", ports=[WEB]
         )
         call = engine.stub.Attach.future(request)
-        time.sleep(step * 0.001)
+        time.sleep(step * 0.0015)
         engine.service.stop(signal.SIGKILL)
         call.cancel()
         container.end()
@@ -73,14 +73,14 @@ def test_killed_at_any_moment_nothing_leaks(own_engine: Engine, containers: Cont
 
 def test_a_half_made_attach_is_completed_by_its_repetition(own_engine: Engine) -> None:
     engine = own_engine
-    for step in range(8):
+    for step in range(5):
         container = engine.container()
         owner = engine.owner()
         request = pb.AttachRequest(
             owner=owner, netns_path=container.path, hostname="x", ports=[WEB]
         )
         call = engine.stub.Attach.future(request)
-        time.sleep(step * 0.0015)
+        time.sleep(step * 0.002)
         engine.service.stop(signal.SIGKILL)
         call.cancel()
         engine.host.call(engine.service.start)

@@ -68,3 +68,9 @@ def test_tolerated_refusals() -> None:
 def test_what_the_kernel_lacks_is_another_class() -> None:
     assert isinstance(refusal("x", errno.EOPNOTSUPP), KernelUnsupported)
     assert isinstance(refusal("x", errno.EEXIST), LinkFailed)
+
+
+def test_settling_tells_of_the_carrier() -> None:
+    with Netlink() as netlink:
+        assert netlink.settle("lo")
+        assert not netlink.settle("nonesuch")
