@@ -32,4 +32,5 @@ def _write(path: Path, content: Any) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(content, file, separators=(",", ":"))
+        # dumps and not dump: the latter encodes in Python, piece by piece.
+        file.write(json.dumps(content, separators=(",", ":")))

@@ -15,7 +15,7 @@ from scow.container import defaults, logoptions, modes, names, signals, validati
 from scow.container.entries import Containers, Entry
 from scow.container.ground import Ground
 from scow.container.patience import ask
-from scow.container.problems import invalid
+from scow.container.problems import invalid, writing
 from scow.container.tasks import completed, together
 from scow.core.errors import FailedPrecondition, ScowError
 from scow.core.peers import translated
@@ -71,7 +71,9 @@ class Creation:
         if more:
             # The same owner replaces what it held: the first mounts, in the same places, stay what they are.
             volumes = await self._acquire(entry, [*wanted, *more])
-        self._ground.places.data(entry.id).mkdir(mode=0o700)
+        data = self._ground.places.data(entry.id)
+        with writing(data.parent):
+            data.mkdir(mode=0o700)
         return self._record(entry, prepared, volumes)
 
     async def _prepare(self, entry: Entry) -> image_pb2.PrepareResponse:

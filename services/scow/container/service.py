@@ -104,8 +104,9 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
             entry.restarting = False
             if entry.described.config.auto_remove and not entry.alive:
                 self._parts.ground.background.start(self._parts.removal.remove_by_itself(entry))
-        with self._containers.change(entry, ["restart"]):
-            pass
+        if not entry.gone:
+            with self._containers.change(entry, ["restart"]):
+                pass
 
     async def Kill(self, request: pb.KillRequest, context: Context) -> pb.KillResponse:
         """Send a signal."""

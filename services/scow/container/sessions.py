@@ -48,7 +48,7 @@ class Sessions:
         async with contextlib.aclosing(link):
             await self._connect(entry, opened, link)
             yield pb.AttachResponse(attached=True)
-            if opened.logs:
+            if opened.logs and entry.described.log_path:
                 async for record in self._past(entry, opened):
                     yield record
             link.pump(requests)

@@ -34,6 +34,8 @@ class Signalling:
         if not entry.alive:
             raise states.not_running(entry.described)
         await self._send(entry, number)
+        if entry.gone:
+            return  # that was its end, and its removal followed
         with self._ground.containers.change(entry, ["kill"], signal=str(number)) as (tx, _):
             remember(tx, pb.KillResponse())
 

@@ -146,8 +146,9 @@ class Spawner:
             try:
                 return await self._try()
             except OSError as error:
-                ended = self._process is not None and self._process.poll() is not None
-                if ended or asyncio.get_running_loop().time() > deadline:
+                # One that ends well has found another one, which may yet have to begin to listen.
+                failed = self._process is not None and self._process.poll() not in (None, 0)
+                if failed or asyncio.get_running_loop().time() > deadline:
                     raise self._unavailable(error.strerror) from error
             await asyncio.sleep(0.01)
 

@@ -15,6 +15,7 @@ from scow.container.ending import Endings, unplug
 from scow.container.entries import Entry
 from scow.container.ground import Ground
 from scow.container.patience import ask
+from scow.container.problems import writing
 from scow.container.removal import Removal
 from scow.container.settling import Settling
 from scow.container.shims import Shim, shim_errors
@@ -116,11 +117,12 @@ class Starting:
         around = self._surroundings(entry, window)
         made = spec.make(entry.described, _mounts(entry), around)
         state = places.state(entry.id)
-        state.mkdir(mode=0o700)
-        bundle.write(around.bundle, made, entry.rootfs.mounts)
-        if modes.ipc(config).kind == "shareable":
-            places.shared_memory(entry.id).mkdir()
-            places.shared_memory(entry.id).chmod(0o1777)
+        with writing(state.parent):
+            state.mkdir(mode=0o700)
+            bundle.write(around.bundle, made, entry.rootfs.mounts)
+            if modes.ipc(config).kind == "shareable":
+                places.shared_memory(entry.id).mkdir()
+                places.shared_memory(entry.id).chmod(0o1777)
         return await self._ground.spawner.spawn(
             {
                 "id": entry.id,

@@ -130,7 +130,7 @@ class Node:
         """End a service."""
         process = self._processes.pop(name)
         process.send_signal(number)
-        process.wait(30)
+        process.wait(30 * processes.PATIENCE)
 
     def crash(self, name: str = "container") -> None:
         """SIGKILL a service and start it again."""
@@ -215,7 +215,7 @@ class Node:
     def wait(self, container: str, condition: int = 0) -> pb.WaitResponse:
         """Wait for a container's end."""
         request = pb.WaitRequest(container=container, condition=condition)  # type: ignore[arg-type]
-        ended: pb.WaitResponse = self.stub.Wait(request, timeout=60)
+        ended: pb.WaitResponse = self.stub.Wait(request, timeout=60 * processes.PATIENCE)
         return ended
 
     def remove(self, container: str, **fields: Any) -> None:
@@ -237,7 +237,7 @@ class Node:
         if stdin:
             requests += [pb.ExecRequest(stdin=stdin), pb.ExecRequest(close_stdin=True)]
         code, output = -1, b""
-        for response in self.stub.Exec(iter(requests), timeout=60):
+        for response in self.stub.Exec(iter(requests), timeout=60 * processes.PATIENCE):
             output += response.stdout or response.stderr
             if response.HasField("exit"):
                 code = response.exit.code
@@ -246,7 +246,7 @@ class Node:
     def actions(self, container: str, least: int = 1) -> list[str]:
         """Return the events of a container so far; waits until there are some."""
         found: list[str] = []
-        watch = self.stub.Watch(pb.WatchRequest(from_revision=1), timeout=5)
+        watch = self.stub.Watch(pb.WatchRequest(from_revision=1), timeout=5 * processes.PATIENCE)
         with contextlib.suppress(grpc.RpcError):
             for response in watch:
                 if response.event.object_id == container:

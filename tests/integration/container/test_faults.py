@@ -16,6 +16,7 @@ from scow.api.volume.v1 import volume_pb2
 from scow.core.errors import ContainerNotFound, ContainerNotRunning
 from tests.integration.container.node import Node, eventually, fails, in_background, parent
 from tests.support import processes
+from tests.support.processes import PATIENCE
 
 
 def shim_of(node: Node, container: str) -> int:
@@ -28,7 +29,7 @@ def test_containers_outlive_the_service(node: Node) -> None:
     paused = node.run_detached("sleep", "60")
     node.stub.Pause(pb.PauseRequest(container=paused.id))
     node.stop("container")
-    time.sleep(0.8)
+    time.sleep(0.8 * PATIENCE)
     assert processes.alive(running.pid)
     node.start("container")
     found = node.get("outlives")
@@ -37,7 +38,9 @@ def test_containers_outlive_the_service(node: Node) -> None:
     ended = node.wait(ends.id)
     assert ended.exit_code == 6
     began = node.get(ends.id).started_at.ToNanoseconds()
-    assert 0.4 < (ended.finished_at.ToNanoseconds() - began) / 1e9 < 0.75, "the time of the end"
+    assert 0.4 < (ended.finished_at.ToNanoseconds() - began) / 1e9 < 0.7 * PATIENCE, (
+        "the time of the end"
+    )
     assert node.get(paused.id).status == pb.STATUS_PAUSED
     assert node.exec("outlives", "true")[0] == 0
     assert node.logs("outlives") == "up\n"
@@ -50,7 +53,7 @@ def test_containers_outlive_the_service(node: Node) -> None:
 def test_a_container_that_removes_itself_does_so_without_the_service(node: Node) -> None:
     container = node.run_detached("sleep", "0.3", auto_remove=True)
     node.stop("container")
-    time.sleep(0.5)
+    time.sleep(0.5 * PATIENCE)
     node.start("container")
     eventually(lambda: not node.stub.List(pb.ListRequest(all=True)).containers)
     assert node.wait(container.id).exit_code == 0
@@ -62,7 +65,7 @@ def test_sigterm_leaves_containers_running(node: Node) -> None:
     time.sleep(0.2)
     node.stop("container", 15)
     with pytest.raises(grpc.RpcError) as caught:
-        waiting.result(10)
+        waiting.result(10 * PATIENCE)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     node.start("container")
     assert node.get(container.id).status == pb.STATUS_RUNNING
@@ -92,7 +95,7 @@ def test_a_shim_that_dies_ends_its_container(node: Node) -> None:
     container = node.run_detached("sleep", "60")
     waiting = in_background(node.wait, container.id)
     processes.kill(shim_of(node, container.id))
-    ended = waiting.result(10)
+    ended = waiting.result(10 * PATIENCE)
     assert ended.exit_code == 137
     assert "shim" in ended.error
     assert not processes.alive(container.pid)
@@ -118,15 +121,15 @@ def test_a_shim_that_dies_under_sessions(node: Node) -> None:
     container = node.create("sleep", "60")
     opened = pb.AttachRequest.Open(container=container.id, stdout=True, start=True)
     attached = in_background(
-        lambda: list(node.stub.Attach(iter([pb.AttachRequest(open=opened)]), timeout=30))
+        lambda: list(node.stub.Attach(iter([pb.AttachRequest(open=opened)]), timeout=30 * PATIENCE))
     )
     eventually(lambda: node.get(container.id).status == pb.STATUS_RUNNING)
     session = in_background(node.exec, container.id, "sleep", "60")
     eventually(lambda: node.get(container.id).exec_ids)
     processes.kill(shim_of(node, container.id))
-    assert attached.result(15)[-1].exit.code == 137
+    assert attached.result(15 * PATIENCE)[-1].exit.code == 137
     with pytest.raises(grpc.RpcError):
-        session.result(15)
+        session.result(15 * PATIENCE)
     node.remove(container.id)
 
 
@@ -180,9 +183,9 @@ def test_the_service_dies_at_any_moment_of_a_run(node: Node, seed: int) -> None:
                 node.remove(container.id)
 
     thread = in_background(lives)
-    time.sleep(chance.uniform(0.05, 0.25))
+    time.sleep(chance.uniform(0.05, 0.25) * PATIENCE)
     node.stop("container")
-    thread.result(30)
+    thread.result(30 * PATIENCE)
     node.start("container")
     invariants(node)
     for container in node.stub.List(pb.ListRequest(all=True)).containers:
@@ -201,7 +204,7 @@ def test_the_spawner_dies_at_any_moment_of_starts(node: Node, seed: int) -> None
     processes.kill(node.spawner_pid())
     for start in starts:
         with contextlib.suppress(grpc.RpcError):
-            start.result(30)
+            start.result(30 * PATIENCE)
     for container in containers:
         node.stub.Start(pb.StartRequest(container=container.id))
         assert node.exec(container.id, "true")[0] == 0

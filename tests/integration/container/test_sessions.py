@@ -12,13 +12,16 @@ from scow.core.errors import (
     InvalidConfig,
 )
 from tests.integration.container.node import Node, eventually, fails, in_background
+from tests.support.processes import PATIENCE
 
 
 def attach(node: Node, container: str, *more: pb.AttachRequest, **fields: Any) -> tuple[int, bytes]:
     fields = {"stdout": True, "stderr": True, **fields}
     opened = pb.AttachRequest.Open(container=container, **fields)
     code, output = -1, b""
-    for response in node.stub.Attach(iter([pb.AttachRequest(open=opened), *more]), timeout=60):
+    for response in node.stub.Attach(
+        iter([pb.AttachRequest(open=opened), *more]), timeout=60 * PATIENCE
+    ):
         output += response.stdout or response.stderr
         if response.HasField("exit"):
             code = response.exit.code
@@ -78,7 +81,7 @@ def test_attach_fails_as_start_does(node: Node) -> None:
     began = time.monotonic()
     with fails(CommandNotFound):
         attach(node, container.id, start=True)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 5 * PATIENCE
     assert node.get(container.id).exit_code == 127
     node.remove(container.id)
 
@@ -105,7 +108,7 @@ def test_several_clients_and_one_that_goes_away(node: Node) -> None:
     leaver.cancel()
     writer = attach(node, container.id, pb.AttachRequest(stdin=b"it\n"), stdin=True)
     assert writer == (0, b"got it\n")
-    assert watcher.result(10) == (0, b"got it\n")
+    assert watcher.result(10 * PATIENCE) == (0, b"got it\n")
     node.remove(container.id)
 
 
@@ -162,7 +165,7 @@ def test_an_exec_ends_with_its_container(node: Node) -> None:
     session = in_background(node.exec, container.id, "sleep", "60")
     eventually(lambda: node.get(container.id).exec_ids)
     node.stub.Kill(pb.KillRequest(container=container.id))
-    assert session.result(10) == (137, "")
+    assert session.result(10 * PATIENCE) == (137, "")
     node.remove(container.id)
 
 
