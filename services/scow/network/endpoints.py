@@ -75,16 +75,21 @@ class Endpoints:
         Raises:
             ScowError: As the contract says; then nothing of this call is left behind.
         """
-        network = self._networks.get(request.network)
         async with self.lock:
-            if network.bridge and await self._networks.establish():
+            network = self._networks.get(request.network)
+            if network.bridge:
+                await self._establish()
                 network = self._networks.get(network.id)
-                await self._worker.run(self._plumbing.restore_rules, self.wanted())
             wish = requests.check(request, network, self._gateway())
             known = self._known(wish)
             if known is not None and known.ready and await self._is_whole(known, wish):
                 return self._response(network, known)
             return self._response(network, await self._make(wish, known))
+
+    async def _establish(self) -> None:
+        """Make what all endpoints share, where the start could not or the configuration changed."""
+        if await self._networks.establish() or not self._plumbing.has_rules:
+            await self._worker.run(self._plumbing.restore_rules, self.wanted())
 
     def _gateway(self) -> str:
         subnet = self._networks.get(DEFAULT).subnet

@@ -77,11 +77,16 @@ class Plumbing:
     Args:
         instance: Names the links and the table.
         mtu: Of bridge and links; 0 means what the host's default route takes.
+
+    Attributes:
+        has_rules: Whether the table was built, or found as it must be, since this object was made.
     """
 
     def __init__(self, instance: str, mtu: int) -> None:
         self._instance = instance
         self._configured_mtu = mtu
+        self._comparable = True
+        self.has_rules = False
 
     @cached_property
     def _netlink(self) -> Netlink:
@@ -227,14 +232,29 @@ class Plumbing:
         """Put the whole table in place, in one transaction."""
         commands = rules.build(self._instance, wanted.bridges(), wanted.published())
         self._nftables.run(commands)
+        self.has_rules = True
 
     def restore_rules(self, wanted: Wanted) -> str:
         """Build the table if it is not what it must be; return what was wrong with it."""
-        listed = self._nftables.list_table(rules.FAMILY, self._instance)
-        fault = rules.differences(listed, wanted.bridges(), wanted.published())
-        if fault:
-            self.build_rules(wanted)
+        fault = self._fault_of_rules(wanted)
+        if not fault:
+            self.has_rules = True
+            return ""
+        self.build_rules(wanted)
+        if rest := self._fault_of_rules(wanted):
+            # Else it would be built again and again.
+            _log.warning(
+                "this libnftables lists the table in another form, only its absence is seen",
+                fault=rest,
+            )
+            self._comparable = False
         return fault
+
+    def _fault_of_rules(self, wanted: Wanted) -> str:
+        listed = self._nftables.list_table(rules.FAMILY, self._instance)
+        if listed is not None and not self._comparable:
+            return ""
+        return rules.differences(listed, wanted.bridges(), wanted.published())
 
     def forward_is_dropped(self) -> bool:
         """Tell whether another firewall drops what is forwarded."""

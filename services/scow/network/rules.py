@@ -32,6 +32,9 @@ from scow.network.ports import Publish
 FAMILY = "ip"
 _LOOPBACK = {"prefix": {"addr": "127.0.0.0", "len": 8}}
 _MAPS = {"direct": "ipv4_addr", "moved_address": "ipv4_addr", "moved_port": "inet_service"}
+# By number: names would need /etc/protocols, which small systems lack.
+_PROTOCOLS = {"tcp": 6, "udp": 17}
+_PROTOCOL_NAMES = {"tcp": "tcp", "udp": "udp", 6: "tcp", 17: "udp"}
 _KEY_TYPE = ["ipv4_addr", "inet_proto", "inet_service"]
 # Hooks with the priorities that nft(8) calls raw, filter, dstnat and srcnat.
 _CHAINS: dict[str, dict[str, Any]] = {
@@ -94,9 +97,8 @@ def change_elements(table: str, verb: str, changed: Iterable[Element]) -> list[C
     """Return the commands that "add" or "delete" elements."""
     by_map: dict[str, list[Any]] = {}
     for element in changed:
-        entry: Any = {
-            "concat": [_address_range(element.host_ip), element.protocol, _ports(element)]
-        }
+        protocol = _PROTOCOLS[element.protocol]
+        entry: Any = {"concat": [_address_range(element.host_ip), protocol, _ports(element)]}
         if verb == "add":
             entry = [entry, element.value]
         by_map.setdefault(element.map, []).append(entry)
@@ -146,7 +148,7 @@ def _rules(bridges: Sequence[Bridge]) -> list[tuple[str, list[Any], str]]:
         rules += _bridge_rules(bridge)
     local = {"==": [{"fib": {"result": "type", "flags": ["daddr"]}}, "local"]}
     jump = {"jump": {"target": "publish"}}
-    transport = _match({"meta": {"key": "l4proto"}}, {"set": ["tcp", "udp"]})
+    transport = _match({"meta": {"key": "l4proto"}}, {"set": sorted(_PROTOCOLS.values())})
     moved = {"addr": _lookup("moved_address"), "port": _lookup("moved_port")}
     rules += [
         ("publish", [transport, {"dnat": {"addr": _lookup("direct")}}]),
@@ -233,7 +235,8 @@ def parse_elements(listed: Sequence[Command]) -> list[Element]:
             address, protocol, ports = item[0]["concat"]
             first, last = ports["range"] if isinstance(ports, dict) else (ports, ports)
             host_ip = "" if isinstance(address, dict) else address
-            found.append(Element(described["name"], host_ip, protocol, first, last, item[1]))
+            name = _PROTOCOL_NAMES.get(protocol, str(protocol))
+            found.append(Element(described["name"], host_ip, name, first, last, item[1]))
     return found
 
 

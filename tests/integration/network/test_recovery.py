@@ -17,6 +17,9 @@ import pytest
 from scow.api.network.v1 import network_pb2 as pb
 from scow.api.types.v1.types_pb2 import PortMapping
 from scow.core.errors import KernelUnsupported
+from scow.network import nftables, rules
+from scow.network.nftables import Nftables
+from scow.network.plumbing import Plumbing, Wanted
 from tests.integration.network.conftest import Containers, Engine
 from tests.integration.network.machines import Answerer, Namespace, host_and_neighbour
 from tests.support import processes
@@ -407,13 +410,35 @@ def test_a_host_whose_bridge_cannot_be_made() -> None:
             assert list(_stub(service).Get(pb.GetRequest()).network.endpoints) == []
             host.run("ip link delete block1")
             assert _stub(service).Attach(request).endpoint.ip_address
+            assert "masquerade" in host.run("nft list table ip block")
         finally:
             service.__exit__(None, None, None)
 
 
-def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from scow.network import nftables
+def test_a_listing_that_cannot_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of another version of libnftables: the table is not built again and again."""
+    monkeypatch.setattr(
+        rules, "differences", lambda listed, *_: "missing" if listed is None else "odd"
+    )
+    wanted = Wanted([], [])
+    with Namespace() as host:
+        plumbing = Plumbing("odd", 0)
 
+        def restore() -> list[str]:
+            return [plumbing.restore_rules(wanted) for _ in range(3)]
+
+        assert host.call(lambda: [Nftables().list_table("ip", "odd"), *restore()]) == [
+            None,
+            "missing",
+            "",
+            "",
+        ]
+        host.run("nft delete table ip odd")
+        assert host.call(restore) == ["missing", "", ""]
+        plumbing.close()
+
+
+def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nftables, "_LIBRARY", "libnonesuch.so.1")
     with pytest.raises(KernelUnsupported) as caught:
         nftables.Nftables()

@@ -53,10 +53,19 @@ def test_elements_survive_the_way_through_json() -> None:
     assert set(rules.parse_elements(listed)) == set(rules.elements(PUBLISHED))
 
 
+def test_protocols_are_read_by_name_and_by_number() -> None:
+    commands = rules.build("t", BRIDGES, PUBLISHED)
+    numbers = json.dumps(listing(commands))
+    names = numbers.replace(", 6, ", ', "tcp", ').replace(", 17, ", ', "udp", ')
+    assert names != numbers
+    for text in (names, numbers):
+        assert set(rules.parse_elements(json.loads(text))) == set(rules.elements(PUBLISHED))
+
+
 def test_deleting_names_keys_alone() -> None:
     [command] = rules.change_elements("t", "delete", rules.elements(PUBLISHED[1:]))
     [entry] = command["delete"]["element"]["elem"]
-    assert entry == {"concat": ["127.0.0.1", "udp", {"range": [9000, 9009]}]}
+    assert entry == {"concat": ["127.0.0.1", 17, {"range": [9000, 9009]}]}
 
 
 def test_the_table_is_replaced_in_one_transaction() -> None:
