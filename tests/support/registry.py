@@ -8,7 +8,7 @@ Example::
 
 from __future__ import annotations
 
-import crypt
+import ctypes
 import json
 import shutil
 import signal
@@ -70,10 +70,7 @@ class Registry:
         }
         if self._users is not None:
             file = self.base / "htpasswd"
-            lines = [
-                f"{name}:{crypt.crypt(word, crypt.mksalt(crypt.METHOD_BLOWFISH))}\n"
-                for name, word in self._users.items()
-            ]
+            lines = [f"{name}:{_bcrypt(word)}\n" for name, word in self._users.items()]
             file.write_text("".join(lines))
             config["auth"] = {"htpasswd": {"realm": "test", "path": str(file)}}
         return config
@@ -109,3 +106,12 @@ class Registry:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=5) as answer:
             return str(answer.headers["Docker-Content-Digest"])
+
+
+def _bcrypt(word: str) -> str:
+    """Hash a password as htpasswd(1) -B does; the module crypt is gone from Python 3.13."""
+    library = ctypes.CDLL("libcrypt.so.1")
+    library.crypt.restype = ctypes.c_char_p
+    salt = b"$2b$05$" + b"abcdefghijklmnopqrstuu"
+    hashed: bytes = library.crypt(word.encode(), salt)
+    return hashed.decode()

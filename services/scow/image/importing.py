@@ -102,7 +102,7 @@ class Importer:
             raise
         with self._rows.transaction() as tx:
             self._rows.insert_blob(tx, digest, size)
-        layer = await self._layers.keep(number, unpacked, digest, unpacked.diff_id)
+        layer = await self._layers.keep(number, unpacked, digest)
         await self._layers.sync()
         return layer
 

@@ -1,6 +1,6 @@
 """Unpacked layers: folders `layers/<number>`, each in the form that overlayfs wants of a lower directory.
 
-A layer is unpacked into `layers/new-<number>` and renamed once its digest was checked; its row follows.
+A layer is unpacked into `layers/new-<number>` and renamed once it is known to be right; its row follows.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import shutil
 from pathlib import Path
 
-from scow.core.errors import DigestMismatch
 from scow.image.store import ImageStore, Layer
 from scow.image.unpack.pool import Source, Unpacked, UnpackPool
 
@@ -54,26 +53,16 @@ class Layers:
             await asyncio.shield(self.discard(number))
             raise
 
-    async def keep(self, number: int, unpacked: Unpacked, blob: str, diff_id: str) -> Layer:
-        """Make what was unpacked a layer; when another made the same one first, that one is returned.
-
-        Raises:
-            DigestMismatch: It is not the layer that it was announced to be.
-        """
-        if unpacked.diff_id != diff_id:
-            await self.discard(number)
-            raise DigestMismatch(
-                f"the layer {blob} unpacks to {unpacked.diff_id} instead of {diff_id}",
-                what="layer",
-                which=blob,
-                do="tell who made the image: its configuration and its layers disagree",
-            )
-        known = self._rows.layer(diff_id)
+    async def keep(self, number: int, unpacked: Unpacked, blob: str) -> Layer:
+        """Make what was unpacked a layer; when another made the same one first, that one is returned."""
+        known = self._rows.layer(unpacked.diff_id)
         if known is not None:
             await self.discard(number)
             return known
         (self._folder / f"{_NEW}{number}").rename(self.path(number))
-        layer = Layer(diff_id, number, blob, unpacked.size, unpacked.tar_size, unpacked.inodes)
+        layer = Layer(
+            unpacked.diff_id, number, blob, unpacked.size, unpacked.tar_size, unpacked.inodes
+        )
         with self._rows.transaction() as tx:
             self._rows.insert_layer(tx, layer)
         self._busy.discard(number)

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.config import ImageSection
 from scow.core.errors import (
+    DigestMismatch,
     InvalidManifest,
+    PlatformNotFound,
     RegistryDenied,
     RegistryRateLimited,
     RegistryUnavailable,
@@ -22,7 +24,7 @@ from scow.image.flights import Flights
 from scow.image.layers import Layers
 from scow.image.leases import Leases
 from scow.image.manifests import Configuration, Descriptor, Manifest
-from scow.image.platforms import Platform
+from scow.image.platforms import Platform, host, runnable
 from scow.image.reference import Reference
 from scow.image.registry.auth import Authorizer
 from scow.image.registry.client import Registry
@@ -35,7 +37,7 @@ Phase = pb.LayerProgress
 _REPORT_SECONDS = 0.1
 # After these a later pull goes on with what is there.
 _RESUMABLE = (RegistryUnavailable, RegistryRateLimited, RegistryDenied)
-Key = tuple[str, Platform, str]
+Key = tuple[str, Platform | None, str]
 
 
 @dataclass
@@ -91,7 +93,7 @@ class Puller:
         await self._http.close()
 
     async def pull(
-        self, reference: Reference, platform: Platform, auth: pb.Auth
+        self, reference: Reference, platform: Platform | None, auth: pb.Auth
     ) -> AsyncIterator[pb.PullResponse | str]:
         """Pull an image: yield progress, then its id.
 
@@ -116,11 +118,12 @@ class Puller:
             yield image_id
 
     async def _pull(
-        self, reference: Reference, platform: Platform, auth: pb.Auth, progress: Progress
+        self, reference: Reference, platform: Platform | None, auth: pb.Auth, progress: Progress
     ) -> str:
         registry = Registry(self._http, self._authorizer, self._settings, reference, auth)
-        top, chosen, manifest = await self._resolve(registry, reference, platform)
-        progress.resolved = f"{reference.repository}@{digest_of(top)}"
+        top, chosen, manifest = await self._resolve(registry, reference, platform or host())
+        digest = f"@{digest_of(top)}"
+        progress.resolved = str(reference) if reference.digest else f"{reference}{digest}"
         image_id = manifest.config.digest
         wanted = [image_id, digest_of(top), digest_of(chosen), *(x.digest for x in manifest.layers)]
         with self._leases.hold(wanted):
@@ -128,6 +131,8 @@ class Puller:
                 manifest.config, self._settings.max_config_bytes
             )
             config = manifests.parse_configuration(config_data)
+            if platform is not None:
+                _check_platform(config, platform, reference)
             if len(config.diff_ids) != len(manifest.layers):
                 raise InvalidManifest(
                     f"{reference} has {len(manifest.layers)} layers and {len(config.diff_ids)}"
@@ -139,7 +144,9 @@ class Puller:
             with self._leases.hold(config.diff_ids):
                 layers = await self._fetch_all(registry, manifest, config, progress)
                 small = [config_data, chosen] if chosen == top else [config_data, chosen, top]
-                self._record(reference, small, manifest, config, layers, progress.resolved)
+                self._record(
+                    reference, small, manifest, config, layers, reference.repository + digest
+                )
         return image_id
 
     async def _resolve(
@@ -213,7 +220,7 @@ class Puller:
                 ingest.restart()
             reporting = asyncio.create_task(_report(progress, blob, ingest))
             try:
-                number, unpacked = await self._download_and_unpack(registry, blob, ingest)
+                number, unpacked = await self._download_and_unpack(registry, blob, diff_id, ingest)
             except _RESUMABLE:
                 raise
             except Exception:
@@ -227,12 +234,12 @@ class Puller:
             await self._blobs.commit(ingest, blob.digest, blob.size)
             with self._rows.transaction() as tx:
                 self._rows.insert_blob(tx, blob.digest, blob.size)
-            return await self._layers.keep(number, unpacked, blob.digest, diff_id)
+            return await self._layers.keep(number, unpacked, blob.digest)
         finally:
             self.ingesting.discard(name)
 
     async def _download_and_unpack(
-        self, registry: Registry, blob: Descriptor, ingest: Ingest
+        self, registry: Registry, blob: Descriptor, diff_id: str, ingest: Ingest
     ) -> tuple[int, Unpacked]:
         """Download a layer while it is being unpacked; after an error nothing is left unpacked."""
         unpacking = asyncio.create_task(self._layers.unpack(ingest))
@@ -245,7 +252,9 @@ class Puller:
             # Wrong bytes are told as such, not as the broken archive that they make.
             ingest.check(blob.digest, blob.size)
             ingest.finish()
-            return await unpacking
+            number, unpacked = await unpacking
+            _check_diff_id(unpacked, blob, diff_id)
+            return number, unpacked
         except BaseException:
             unpacking.cancel()
             await asyncio.wait([unpacking])
@@ -280,6 +289,27 @@ class Puller:
             if reference.tag:
                 self._rows.name(tx, str(reference), image.id)
             self._journal.append(tx, "image", image.id, "pull", name=str(reference))
+
+
+def _check_diff_id(unpacked: Unpacked, blob: Descriptor, diff_id: str) -> None:
+    if unpacked.diff_id != diff_id:
+        raise DigestMismatch(
+            f"the layer {blob.digest} unpacks to {unpacked.diff_id} instead of {diff_id}",
+            what="layer",
+            which=blob.digest,
+            do="tell who made the image: its configuration and its layers disagree",
+        )
+
+
+def _check_platform(config: Configuration, wanted: Platform, reference: Reference) -> None:
+    """Refuse an image of one manifest that is for another platform than the one asked for."""
+    if not runnable(config.platform, wanted):
+        raise PlatformNotFound(
+            f"{reference} has no variant for {wanted}, only for {config.platform}",
+            what="platform",
+            which=str(wanted),
+            do=f"choose {config.platform} with --platform, or another image",
+        )
 
 
 async def _report(progress: Progress, blob: Descriptor, ingest: Ingest) -> None:

@@ -53,7 +53,7 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
     ) -> AsyncIterator[pb.PullResponse]:
         """Fetch an image from its registry. Pulling again is harmless, so `request_id` needs no record."""
         reference = Reference.parse(request.reference)
-        platform = _platform(request.platform) if request.HasField("platform") else host()
+        platform = _platform(request.platform) if request.HasField("platform") else None
         async for news in self._puller.pull(reference, platform, request.auth):
             if isinstance(news, str):
                 image = self._images.describe(self._images.find(news))

@@ -27,7 +27,7 @@ from scow.image.blobs import Ingest, digest_of
 from scow.image.manifests import ACCEPTED, Descriptor
 from scow.image.reference import Reference
 from scow.image.registry.auth import Authorizer, denied, parse_challenge
-from scow.image.registry.http import Http, unavailable
+from scow.image.registry.http import Http, Unreachable, unavailable
 
 _CHUNK = 1 << 18
 _PAUSE_SECONDS = 0.25
@@ -195,6 +195,10 @@ class Registry:
                 return await attempt()
             except _Later as later:
                 pause, error = later.seconds, self._limited(later.seconds)
+            except Unreachable as problem:
+                if not reached:  # nothing to be saved: say so at once
+                    raise
+                pause, error = _backoff(failures), problem
             except RegistryUnavailable as problem:
                 pause, error = _backoff(failures), problem
             if progress() > reached:

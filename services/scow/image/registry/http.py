@@ -93,6 +93,8 @@ class Http:
             raise _WrongScheme(*_unreachable(host, error)) from error
         except aiohttp.ClientResponseError as error:  # what answers speaks no HTTP
             raise _WrongScheme(*_unreachable(host, error)) from error
+        except aiohttp.ClientConnectorError as error:
+            raise Unreachable(host, error.os_error) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise unavailable(host, error) from error
         async with response:
@@ -110,6 +112,19 @@ class Http:
                 known.check_hostname = False
                 known.verify_mode = ssl.CERT_NONE
         return known
+
+
+class Unreachable(RegistryUnavailable):
+    """There is no connection to be had."""
+
+    def __init__(self, host: str, error: OSError) -> None:
+        super().__init__(
+            f"the registry {host} cannot be reached: {error.strerror or error}",
+            what="registry",
+            which=host,
+            do="check its name and the network, then try again",
+        )
+        self.reason = RegistryUnavailable.reason
 
 
 class _WrongScheme(RegistryUnavailable):

@@ -1,0 +1,161 @@
+"""A registry that misbehaves as a test tells it to, on loopback, in a thread of its own."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+
+Answer = Callable[["Handler"], bool]
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def digest_of(data: bytes) -> str:
+    """Return "sha256:..."."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def layer_tar(files: dict[str, bytes]) -> bytes:
+    """Return a tar of regular files."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return stream.getvalue()
+
+
+class BadRegistry:
+    """Serves one image, `bad/image:1`, of the given plain tars.
+
+    Attributes:
+        misbehave: Called first for every request; True means that it answered.
+        requests: "METHOD PATH" with the Range header, of all requests.
+    """
+
+    def __init__(self, tars: list[bytes]) -> None:
+        self.misbehave: Answer = lambda _: False
+        self.requests: list[str] = []
+        self.authorizations: list[str] = []
+        self.layers = [gzip.compress(tar, mtime=0) for tar in tars]
+        config = {
+            "os": "linux",
+            "architecture": "amd64",
+            "config": {"Cmd": ["sh"]},
+            "rootfs": {"type": "layers", "diff_ids": [digest_of(tar) for tar in tars]},
+        }
+        self.blobs: dict[str, bytes] = {digest_of(layer): layer for layer in self.layers}
+        data = json.dumps(config).encode()
+        self.blobs[digest_of(data)] = data
+        self.config = digest_of(data)
+        self.manifest = json.dumps(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": {"mediaType": "x", "digest": self.config, "size": len(data)},
+                "layers": [
+                    {"mediaType": "y", "digest": digest_of(layer), "size": len(layer)}
+                    for layer in self.layers
+                ],
+            }
+        ).encode()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._server.registry = self  # type: ignore[attr-defined]
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        self.reference = f"{self.address}/bad/image:1"
+
+    @property
+    def layer_path(self) -> str:
+        """Path of the first layer."""
+        return f"/v2/bad/image/blobs/{digest_of(self.layers[0])}"
+
+    def __enter__(self) -> BadRegistry:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers one request."""
+
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def registry(self) -> BadRegistry:
+        """The registry."""
+        found: BadRegistry = self.server.registry  # type: ignore[attr-defined]
+        return found
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        """Answer, or misbehave."""
+        registry = self.registry
+        registry.requests.append(f"{self.path} {self.headers.get('Range', '')}".strip())
+        registry.authorizations.append(self.headers.get("Authorization", ""))
+        if registry.misbehave(self):
+            return
+        name = self.path.rsplit("/", 1)[1]
+        if "/manifests/" in self.path and name in ("1", digest_of(registry.manifest)):
+            self.send(registry.manifest, MANIFEST)
+        elif "/blobs/" in self.path and name in registry.blobs:
+            self.send(registry.blobs[name])
+        else:
+            self.refuse(404)
+
+    def send(self, data: bytes, kind: str = "application/octet-stream") -> None:
+        """Answer with bytes, from where the Range header says."""
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        self.wfile.write(data[start:])
+
+    def refuse(self, status: int, **headers: str) -> bool:
+        """Answer with a status."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        return True
+
+    def cut(self, data: bytes, size: int) -> bool:
+        """Announce all bytes from the asked position on, send only some, and hang up."""
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        self.wfile.write(data[start : start + size])
+        self.wfile.flush()
+        self.close_connection = True
+        return True
+
+    def stall(self, seconds: float) -> bool:
+        """Begin to answer, then say nothing."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        self.wfile.flush()
+        time.sleep(seconds)
+        self.close_connection = True
+        return True
