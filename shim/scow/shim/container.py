@@ -79,6 +79,7 @@ class Container:
             request.id, VERSION, os.getpid(), exitrecord.start_ticks(os.getpid())
         )
         self._control: socket.socket
+        self._made = False
         self._starting = False
         self._early_status: int | None = None
         self._start_error: ShimError | None = None
@@ -89,6 +90,8 @@ class Container:
         """Make the cgroup and fork the init; `ready` then waits for its namespaces."""
         plan = namespaces.plan(self.spec.namespaces)
         try:
+            cgroup.require_free(self.cgroup.directories)
+            self._made = True
             self.state.cgroups = list(self.cgroup.directories)
             exitrecord.write_state(self.request.state_dir, self.state)
             self.state.warnings += self.cgroup.create(self.spec.resources)
@@ -293,7 +296,9 @@ class Container:
             pause *= 1.5
 
     def abandon(self) -> None:
-        """Undo `create` after it failed."""
+        """Undo `create` after it failed; what another shim made in its place is not touched."""
+        if not self._made:
+            return
         if self.pid:
             _signal(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)

@@ -113,11 +113,11 @@ def run(process: Process, confinement: Confinement, warnings: list[str]) -> NoRe
     """Become the program. Called inside of the container's root; raises when it cannot."""
     identity = _identify(process)
     _own_stdio(identity.uid)
-    if process.umask is not None:
-        os.umask(process.umask)
-    entered = _enter(process.cwd, create=True)
     _label(confinement.apparmor_fd, process.apparmor_profile)
     syscalls.close_range(control.CHILD_FD + 1)
+    entered = _enter(process.cwd, create=True)
+    if process.umask is not None:
+        os.umask(process.umask)
     warnings += rlimits.apply(process.rlimits)
     caps.drop_bounding(confinement.sets)
     caps.change_ids(identity.uid, identity.gid, list(identity.groups))

@@ -60,7 +60,7 @@ def sweep(parent: str) -> bool:
 
 
 def _end_shim(state: State, force: bool) -> None:
-    if exitrecord.start_ticks(state.shim_pid) != state.shim_start_ticks:
+    if _ended(state.shim_pid, state.shim_start_ticks):
         return
     if not force:
         raise ShimError(
@@ -96,10 +96,14 @@ def _kill(pid: int, ticks: int) -> None:
 
 
 def _ended(pid: int, ticks: int) -> bool:
+    """Tell whether a process is gone, or a zombie that nobody has waited for."""
     if exitrecord.start_ticks(pid) != ticks:
         return True
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        raw = file.read()
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            raw = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
     return raw[raw.rindex(b")") + 2 :].split()[0] in (b"Z", b"X")
 
 

@@ -169,10 +169,18 @@ def _decode(raw: bytes) -> dict[str, Any]:
 
 def _tidy(request: dict[str, Any]) -> dict[str, Any]:
     if "sweep" in request:
-        return {"removed": reap.sweep(str(request["sweep"].get("cgroup_parent", "")))}
+        return {"removed": reap.sweep(_text(request["sweep"], "cgroup_parent"))}
     wanted = request["reap"]
-    record = reap.reap(str(wanted["state_dir"]), force=bool(wanted.get("force")))
+    record = reap.reap(_text(wanted, "state_dir"), force=bool(wanted.get("force")))
     return {"exit": dataclasses.asdict(record)}
+
+
+def _text(wanted: Any, key: str) -> str:
+    value = wanted.get(key) if isinstance(wanted, dict) else None
+    if not isinstance(value, str) or not value:
+        text = f"the request's {key} is missing"
+        raise ShimError("INVALID_ARGUMENT", "INVALID_ARGUMENT", text, what="request", which=key)
+    return value
 
 
 def _answer_in_child(connection: socket.socket, act: Callable[[], dict[str, Any]]) -> None:
@@ -216,6 +224,7 @@ def main() -> int:
     parser.add_argument("--seccomp-cache", help="folder of compiled profiles")
     options = parser.parse_args()
     _hold_low_descriptors()
+    os.umask(0o022)  # the default of containers, whoever starts this process
     path = os.path.abspath(options.socket)
     lock = _lock(path)
     if lock is None:

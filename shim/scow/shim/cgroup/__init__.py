@@ -6,12 +6,30 @@ import os
 from dataclasses import dataclass
 
 from scow.shim import mountinfo
-from scow.shim.cgroup.base import Cgroup, Stats, end, kill_all, pids_in, remove
+from scow.shim.cgroup.base import (
+    Cgroup,
+    Stats,
+    end,
+    kill_all,
+    pids_in,
+    remove,
+    require_free,
+)
 from scow.shim.cgroup.v1 import CgroupV1
 from scow.shim.cgroup.v2 import CgroupV2
 from scow.shim.errors import ShimError
 
-__all__ = ["Cgroup", "Layout", "Stats", "discover", "end", "kill_all", "pids_in", "remove"]
+__all__ = [
+    "Cgroup",
+    "Layout",
+    "Stats",
+    "discover",
+    "end",
+    "kill_all",
+    "pids_in",
+    "remove",
+    "require_free",
+]
 
 _V1_CONTROLLERS = {
     "blkio",

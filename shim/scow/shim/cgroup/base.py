@@ -86,11 +86,13 @@ class Cgroup(ABC):
         """Return how many processes the kernel killed for want of memory."""
 
 
-def make(directory: str) -> None:
-    """Make a cgroup; one that exists (from a shim that was killed) must be empty."""
-    try:
-        os.mkdir(directory, 0o755)
-    except FileExistsError as error:
+def require_free(directories: Iterable[str]) -> None:
+    """Refuse cgroups with processes: they are of a container whose shim lives, or died and was not reaped yet.
+
+    Raises:
+        ShimError: FAILED_PRECONDITION CONTAINER_RUNNING.
+    """
+    for directory in directories:
         if any(pids(directory)):
             text = f"the cgroup {directory} has processes that this shim did not start"
             raise ShimError(
@@ -100,7 +102,13 @@ def make(directory: str) -> None:
                 what="cgroup",
                 which=directory,
                 do="reap the state directory of the shim that died",
-            ) from error
+            )
+
+
+def make(directory: str) -> None:
+    """Make a cgroup; an empty one, left by a shim that was killed, will do."""
+    try:
+        os.makedirs(directory, 0o755, exist_ok=True)
     except OSError as error:
         raise from_os_error(error, f"make the cgroup {directory}", which=directory) from error
 

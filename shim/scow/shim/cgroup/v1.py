@@ -43,7 +43,6 @@ class CgroupV1(base.Cgroup):
     def create(self, resources: Resources) -> list[str]:
         """Make the directories, parents included, and set the limits; return warnings."""
         for hierarchy in self._every:
-            os.makedirs(os.path.dirname(hierarchy.directory), mode=0o755, exist_ok=True)
             base.make(hierarchy.directory)
             if "cpuset" in hierarchy.controllers:
                 _inherit_cpuset(hierarchy.mountpoint, hierarchy.directory)

@@ -1,0 +1,329 @@
+"""Driving a spawner and its shims by what they promise to the world: a packet socket and bare gRPC."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from scow.api.shim.v1 import shim_pb2 as pb
+from scow.api.shim.v1.shim_pb2_grpc import ShimServiceStub
+from scow.api.types.v1 import errors_pb2
+from tests.integration.shim import bundles
+from tests.support.processes import PATIENCE, alive, wait_for
+
+SECONDS = 20 * PATIENCE
+
+
+class SpawnerError(Exception):
+    """What the spawner answered instead of a result."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(error["message"])
+        self.code: str = error["code"]
+        self.reason: str = error["reason"]
+        self.metadata: dict[str, str] = error["metadata"]
+
+
+class Spawner:
+    """A spawner of a test's own, with a folder for everything its containers need."""
+
+    def __init__(self) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="scow-shim-"))
+        self.socket = self.home / "spawner.sock"
+        self.parent = "t" + self.home.name.replace("_", "-")
+        self.base = self.home / "base"
+        bundles.unpack_base(self.base)
+        self._count = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start the process and wait until it answers."""
+        self.log = (self.home / "spawner.log").open("ab")
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "scow.shim.spawner", "--socket", self.socket),
+                *("--seccomp-cache", self.home / "seccomp"),
+            ],
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
+        )
+        self.log.close()
+        wait_for(self._answers, "the spawner")
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.printed()
+        try:
+            return "pid" in self.ask({"ping": True})
+        except OSError:
+            return False
+
+    def printed(self) -> str:
+        """Return what the spawner and its children wrote to stderr."""
+        return (self.home / "spawner.log").read_text()
+
+    def send_raw(self, packet: bytes) -> dict[str, Any]:
+        """Send a packet; return the answer, {} when the connection ends without one."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.settimeout(SECONDS)
+            connection.connect(str(self.socket))
+            connection.send(packet)
+            raw = connection.recv(1 << 16)
+        answer: dict[str, Any] = json.loads(raw) if raw else {}
+        return answer
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request; return the answer or raise SpawnerError."""
+        answer = self.send_raw(json.dumps(request).encode())
+        if "error" in answer:
+            raise SpawnerError(answer["error"])
+        return answer
+
+    def box(self, made: dict[str, Any] | None = None) -> Box:
+        """Write the bundle of a further container."""
+        self._count += 1
+        return Box(self, f"box{self._count}", made or bundles.config())
+
+    def close(self) -> None:
+        """End the spawner and remove everything, or fail saying what is left."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        left = [path for path in cgroup_directories(self.parent) if any(path.glob("*/"))]
+        for directory in cgroup_directories(self.parent):
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+        shutil.rmtree(self.home, ignore_errors=True)
+        assert not left, f"cgroups are left: {left}"
+
+
+def cgroup_directories(path: str) -> list[Path]:
+    """Return the directories of a cgroup in every hierarchy of the host that has it."""
+    root = Path("/sys/fs/cgroup")
+    candidates = [root, *(entry for entry in root.iterdir() if entry.is_dir())]
+    return [found for point in candidates if (found := point / path).is_dir()]
+
+
+@dataclass
+class Result:
+    """What a process wrote and how it ended."""
+
+    code: int
+    out: bytes
+    err: bytes
+    exit: pb.Exit
+
+    @property
+    def text(self) -> str:
+        """Standard output without the last line's end."""
+        return self.out.decode().rstrip("\n")
+
+
+class Conversation:
+    """A bidirectional stream, attach or exec: messages of bytes and sizes in, output and an exit out."""
+
+    def __init__(self, method: Any, request: Any, first: Any) -> None:
+        self._request = request
+        self._outgoing: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._outgoing.put(request(open=first))
+        self._stream = method(iter(self._outgoing.get, None), timeout=SECONDS)
+        self._responses: Iterator[Any] = iter(self._stream)
+        self.first = next(self._responses)
+        self.out = b""
+        self.err = b""
+        self.exit: pb.Exit | None = None
+
+    def send(self, data: bytes) -> None:
+        """Send input."""
+        self._outgoing.put(self._request(stdin=data))
+
+    def close_stdin(self) -> None:
+        """End the input."""
+        self._outgoing.put(self._request(close_stdin=True))
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the window size."""
+        size = pb.WindowSize(rows=rows, columns=columns)
+        self._outgoing.put(self._request(resize=size))
+
+    def step(self) -> bool:
+        """Take one message; False after the last."""
+        message = next(self._responses, None)
+        if message is None:
+            return False
+        self.out += message.stdout
+        self.err += message.stderr
+        if message.HasField("exit"):
+            self.exit = message.exit
+        return True
+
+    def until(self, text: bytes) -> None:
+        """Read until the output has a text."""
+        while text not in self.out:
+            assert self.step(), f"no {text!r} in {self.out!r} {self.err!r}"
+
+    def finish(self) -> Result:
+        """Read to the end."""
+        while self.step():
+            pass
+        self._outgoing.put(None)
+        assert self.exit is not None
+        return Result(self.exit.code, self.out, self.err, self.exit)
+
+    def cancel(self) -> None:
+        """Go away."""
+        self._stream.cancel()
+        self._outgoing.put(None)
+
+
+class Box:
+    """One container, from its bundle to its end."""
+
+    def __init__(self, spawner: Spawner, name: str, made: dict[str, Any]) -> None:
+        self.spawner = spawner
+        self.name = name
+        self.bundle = spawner.home / name / "bundle"
+        self.state = spawner.home / name / "state"
+        self.socket = self.state / "shim.sock"
+        self.log = spawner.home / name / "log"
+        self.state.mkdir(parents=True, mode=0o700)
+        bundles.write(self.bundle, spawner.base, made)
+        self.answer: dict[str, Any] = {}
+        self._channel: grpc.Channel | None = None
+
+    def request(self, **fields: Any) -> dict[str, Any]:
+        """Return a spawn request."""
+        return {
+            "id": self.name,
+            "bundle": str(self.bundle),
+            "state_dir": str(self.state),
+            "socket": str(self.socket),
+            "cgroup_parent": self.spawner.parent,
+            "log": {"driver": "json-file", "path": str(self.log)},
+            **fields,
+        }
+
+    def spawn(self, **fields: Any) -> Box:
+        """Make shim and init."""
+        self.answer = self.spawner.ask(self.request(**fields))
+        self._channel = grpc.insecure_channel(f"unix://{self.socket}")
+        self.stub = ShimServiceStub(self._channel)
+        return self
+
+    def start(self, **fields: Any) -> Box:
+        """Spawn unless that was done, and start."""
+        if self._channel is None:
+            self.spawn(**fields)
+        self.stub.Start(pb.StartRequest(), timeout=SECONDS)
+        return self
+
+    def wait(self) -> pb.Exit:
+        """Wait for the end of the init."""
+        return self.stub.Wait(pb.WaitRequest(), timeout=SECONDS).exit
+
+    def attach(self, *, stdin: bool = False) -> Conversation:
+        """Attach to everything."""
+        opened = pb.AttachRequest.Open(stdin=stdin, stdout=True, stderr=True)
+        return Conversation(self.stub.Attach, pb.AttachRequest, opened)
+
+    def run(self, **fields: Any) -> Result:
+        """Spawn, attach, start and read to the end."""
+        self.spawn(**fields)
+        attached = self.attach()
+        self.start()
+        return attached.finish()
+
+    def execute(
+        self,
+        *args: str,
+        exec_id: str = "",
+        stdin: bool = False,
+        detach: bool = False,
+        **fields: Any,
+    ) -> Conversation:
+        """Execute a further process."""
+        opened = pb.ExecRequest.Open(
+            exec_id=exec_id or f"x{os.urandom(4).hex()}",
+            process=pb.Process(args=args, **fields),
+            stdin=stdin,
+            detach=detach,
+        )
+        return Conversation(self.stub.Exec, pb.ExecRequest, opened)
+
+    def output(self, *args: str, **fields: Any) -> str:
+        """Return what a further process writes; it must succeed."""
+        result = self.execute(*args, **fields).finish()
+        assert result.code == 0, result
+        return result.text
+
+    def records(self) -> list[dict[str, str]]:
+        """Return the records of the log, without those that were rotated away."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def logged(self) -> str:
+        """Return the text of the log."""
+        return "".join(record["log"] for record in self.records()) if self.log.exists() else ""
+
+    def cgroups(self) -> list[Path]:
+        """Return the container's cgroup directories."""
+        return cgroup_directories(f"{self.spawner.parent}/{self.name}")
+
+    def kill_shim(self) -> None:
+        """kill -9 of the shim."""
+        os.kill(self.answer["shim_pid"], signal.SIGKILL)
+        wait_for(lambda: not alive(self.answer["shim_pid"]), "the end of the shim")
+
+    def end(self) -> None:
+        """Shut down, or reap what a killed shim left; all must be gone then."""
+        if self._channel is None:
+            return
+        try:
+            self.stub.Shutdown(pb.ShutdownRequest(), timeout=SECONDS)
+        except grpc.RpcError:
+            if self.spawner.process.poll() is None:
+                self.spawner.ask({"reap": {"state_dir": str(self.state), "force": True}})
+            else:
+                command = [
+                    sys.executable,
+                    "-m",
+                    "scow.shim.reap",
+                    "--force",
+                    "--state-dir",
+                    self.state,
+                ]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        self._channel.close()
+        self._channel = None
+        wait_for(lambda: not alive(self.answer["shim_pid"]), "the end of the shim")
+        assert not self.cgroups()
+        assert not alive(self.answer["pid"])
+
+
+def reason(error: grpc.RpcError) -> str:
+    """Return the reason of an error's ErrorInfo."""
+    return info(error).reason
+
+
+def info(error: grpc.RpcError) -> errors_pb2.ErrorInfo:
+    """Return the ErrorInfo of an error."""
+    assert isinstance(error, grpc.Call)
+    trailers = {entry.key: entry.value for entry in error.trailing_metadata() or ()}
+    status = errors_pb2.Status.FromString(bytes(trailers["grpc-status-details-bin"]))
+    found = errors_pb2.ErrorInfo()
+    assert status.details[0].type_url.endswith("google.rpc.ErrorInfo")
+    found.ParseFromString(status.details[0].value)
+    return found

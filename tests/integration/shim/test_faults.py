@@ -1,0 +1,242 @@
+"""Processes killed at any moment, nonsense on sockets, and what is left then: nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from scow.api.shim.v1 import shim_pb2 as pb
+from tests.integration.shim.bundles import config
+from tests.integration.shim.conftest import MakeBox
+from tests.integration.shim.drive import SECONDS, Spawner, SpawnerError
+from tests.support.processes import alive, children, wait_for
+
+
+def test_a_killed_shim_takes_its_container_along(box: MakeBox, spawner: Spawner) -> None:
+    container = box(config(args=["sh", "-c", "sleep 1000 & sleep 1000"])).start()
+    inner = container.execute("sleep", "1000").first.started.pid
+    container.kill_shim()
+    wait_for(lambda: not alive(container.answer["pid"]), "the end of the init")
+    wait_for(lambda: not alive(inner), "the end of the exec session")
+    record = spawner.ask({"reap": {"state_dir": str(container.state)}})["exit"]
+    assert record["code"] == 137
+    assert "shim died" in record["error"]
+    assert json.loads((container.state / "exit.json").read_text()) == record
+    assert not container.cgroups()
+    again = spawner.ask({"reap": {"state_dir": str(container.state)}})["exit"]
+    assert again == record
+
+
+def test_a_shim_killed_before_the_start(box: MakeBox, spawner: Spawner) -> None:
+    container = box().spawn()
+    container.kill_shim()
+    wait_for(lambda: not alive(container.answer["pid"]), "the end of the init")
+    assert spawner.ask({"reap": {"state_dir": str(container.state)}})["exit"]["code"] == 137
+
+
+def test_a_killed_shim_of_a_container_with_the_hosts_pids(box: MakeBox, spawner: Spawner) -> None:
+    made = config(args=["sh", "-c", "sleep 1000 & echo $!; wait"])
+    made["linux"]["namespaces"] = [e for e in made["linux"]["namespaces"] if e["type"] != "pid"]
+    container = box(made).start()
+    wait_for(container.logged, "the child's pid")
+    child = int(container.logged())
+    container.kill_shim()
+    spawner.ask({"reap": {"state_dir": str(container.state)}})
+    wait_for(lambda: not alive(child), "the end of the child")
+    assert not container.cgroups()
+
+
+def test_reap_keeps_the_record_of_a_container_that_had_ended(
+    box: MakeBox, spawner: Spawner
+) -> None:
+    container = box(config(args=["sh", "-c", "exit 6"])).start()
+    container.wait()
+    container.kill_shim()
+    record = spawner.ask({"reap": {"state_dir": str(container.state)}})["exit"]
+    assert (record["code"], record["error"]) == (6, "")
+
+
+def test_reap_of_a_living_shim_needs_force(box: MakeBox, spawner: Spawner) -> None:
+    container = box(config(args=["sleep", "1000"])).start()
+    with pytest.raises(SpawnerError) as raised:
+        spawner.ask({"reap": {"state_dir": str(container.state)}})
+    assert raised.value.reason == "SHIM_RUNNING"
+    assert alive(container.answer["shim_pid"])
+    record = spawner.ask({"reap": {"state_dir": str(container.state), "force": True}})["exit"]
+    assert record["code"] == 137
+    assert not alive(container.answer["shim_pid"])
+
+
+def test_the_reap_command(box: MakeBox) -> None:
+    container = box(config(args=["sleep", "1000"])).start()
+    command = [sys.executable, "-m", "scow.shim.reap", "--state-dir", str(container.state)]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert (refused.returncode, "lives" in refused.stderr) == (1, True)
+    done = subprocess.run([*command, "--force"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["code"] == 137
+    assert not container.cgroups()
+
+
+def test_reap_where_nothing_was_made(spawner: Spawner, tmp_path: Path) -> None:
+    record = spawner.ask({"reap": {"state_dir": str(tmp_path)}})["exit"]
+    assert record["code"] == 137
+
+
+def test_a_process_with_a_reused_pid_is_spared(spawner: Spawner, tmp_path: Path) -> None:
+    victim = subprocess.Popen(["sleep", "100"])
+    try:
+        state = {
+            "id": "x", "version": "0", "shim_pid": victim.pid, "shim_start_ticks": 1,
+            "pid": victim.pid, "pid_start_ticks": 1, "cgroups": [], "warnings": [],
+        }  # fmt: skip
+        (tmp_path / "state.json").write_text(json.dumps(state))
+        spawner.ask({"reap": {"state_dir": str(tmp_path), "force": True}})
+        assert victim.poll() is None
+    finally:
+        victim.kill()
+        victim.wait()
+
+
+def test_shims_outlive_their_spawner(own_spawner: Spawner) -> None:
+    container = own_spawner.box(config(args=["sh", "-c", "read x; exit 3"])).start(stdin=True)
+    try:
+        own_spawner.process.kill()
+        own_spawner.process.wait()
+        assert container.output("echo", "alive") == "alive"
+        own_spawner.start()
+        attached = container.attach(stdin=True)
+        attached.send(b"\n")
+        assert attached.finish().code == 3
+        second = own_spawner.box(config(args=["sh", "-c", "exit 4"]))
+        assert second.run().code == 4
+        second.end()
+    finally:
+        container.end()
+
+
+def test_a_shim_killed_after_its_spawner(own_spawner: Spawner) -> None:
+    container = own_spawner.box(config(args=["sleep", "1000"])).start()
+    own_spawner.process.kill()
+    own_spawner.process.wait()
+    container.kill_shim()
+    wait_for(lambda: not alive(container.answer["pid"]), "the end of the init")
+    own_spawner.start()
+    record = own_spawner.ask({"reap": {"state_dir": str(container.state)}})["exit"]
+    assert record["code"] == 137
+    assert not container.cgroups()
+    container.end()
+
+
+def test_a_second_spawner_leaves_the_first_alone(own_spawner: Spawner) -> None:
+    command = [sys.executable, "-m", "scow.shim.spawner", "--socket", str(own_spawner.socket)]
+    assert subprocess.run(command, timeout=SECONDS).returncode == 0
+    assert own_spawner.ask({"ping": True})["pid"] == own_spawner.process.pid
+
+
+def test_the_spawner_keeps_no_zombies(own_spawner: Spawner) -> None:
+    for _ in range(5):
+        container = own_spawner.box()
+        assert container.run().code == 0
+        container.end()
+    assert own_spawner.ask({"sweep": {"cgroup_parent": own_spawner.parent}})["removed"]
+    wait_for(lambda: not children(own_spawner.process.pid), "the end of its children")
+
+
+def test_sweep_keeps_a_parent_with_a_container(own_spawner: Spawner) -> None:
+    container = own_spawner.box(config(args=["sleep", "1000"])).start()
+    sweep = {"sweep": {"cgroup_parent": own_spawner.parent}}
+    assert own_spawner.ask(sweep) == {"removed": False}
+    container.end()
+    assert own_spawner.ask(sweep) == {"removed": True}
+    assert own_spawner.ask(sweep) == {"removed": True}
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [b"nonsense", b"[1]", b"{}", b'{"id": 5}', b'{"reap": 3}', b'{"sweep": {}}', b"x" * 70_000],
+)
+def test_nonsense_is_answered_and_survived(own_spawner: Spawner, packet: bytes) -> None:
+    answer = own_spawner.send_raw(packet)
+    assert "error" in answer
+    assert own_spawner.ask({"ping": True})["pid"] == own_spawner.process.pid
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("id", "../up"),
+        ("id", ""),
+        ("id", "a/b"),
+        ("bundle", "relative"),
+        ("socket", "/" + "x" * 120),
+        ("state_dir", None),
+    ],
+)
+def test_a_bad_request_names_its_key(spawner: Spawner, key: str, value: Any) -> None:
+    container = spawner.box()
+    with pytest.raises(SpawnerError) as raised:
+        spawner.ask(container.request(**{key: value}))
+    assert raised.value.code == "INVALID_ARGUMENT"
+    assert raised.value.metadata["which"] == key
+
+
+def test_an_id_that_runs_is_refused_and_goes_on(box: MakeBox, spawner: Spawner) -> None:
+    container = box(config(args=["sleep", "1000"])).start()
+    other = spawner.home / "other-state"
+    other.mkdir()
+    with pytest.raises(SpawnerError) as raised:
+        spawner.ask(container.request(state_dir=str(other), socket=str(other / "sock")))
+    assert raised.value.code == "FAILED_PRECONDITION"
+    assert container.output("echo", "here") == "here"
+
+
+def test_a_client_that_goes_away_while_it_starts(box: MakeBox) -> None:
+    container = box(config(args=["sh", "-c", "echo ran; exit 2"])).spawn()
+    call = container.stub.Start.future(pb.StartRequest())
+    call.cancel()
+    # It was started or it was not; both are states that go on.
+    if container.stub.State(pb.StateRequest()).status == pb.STATUS_CREATED:
+        try:
+            container.start()
+        except grpc.RpcError as error:
+            assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert container.wait().code == 2
+    assert container.logged() == "ran\n"
+
+
+def test_many_at_once(own_spawner: Spawner) -> None:
+    containers = [own_spawner.box(config(args=["sh", "-c", f"exit {n}"])) for n in range(12)]
+    codes: dict[int, int] = {}
+
+    def live(number: int) -> None:
+        codes[number] = containers[number].run().code
+        containers[number].end()
+
+    threads = [threading.Thread(target=live, args=(n,)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert codes == {n: n for n in range(12)}
+
+
+def test_a_shim_ignores_signals_meant_for_its_starters(box: MakeBox) -> None:
+    container = box(config(args=["sleep", "1000"])).start()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(container.answer["shim_pid"], number)
+    assert container.output("echo", "here") == "here"
+
+
+def test_the_sockets_are_roots_alone(box: MakeBox, spawner: Spawner) -> None:
+    container = box().spawn()
+    for path in (spawner.socket, container.socket):
+        assert path.stat().st_mode & 0o777 == 0o600
