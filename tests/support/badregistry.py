@@ -96,6 +96,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers one request."""
 
     protocol_version = "HTTP/1.1"
+    form = ""
 
     @property
     def registry(self) -> BadRegistry:
@@ -105,6 +106,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing."""
+
+    def do_POST(self) -> None:
+        """Answer as to a GET; `form` has what was sent."""
+        self.form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.do_GET()
 
     def do_GET(self) -> None:
         """Answer, or misbehave."""
@@ -158,4 +164,15 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         time.sleep(seconds)
         self.close_connection = True
+        return True
+
+    def trickle(self, data: bytes) -> bool:
+        """Send bytes in two pieces with a pause between them."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[:5])
+        self.wfile.flush()
+        time.sleep(0.05)
+        self.wfile.write(data[5:])
         return True

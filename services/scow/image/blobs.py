@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from scow.core.errors import DigestMismatch, DiskFull
+from scow.core.errors import DigestMismatch, DiskFull, LayerCorrupt
 
 _READ = 1 << 20
 
@@ -168,6 +168,7 @@ class Blobs:
             await asyncio.to_thread(os.fsync, ingest.descriptor)
             ingest.close()
             ingest.path.rename(self.path(digest))
+            await asyncio.to_thread(_sync_folder, self._blobs)
 
     def write(self, data: bytes) -> str:
         """Store small data; return its digest. Its row is the caller's to write."""
@@ -181,6 +182,7 @@ class Blobs:
             finally:
                 os.close(descriptor)
             temporary.rename(self.path(digest))
+            _sync_folder(self._blobs)
         return digest
 
     def delete(self, digest: str) -> None:
@@ -206,3 +208,50 @@ class Blobs:
                 path.unlink(missing_ok=True)
                 gone.append(path.name)
         return gone
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let renames within a folder reach the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Stored:
+    """A whole blob, to be read (`unpack.pool.Source`)."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    async def wait(self, position: int) -> tuple[int, bool]:
+        """Return the length: this is all."""
+        return os.fstat(self.descriptor).st_size, True
+
+
+@contextlib.contextmanager
+def open_blob(path: Path, digest: str) -> Iterator[Stored]:
+    """Open a blob to unpack it.
+
+    Raises:
+        LayerCorrupt: It is not there.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise lost(digest) from None
+    try:
+        yield Stored(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def lost(digest: str) -> LayerCorrupt:
+    """Return the error of a blob that is not what it was."""
+    return LayerCorrupt(
+        f"the blob {digest} is missing or damaged",
+        what="blob",
+        which=digest,
+        do="remove the image and pull it again",
+    )

@@ -20,6 +20,7 @@ from scow.core.errors import (
     InvalidArgument,
     InvalidReference,
     PlatformMismatch,
+    ScowError,
 )
 from scow.core.journal import Journal
 from scow.core.requests import remember
@@ -302,8 +303,21 @@ class Images:
         await self._delete(layers, blobs)
         actions += [_action(f"layer/{x.diff_id}", "released", "no image has it") for x in layers]
         actions += await self._delete_strays()
+        actions += await self._rebuild_layers()
         for name in self._blobs.prune_ingests(keep_seconds, ingesting):
             actions.append(_action(f"ingest/{name}", "released", "nobody went on with it"))
+        return actions
+
+    async def _rebuild_layers(self) -> list[ReconcileAction]:
+        actions = []
+        for layer in self._layers.missing():
+            name = f"layer/{layer.diff_id}"
+            try:
+                await self._layers.rebuild(layer, self._blobs.path(layer.blob))
+            except ScowError as error:
+                actions.append(_action(name, "missing", str(error)))
+            else:
+                actions.append(_action(name, "rebuilt", "its folder was missing"))
         return actions
 
     async def _delete_strays(self) -> list[ReconcileAction]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import bz2
+import lzma
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from io import BufferedIOBase
+from pathlib import Path
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.journal import Journal
@@ -20,8 +24,13 @@ from scow.image.store import Image, ImageStore, Layer
 from scow.image.unpack.pool import Unpacked
 
 _LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
-# xz and bzip2 have no media type of their own.
 _SUFFIXES = {"gzip": "+gzip", "zstd": "+zstd"}
+# No layer's media type: such layers are kept plain.
+_OPENERS: dict[str, Callable[[Path], BufferedIOBase]] = {
+    "xz": lzma.LZMAFile,
+    "bzip2": bz2.BZ2File,
+}
+_PIECE = 1 << 20
 
 
 class Importer:
@@ -59,10 +68,12 @@ class Importer:
         config = pb.ImageConfig()
         changes.apply(config, opened.changes)
         name = f"import-{os.urandom(8).hex()}"
-        self.ingesting.add(name)
+        self.ingesting |= {name, f"{name}-plain"}
         ingest = self._blobs.ingest(name)
         try:
             number, unpacked = await self._receive(ingest, chunks)
+            if unpacked.compression in _OPENERS:
+                ingest = await self._decompressed(ingest, number, unpacked.compression)
             with self._leases.hold([ingest.digest, unpacked.diff_id]):
                 blob = Descriptor(ingest.digest, ingest.size, _media_type(unpacked))
                 layer = await self._keep(ingest, number, unpacked)
@@ -71,7 +82,7 @@ class Importer:
             ingest.discard()
             raise
         finally:
-            self.ingesting.discard(name)
+            self.ingesting -= {name, f"{name}-plain"}
 
     async def _receive(self, ingest: Ingest, chunks: AsyncIterator[bytes]) -> tuple[int, Unpacked]:
         """Write the tar down while it is being unpacked."""
@@ -92,6 +103,18 @@ class Importer:
             if not unpacking.cancelled() and unpacking.exception() is None:
                 await self._layers.discard(unpacking.result()[0])
             raise
+
+    async def _decompressed(self, packed: Ingest, number: int, compression: str) -> Ingest:
+        """Return the plain tar of one in a compression that layers must not have; the worker has read it before."""
+        plain = self._blobs.ingest(f"{packed.path.name}-plain")
+        try:
+            await asyncio.to_thread(_copy, _OPENERS[compression], packed.path, plain)
+        except BaseException:
+            plain.discard()
+            await self._layers.discard(number)
+            raise
+        packed.discard()
+        return plain
 
     async def _keep(self, ingest: Ingest, number: int, unpacked: Unpacked) -> Layer:
         digest, size = ingest.digest, ingest.size
@@ -135,3 +158,9 @@ class Importer:
 
 def _media_type(unpacked: Unpacked) -> str:
     return _LAYER_TYPE + _SUFFIXES.get(unpacked.compression, "")
+
+
+def _copy(opener: Callable[[Path], BufferedIOBase], source: Path, target: Ingest) -> None:
+    with opener(source) as stream:
+        while data := stream.read(_PIECE):
+            target.write(data)

@@ -10,6 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
+from scow.image.blobs import lost, open_blob
 from scow.image.store import ImageStore, Layer
 from scow.image.unpack.pool import Source, Unpacked, UnpackPool
 
@@ -67,6 +68,26 @@ class Layers:
             self._rows.insert_layer(tx, layer)
         self._busy.discard(number)
         return layer
+
+    def missing(self) -> list[Layer]:
+        """Return the recorded layers whose folders are gone."""
+        return [layer for layer in self._rows.all_layers() if not self.path(layer.number).is_dir()]
+
+    async def rebuild(self, layer: Layer, blob: Path) -> None:
+        """Unpack a recorded layer anew, where it was.
+
+        Raises:
+            LayerCorrupt: The blob is gone too, or is not what it was.
+        """
+        number = 0
+        try:
+            with open_blob(blob, layer.blob) as source:
+                number, unpacked = await self.unpack(source)
+            if unpacked.diff_id != layer.diff_id:
+                raise lost(layer.blob)
+            (self._folder / f"{_NEW}{number}").rename(self.path(layer.number))
+        finally:
+            await self.discard(number)
 
     async def discard(self, number: int) -> None:
         """Delete a layer without a row."""

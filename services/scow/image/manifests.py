@@ -85,8 +85,14 @@ def _descriptor(value: Any, what: str) -> Descriptor:
 
 
 def is_index(data: bytes, media_type: str) -> bool:
-    """Tell whether a document is an index rather than a manifest."""
+    """Tell whether a document is an index rather than a manifest.
+
+    Raises:
+        InvalidManifest: It could be read as both, so that its digest would stand for two images.
+    """
     value = _load(data, "manifest")
+    if "manifests" in value and ("layers" in value or "config" in value):
+        _bad("manifest", "is a manifest and an index at once")
     kind = value.get("mediaType") or media_type
     if kind in _INDEXES:
         return True
@@ -152,7 +158,17 @@ def parse_configuration(data: bytes) -> Configuration:
     Raises:
         InvalidManifest: It is none.
     """
-    value = _load(data, "configuration")
+    try:
+        return _configuration(_load(data, "configuration"))
+    except (
+        ValueError,
+        TypeError,
+        OverflowError,
+    ):  # what no message can hold: huge numbers, half characters
+        _bad("configuration", "has a value of a wrong kind")
+
+
+def _configuration(value: dict[str, Any]) -> Configuration:
     rootfs = value.get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     if not isinstance(diff_ids, list) or not all(
@@ -295,7 +311,10 @@ def make_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
 
 
 def parse_time(text: str) -> int:
-    """Return nanoseconds since 1970 of a time as RFC 3339; 0 for none."""
+    """Return nanoseconds since 1970 of a time as RFC 3339; 0 for none.
+
+    Also 0 for a time that 64 bits do not hold: reproducible builds write the year 1.
+    """
     if not text:
         return 0
     head, _, rest = text.partition(".")
@@ -309,7 +328,8 @@ def parse_time(text: str) -> int:
         moment = moment.replace(tzinfo=datetime.UTC)
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
     seconds = int((moment - epoch).total_seconds())
-    return seconds * _NANO + int((digits + "0" * 9)[:9])
+    ns = seconds * _NANO + int((digits + "0" * 9)[:9])
+    return ns if -(1 << 63) <= ns < 1 << 63 else 0
 
 
 def format_time(ns: int) -> str:

@@ -238,6 +238,47 @@ def test_a_realm_without_tls(service: Service) -> None:
             pull(service, registry.reference, pb.Auth(username="me", password="secret"))
 
 
+@pytest.mark.parametrize(
+    ("auth", "asks", "uses"),
+    [
+        (pb.Auth(), "GET /token?scope=repository", "made"),
+        (pb.Auth(username="me", password="secret"), "GET /token?scope=repository", "made"),
+        (pb.Auth(token="identity"), "POST /token", "made"),
+        (pb.Auth(token="bearer"), "POST /token", "bearer"),
+    ],
+    ids=["anonymous", "password", "identity token", "bearer token"],
+)
+def test_tokens(service: Service, auth: pb.Auth, asks: str, uses: str) -> None:
+    with BadRegistry([TAR]) as registry:
+        seen: list[str] = []
+
+        def answer(handler: Handler) -> bool:
+            if not handler.path.startswith("/token"):
+                if handler.headers.get("Authorization") == f"Bearer {uses}":
+                    return False
+                realm = f"http://{registry.address}/token"
+                challenge = f'Bearer realm="{realm}",service="s",scope="repository:bad/image:pull"'
+                return handler.refuse(401, WWW_Authenticate=challenge)
+            seen.append(f"{handler.command} {handler.path} {handler.form}")
+            if "refresh_token=bearer" in handler.form:
+                return handler.refuse(401)
+            return handler.trickle(b'{"access_token": "made", "expires_in": 300}')
+
+        registry.misbehave = answer
+        pull(service, registry.reference, auth)
+        assert len(seen) == 1, "a token is asked for once"
+        assert seen[0].startswith(asks)
+        remove(service, registry.reference)
+
+
+def test_a_token_server_that_refuses(service: Service) -> None:
+    with BadRegistry([TAR]) as registry:
+        challenge = f'Bearer realm="http://{registry.address}/token"'
+        registry.misbehave = lambda handler: handler.refuse(401, WWW_Authenticate=challenge)
+        with pytest.raises(errors.RegistryDenied):
+            pull(service, registry.reference, pb.Auth(username="me", password="wrong"))
+
+
 def _hostile(kind: bytes, name: str, link: str = "", before: str = "") -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -82,6 +83,9 @@ def test_import(service: Service, compress: object) -> None:
     assert list(image.config.exposed_ports) == ["53/udp", "80/tcp"]
     assert (image.config.labels["x"], image.config.user) == ("y", "app")
     assert image.comment == "by a test"
+    if compress in ("xz", "bzip2"):  # layers have no such type: the plain tar is kept
+        blob = service.data / "blobs/sha256" / digest_of(data).removeprefix("sha256:")
+        assert blob.read_bytes() == data
     stub_of(service).Remove(pb.RemoveRequest(image="box:1"))
 
 
@@ -260,3 +264,26 @@ def test_real_images(own: Service) -> None:
         assert (top_first[2] / "usr/local/bin/setuid-cat").stat().st_mode & 0o7777 == 0o4755
         one, two = (top_first[2] / "opt" / name for name in ("one", "two"))
         assert one.stat().st_ino == two.stat().st_ino
+
+
+def test_a_missing_layer_is_unpacked_again(own: Service) -> None:
+    image = import_tar(own, rootfs_tar(), "damaged")
+    [folder] = (own.data / "layers").iterdir()
+    shutil.rmtree(folder)
+    [action] = stub_of(own).Reconcile(pb.ReconcileRequest()).actions
+    assert (action.object, action.action) == (f"layer/{image.diff_ids[0]}", "rebuilt")
+    assert (folder / "bin/busybox").read_bytes() == Path("/bin/busybox").read_bytes()
+    assert list(stub_of(own).Reconcile(pb.ReconcileRequest()).actions) == []
+
+
+def test_a_missing_layer_whose_blob_is_gone(own: Service) -> None:
+    image = import_tar(own, rootfs_tar(), "damaged")
+    shutil.rmtree(next((own.data / "layers").iterdir()))
+    for blob in (own.data / "blobs/sha256").iterdir():
+        if blob.stat().st_size > 100_000:
+            blob.unlink()
+    for _ in range(2):
+        [action] = stub_of(own).Reconcile(pb.ReconcileRequest()).actions
+        assert (action.object, action.action) == (f"layer/{image.diff_ids[0]}", "missing")
+    stub_of(own).Remove(pb.RemoveRequest(image="damaged"))
+    assert list(stub_of(own).Reconcile(pb.ReconcileRequest()).actions) == []

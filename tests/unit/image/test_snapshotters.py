@@ -88,3 +88,19 @@ def test_usage_counts_hard_links_once_and_holes_not_at_all(tmp_path: Path) -> No
     size, inodes = driver.usage(7)
     assert inodes == 2
     assert 10_000 <= size < 100_000
+
+
+def test_a_layer_that_occurs_twice_counts_once_where_it_is_highest(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"layers/{number}").mkdir(parents=True)
+    [mount] = _overlay(tmp_path).mounts(7, [1, 2, 1])
+    assert mount.options[0] == f"lowerdir={tmp_path}/layers/1:{tmp_path}/layers/2"
+
+
+def test_paths_with_the_options_own_characters(tmp_path: Path) -> None:
+    base = tmp_path / "a:b,c\\d"
+    base.mkdir()
+    driver = _overlay(base)
+    driver.make(7, [])
+    [mount] = driver.mounts(7, [])
+    assert mount.options[1] == f"upperdir={tmp_path}/a\\:b\\,c\\\\d/snapshots/7/fs"

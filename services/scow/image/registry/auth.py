@@ -13,6 +13,8 @@ import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import aiohttp
+
 from scow.api.image.v1.image_pb2 import Auth
 from scow.core.errors import RegistryDenied, RegistryUnavailable
 from scow.image.registry.http import Http, hostname, unavailable
@@ -20,6 +22,8 @@ from scow.image.registry.http import Http, hostname, unavailable
 _PARAMETER = re.compile(r'([a-zA-Z_]+)=(?:"([^"]*)"|([^\s,"]+))')
 _DEFAULT_SECONDS = 60
 _TOKEN_MAX = 1 << 20
+_REFRESH = {"grant_type": "refresh_token", "client_id": "scow"}
+_REFUSED = frozenset((400, 401, 403, 404, 405))
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Authorizer:
         seconds = float("inf")
         if challenge.scheme == "basic" and auth.username:
             header = _basic(auth)
-        elif challenge.scheme == "bearer" and auth.token:
+        elif challenge.scheme == "bearer" and auth.token and not challenge.parameters.get("realm"):
             header = f"Bearer {auth.token}"
         elif challenge.scheme == "bearer" and challenge.parameters.get("realm"):
             header, seconds = await self._token(host, repository, auth, challenge)
@@ -82,14 +86,19 @@ class Authorizer:
         if "service" in challenge.parameters:
             query["service"] = challenge.parameters["service"]
         headers = {"Authorization": _basic(auth)} if auth.username else {}
-        separator = "&" if "?" in realm else "?"
-        url = f"{realm}{separator}{urllib.parse.urlencode(query)}"
-        async with self._http.open(url, headers, urllib.parse.urlsplit(realm).netloc) as response:
-            if response.status in (400, 401, 403):
+        form = None
+        url = f"{realm}{'&' if '?' in realm else '?'}{urllib.parse.urlencode(query)}"
+        if auth.token:  # an identity token is exchanged for a bearer token (OAuth 2)
+            url, form = realm, {**query, **_REFRESH, "refresh_token": auth.token}
+        netloc = urllib.parse.urlsplit(realm).netloc
+        async with self._http.open(url, headers, netloc, form) as response:
+            if response.status in _REFUSED and auth.token:
+                return f"Bearer {auth.token}", float("inf")  # then it is a bearer token itself
+            if response.status in _REFUSED:
                 raise denied(host, repository, auth)
             if response.status != 200:
                 raise unavailable(realm, RuntimeError(f"HTTP status {response.status}"))
-            body = await response.content.read(_TOKEN_MAX)
+            body = await _body(response, realm)
         try:
             value = json.loads(body)
             token = value.get("token") or value["access_token"]
@@ -111,6 +120,18 @@ class Authorizer:
                 do="tell who runs it, or list both hosts in image.insecure_registries",
             )
         return realm
+
+
+async def _body(response: aiohttp.ClientResponse, realm: str) -> bytes:
+    data = bytearray()
+    try:
+        async for piece in response.content.iter_any():
+            data += piece
+            if len(data) > _TOKEN_MAX:
+                raise unavailable(realm, RuntimeError("its answer has no end"))
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise unavailable(realm, error) from error
+    return bytes(data)
 
 
 def _key(host: str, repository: str, auth: Auth) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import ssl
+import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -35,7 +36,6 @@ class Http:
         )
         self._session = aiohttp.ClientSession(
             timeout=timeout,
-            trust_env=True,  # proxies by environment
             auto_decompress=False,  # bytes are verified as they were sent
             headers={"User-Agent": _USER_AGENT},
             connector=aiohttp.TCPConnector(limit_per_host=16),
@@ -80,15 +80,27 @@ class Http:
 
     @contextlib.asynccontextmanager
     async def open(
-        self, url: str, headers: Mapping[str, str], host: str
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        host: str,
+        form: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """GET a URL; credentials in `headers` do not follow a redirect to another origin.
+        """GET a URL, or POST a form; credentials in `headers` do not follow a redirect to another origin.
 
         Raises:
             RegistryUnavailable: As of `get`.
         """
         try:
-            response = await self._session.get(url, headers=headers, ssl=self._context(host))
+            response = await self._session.request(
+                "GET" if form is None else "POST",
+                url,
+                headers=headers,
+                data=form,
+                allow_redirects=form is None,
+                ssl=self._context(host),
+                proxy=_proxy(url, host),
+            )
         except (aiohttp.ClientSSLError, aiohttp.ServerDisconnectedError) as error:
             raise _WrongScheme(*_unreachable(host, error)) from error
         except aiohttp.ClientResponseError as error:  # what answers speaks no HTTP
@@ -156,6 +168,13 @@ def unavailable(host: str, error: BaseException) -> RegistryUnavailable:
         which=host,
         do="check its name and the network, then try again",
     )
+
+
+def _proxy(url: str, host: str) -> str | None:
+    """Return the environment's proxy for a URL (HTTPS_PROXY, HTTP_PROXY, NO_PROXY); loopback has none."""
+    if _is_loopback(hostname(host)) or urllib.request.proxy_bypass(host):
+        return None
+    return urllib.request.getproxies().get(url.partition(":")[0])
 
 
 def hostname(host: str) -> str:

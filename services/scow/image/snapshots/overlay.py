@@ -7,6 +7,7 @@ with `user.overlay.opaque` (see `unpack.apply`): so the service needs no CAP_SYS
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -50,11 +51,12 @@ class Overlay:
     def mounts(self, number: int, layers: Sequence[int]) -> list[Mount]:
         """Describe the one overlay mount."""
         folder = self._folder / str(number)
-        lower = [_escaped(self._layer(layer)) for layer in reversed(layers)]
+        # overlayfs refuses a directory that is there twice; under its upper occurrence the lower one shows nothing.
+        lower = [_escaped(self._layer(layer)) for layer in dict.fromkeys(reversed(layers))]
         options = [
             f"lowerdir={':'.join(lower or [_escaped(self._empty)])}",
-            f"upperdir={folder}/fs",
-            f"workdir={folder}/work",
+            f"upperdir={_escaped(folder / 'fs')}",
+            f"workdir={_escaped(folder / 'work')}",
             "userxattr",
         ]
         return [Mount(type="overlay", source="overlay", options=options)]
@@ -86,5 +88,5 @@ class Overlay:
 
 
 def _escaped(path: Path) -> str:
-    """Return a path for `lowerdir`, in which a colon separates."""
-    return str(path).replace("\\", "\\\\").replace(":", "\\:")
+    """Return a path for overlayfs' options, in which colons and commas separate."""
+    return re.sub(r"([\\:,])", r"\\\1", str(path))
