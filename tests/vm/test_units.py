@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,9 +61,7 @@ def units() -> Iterator[None]:
     systemctl("daemon-reload")
     systemctl("start", "scow.target")
     for service in SERVICES:
-        processes.wait_for(
-            lambda service=service: systemctl_active(service), f"scow-{service}: {journal()}", 60
-        )
+        processes.wait_for(partial(systemctl_active, service), f"scow-{service}: {journal()}", 60)
     yield
     systemctl("stop", "scow.target")
 

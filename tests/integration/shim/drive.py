@@ -297,14 +297,8 @@ class Box:
             if self.spawner.process.poll() is None:
                 self.spawner.ask({"reap": {"state_dir": str(self.state), "force": True}})
             else:
-                command = [
-                    sys.executable,
-                    "-m",
-                    "scow.shim.reap",
-                    "--force",
-                    "--state-dir",
-                    self.state,
-                ]
+                command = [sys.executable, "-m", "scow.shim.reap", "--force"]
+                command += ["--state-dir", str(self.state)]
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         self._channel.close()
         self._channel = None
