@@ -6,6 +6,7 @@ https://docs.docker.com/reference/dockerfile/
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 import shlex
 from collections.abc import Callable, Iterable
@@ -111,8 +112,7 @@ def _user(config: pb.ImageConfig, text: str, change: str) -> None:
 def _workdir(config: pb.ImageConfig, text: str, change: str) -> None:
     if not text:
         raise _bad(change, "it names no directory", "write WORKDIR /PATH")
-    base = config.working_dir or "/"
-    config.working_dir = text if text.startswith("/") else f"{base.rstrip('/')}/{text}"
+    config.working_dir = posixpath.normpath(posixpath.join("/", config.working_dir, text))
 
 
 def _volume(config: pb.ImageConfig, text: str, change: str) -> None:

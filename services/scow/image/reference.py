@@ -100,7 +100,7 @@ class Reference:
 
 def _invalid(text: str, why: str, do: str) -> InvalidReference:
     return InvalidReference(
-        f"{text!r} is no image reference: {why}", what="reference", which=text, do=do
+        f"{text[:80]!r} is no image reference: {why}", what="reference", which=text, do=do
     )
 
 
@@ -134,4 +134,4 @@ def _check_name(text: str, domain: str, path: str) -> None:
             advice = "use lower-case letters and digits, between them . _ __ or -"
             raise _invalid(text, f"{component!r} is no part of a name", advice)
     if len(domain) + 1 + len(path) > _NAME_MAX:
-        raise _invalid(text[:80], "the name is too long", f"use at most {_NAME_MAX} characters")
+        raise _invalid(text, "the name is too long", f"use at most {_NAME_MAX} characters")

@@ -23,6 +23,9 @@ _AHEAD = 8
 _GZIP, _ZSTD, _XZ, _BZIP2 = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\x00", b"BZh"
 # Zstandard frames may ask for a window of gigabytes; 128 MiB is what `zstd --long` defaults to.
 _ZSTD_WINDOW_MAX = 1 << 27
+# zstandard does not tell a cut frame from a whole one. So a frame of our own follows the last: only after a whole one
+# does it come out again.
+_END = b"scow: here the layer ends"
 
 # Tells that more is wanted than `available` bytes, and returns the new number and whether it is final.
 Await = Callable[[int], tuple[int, bool]]
@@ -186,13 +189,23 @@ def _zstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
     context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_MAX)
     # The type stubs ask for a whole IO[bytes]; read() is all that is used.
-    source: Any = _Readable(pieces)
+    source: Any = _Readable(_followed_by(pieces, zstandard.ZstdCompressor().compress(_END)))
     reader = context.stream_reader(source, read_size=_PIECE, read_across_frames=True)
+    held = b""
     try:
-        while piece := reader.read(_PIECE * 4):
-            yield piece
+        while piece := reader.read(_PIECE * 3):
+            held += piece
+            yield held[: -len(_END)]
+            held = held[-len(_END) :]
     except zstandard.ZstdError as error:
         raise corrupt(f"the layer cannot be decompressed: {error}") from error
+    if held != _END:
+        raise corrupt("the layer is cut short: its compressed data has no end")
+
+
+def _followed_by(pieces: Iterator[bytes], last: bytes) -> Iterator[bytes]:
+    yield from pieces
+    yield last
 
 
 class TarStream:
