@@ -22,6 +22,7 @@ import time
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from scow.client import Client
 from tests.support import processes
@@ -292,3 +293,10 @@ def _read_line(process: subprocess.Popen[bytes], seconds: float) -> str:
             break
         data += chunk
     return data.decode().rstrip("\n")
+
+
+def as_root() -> Any:
+    """Return a mark that skips a test, saying why, where it is not run by root."""
+    import pytest
+
+    return pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes real containers")
