@@ -12,6 +12,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ from scow.shim.logfile import MAX_FILES, MAX_SIZE, LogFile
 from scow.shim.stdio import Stdio
 
 CREATED, RUNNING, PAUSED, STOPPED = 1, 2, 3, 4
+_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Container:
             request.id, VERSION, os.getpid(), exitrecord.start_ticks(os.getpid())
         )
         self._control: socket.socket
+        self._start: asyncio.Task[None] | None = None
         self._made = False
         self._starting = False
         self._early_status: int | None = None
@@ -148,6 +151,11 @@ class Container:
             text = "the container was started before"
             raise ShimError("FAILED_PRECONDITION", reason, text, what="container", which=self.id)
         self._starting = True
+        # Shielded: a caller that goes away must not leave a process whose output nobody reads.
+        self._start = follow.kept(self._begin(mounts))
+        await asyncio.shield(self._start)
+
+    async def _begin(self, mounts: list[oci.Mount]) -> None:
         try:
             await self._launch(mounts)
         except ShimError as error:
@@ -217,10 +225,18 @@ class Container:
         if self._start_error is not None:
             code = self._start_error.exit_code
             record = Exit(code, 0, record.time_ns, oom_killed, self._start_error.message)
-        exitrecord.write_exit(self.request.state_dir, record)
+        self._record(record)
         self.exit = record
         self.status = STOPPED
         self._ended.set()
+
+    def _record(self, record: Exit) -> None:
+        """Write exit.json; on a full disk waiters are told all the same, and writing is tried again."""
+        try:
+            exitrecord.write_exit(self.request.state_dir, record)
+        except OSError as error:
+            print(f"{self.id}: exit.json: {error}", file=sys.stderr)  # noqa: T201 - the spawner's log
+            asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._record, record)
 
     async def wait(self) -> Exit:
         """Wait for the end of the init; its record is on disk by then."""

@@ -19,6 +19,8 @@ from scow.shim.exitrecord import Exit
 from scow.shim.oci import Process
 from scow.shim.stdio import Stdio
 
+_ENDED_KEPT = 1000
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wanted:
@@ -57,6 +59,7 @@ class Execution:
             theirs.close()
             self.stdio.close_child_side()
         container.children.add(self.pid, self._on_exit)
+        self._launching = follow.kept(self._follow())
 
     @property
     def running(self) -> bool:
@@ -86,6 +89,10 @@ class Execution:
         Raises:
             ShimError: Why it does not; the session has ended then.
         """
+        # Shielded: a caller that goes away must not leave a process whose output nobody reads.
+        await asyncio.shield(self._launching)
+
+    async def _follow(self) -> None:
         try:
             master = await follow.to_exec(self._control, self._container.warn)
         except ShimError:
@@ -123,7 +130,7 @@ class Execution:
 
 
 class Executions:
-    """The sessions of one container, kept until the shim ends."""
+    """The sessions of one container: those that run, and the latest that ended."""
 
     def __init__(self, container: Container) -> None:
         self._container = container
@@ -159,8 +166,15 @@ class Executions:
             session = Execution(self._container, wanted)
         except ProcessLookupError as error:  # the init ended this very moment
             raise self._container.not_running() from error
+        self._forget_old()
         self._sessions[exec_id] = session
         return session
+
+    def _forget_old(self) -> None:
+        """Keep the latest that ended: a probe each few seconds must not make the shim grow."""
+        ended = [name for name, session in self._sessions.items() if not session.running]
+        for name in ended[: max(len(ended) - _ENDED_KEPT, 0)]:
+            del self._sessions[name]
 
     def get(self, exec_id: str) -> Execution:
         """Return a session.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from scow.shim import control
@@ -41,6 +41,13 @@ async def to_exec(sock: socket.socket, warn: Callable[[list[str]], None]) -> int
         if "warnings" in message:
             warn(message["warnings"])
         executing = "exec" in message
+
+
+def kept(work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    """Run in the background what must come to its end even if nobody waits for it any more."""
+    task = asyncio.get_running_loop().create_task(work)
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    return task
 
 
 async def readable(fd: int) -> None:

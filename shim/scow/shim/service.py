@@ -133,6 +133,8 @@ class ShimService:
             await stream.send_message(pb.AttachResponse(exit=_exit(await container.wait())))
         finally:
             container.stdio.detach(session)
+            if opened.stdin and container.request.stdin_once:
+                container.stdio.close_stdin()
 
     async def _exec(self, stream: Stream[pb.ExecRequest, pb.ExecResponse]) -> None:
         opened = _opened(await stream.recv_message())
@@ -151,6 +153,7 @@ class ShimService:
             await stream.send_message(pb.ExecResponse(exit=_exit(await execution.wait())))
         finally:
             stdio.detach(session)
+            stdio.close_stdin()
 
     async def _exec_state(self, request: pb.ExecStateRequest) -> pb.ExecStateResponse:
         session = self._executions.get(request.exec_id)
@@ -252,8 +255,8 @@ class _Input:
                 message = await self._stream.recv_message()
                 if message is not None and message.WhichOneof("message") == "resize":
                     self._resize_quietly(message.resize)
-        except StreamTerminatedError:  # the client is gone
-            pass
+        except StreamTerminatedError:  # the client is gone: whoever called sees to pipes
+            return
         await self._end_once()
 
     def _resize_quietly(self, size: pb.WindowSize) -> None:

@@ -98,6 +98,7 @@ from scow.shim.errors import ShimError, from_exception
 
 _REQUEST_MAX = 64 << 10
 _BACKLOG = 512
+_PATIENCE_SECONDS = 5.0  # with a client that connects and says nothing
 
 
 class Spawner:
@@ -129,6 +130,7 @@ class Spawner:
         gc.freeze()  # what is there now is never written to by a child's collector: pages stay shared
         while True:
             connection, _ = self._listener.accept()
+            connection.settimeout(_PATIENCE_SECONDS)
             with connection:
                 self._handle(connection)
 
@@ -143,7 +145,13 @@ class Spawner:
             return
         if "ping" in request:
             shim.answer(connection, {"pid": os.getpid(), "version": VERSION})
-        elif os.fork() == 0:
+            return
+        try:
+            child = os.fork()
+        except OSError as error:  # no memory, or no more processes: only this request fails
+            shim.answer(connection, {"error": from_exception(error, "fork").to_json()})
+            return
+        if child == 0:
             self._listener.close()
             os.close(self._lock)
             if "reap" in request or "sweep" in request:

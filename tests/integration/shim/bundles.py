@@ -59,7 +59,10 @@ _CONFIG: dict[str, Any] = {
 def unpack_base(directory: Path) -> None:
     """Unpack the busybox root file system."""
     with tarfile.open(fileobj=BytesIO(rootfs_tar())) as tar:
-        tar.extractall(directory, filter="fully_trusted")
+        tar.extraction_filter = lambda member, _: (
+            member
+        )  # our own tar; older Pythons know no filters
+        tar.extractall(directory)
 
 
 def config(**process: Any) -> dict[str, Any]:

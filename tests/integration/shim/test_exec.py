@@ -136,6 +136,23 @@ def test_a_client_that_goes_away_leaves_the_process(running: Box) -> None:
         assert alive(pid)
 
 
+def test_input_ends_with_the_client_that_goes_away(running: Box) -> None:
+    session = running.execute("cat", exec_id="cat", stdin=True)
+    session.send(b"x\n")
+    session.until(b"x\n")
+    session.cancel()
+    assert running.stub.Wait(pb.WaitRequest(exec_id="cat"), timeout=SECONDS).exit.code == 0
+
+
+def test_a_terminal_goes_on_when_its_client_goes_away(running: Box) -> None:
+    session = running.execute("sh", exec_id="tty", terminal=True, stdin=True)
+    session.send(b"echo $((6*7))\n")
+    session.until(b"42")
+    session.cancel()
+    assert running.output("sleep", "0.3") == ""
+    assert running.stub.ExecState(pb.ExecStateRequest(exec_id="tty")).running
+
+
 def test_what_it_leaves_behind_does_not_hold_it(running: Box) -> None:
     result = running.execute("sh", "-c", "sleep 1000 & echo started").finish()
     assert (result.code, result.out) == (0, b"started\n")

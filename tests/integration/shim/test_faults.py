@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -168,6 +169,13 @@ def test_nonsense_is_answered_and_survived(own_spawner: Spawner, packet: bytes) 
     answer = own_spawner.send_raw(packet)
     assert "error" in answer
     assert own_spawner.ask({"ping": True})["pid"] == own_spawner.process.pid
+
+
+def test_a_client_that_says_nothing_keeps_nobody_waiting(own_spawner: Spawner) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as mute:
+        mute.connect(str(own_spawner.socket))
+        assert own_spawner.ask({"ping": True})["pid"] == own_spawner.process.pid
+        assert "error" in json.loads(mute.recv(1 << 16))
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ class ShimServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExecState(self, request, context):
-        """ExecState tells what became of an exec session; sessions are kept until Shutdown.
+        """ExecState tells what became of an exec session; the latest 1000 that ended are remembered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

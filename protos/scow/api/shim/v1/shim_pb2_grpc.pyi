@@ -51,7 +51,7 @@ class ShimServiceStub:
     Exec: _grpc.StreamStreamMultiCallable[_shim_pb2.ExecRequest, _shim_pb2.ExecResponse]
     """Exec starts a further process in the container; the first message describes it, the following ones carry input."""
     ExecState: _grpc.UnaryUnaryMultiCallable[_shim_pb2.ExecStateRequest, _shim_pb2.ExecStateResponse]
-    """ExecState tells what became of an exec session; sessions are kept until Shutdown."""
+    """ExecState tells what became of an exec session; the latest 1000 that ended are remembered."""
     Resize: _grpc.UnaryUnaryMultiCallable[_shim_pb2.ResizeRequest, _shim_pb2.ResizeResponse]
     """Resize sets the window size of the init's or an exec session's terminal."""
     Pause: _grpc.UnaryUnaryMultiCallable[_shim_pb2.PauseRequest, _shim_pb2.PauseResponse]
@@ -84,7 +84,7 @@ class ShimServiceAsyncStub(ShimServiceStub):
     Exec: _aio.StreamStreamMultiCallable[_shim_pb2.ExecRequest, _shim_pb2.ExecResponse]  # type: ignore[assignment]
     """Exec starts a further process in the container; the first message describes it, the following ones carry input."""
     ExecState: _aio.UnaryUnaryMultiCallable[_shim_pb2.ExecStateRequest, _shim_pb2.ExecStateResponse]  # type: ignore[assignment]
-    """ExecState tells what became of an exec session; sessions are kept until Shutdown."""
+    """ExecState tells what became of an exec session; the latest 1000 that ended are remembered."""
     Resize: _aio.UnaryUnaryMultiCallable[_shim_pb2.ResizeRequest, _shim_pb2.ResizeResponse]  # type: ignore[assignment]
     """Resize sets the window size of the init's or an exec session's terminal."""
     Pause: _aio.UnaryUnaryMultiCallable[_shim_pb2.PauseRequest, _shim_pb2.PauseResponse]  # type: ignore[assignment]
@@ -156,7 +156,7 @@ class ShimServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _shim_pb2.ExecStateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_shim_pb2.ExecStateResponse, _abc.Awaitable[_shim_pb2.ExecStateResponse]]:
-        """ExecState tells what became of an exec session; sessions are kept until Shutdown."""
+        """ExecState tells what became of an exec session; the latest 1000 that ended are remembered."""
 
     @_abc_1.abstractmethod
     def Resize(
