@@ -1,0 +1,107 @@
+"""The content-addressed store."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from scow.core.errors import DigestMismatch, DiskFull, LayerCorrupt
+from scow.image.blobs import Blobs, digest_of, disk_full, open_blob
+from scow.image.leases import Leases
+
+DATA = b"some bytes" * 1000
+
+
+async def test_what_comes_in_is_there_under_its_digest(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    ingest = blobs.ingest(digest_of(DATA))
+    ingest.write(DATA)
+    await blobs.commit(ingest, digest_of(DATA), len(DATA))
+    assert blobs.read(digest_of(DATA)) == DATA
+    assert blobs.digests() == {digest_of(DATA)}
+    assert list((tmp_path / "ingest").iterdir()) == []
+
+
+@pytest.mark.parametrize(("digest", "size"), [(digest_of(b"other"), None), (digest_of(DATA), 5)])
+async def test_wrong_bytes_do_not_get_in(tmp_path: Path, digest: str, size: int | None) -> None:
+    blobs = Blobs(tmp_path)
+    ingest = blobs.ingest(digest)
+    ingest.write(DATA)
+    with pytest.raises(DigestMismatch):
+        await blobs.commit(ingest, digest, size)
+    assert blobs.digests() == set()
+    ingest.discard()
+
+
+async def test_an_ingest_goes_on_where_it_was(tmp_path: Path) -> None:
+    first = Blobs(tmp_path).ingest(digest_of(DATA))
+    first.write(DATA[:3000])
+    first.close()
+    blobs = Blobs(tmp_path)
+    second = blobs.ingest(digest_of(DATA))
+    assert second.size == 3000
+    second.write(DATA[3000:])
+    await blobs.commit(second, digest_of(DATA))
+    assert blobs.read(digest_of(DATA)) == DATA
+
+
+async def test_a_reader_follows(tmp_path: Path) -> None:
+    ingest = Blobs(tmp_path).ingest("import-1")
+    reader = asyncio.create_task(ingest.wait(0))
+    await asyncio.sleep(0)
+    assert not reader.done()
+    ingest.write(b"12345")
+    assert await reader == (5, False)
+    ingest.finish()
+    assert await ingest.wait(5) == (5, True)
+    ingest.close()
+
+
+async def test_a_reader_fails_with_the_writer(tmp_path: Path) -> None:
+    ingest = Blobs(tmp_path).ingest("import-1")
+    reader = asyncio.create_task(ingest.wait(0))
+    await asyncio.sleep(0)
+    ingest.fail(ValueError("cut"))
+    with pytest.raises(ValueError, match="cut"):
+        await reader
+    ingest.discard()
+
+
+def test_old_ingests_go(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    folder = tmp_path / "ingest"
+    for name in ("a" * 64, "b" * 64, "import-1", "import-2"):
+        (folder / name).touch()
+    past = time.time() - 1000
+    os.utime(folder / ("a" * 64), (past, past))
+    assert sorted(blobs.prune_ingests(500, {"import-2"})) == ["a" * 64, "import-1"]
+    assert sorted(path.name for path in folder.iterdir()) == ["b" * 64, "import-2"]
+
+
+def test_a_blob_that_is_gone(tmp_path: Path) -> None:
+    blob = digest_of(DATA)
+    with pytest.raises(LayerCorrupt) as caught, open_blob(Blobs(tmp_path).path(blob), blob):
+        pass
+    assert caught.value.which == blob
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_has_a_name(tmp_path: Path, number: int) -> None:
+    with pytest.raises(DiskFull) as caught, disk_full(tmp_path):
+        raise OSError(number, "full")
+    assert caught.value.which == str(tmp_path)
+
+
+def test_leases_are_counted() -> None:
+    leases = Leases()
+    with leases.hold(["a", "b"]):
+        with leases.hold(["a", "a"]):
+            assert "a" in leases
+        assert "a" in leases
+        assert "c" not in leases
+    assert "a" not in leases

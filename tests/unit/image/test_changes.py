@@ -1,0 +1,69 @@
+"""Dockerfile instructions on a configuration."""
+
+from __future__ import annotations
+
+import pytest
+
+from scow.api.image.v1 import image_pb2 as pb
+from scow.core.errors import InvalidArgument
+from scow.image import changes, manifests
+
+
+def changed(*instructions: str) -> pb.ImageConfig:
+    config = pb.ImageConfig()
+    changes.apply(config, instructions)
+    return config
+
+
+def test_commands() -> None:
+    config = changed("ENTRYPOINT /bin/serve --all", 'CMD ["a b", "c"]')
+    assert list(config.entrypoint) == ["/bin/sh", "-c", "/bin/serve --all"]
+    assert list(config.cmd) == ["a b", "c"]
+
+
+def test_environment_is_replaced_by_key() -> None:
+    config = changed("ENV A=1 B='two words'", "env A=3", "ENV OLD the old form")
+    assert list(config.env) == ["A=3", "B=two words", "OLD=the old form"]
+
+
+def test_directories_add_up() -> None:
+    assert changed("WORKDIR /srv", "WORKDIR app", "WORKDIR ../lib").working_dir == "/srv/lib"
+
+
+def test_a_healthcheck() -> None:
+    check = changed("HEALTHCHECK --interval=1m30s --retries=4 CMD curl localhost").healthcheck
+    assert list(check.test) == ["CMD-SHELL", "curl localhost"]
+    assert (check.interval, check.retries) == (90 * 10**9, 4)
+    assert list(changed("HEALTHCHECK NONE").healthcheck.test) == ["NONE"]
+
+
+def test_the_rest() -> None:
+    config = changed(
+        "EXPOSE 80 53/udp",
+        "LABEL a=b c='d e'",
+        "VOLUME /data /more",
+        "STOPSIGNAL SIGQUIT",
+        "USER app:extra",
+        'SHELL ["/bin/bash", "-c"]',
+        "ONBUILD RUN true",
+    )
+    written = manifests.config_json(config)
+    assert written == {
+        "ExposedPorts": {"53/udp": {}, "80/tcp": {}},
+        "Labels": {"a": "b", "c": "d e"},
+        "Volumes": {"/data": {}, "/more": {}},
+        "StopSignal": "SIGQUIT",
+        "User": "app:extra",
+        "Shell": ["/bin/bash", "-c"],
+        "OnBuild": ["RUN true"],
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["", "FROM x", "ENV", "EXPOSE http", "LABEL", "VOLUME rel", "SHELL /bin/sh", "ONBUILD FROM x"],
+)
+def test_refused(change: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        changed(change)
+    assert caught.value.metadata["what"] == "change"
