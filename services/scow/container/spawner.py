@@ -21,7 +21,7 @@ import structlog
 from scow.core.errors import ScowError, ServiceUnavailable, ShimDied, from_wire
 
 _PACKET = 1 << 16
-_START_SECONDS = 15.0
+_START_SECONDS = 60.0
 # Numbers of the gRPC codes that the spawner names.
 _CODES = {cls.code_name: cls.code for cls in ScowError.__subclasses__()}
 _log = structlog.get_logger()
