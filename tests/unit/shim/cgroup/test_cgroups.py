@@ -1,0 +1,76 @@
+"""Layouts of cgroups, conversions, and files; the kernel's part is in the integration tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scow.shim.cgroup import Layout, base
+from scow.shim.cgroup.v1 import CgroupV1
+from scow.shim.cgroup.v2 import CgroupV2, cpu_weight, io_weight
+from scow.shim.errors import ShimError
+
+LEGACY = (("/c/memory", ("memory",)), ("/c/cpu", ("cpu", "cpuacct")))
+
+
+def test_versions() -> None:
+    assert Layout((), "/c").version == 2
+    assert Layout((("/c/systemd", ("name=systemd",)),), "/c/unified").version == 2
+    assert Layout(LEGACY, "/c/unified").version == 1
+
+
+def test_directories() -> None:
+    v1 = Layout(LEGACY, "/c/unified").cgroup("/scow/", "x")
+    assert isinstance(v1, CgroupV1)
+    assert v1.directories == ("/c/unified/scow/x", "/c/cpu/scow/x", "/c/memory/scow/x")
+    v2 = Layout((), "/c").cgroup("scow.slice/a", "x")
+    assert isinstance(v2, CgroupV2)
+    assert v2.directories == ("/c/scow.slice/a/x",)
+    assert Layout(LEGACY, None).parents("scow") == ("/c/memory/scow", "/c/cpu/scow")
+    assert Layout(LEGACY, None).parents("/") == ()
+
+
+def test_a_host_without_cgroups() -> None:
+    with pytest.raises(ShimError) as raised:
+        Layout((), None).cgroup("scow", "x")
+    assert raised.value.reason == "KERNEL_UNSUPPORTED"
+
+
+@pytest.mark.parametrize(("shares", "weight"), [(2, 1), (1, 1), (1024, 39), (262144, 10000)])
+def test_cpu_weight(shares: int, weight: int) -> None:
+    assert cpu_weight(shares) == weight
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(10, 1), (500, 4950), (1000, 10000), (1, 1)])
+def test_io_weight(weight: int, expected: int) -> None:
+    assert io_weight(weight) == expected
+
+
+def test_reading(tmp_path: Path) -> None:
+    (tmp_path / "max").write_text("max\n")
+    (tmp_path / "number").write_text("42\n")
+    (tmp_path / "events").write_text("low 0\noom_kill 3\noom 1\n")
+    directory = str(tmp_path)
+    assert base.number(directory, "max") == base.number(directory, "none") == 0
+    assert base.number(directory, "number") == 42
+    assert base.field(directory, "events", "oom_kill") == 3
+    assert base.field(directory, "events", "none") == 0
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ShimError) as raised:
+        base.write(str(tmp_path), "memory.max", 5)
+    assert raised.value.metadata["which"] == str(tmp_path / "memory.max")
+    assert raised.value.reason == "KERNEL_UNSUPPORTED"
+
+
+def test_processes_below_count_too(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.procs").write_text("")
+    base.require_free([str(tmp_path), str(tmp_path / "none")])
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "cgroup.procs").write_text("77\n78\n")
+    assert base.pids_in([str(tmp_path)]) == {77, 78}
+    with pytest.raises(ShimError) as raised:
+        base.require_free([str(tmp_path)])
+    assert raised.value.reason == "CONTAINER_RUNNING"

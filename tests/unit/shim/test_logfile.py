@@ -1,0 +1,129 @@
+"""The log: records, partial lines, rotation, and a disk that is full."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scow.shim.logfile import LogFile
+
+
+def records(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_record(tmp_path: Path) -> None:
+    log = LogFile(str(tmp_path / "log"))
+    log.write("stdout", 'say "hi" ü\n'.encode())
+    log.close()
+    (record,) = records(tmp_path / "log")
+    assert (record["log"], record["stream"]) == ('say "hi" ü\n', "stdout")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", record["time"])
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o640
+
+
+def test_unfinished_lines_wait_for_their_end_and_streams_stay_apart(tmp_path: Path) -> None:
+    log = LogFile(str(tmp_path / "log"))
+    log.write("stdout", b"one ")
+    log.write("stderr", b"err\n")
+    log.write("stdout", b"line\nrest")
+    log.close()
+    log.close()
+    assert [(r["stream"], r["log"]) for r in records(tmp_path / "log")] == [
+        ("stderr", "err\n"),
+        ("stdout", "one line\n"),
+        ("stdout", "rest"),
+    ]
+
+
+def test_a_long_line_becomes_several_records(tmp_path: Path) -> None:
+    log = LogFile(str(tmp_path / "log"))
+    text = "ü" * 20_000 + "\n"
+    raw = text.encode()
+    for start in range(0, len(raw), 777):
+        log.write("stdout", raw[start : start + 777])
+    log.close()
+    pieces = [record["log"] for record in records(tmp_path / "log")]
+    assert "".join(pieces) == text
+    assert [piece.endswith("\n") for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+    assert max(len(piece.encode()) for piece in pieces) <= 16 << 10
+
+
+@settings(max_examples=50)
+@given(st.lists(st.text(alphabet="ab\nü€😀", max_size=40), max_size=30))
+def test_whatever_the_pieces_the_text_is_the_same(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "log"
+    log = LogFile(str(path))
+    raw = "".join(pieces).encode()
+    for start in range(0, len(raw), 5):
+        log.write("stdout", raw[start : start + 5])
+    log.close()
+    text = "".join(record["log"] for record in records(path)) if path.exists() else ""
+    assert text == raw.decode()
+
+
+def test_bytes_that_are_no_text_are_replaced(tmp_path: Path) -> None:
+    log = LogFile(str(tmp_path / "log"))
+    log.write("stdout", b"\xff\xfe\0\n")
+    log.close()
+    assert records(tmp_path / "log")[0]["log"] == "\ufffd\ufffd\0\n"
+
+
+@pytest.mark.parametrize("files", [1, 2, 4])
+def test_rotation(tmp_path: Path, files: int) -> None:
+    log = LogFile(str(tmp_path / "log"), 4096, files)
+    for number in range(400):
+        log.write("stdout", f"{number}\n".encode())
+    log.close()
+    names = ["log", *(f"log.{n}" for n in range(1, files))]
+    assert sorted(os.listdir(tmp_path)) == names
+    assert all((tmp_path / name).stat().st_size <= 4096 for name in names)
+    kept = [int(r["log"]) for name in reversed(names) for r in records(tmp_path / name)]
+    assert kept == list(range(kept[0], 400))
+
+
+def test_going_on_with_a_file_that_exists(tmp_path: Path) -> None:
+    for text in (b"one\n", b"two\n"):
+        log = LogFile(str(tmp_path / "log"))
+        log.write("stdout", text)
+        log.close()
+    assert [record["log"] for record in records(tmp_path / "log")] == ["one\n", "two\n"]
+
+
+def test_a_full_disk_loses_records_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogFile(str(tmp_path / "log"))
+    log.write("stdout", b"before\n")
+    full = True
+    write = os.write
+
+    def short(fd: int, data: bytes) -> int:
+        return write(fd, data[: len(data) // 2]) if full else write(fd, data)
+
+    monkeypatch.setattr(os, "write", short)
+    log.write("stdout", b"lost\n")
+    full = False
+    log.write("stdout", b"after\n")
+    log.close()
+    texts = [record["log"] for record in records(tmp_path / "log")]
+    assert texts[0] == "before\n"
+    assert re.fullmatch(r"\[scow: \d+ bytes of log were lost.*\]\n", texts[1])
+    assert texts[2] == "after\n"
+
+
+def test_a_folder_that_is_missing_stops_nothing(tmp_path: Path) -> None:
+    log = LogFile(str(tmp_path / "none" / "log"))
+    log.write("stdout", b"lost\n")
+    (tmp_path / "none").mkdir()
+    log.write("stdout", b"kept\n")
+    log.close()
+    assert records(tmp_path / "none" / "log")[-1]["log"] == "kept\n"

@@ -1,0 +1,116 @@
+"""Both sides of pipes in one process: order, slow sessions, input."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+from scow.shim import stdio as module
+from scow.shim.errors import ShimError
+from scow.shim.stdio import Session, Stdio
+
+
+async def drain(session: Session) -> list[tuple[str, bytes]]:
+    pieces = []
+    while (piece := await session.next()) is not None:
+        pieces.append(piece)
+    return pieces
+
+
+async def test_output_goes_to_every_session_that_wants_it() -> None:
+    stdio = Stdio(terminal=False, stdin=False)
+    both = stdio.attach(stdout=True, stderr=True)
+    errors = stdio.attach(stdout=False, stderr=True)
+    stdio.start()
+    os.write(stdio.child[1], b"out")
+    os.write(stdio.child[2], b"err")
+    stdio.close_child_side()
+    await asyncio.sleep(0.05)
+    stdio.finish()
+    assert sorted(await drain(both)) == [("stderr", b"err"), ("stdout", b"out")]
+    assert await drain(errors) == [("stderr", b"err")]
+    late = stdio.attach(stdout=True, stderr=True)
+    assert await drain(late) == []
+
+
+async def test_what_is_left_in_the_pipe_is_delivered_at_the_end() -> None:
+    stdio = Stdio(terminal=False, stdin=False)
+    session = stdio.attach(stdout=True, stderr=True)
+    os.write(stdio.child[1], b"x" * 60_000)
+    stdio.close_child_side()
+    stdio.finish()
+    assert b"".join(data for _, data in await drain(session)) == b"x" * 60_000
+
+
+async def test_a_slow_session_stops_the_reading_until_it_takes_some() -> None:
+    stdio = Stdio(terminal=False, stdin=False)
+    slow = stdio.attach(stdout=True, stderr=False)
+    os.set_blocking(stdio.child[1], False)
+    stdio.start()
+    written = 0
+    for _ in range(100):
+        try:
+            written += os.write(stdio.child[1], b"x" * 65536)
+        except BlockingIOError:
+            break
+        await asyncio.sleep(0.001)
+    assert slow.full
+    assert written < 1 << 20
+    taken = 0
+    while slow.full:
+        piece = await slow.next()
+        assert piece is not None
+        taken += len(piece[1])
+    await asyncio.sleep(0.05)
+    assert os.write(stdio.child[1], b"more") == 4
+    stdio.close_child_side()
+    stdio.finish()
+    assert taken + sum(len(data) for _, data in await drain(slow)) == written + 4
+
+
+async def test_a_session_that_takes_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STALL_SECONDS", 0.05)
+    resumed = []
+    session = Session(frozenset({"stdout"}), lambda: resumed.append(True))
+    session.feed("stdout", b"x" * 300_000)
+    assert session.full
+    await asyncio.sleep(0.1)
+    assert not session.full
+    assert resumed
+    with pytest.raises(ShimError) as raised:
+        await session.next()
+    assert raised.value.reason == "LIMIT_EXCEEDED"
+
+
+async def test_input_waits_for_the_reader_and_ends() -> None:
+    stdio = Stdio(terminal=False, stdin=True)
+    writing = asyncio.create_task(stdio.write_stdin(b"y" * 200_000))
+    await asyncio.sleep(0.02)
+    assert not writing.done()
+    received = len(os.read(stdio.child[0], 65536))
+    while received < 200_000:
+        await asyncio.sleep(0.001)  # the writer goes on
+        received += len(os.read(stdio.child[0], 65536))
+    await writing
+    await stdio.end_stdin()
+    assert os.read(stdio.child[0], 1) == b""
+    await stdio.write_stdin(b"after the end")
+    stdio.close_child_side()
+    stdio.finish()
+
+
+async def test_input_to_a_process_that_closed_it_is_dropped() -> None:
+    stdio = Stdio(terminal=False, stdin=True)
+    stdio.close_child_side()
+    await stdio.write_stdin(b"nobody reads")
+    stdio.finish()
+
+
+async def test_no_terminal_no_size() -> None:
+    stdio = Stdio(terminal=False, stdin=False)
+    with pytest.raises(ShimError):
+        stdio.resize(1, 1)
+    stdio.close_child_side()
+    stdio.finish()
