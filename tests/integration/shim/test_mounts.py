@@ -189,7 +189,7 @@ def test_a_layer_that_is_missing(box: MakeBox) -> None:
     container.spawn()
     with pytest.raises(grpc.RpcError) as raised:
         container.stub.Start(pb.StartRequest())
-    assert reason(raised.value) == "MOUNT_FAILED"
+    assert reason(raised.value) == "MOUNT_FAILED", str(raised.value)
 
 
 def test_more_layers_than_a_page_of_options(box: MakeBox) -> None:
