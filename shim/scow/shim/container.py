@@ -9,6 +9,7 @@ running -> stopped    the init ended; what is in its pipes is delivered, exit.js
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -315,9 +316,10 @@ class Container:
         """Undo `create` after it failed; what another shim made in its place is not touched."""
         if not self._made:
             return
-        if self.pid:
+        if self.pid in self.children:  # otherwise it has ended and was waited for
             _signal(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            with contextlib.suppress(ChildProcessError):  # or is being waited for right now
+                os.waitpid(self.pid, 0)
         cgroup.end(self.cgroup.directories)
         path = os.path.join(self.request.state_dir, exitrecord.STATE)
         if os.path.exists(path):
