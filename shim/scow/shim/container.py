@@ -161,7 +161,8 @@ class Container:
             await self._launch(mounts)
         except ShimError as error:
             self._start_error = error
-            os.kill(self.pid, signal.SIGKILL)
+            if self.pid in self.children:  # it may have ended by itself, and been waited for
+                _signal(self.pid, signal.SIGKILL)
             raise
         finally:
             self._starting = False
