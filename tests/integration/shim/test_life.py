@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -104,21 +103,6 @@ def test_a_command_that_cannot_run(box: MakeBox, command: str, code: int, expect
     ended = container.wait()
     assert ended.code == code
     assert command in ended.error
-
-
-def test_the_reason_arrives_however_fast_the_init_ends(spawner: Spawner) -> None:
-    def fail(number: int) -> str:
-        container = spawner.box(config(args=[f"no-such-{number}"]))
-        try:
-            container.start()
-        except grpc.RpcError as error:
-            return reason(error)
-        finally:
-            container.end()
-        return "started"
-
-    with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(fail, range(64))) == {"COMMAND_NOT_FOUND"}
 
 
 def test_start_twice_is_refused(box: MakeBox) -> None:
