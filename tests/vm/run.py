@@ -52,7 +52,7 @@ _SCRIPT = """#!/bin/bash
 cd {project}
 export SCOW_TEST_PATIENCE={patience} PYTHONDONTWRITEBYTECODE=1 HOME=/root PYTHONPATH={path}
 echo "kernel $(uname -r), cgroup $(stat -fc %T /sys/fs/cgroup), apparmor $(cat /sys/module/apparmor/parameters/enabled)"
-python3 -m pytest -n 2 --dist loadgroup -p no:cacheprovider -o timeout={timeout} \\
+python3 -m pytest -n 2 --dist loadfile -p no:cacheprovider -o timeout={timeout} \\
     --junitxml=/tmp/report.xml {arguments} </dev/null
 echo $? >/tmp/code
 tar -C /tmp -cf /dev/vdb report.xml code

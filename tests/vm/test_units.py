@@ -17,8 +17,6 @@ from tests.support.busybox import rootfs_tar
 from tests.support.engine import PROJECT
 from tests.support.net import http_get
 
-pytestmark = pytest.mark.xdist_group("units")
-
 UNITS = Path("/etc/systemd/system")
 SERVICES = ("image", "volume", "network", "container")
 HOST = "unix:///run/scow"
