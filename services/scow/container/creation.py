@@ -15,8 +15,9 @@ from scow.container import defaults, logoptions, modes, names, signals, validati
 from scow.container.entries import Containers, Entry
 from scow.container.ground import Ground
 from scow.container.patience import ask
-from scow.container.problems import invalid, writing
+from scow.container.problems import invalid
 from scow.container.tasks import completed, together
+from scow.core.disk import writing
 from scow.core.errors import FailedPrecondition, ScowError
 from scow.core.peers import translated
 from scow.core.requests import remember

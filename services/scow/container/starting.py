@@ -15,11 +15,11 @@ from scow.container.ending import Endings, unplug
 from scow.container.entries import Entry
 from scow.container.ground import Ground
 from scow.container.patience import ask
-from scow.container.problems import writing
 from scow.container.removal import Removal
 from scow.container.settling import Settling
 from scow.container.shims import Shim, shim_errors
 from scow.container.tasks import completed
+from scow.core.disk import writing
 from scow.core.errors import ScowError
 from scow.core.requests import remember
 

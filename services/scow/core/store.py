@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from scow.core.errors import DiskFull
+from scow.core import disk
 
 CORE_MIGRATIONS = (
     """
@@ -110,12 +110,7 @@ class Store:
                 raise
         except sqlite3.OperationalError as error:
             if "disk is full" in str(error):
-                raise DiskFull(
-                    f"no space left to write {self.path}",
-                    what="file system",
-                    which=str(self.path.parent),
-                    do="free some space and try again",
-                ) from error
+                raise disk.full(self.path.parent) from error
             raise
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:

@@ -30,7 +30,7 @@ async def wire(context: Context) -> Wiring:
         Limits(settings.max_layer_bytes, settings.max_layer_entries),
     )
     blobs, leases = Blobs(base), Leases()
-    layers = Layers(base, rows, pool)
+    layers = Layers(base, rows, blobs, pool)
     snapshots = Overlay(base, layers.path)
     images = Images(rows, blobs, layers, leases, context.journal, snapshots)
     puller = Puller(settings, rows, blobs, layers, leases, context.journal)

@@ -15,7 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from scow.core.errors import DigestMismatch, DiskFull, LayerCorrupt
+from scow.core.disk import writing
+from scow.core.errors import DigestMismatch, LayerCorrupt
 
 _READ = 1 << 20
 
@@ -25,28 +26,12 @@ def digest_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-@contextlib.contextmanager
-def disk_full(folder: Path) -> Iterator[None]:
-    """Raise DiskFull for a write that found no space."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (28, 122):
-            raise DiskFull(
-                f"no space is left in {folder}",
-                what="file system",
-                which=str(folder),
-                do="free some space and try again",
-            ) from error
-        raise
-
-
 class Ingest:
     """A file that grows to be a blob; readers may follow it (`unpack.pool.Source`)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with disk_full(path.parent):
+        with writing(path.parent):
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             self.descriptor = os.open(path, flags, 0o600)
         self._hash = hashlib.sha256()
@@ -64,7 +49,7 @@ class Ingest:
     def write(self, data: bytes) -> None:
         """Append."""
         view = memoryview(data)
-        with disk_full(self.path.parent):
+        with writing(self.path.parent):
             while view:
                 written = os.pwrite(self.descriptor, view, self.size)
                 self._hash.update(view[:written])
@@ -157,31 +142,33 @@ class Blobs:
         """Open an ingest, with what an earlier one of this name left."""
         return Ingest(self._ingests / name.removeprefix("sha256:"))
 
-    async def commit(self, ingest: Ingest, digest: str, size: int | None = None) -> None:
-        """Make a finished ingest a blob. Its row is the caller's to write.
-
-        Raises:
-            DigestMismatch: It has another digest or size; the ingest is discarded.
-        """
-        ingest.check(digest, size)
-        with disk_full(self._blobs):
+    async def commit(self, ingest: Ingest) -> str:
+        """Make a finished ingest a blob, and return its digest. Its row is the caller's to write."""
+        digest = ingest.digest
+        with writing(self._blobs):
             await asyncio.to_thread(os.fsync, ingest.descriptor)
             ingest.close()
             ingest.path.rename(self.path(digest))
             await asyncio.to_thread(_sync_folder, self._blobs)
+        return digest
 
-    def write(self, data: bytes) -> str:
+    async def write(self, data: bytes) -> str:
         """Store small data; return its digest. Its row is the caller's to write."""
+        return await asyncio.to_thread(self._write, data)
+
+    def _write(self, data: bytes) -> str:
         digest = digest_of(data)
-        temporary = self._ingests / f"small-{digest.removeprefix('sha256:')}"
-        with disk_full(self._blobs):
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        temporary = self._ingests / f"small-{os.urandom(8).hex()}"
+        with writing(self._blobs):
             try:
-                os.write(descriptor, data)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            temporary.rename(self.path(digest))
+                with temporary.open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.rename(self.path(digest))
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
             _sync_folder(self._blobs)
         return digest
 

@@ -59,6 +59,11 @@ class Images:
         # Descriptions by id: an image never changes but in its names.
         self._described: dict[str, pb.Image] = {}
 
+    @property
+    def driver(self) -> str:
+        """Name of the driver that makes snapshots."""
+        return self._snapshots.name
+
     def find(self, name: str) -> Image:
         """Return the image of a reference, id, or unique beginning of an id.
 
@@ -313,7 +318,7 @@ class Images:
         for layer in self._layers.missing():
             name = f"layer/{layer.diff_id}"
             try:
-                await self._layers.rebuild(layer, self._blobs.path(layer.blob))
+                await self._layers.rebuild(layer)
             except ScowError as error:
                 actions.append(_action(name, "missing", str(error)))
             else:

@@ -76,8 +76,9 @@ class Importer:
                 ingest = await self._decompressed(ingest, number, unpacked.compression)
             with self._leases.hold([ingest.digest, unpacked.diff_id]):
                 blob = Descriptor(ingest.digest, ingest.size, _media_type(unpacked))
-                layer = await self._keep(ingest, number, unpacked)
-                return self._record(opened, reference, platform, config, blob, layer)
+                layer = await self._layers.keep(number, unpacked, ingest)
+                await self._layers.sync()
+                return await self._record(opened, reference, platform, config, blob, layer)
         except BaseException:
             ingest.discard()
             raise
@@ -116,20 +117,7 @@ class Importer:
         packed.discard()
         return plain
 
-    async def _keep(self, ingest: Ingest, number: int, unpacked: Unpacked) -> Layer:
-        digest, size = ingest.digest, ingest.size
-        try:
-            await self._blobs.commit(ingest, digest)
-        except BaseException:
-            await self._layers.discard(number)
-            raise
-        with self._rows.transaction() as tx:
-            self._rows.insert_blob(tx, digest, size)
-        layer = await self._layers.keep(number, unpacked, digest)
-        await self._layers.sync()
-        return layer
-
-    def _record(
+    async def _record(
         self,
         opened: pb.ImportRequest.Open,
         reference: Reference | None,
@@ -143,7 +131,7 @@ class Importer:
         data = manifests.make_configuration(config, platform, [layer.diff_id], created, comment)
         described = Descriptor(digest_of(data), len(data), manifests.OCI_CONFIG)
         manifest = manifests.make_manifest(described, [blob])
-        sizes = {self._blobs.write(small): len(small) for small in (data, manifest)}
+        sizes = {await self._blobs.write(small): len(small) for small in (data, manifest)}
         image = Image(described.digest, digest_of(manifest), created, now_ns(), layer.size)
         with self._rows.transaction() as tx:
             for digest, size in sizes.items():

@@ -10,7 +10,8 @@ import os
 import shutil
 from pathlib import Path
 
-from scow.image.blobs import lost, open_blob
+from scow.core.disk import writing
+from scow.image.blobs import Blobs, Ingest, lost, open_blob
 from scow.image.store import ImageStore, Layer
 from scow.image.unpack.pool import Source, Unpacked, UnpackPool
 
@@ -23,13 +24,15 @@ class Layers:
     Args:
         base: The service's folder.
         rows: The tables.
+        blobs: Where layers come from as they are sent.
         pool: Who unpacks.
     """
 
-    def __init__(self, base: Path, rows: ImageStore, pool: UnpackPool) -> None:
+    def __init__(self, base: Path, rows: ImageStore, blobs: Blobs, pool: UnpackPool) -> None:
         self._folder = base / "layers"
         self._folder.mkdir(exist_ok=True, mode=0o711)
         self._rows = rows
+        self._blobs = blobs
         self._pool = pool
         self._busy: set[int] = set()
 
@@ -46,20 +49,35 @@ class Layers:
         number = self._rows.next_number()
         self._busy.add(number)
         folder = self._folder / f"{_NEW}{number}"
-        folder.mkdir(mode=0o755)
-        folder.chmod(0o755)
         try:
+            with writing(self._folder):
+                folder.mkdir(mode=0o755)
+                folder.chmod(0o755)
             return number, await self._pool.unpack(source, folder)
         except BaseException:
             await asyncio.shield(self.discard(number))
             raise
 
-    async def keep(self, number: int, unpacked: Unpacked, blob: str) -> Layer:
-        """Make what was unpacked a layer; when another made the same one first, that one is returned."""
-        known = self._rows.layer(unpacked.diff_id)
-        if known is not None:
-            await self.discard(number)
-            return known
+    async def keep(self, number: int, unpacked: Unpacked, ingest: Ingest) -> Layer:
+        """Make what was unpacked a layer, and what it was unpacked of a blob.
+
+        When another made the same layer first, that one is returned.
+
+        Raises:
+            DiskFull: Nothing is left unpacked then.
+        """
+        size = ingest.size
+        try:
+            blob = await self._blobs.commit(ingest)
+            with self._rows.transaction() as tx:
+                self._rows.insert_blob(tx, blob, size)
+            known = self._rows.layer(unpacked.diff_id)
+            return known or self._record(number, unpacked, blob)
+        finally:
+            if number in self._busy:
+                await asyncio.shield(self.discard(number))
+
+    def _record(self, number: int, unpacked: Unpacked, blob: str) -> Layer:
         (self._folder / f"{_NEW}{number}").rename(self.path(number))
         layer = Layer(
             unpacked.diff_id, number, blob, unpacked.size, unpacked.tar_size, unpacked.inodes
@@ -73,7 +91,7 @@ class Layers:
         """Return the recorded layers whose folders are gone."""
         return [layer for layer in self._rows.all_layers() if not self.path(layer.number).is_dir()]
 
-    async def rebuild(self, layer: Layer, blob: Path) -> None:
+    async def rebuild(self, layer: Layer) -> None:
         """Unpack a recorded layer anew, where it was.
 
         Raises:
@@ -81,7 +99,7 @@ class Layers:
         """
         number = 0
         try:
-            with open_blob(blob, layer.blob) as source:
+            with open_blob(self._blobs.path(layer.blob), layer.blob) as source:
                 number, unpacked = await self.unpack(source)
             if unpacked.diff_id != layer.diff_id:
                 raise lost(layer.blob)

@@ -144,7 +144,7 @@ class Puller:
             with self._leases.hold(config.diff_ids):
                 layers = await self._fetch_all(registry, manifest, config, progress)
                 small = [config_data, chosen] if chosen == top else [config_data, chosen, top]
-                self._record(
+                await self._record(
                     reference, small, manifest, config, layers, reference.repository + digest
                 )
         return image_id
@@ -214,28 +214,22 @@ class Puller:
     ) -> Layer:
         name = blob.digest.removeprefix("sha256:")
         self.ingesting.add(name)
+        ingest = await asyncio.to_thread(self._blobs.ingest, blob.digest)
+        reporting = asyncio.create_task(_report(progress, blob, ingest))
         try:
-            ingest = await asyncio.to_thread(self._blobs.ingest, blob.digest)
             if ingest.size > blob.size:
                 ingest.restart()
-            reporting = asyncio.create_task(_report(progress, blob, ingest))
-            try:
-                number, unpacked = await self._download_and_unpack(registry, blob, diff_id, ingest)
-            except _RESUMABLE:
-                raise
-            except Exception:
-                ingest.discard()
-                raise
-            finally:
-                reporting.cancel()
-                if ingest.size < blob.size:
-                    ingest.close()
+            number, unpacked = await self._download_and_unpack(registry, blob, diff_id, ingest)
             progress.set(blob.digest, Phase.PHASE_VERIFYING, blob.size, blob.size)
-            await self._blobs.commit(ingest, blob.digest, blob.size)
-            with self._rows.transaction() as tx:
-                self._rows.insert_blob(tx, blob.digest, blob.size)
-            return await self._layers.keep(number, unpacked, blob.digest)
+            return await self._layers.keep(number, unpacked, ingest)
+        except _RESUMABLE:
+            raise
+        except Exception:
+            ingest.discard()
+            raise
         finally:
+            reporting.cancel()
+            ingest.close()
             self.ingesting.discard(name)
 
     async def _download_and_unpack(
@@ -262,7 +256,7 @@ class Puller:
                 await self._layers.discard(unpacking.result()[0])
             raise
 
-    def _record(
+    async def _record(
         self,
         reference: Reference,
         small: list[bytes],
@@ -272,7 +266,7 @@ class Puller:
         resolved: str,
     ) -> None:
         """Record the image with all that it consists of."""
-        sizes = {self._blobs.write(data): len(data) for data in small}
+        sizes = {await self._blobs.write(data): len(data) for data in small}
         digests = [*sizes, *(layer.blob for layer in layers)]
         image = Image(
             id=manifest.config.digest,

@@ -119,7 +119,7 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
         """Make a writable snapshot for an owner."""
         platform = _platform(request.platform) if request.HasField("platform") else None
         image, mounts = self._images.prepare(request.image, request.owner, platform)
-        return pb.PrepareResponse(image=image, mounts=mounts, driver="overlay")
+        return pb.PrepareResponse(image=image, mounts=mounts, driver=self._images.driver)
 
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
         """Give an owner's snapshot back."""

@@ -184,11 +184,6 @@ class ImageStore:
         """Return all layers."""
         return [Layer(**row) for row in self._store.all("SELECT * FROM layers")]
 
-    def blob_size(self, digest: str) -> int | None:
-        """Return the size of a blob, None when it is not there."""
-        row = self._store.one("SELECT size FROM blobs WHERE digest = ?", (digest,))
-        return int(row["size"]) if row else None
-
     def all_blobs(self) -> set[str]:
         """Return the digests of all blobs."""
         return {row["digest"] for row in self._store.all("SELECT digest FROM blobs")}

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scow.core.disk import writing
 from scow.core.errors import InvalidArgument
 
 _HOST_RESOLV = Path("/etc/resolv.conf")
@@ -215,12 +216,13 @@ class Files:
         folder = self._folder(owner)
         new = folder.with_name(f".{folder.name}")
         shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(mode=0o755)
         texts = {"resolv.conf": resolver.text(), "hosts": hosts, "hostname": f"{hostname}\n"}
-        for name, text in texts.items():
-            path = new / name
-            path.write_text(text)
-            path.chmod(0o644)
+        with writing(self._base):
+            new.mkdir(mode=0o755)
+            for name, text in texts.items():
+                path = new / name
+                path.write_text(text)
+                path.chmod(0o644)
         self.remove(owner)
         new.rename(folder)
 

@@ -10,6 +10,8 @@ import os
 import shutil
 from pathlib import Path
 
+from scow.core.disk import writing
+
 DATA = "_data"
 _NEW = ".new-"
 
@@ -34,10 +36,11 @@ class Directories:
             return
         new = self._volumes / f"{_NEW}{name}"
         shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(mode=0o701)
-        (new / DATA).mkdir()
-        (new / DATA).chmod(0o755)
-        new.rename(target)
+        with writing(self._volumes):
+            new.mkdir(mode=0o701)
+            (new / DATA).mkdir()
+            (new / DATA).chmod(0o755)
+            new.rename(target)
 
     def discard(self, name: str) -> None:
         """Take a volume's folder out of sight; `empty_trash` deletes it."""

@@ -92,12 +92,13 @@ def _replace(directory: str, name: str, data: dict[str, Any], *, sync: bool) -> 
     path = os.path.join(directory, name)
     temporary = f"{path}.tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, json.dumps(data).encode())
+    with open(
+        fd, "wb"
+    ) as file:  # its write is whole or an error, os.write may be cut by a full disk
+        file.write(json.dumps(data).encode())
+        file.flush()
         if sync:
             os.fsync(fd)
-    finally:
-        os.close(fd)
     os.rename(temporary, path)
     if sync:
         parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

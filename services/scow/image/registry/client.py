@@ -130,20 +130,14 @@ class Registry:
             async with self._get(f"blobs/{blob.digest}", headers) as response:
                 await self._append(response, blob, ingest)
 
-        while ingest.size < blob.size or blob.size == 0:
-            before = ingest.size
+        if ingest.size < blob.size:
             await self._patiently(attempt, lambda: ingest.size)
-            if ingest.size == before:
-                return
 
     async def _append(
         self, response: aiohttp.ClientResponse, blob: Descriptor, ingest: Ingest
     ) -> None:
-        skip = 0
-        if (
-            ingest.size and response.status == 200
-        ):  # it does not know ranges: pass over what is there
-            skip = ingest.size
+        # A registry that does not know ranges sends all: pass over what is there.
+        skip = ingest.size if response.status == 200 else 0
         try:
             async for piece in response.content.iter_chunked(_CHUNK):
                 data = piece[skip:]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import Mount
-from scow.image.blobs import disk_full
+from scow.core.disk import writing
 from scow.image.layers import remove_tree
 
 _BLOCK = 512  # st_blocks counts in these (stat(2))
@@ -39,7 +39,7 @@ class Overlay:
     def make(self, number: int, layers: Sequence[int]) -> None:
         """Make upper and work directory; the upper one looks like the topmost layer's root."""
         folder = self._folder / str(number)
-        with disk_full(self._folder):
+        with writing(self._folder):
             folder.mkdir(exist_ok=True, mode=0o710)
             (folder / "work").mkdir(exist_ok=True, mode=0o700)
             upper = folder / "fs"

@@ -13,6 +13,7 @@ import os
 import stat
 from dataclasses import dataclass, field
 
+from scow.core.disk import FULL
 from scow.image.unpack import headers
 from scow.image.unpack.faults import DISK_FULL, LIMIT, REFUSED, Fault, corrupt, hostile
 from scow.image.unpack.headers import Entry
@@ -24,7 +25,6 @@ _WHITEOUT = b".wh."
 _AUFS = b".wh..wh."
 _OPAQUE = b".wh..wh..opq"
 _OVERLAY_XATTRS = ("user.overlay.", "trusted.overlay.")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODES = {
     headers.CHAR: stat.S_IFCHR,
@@ -275,7 +275,7 @@ def _is_whiteout(status: os.stat_result) -> bool:
 
 
 def _fault(error: OSError, name: bytes) -> Fault:
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return Fault(DISK_FULL, "no space is left to unpack the layer", name)
     if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR, errno.EFBIG):
         return hostile(f"an entry cannot be written: {error.strerror}", name)

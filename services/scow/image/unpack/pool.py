@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from scow.core import disk
 from scow.core.errors import (
-    DiskFull,
     Internal,
     InvalidArchive,
     KernelUnsupported,
@@ -214,12 +214,7 @@ def _result(message: dict[str, Any], destination: Path) -> dict[str, Any]:
 def _error(kind: str, message: str, entry: str, destination: Path) -> ScowError:
     text = f"{message} (entry {entry!r})" if entry else message
     if kind == faults.DISK_FULL:
-        return DiskFull(
-            f"no space is left in {destination.parent} to unpack a layer",
-            what="file system",
-            which=str(destination.parent),
-            do="free some space and try again",
-        )
+        return disk.full(destination.parent)
     if kind == faults.LIMIT:
         return LimitExceeded(
             text, what="layer", which=entry, do="raise image.max_layer_bytes or max_layer_entries"

@@ -21,6 +21,7 @@ import socket
 import sys
 from typing import Any
 
+from scow.core.disk import FULL
 from scow.image import syscalls
 from scow.image.unpack.apply import Applier
 from scow.image.unpack.faults import DISK_FULL, REFUSED, Fault
@@ -63,7 +64,7 @@ class Worker:
         except Fault as fault:
             about = {"kind": fault.kind, "message": fault.message, "entry": fault.entry}
         except OSError as error:
-            kind = DISK_FULL if error.errno in (28, 122) else REFUSED
+            kind = DISK_FULL if error.errno in FULL else REFUSED
             about = {"kind": kind, "message": str(error), "entry": ""}
         return {"fault": about}
 
