@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
 Answer = Callable[["Handler"], bool]
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -60,9 +62,9 @@ class BadRegistry:
             {
                 "schemaVersion": 2,
                 "mediaType": MANIFEST,
-                "config": {"mediaType": "x", "digest": self.config, "size": len(data)},
+                "config": {"mediaType": CONFIG, "digest": self.config, "size": len(data)},
                 "layers": [
-                    {"mediaType": "y", "digest": digest_of(layer), "size": len(layer)}
+                    {"mediaType": LAYER, "digest": digest_of(layer), "size": len(layer)}
                     for layer in self.layers
                 ],
             }

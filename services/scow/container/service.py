@@ -24,6 +24,7 @@ from scow.container.settling import Settling
 from scow.container.signalling import Signalling
 from scow.container.starting import Respond, Starting
 from scow.container.tasks import completed
+from scow.core.errors import Unimplemented
 from scow.core.journal import Journal
 from scow.core.requests import Requests
 
@@ -183,6 +184,17 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
     async def GetExec(self, request: pb.GetExecRequest, context: Context) -> pb.GetExecResponse:
         """Tell what became of an exec session."""
         return await self._parts.execs.get(request)
+
+    async def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:
+        """Make an image of what a container changed."""
+        raise Unimplemented("containers cannot be committed yet", what="call", which="Commit")
+
+    async def Export(
+        self, request: pb.ExportRequest, context: Context
+    ) -> AsyncIterator[pb.ExportResponse]:
+        """Stream a tar of a container's root file system."""
+        raise Unimplemented("containers cannot be exported yet", what="call", which="Export")
+        yield pb.ExportResponse()
 
     async def CheckOwners(
         self, request: pb.CheckOwnersRequest, context: Context

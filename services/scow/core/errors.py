@@ -267,6 +267,10 @@ class BindSourceNotFound(NotFound):
     """The host path of a bind mount does not exist."""
 
 
+class LeaseNotFound(NotFound):
+    """No such lease, or it has expired."""
+
+
 class UserNotFound(NotFound):
     """The container's files have no such user or group."""
 
@@ -297,6 +301,10 @@ class ImageInUse(FailedPrecondition):
 
 class ImageHasReferences(FailedPrecondition):
     """The image named by id has several references."""
+
+
+class ContentMissing(FailedPrecondition):
+    """A part of an image or index is not in the store."""
 
 
 class VolumeInUse(FailedPrecondition):
@@ -337,6 +345,10 @@ class MountFailed(FailedPrecondition):
 
 class RegistryDenied(PermissionDenied):
     """The registry refused the credentials, or wants some."""
+
+
+class ImageUntrusted(PermissionDenied):
+    """The trust policy rejects the image, or a signature that it demands is missing or wrong."""
 
 
 class RegistryRateLimited(ResourceExhausted):

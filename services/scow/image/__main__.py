@@ -12,10 +12,12 @@ from scow.image.importing import Importer
 from scow.image.layers import Layers
 from scow.image.leases import Leases
 from scow.image.pull import Puller
+from scow.image.records import Records
 from scow.image.service import ImageServicer
 from scow.image.snapshots.overlay import Overlay
 from scow.image.store import MIGRATIONS, ImageStore
 from scow.image.unpack.pool import Limits, UnpackPool
+from scow.image.unpacking import Unpacking
 
 
 async def wire(context: Context) -> Wiring:
@@ -32,9 +34,11 @@ async def wire(context: Context) -> Wiring:
     blobs, leases = Blobs(base), Leases()
     layers = Layers(base, rows, blobs, pool)
     snapshots = Overlay(base, layers.path)
-    images = Images(rows, blobs, layers, leases, context.journal, snapshots)
-    puller = Puller(settings, rows, blobs, layers, leases, context.journal)
-    importer = Importer(rows, blobs, layers, leases, context.journal)
+    records = Records(rows, blobs, leases, context.journal)
+    unpacking = Unpacking(rows, layers, leases)
+    images = Images(rows, blobs, layers, unpacking, leases, context.journal, snapshots)
+    puller = Puller(settings, rows, blobs, layers, leases, records)
+    importer = Importer(blobs, layers, leases, records)
     servicer = ImageServicer(
         images,
         puller,

@@ -17,13 +17,9 @@ from pathlib import Path
 
 from scow.core.disk import writing
 from scow.core.errors import DigestMismatch, LayerCorrupt
+from scow.image.digests import digest_of
 
 _READ = 1 << 20
-
-
-def digest_of(data: bytes) -> str:
-    """Return "sha256:..." of some bytes."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 class Ingest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fnmatch
 import re
 import sqlite3
@@ -32,7 +33,8 @@ from scow.image.leases import Leases
 from scow.image.platforms import Platform, host, runnable
 from scow.image.reference import Reference
 from scow.image.snapshots import Snapshotter
-from scow.image.store import Image, ImageStore, Layer, Snapshot
+from scow.image.store import Image, ImageStore, Layer, Name, Snapshot
+from scow.image.unpacking import Unpacking
 
 _FILTERS = frozenset({"reference", "label", "dangling", "before", "since"})
 _DIGITS = re.compile(r"[0-9a-f]{1,64}")
@@ -46,6 +48,7 @@ class Images:
         rows: ImageStore,
         blobs: Blobs,
         layers: Layers,
+        unpacking: Unpacking,
         leases: Leases,
         journal: Journal,
         snapshots: Snapshotter,
@@ -53,6 +56,7 @@ class Images:
         self._rows = rows
         self._blobs = blobs
         self._layers = layers
+        self._unpacking = unpacking
         self._leases = leases
         self._journal = journal
         self._snapshots = snapshots
@@ -122,7 +126,7 @@ class Images:
                 variant=config.platform.variant,
             ),
             config=config.config,
-            size=image.size,
+            size=self._rows.size(image.id),
             diff_ids=config.diff_ids,
             author=config.author,
             comment=config.comment,
@@ -161,10 +165,22 @@ class Images:
                 which=reference,
                 do="give NAME[:TAG]: a digest is what an image has, not what it is given",
             )
+        named = self._meaning(name, image)
         with self._rows.transaction() as tx:
-            self._rows.name(tx, str(parsed), image.id)
+            self._rows.set_name(tx, Name(str(parsed), named, image.id))
             self._journal.append(tx, "image", image.id, "tag", name=str(parsed))
             remember(tx, pb.TagResponse())
+
+    def _meaning(self, name: str, image: Image) -> str:
+        """Return the document that a name of an image stands for; that of an id is the image's manifest."""
+        with contextlib.suppress(InvalidReference):
+            reference = Reference.parse(name)
+            known = self._rows.name(str(reference))
+            if known is not None and known.image == image.id:
+                return known.manifest
+            if reference.digest and self._rows.manifest(reference.digest):
+                return reference.digest
+        return self._rows.manifests_of(image.id)[0].digest
 
     async def remove(self, name: str, force: bool) -> pb.RemoveResponse:
         """Drop a name of an image, and the image with its last one.
@@ -238,7 +254,7 @@ class Images:
         for layer in layers:
             await self._layers.discard(layer.number)
 
-    def prepare(
+    async def prepare(
         self, name: str, owner: str, platform: Platform | None
     ) -> tuple[pb.Image, list[Mount]]:
         """Make, or find again, an owner's snapshot of an image; return how to mount it.
@@ -255,7 +271,7 @@ class Images:
         assert image is not None
         message = self.describe(image)
         _check_platform(name, message, platform)
-        numbers = [layer.number for layer in self._rows.layers(image.id)]
+        numbers = [layer.number for layer in await self._unpacking.ensure(image.id)]
         number = known.number if known else self._rows.next_number()
         self._snapshots.make(number, numbers)
         if known is None:

@@ -11,16 +11,17 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from scow.api.image.v1 import image_pb2 as pb
-from scow.core.journal import Journal
 from scow.core.times import now_ns
 from scow.image import changes, manifests
-from scow.image.blobs import Blobs, Ingest, digest_of
+from scow.image.blobs import Blobs, Ingest
+from scow.image.digests import digest_of
 from scow.image.layers import Layers
 from scow.image.leases import Leases
 from scow.image.manifests import Descriptor
 from scow.image.platforms import Platform
+from scow.image.records import Content, Records
 from scow.image.reference import Reference
-from scow.image.store import Image, ImageStore, Layer
+from scow.image.store import Layer
 from scow.image.unpack.pool import Unpacked
 
 _LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
@@ -36,14 +37,11 @@ _PIECE = 1 << 20
 class Importer:
     """Makes images of tars."""
 
-    def __init__(
-        self, rows: ImageStore, blobs: Blobs, layers: Layers, leases: Leases, journal: Journal
-    ) -> None:
-        self._rows = rows
+    def __init__(self, blobs: Blobs, layers: Layers, leases: Leases, records: Records) -> None:
         self._blobs = blobs
         self._layers = layers
         self._leases = leases
-        self._journal = journal
+        self._records = records
         self.ingesting: set[str] = set()
 
     async def import_tar(
@@ -131,17 +129,13 @@ class Importer:
         data = manifests.make_configuration(config, platform, [layer.diff_id], created, comment)
         described = Descriptor(digest_of(data), len(data), manifests.OCI_CONFIG)
         manifest = manifests.make_manifest(described, [blob])
-        sizes = {await self._blobs.write(small): len(small) for small in (data, manifest)}
-        image = Image(described.digest, digest_of(manifest), created, now_ns(), layer.size)
-        with self._rows.transaction() as tx:
-            for digest, size in sizes.items():
-                self._rows.insert_blob(tx, digest, size)
-            self._rows.insert_image(tx, image, [layer.diff_id], [*sizes, blob.digest])
-            if reference is not None:
-                self._rows.name(tx, str(reference), image.id)
-            name = str(reference or "")
-            self._journal.append(tx, "image", image.id, "import", name=name)
-        return image.id
+        content = Content(
+            documents=[manifests.parse_document(manifest, manifests.OCI_MANIFEST, 1)],
+            configurations={described.digest: data},
+            references=[str(reference)] if reference else [],
+        )
+        await self._records.put(content, "import")
+        return described.digest
 
 
 def _media_type(unpacked: Unpacked) -> str:

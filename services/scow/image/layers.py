@@ -11,10 +11,12 @@ import shutil
 from pathlib import Path
 
 from scow.core.disk import writing
+from scow.core.errors import DigestMismatch
 from scow.image.blobs import Blobs, Ingest, lost, open_blob
 from scow.image.store import ImageStore, Layer
 from scow.image.unpack.pool import Source, Unpacked, UnpackPool
 
+DRIVER = "overlay"
 _NEW = "new-"
 
 
@@ -80,12 +82,37 @@ class Layers:
     def _record(self, number: int, unpacked: Unpacked, blob: str) -> Layer:
         (self._folder / f"{_NEW}{number}").rename(self.path(number))
         layer = Layer(
-            unpacked.diff_id, number, blob, unpacked.size, unpacked.tar_size, unpacked.inodes
+            unpacked.diff_id,
+            number,
+            DRIVER,
+            blob,
+            unpacked.size,
+            unpacked.tar_size,
+            unpacked.inodes,
         )
         with self._rows.transaction() as tx:
             self._rows.insert_layer(tx, layer)
         self._busy.discard(number)
         return layer
+
+    async def add(self, blob: str, diff_id: str) -> Layer:
+        """Unpack a blob that is here to a layer; one that is there already is returned.
+
+        Raises:
+            LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull: Nothing is left then.
+            DigestMismatch: It unpacks to something else.
+        """
+        known = self._rows.layer(diff_id)
+        if known is not None:
+            return known
+        with open_blob(self._blobs.path(blob), blob) as source:
+            number, unpacked = await self.unpack(source)
+        try:
+            check_diff_id(unpacked, blob, diff_id)
+            return self._rows.layer(diff_id) or self._record(number, unpacked, blob)
+        finally:
+            if number in self._busy:
+                await asyncio.shield(self.discard(number))
 
     def missing(self) -> list[Layer]:
         """Return the recorded layers whose folders are gone."""
@@ -123,6 +150,21 @@ class Layers:
         known = {layer.number for layer in self._rows.all_layers()}
         found = {int(name.removeprefix(_NEW)) for name in os.listdir(self._folder)}
         return sorted(found - known - self._busy)
+
+
+def check_diff_id(unpacked: Unpacked, blob: str, diff_id: str) -> None:
+    """Check that a layer unpacked to what its image says.
+
+    Raises:
+        DigestMismatch: It did not.
+    """
+    if unpacked.diff_id != diff_id:
+        raise DigestMismatch(
+            f"the layer {blob} unpacks to {unpacked.diff_id} instead of {diff_id}",
+            what="layer",
+            which=blob,
+            do="tell who made the image: its configuration and its layers disagree",
+        )
 
 
 def remove_tree(folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.errors import InvalidManifest, LimitExceeded, PlatformNotFound
+from scow.image.digests import digest_of
 from scow.image.platforms import Platform, canonical, choose
 from scow.image.reference import is_digest
 
@@ -24,6 +25,10 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 ACCEPTED = (OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKER_MANIFEST)
 _INDEXES = (OCI_INDEX, DOCKER_INDEX)
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+# The last two: of what was pushed before there were media types.
+_CONFIGS = (OCI_CONFIG, DOCKER_CONFIG, "application/octet-stream", "")
+_LAYERS = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
 _NANO = 1_000_000_000
 
 
@@ -42,6 +47,44 @@ class Manifest:
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A manifest, index or artifact, byte for byte, with what it names.
+
+    Attributes:
+        data: Its bytes.
+        digest: Their digest.
+        media_type: What it says it is, or as what it was sent.
+        is_index: Whether it names manifests.
+        parts: What it names: of a manifest the configuration, then the layers.
+        platforms: Of an index, the platform of each part, None where it has none.
+        subject: Digest of what it refers to.
+        artifact_type: What an artifact is for.
+    """
+
+    data: bytes
+    digest: str
+    media_type: str
+    is_index: bool
+    parts: tuple[Descriptor, ...]
+    platforms: tuple[Platform | None, ...] = ()
+    subject: str | None = None
+    artifact_type: str = ""
+
+    @property
+    def is_image(self) -> bool:
+        """Tell whether it describes an image, rather than an index or an artifact.
+
+        Signatures and the like may have an image's kind of configuration, but not its kind of layers.
+        """
+        if self.is_index or self.artifact_type:
+            return False
+        config, *layers = self.parts
+        return config.media_type in _CONFIGS and all(
+            not layer.media_type or layer.media_type.startswith(_LAYERS) for layer in layers
+        )
 
 
 @dataclass(frozen=True)
@@ -99,6 +142,64 @@ def is_index(data: bytes, media_type: str) -> bool:
     return kind not in (OCI_MANIFEST, DOCKER_MANIFEST) and "manifests" in value
 
 
+def parse_document(data: bytes, media_type: str, max_parts: int) -> Document:
+    """Read a manifest, index or artifact.
+
+    Args:
+        data: Its bytes.
+        media_type: As what it was sent; what it says itself goes first.
+        max_parts: How many parts it may have.
+
+    Raises:
+        InvalidManifest: It is none of them.
+        LimitExceeded: It names too much.
+    """
+    value = _load(data, "manifest")
+    index = is_index(data, media_type)
+    platforms: tuple[Platform | None, ...] = ()
+    if index:
+        entries = value.get("manifests")
+        if not isinstance(entries, list):
+            _bad("index", "has no list of manifests")
+        _check_count(len(entries), max_parts, "manifests")
+        parts = tuple(_descriptor(entry, "manifest") for entry in entries)
+        platforms = tuple(_platform(entry) for entry in entries)
+    else:
+        manifest = parse_manifest(data, max_parts)
+        parts = (manifest.config, *manifest.layers)
+    kind = str(value.get("mediaType") or media_type or (OCI_INDEX if index else OCI_MANIFEST))
+    subject = value.get("subject")
+    artifact_type = str(value.get("artifactType") or "")
+    return Document(
+        data,
+        digest_of(data),
+        kind,
+        index,
+        parts,
+        platforms,
+        _descriptor(subject, "subject").digest if subject is not None else None,
+        artifact_type,
+    )
+
+
+def _check_count(count: int, limit: int, what: str) -> None:
+    if count > limit:
+        raise LimitExceeded(
+            f"the image has {count} {what}",
+            what="image",
+            which=what,
+            do=f"raise image.max_layers, which is {limit}",
+        )
+
+
+def _platform(entry: Any) -> Platform | None:
+    """Return the platform of an index's entry; None for what is for no platform, as attestations are."""
+    about = entry.get("platform")
+    if not isinstance(about, dict) or about.get("os", "unknown") == "unknown":
+        return None
+    return canonical(*(str(about.get(key) or "") for key in ("os", "architecture", "variant")))
+
+
 def choose_manifest(data: bytes, wanted: Platform, reference: str) -> Descriptor:
     """Return the manifest of an index that fits a platform best.
 
@@ -111,11 +212,9 @@ def choose_manifest(data: bytes, wanted: Platform, reference: str) -> Descriptor
         _bad("index", "has no list of manifests")
     found: list[tuple[Platform, Descriptor]] = []
     for entry in entries:
-        descriptor = _descriptor(entry, "manifest")
-        about = entry.get("platform") or {}
-        if isinstance(about, dict) and about.get("os", "unknown") != "unknown":
-            parts = [str(about.get(key) or "") for key in ("os", "architecture", "variant")]
-            found.append((canonical(*parts), descriptor))
+        descriptor, platform = _descriptor(entry, "manifest"), _platform(entry)
+        if platform is not None:
+            found.append((platform, descriptor))
     index = choose([platform for platform, _ in found], wanted)
     if index is None:
         have = ", ".join(str(platform) for platform, _ in found) or "none"
@@ -141,13 +240,7 @@ def parse_manifest(data: bytes, max_layers: int) -> Manifest:
     layers = value.get("layers")
     if not isinstance(layers, list):
         _bad("manifest", "has no list of layers")
-    if len(layers) > max_layers:
-        raise LimitExceeded(
-            f"the image has {len(layers)} layers",
-            what="image",
-            which="layers",
-            do=f"raise image.max_layers, which is {max_layers}",
-        )
+    _check_count(len(layers), max_layers, "layers")
     config = _descriptor(value.get("config"), "configuration")
     return Manifest(config, tuple(_descriptor(layer, "layer") for layer in layers))
 

@@ -9,27 +9,25 @@ from dataclasses import dataclass, field
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.config import ImageSection
 from scow.core.errors import (
-    DigestMismatch,
     InvalidManifest,
     PlatformNotFound,
     RegistryDenied,
     RegistryRateLimited,
     RegistryUnavailable,
 )
-from scow.core.journal import Journal
-from scow.core.times import now_ns
 from scow.image import manifests
-from scow.image.blobs import Blobs, Ingest, digest_of
+from scow.image.blobs import Blobs, Ingest
 from scow.image.flights import Flights
-from scow.image.layers import Layers
+from scow.image.layers import Layers, check_diff_id
 from scow.image.leases import Leases
-from scow.image.manifests import Configuration, Descriptor, Manifest
+from scow.image.manifests import Configuration, Descriptor, Document, Manifest
 from scow.image.platforms import Platform, host, runnable
+from scow.image.records import Content, Records
 from scow.image.reference import Reference
 from scow.image.registry.auth import Authorizer
 from scow.image.registry.client import Registry
 from scow.image.registry.http import Http
-from scow.image.store import Image, ImageStore, Layer
+from scow.image.store import ImageStore, Layer
 from scow.image.unpack.pool import Unpacked
 
 Phase = pb.LayerProgress
@@ -63,7 +61,7 @@ class Puller:
         blobs: Where blobs go.
         layers: Who unpacks them.
         leases: What work under way needs.
-        journal: Where a pull is noted.
+        records: Where an image that has come is written down.
     """
 
     def __init__(
@@ -73,14 +71,14 @@ class Puller:
         blobs: Blobs,
         layers: Layers,
         leases: Leases,
-        journal: Journal,
+        records: Records,
     ) -> None:
         self._settings = settings
         self._rows = rows
         self._blobs = blobs
         self._layers = layers
         self._leases = leases
-        self._journal = journal
+        self._records = records
         self._http = Http(settings)
         self._authorizer = Authorizer(self._http)
         self._pulls: Flights[Key, Progress, str] = Flights()
@@ -121,11 +119,11 @@ class Puller:
         self, reference: Reference, platform: Platform | None, auth: pb.Auth, progress: Progress
     ) -> str:
         registry = Registry(self._http, self._authorizer, self._settings, reference, auth)
-        top, chosen, manifest = await self._resolve(registry, reference, platform or host())
-        digest = f"@{digest_of(top)}"
+        documents, manifest = await self._resolve(registry, reference, platform or host())
+        digest = f"@{documents[-1].digest}"
         progress.resolved = str(reference) if reference.digest else f"{reference}{digest}"
         image_id = manifest.config.digest
-        wanted = [image_id, digest_of(top), digest_of(chosen), *(x.digest for x in manifest.layers)]
+        wanted = [image_id, *(x.digest for x in documents), *(x.digest for x in manifest.layers)]
         with self._leases.hold(wanted):
             config_data = await registry.small_blob(
                 manifest.config, self._settings.max_config_bytes
@@ -142,30 +140,43 @@ class Puller:
                     do="tell who made the image",
                 )
             with self._leases.hold(config.diff_ids):
-                layers = await self._fetch_all(registry, manifest, config, progress)
-                small = [config_data, chosen] if chosen == top else [config_data, chosen, top]
-                await self._record(
-                    reference, small, manifest, config, layers, reference.repository + digest
+                await self._fetch_all(registry, manifest, config, progress)
+                content = Content(
+                    documents=documents,
+                    configurations={image_id: config_data},
+                    references=[str(reference)] if reference.tag else [],
+                    repo_digests=[reference.repository + digest],
+                    facts={"name": str(reference)},
                 )
+                await self._records.put(content, "pull")
         return image_id
 
     async def _resolve(
         self, registry: Registry, reference: Reference, platform: Platform
-    ) -> tuple[bytes, bytes, Manifest]:
-        """Return the document that the reference names, the manifest's, and the manifest."""
-        top, media_type = await registry.manifest(reference.target)
-        chosen = top
-        if manifests.is_index(top, media_type):
-            entry = manifests.choose_manifest(top, platform, str(reference))
-            chosen, media_type = await registry.manifest(entry.digest)
-            if manifests.is_index(chosen, media_type):
+    ) -> tuple[list[Document], Manifest]:
+        """Return the manifest, before it the documents: its own, then the index that the reference names."""
+        limit = self._settings.max_layers
+        top = manifests.parse_document(*await registry.manifest(reference.target), limit)
+        documents = [top]
+        if top.is_index:
+            entry = manifests.choose_manifest(top.data, platform, str(reference))
+            chosen = manifests.parse_document(*await registry.manifest(entry.digest), limit)
+            documents.insert(0, chosen)
+            if chosen.is_index:
                 raise InvalidManifest(
                     f"the index of {reference} names another index for {platform}",
                     what="index",
                     which=str(reference),
                     do="tell who made the image",
                 )
-        return top, chosen, manifests.parse_manifest(chosen, self._settings.max_layers)
+        if not documents[0].is_image:
+            raise InvalidManifest(
+                f"{reference} is no image but {documents[0].artifact_type or 'something else'}",
+                what="image",
+                which=str(reference),
+                do="use a tool for artifacts of this kind",
+            )
+        return documents, manifests.parse_manifest(documents[0].data, limit)
 
     async def _fetch_all(
         self,
@@ -173,7 +184,7 @@ class Puller:
         manifest: Manifest,
         config: Configuration,
         progress: Progress,
-    ) -> list[Layer]:
+    ) -> None:
         """Fetch the layers that are not there, side by side; the first failure ends all."""
         pairs = dict(zip(config.diff_ids, manifest.layers, strict=True))
         for diff_id, blob in pairs.items():
@@ -189,8 +200,6 @@ class Puller:
             raise errors.exceptions[0] from None
         if missing:
             await self._layers.sync()
-        found = [self._rows.layer(diff_id) for diff_id in config.diff_ids]
-        return [layer for layer in found if layer is not None]
 
     async def _fetch(
         self, registry: Registry, blob: Descriptor, diff_id: str, progress: Progress
@@ -247,7 +256,7 @@ class Puller:
             ingest.check(blob.digest, blob.size)
             ingest.finish()
             number, unpacked = await unpacking
-            _check_diff_id(unpacked, blob, diff_id)
+            check_diff_id(unpacked, blob.digest, diff_id)
             return number, unpacked
         except BaseException:
             unpacking.cancel()
@@ -255,44 +264,6 @@ class Puller:
             if not unpacking.cancelled() and unpacking.exception() is None:
                 await self._layers.discard(unpacking.result()[0])
             raise
-
-    async def _record(
-        self,
-        reference: Reference,
-        small: list[bytes],
-        manifest: Manifest,
-        config: Configuration,
-        layers: list[Layer],
-        resolved: str,
-    ) -> None:
-        """Record the image with all that it consists of."""
-        sizes = {await self._blobs.write(data): len(data) for data in small}
-        digests = [*sizes, *(layer.blob for layer in layers)]
-        image = Image(
-            id=manifest.config.digest,
-            manifest=digest_of(small[1]),
-            created_ns=config.created_ns,
-            stored_ns=now_ns(),
-            size=sum(layer.size for layer in layers),
-        )
-        with self._rows.transaction() as tx:
-            for digest, size in sizes.items():
-                self._rows.insert_blob(tx, digest, size)
-            self._rows.insert_image(tx, image, config.diff_ids, digests)
-            self._rows.add_repo_digest(tx, resolved, image.id)
-            if reference.tag:
-                self._rows.name(tx, str(reference), image.id)
-            self._journal.append(tx, "image", image.id, "pull", name=str(reference))
-
-
-def _check_diff_id(unpacked: Unpacked, blob: Descriptor, diff_id: str) -> None:
-    if unpacked.diff_id != diff_id:
-        raise DigestMismatch(
-            f"the layer {blob.digest} unpacks to {unpacked.diff_id} instead of {diff_id}",
-            what="layer",
-            which=blob.digest,
-            do="tell who made the image: its configuration and its layers disagree",
-        )
 
 
 def _check_platform(config: Configuration, wanted: Platform, reference: Reference) -> None:

@@ -118,7 +118,7 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
     async def Prepare(self, request: pb.PrepareRequest, context: Context) -> pb.PrepareResponse:
         """Make a writable snapshot for an owner."""
         platform = _platform(request.platform) if request.HasField("platform") else None
-        image, mounts = self._images.prepare(request.image, request.owner, platform)
+        image, mounts = await self._images.prepare(request.image, request.owner, platform)
         return pb.PrepareResponse(image=image, mounts=mounts, driver=self._images.driver)
 
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from scow.core.errors import DigestMismatch, LayerCorrupt
-from scow.image.blobs import Blobs, digest_of, open_blob
+from scow.image.blobs import Blobs, open_blob
+from scow.image.digests import digest_of
 from scow.image.leases import Leases
 
 DATA = b"some bytes" * 1000

@@ -30,8 +30,12 @@ class Service:
     def __init__(self, link: Link, name: str) -> None:
         self.link = link
         self.name = name
-        self._prefix = f"/scow.api.{name}.v1.{name.capitalize()}Service/"
         self._transport = Transport(link.socket(name))
+
+    def _path(self, method: str) -> str:
+        """Return the full name of "Method", or of "OtherService/Method" in the same package."""
+        own = "" if "/" in method else f"{self.name.capitalize()}Service/"
+        return f"/scow.api.{self.name}.v1.{own}{method}"
 
     def call(
         self, method: str, request: Message, response: type[R], timeout: float | None = None
@@ -54,7 +58,7 @@ class Service:
         while True:
             try:
                 return self._transport.unary(
-                    self._prefix + method,
+                    self._path(method),
                     request,
                     response,
                     backoff.remaining(),
@@ -89,7 +93,7 @@ class Service:
             self.link,
             self.name,
             lambda asked, seconds: self._transport.stream(
-                self._prefix + method, asked, response, seconds, self.link.metadata()
+                self._path(method), asked, response, seconds, self.link.metadata()
             ),
             request,
             timeout,
@@ -106,7 +110,7 @@ class Service:
         """Make a call with many requests and one response; it is not repeated."""
         try:
             return self._transport.upload(
-                self._prefix + method, requests, response, timeout, self.link.metadata()
+                self._path(method), requests, response, timeout, self.link.metadata()
             )
         except WireError as error:
             raise self.link.translate(self.name, error) from None
@@ -120,7 +124,7 @@ class Service:
     ) -> Duplex[R]:
         """Make a call with streams in both directions; its errors are the transport's."""
         return self._transport.duplex(
-            self._prefix + method, request, response, timeout, self.link.metadata()
+            self._path(method), request, response, timeout, self.link.metadata()
         )
 
     def health(self, timeout: float | None = None) -> bool:

@@ -23,7 +23,8 @@ from scow.core.errors import (
     RegistryUnavailable,
     ScowError,
 )
-from scow.image.blobs import Ingest, digest_of
+from scow.image.blobs import Ingest
+from scow.image.digests import digest_of
 from scow.image.manifests import ACCEPTED, Descriptor
 from scow.image.reference import Reference
 from scow.image.registry.auth import Authorizer, denied, parse_challenge

@@ -111,6 +111,16 @@ class ContainerServiceStub:
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.GetExecRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.GetExecResponse.FromString,
                 _registered_method=True)
+        self.Commit = channel.unary_unary(
+                '/scow.api.container.v1.ContainerService/Commit',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CommitRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CommitResponse.FromString,
+                _registered_method=True)
+        self.Export = channel.unary_stream(
+                '/scow.api.container.v1.ContainerService/Export',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ExportRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ExportResponse.FromString,
+                _registered_method=True)
         self.CheckOwners = channel.unary_unary(
                 '/scow.api.container.v1.ContainerService/CheckOwners',
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CheckOwnersRequest.SerializeToString,
@@ -240,6 +250,21 @@ class ContainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Commit(self, request, context):
+        """Commit makes an image of what a container changed. It is paused meanwhile unless `no_pause`.
+        Errors: those of scow.api.image.v1.ArchiveService.Commit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Export(self, request, context):
+        """Export streams a tar of a container's root file system, without what is mounted into it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckOwners(self, request, context):
         """CheckOwners tells which owners ("container/<id>") are unknown here, so that what they hold can be released.
         """
@@ -338,6 +363,16 @@ def add_ContainerServiceServicer_to_server(servicer, server):
                     servicer.GetExec,
                     request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.GetExecRequest.FromString,
                     response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.GetExecResponse.SerializeToString,
+            ),
+            'Commit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Commit,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CommitRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CommitResponse.SerializeToString,
+            ),
+            'Export': grpc.unary_stream_rpc_method_handler(
+                    servicer.Export,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ExportRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ExportResponse.SerializeToString,
             ),
             'CheckOwners': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckOwners,
@@ -762,6 +797,60 @@ class ContainerService:
             '/scow.api.container.v1.ContainerService/GetExec',
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.GetExecRequest.SerializeToString,
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.GetExecResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Commit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.container.v1.ContainerService/Commit',
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.CommitRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.CommitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Export(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/scow.api.container.v1.ContainerService/Export',
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.ExportRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.ExportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -69,6 +69,12 @@ class ContainerServiceStub:
     """Exec runs a further process in a running container."""
     GetExec: _grpc.UnaryUnaryMultiCallable[_container_pb2.GetExecRequest, _container_pb2.GetExecResponse]
     """GetExec tells what became of an exec session."""
+    Commit: _grpc.UnaryUnaryMultiCallable[_container_pb2.CommitRequest, _container_pb2.CommitResponse]
+    """Commit makes an image of what a container changed. It is paused meanwhile unless `no_pause`.
+    Errors: those of scow.api.image.v1.ArchiveService.Commit.
+    """
+    Export: _grpc.UnaryStreamMultiCallable[_container_pb2.ExportRequest, _container_pb2.ExportResponse]
+    """Export streams a tar of a container's root file system, without what is mounted into it."""
     CheckOwners: _grpc.UnaryUnaryMultiCallable[_container_pb2.CheckOwnersRequest, _container_pb2.CheckOwnersResponse]
     """CheckOwners tells which owners ("container/<id>") are unknown here, so that what they hold can be released."""
     Reconcile: _grpc.UnaryUnaryMultiCallable[_container_pb2.ReconcileRequest, _container_pb2.ReconcileResponse]
@@ -117,6 +123,12 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     """Exec runs a further process in a running container."""
     GetExec: _aio.UnaryUnaryMultiCallable[_container_pb2.GetExecRequest, _container_pb2.GetExecResponse]  # type: ignore[assignment]
     """GetExec tells what became of an exec session."""
+    Commit: _aio.UnaryUnaryMultiCallable[_container_pb2.CommitRequest, _container_pb2.CommitResponse]  # type: ignore[assignment]
+    """Commit makes an image of what a container changed. It is paused meanwhile unless `no_pause`.
+    Errors: those of scow.api.image.v1.ArchiveService.Commit.
+    """
+    Export: _aio.UnaryStreamMultiCallable[_container_pb2.ExportRequest, _container_pb2.ExportResponse]  # type: ignore[assignment]
+    """Export streams a tar of a container's root file system, without what is mounted into it."""
     CheckOwners: _aio.UnaryUnaryMultiCallable[_container_pb2.CheckOwnersRequest, _container_pb2.CheckOwnersResponse]  # type: ignore[assignment]
     """CheckOwners tells which owners ("container/<id>") are unknown here, so that what they hold can be released."""
     Reconcile: _aio.UnaryUnaryMultiCallable[_container_pb2.ReconcileRequest, _container_pb2.ReconcileResponse]  # type: ignore[assignment]
@@ -252,6 +264,24 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_container_pb2.GetExecResponse, _abc.Awaitable[_container_pb2.GetExecResponse]]:
         """GetExec tells what became of an exec session."""
+
+    @_abc_1.abstractmethod
+    def Commit(
+        self,
+        request: _container_pb2.CommitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_container_pb2.CommitResponse, _abc.Awaitable[_container_pb2.CommitResponse]]:
+        """Commit makes an image of what a container changed. It is paused meanwhile unless `no_pause`.
+        Errors: those of scow.api.image.v1.ArchiveService.Commit.
+        """
+
+    @_abc_1.abstractmethod
+    def Export(
+        self,
+        request: _container_pb2.ExportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_container_pb2.ExportResponse], _abc.AsyncIterator[_container_pb2.ExportResponse]]:
+        """Export streams a tar of a container's root file system, without what is mounted into it."""
 
     @_abc_1.abstractmethod
     def CheckOwners(

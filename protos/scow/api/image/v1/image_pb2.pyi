@@ -181,6 +181,10 @@ class Image(_message.Message):
     COMMENT_FIELD_NUMBER: _builtins.int
     PULLED_AT_FIELD_NUMBER: _builtins.int
     DOCKER_VERSION_FIELD_NUMBER: _builtins.int
+    PINNED_FIELD_NUMBER: _builtins.int
+    MANIFEST_DIGEST_FIELD_NUMBER: _builtins.int
+    SHARED_SIZE_FIELD_NUMBER: _builtins.int
+    SNAPSHOTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"sha256:..." of the configuration."""
     size: _builtins.int
@@ -188,6 +192,14 @@ class Image(_message.Message):
     author: _builtins.str
     comment: _builtins.str
     docker_version: _builtins.str
+    pinned: _builtins.bool
+    """Never collected by the watermark policy, nor pruned."""
+    manifest_digest: _builtins.str
+    """"sha256:..." of the manifest by which it was stored first."""
+    shared_size: _builtins.int
+    """Bytes of layers that other images have too; -1 unless `ListRequest.sizes` asked for it."""
+    snapshots: _builtins.int
+    """How many snapshots are made of it."""
     @_builtins.property
     def references(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """"docker.io/library/nginx:latest", complete."""
@@ -223,10 +235,14 @@ class Image(_message.Message):
         comment: _builtins.str = ...,
         pulled_at: _timestamp_pb2.Timestamp | None = ...,
         docker_version: _builtins.str = ...,
+        pinned: _builtins.bool = ...,
+        manifest_digest: _builtins.str = ...,
+        shared_size: _builtins.int = ...,
+        snapshots: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "created_at", b"created_at", "platform", b"platform", "pulled_at", b"pulled_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "comment", b"comment", "config", b"config", "created_at", b"created_at", "diff_ids", b"diff_ids", "docker_version", b"docker_version", "id", b"id", "platform", b"platform", "pulled_at", b"pulled_at", "references", b"references", "repo_digests", b"repo_digests", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "comment", b"comment", "config", b"config", "created_at", b"created_at", "diff_ids", b"diff_ids", "docker_version", b"docker_version", "id", b"id", "manifest_digest", b"manifest_digest", "pinned", b"pinned", "platform", b"platform", "pulled_at", b"pulled_at", "references", b"references", "repo_digests", b"repo_digests", "shared_size", b"shared_size", "size", b"size", "snapshots", b"snapshots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -240,8 +256,11 @@ class PullRequest(_message.Message):
     REFERENCE_FIELD_NUMBER: _builtins.int
     PLATFORM_FIELD_NUMBER: _builtins.int
     AUTH_FIELD_NUMBER: _builtins.int
+    ALL_PLATFORMS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     reference: _builtins.str
+    all_platforms: _builtins.bool
+    """Keep the index whole: fetch the images of all its platforms. Excludes `platform`."""
     @_builtins.property
     def platform(self) -> _types_pb2.Platform:
         """Absent means the host's."""
@@ -255,10 +274,11 @@ class PullRequest(_message.Message):
         reference: _builtins.str = ...,
         platform: _types_pb2.Platform | None = ...,
         auth: Global___Auth | None = ...,
+        all_platforms: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "platform", b"platform"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "platform", b"platform", "reference", b"reference", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_platforms", b"all_platforms", "auth", b"auth", "platform", b"platform", "reference", b"reference", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -283,6 +303,9 @@ class LayerProgress(_message.Message):
         PHASE_UNPACKING: LayerProgress._Phase.ValueType  # 4
         PHASE_DONE: LayerProgress._Phase.ValueType  # 5
         PHASE_EXISTS: LayerProgress._Phase.ValueType  # 6
+        PHASE_UPLOADING: LayerProgress._Phase.ValueType  # 7
+        PHASE_MOUNTED: LayerProgress._Phase.ValueType  # 8
+        """The registry took it from another of its repositories."""
 
     class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper): ...
     PHASE_UNSPECIFIED: LayerProgress.Phase.ValueType  # 0
@@ -292,6 +315,9 @@ class LayerProgress(_message.Message):
     PHASE_UNPACKING: LayerProgress.Phase.ValueType  # 4
     PHASE_DONE: LayerProgress.Phase.ValueType  # 5
     PHASE_EXISTS: LayerProgress.Phase.ValueType  # 6
+    PHASE_UPLOADING: LayerProgress.Phase.ValueType  # 7
+    PHASE_MOUNTED: LayerProgress.Phase.ValueType  # 8
+    """The registry took it from another of its repositories."""
 
     DIGEST_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
@@ -364,10 +390,13 @@ class ImportRequest(_message.Message):
         MESSAGE_FIELD_NUMBER: _builtins.int
         CHANGES_FIELD_NUMBER: _builtins.int
         PLATFORM_FIELD_NUMBER: _builtins.int
+        URL_FIELD_NUMBER: _builtins.int
         request_id: _builtins.str
         reference: _builtins.str
         """Reference for the image, or empty."""
         message: _builtins.str
+        url: _builtins.str
+        """"http://..." or "https://...": the service fetches the tar from there, and no chunks follow."""
         @_builtins.property
         def changes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
             """Dockerfile instructions applied to the configuration: "CMD [\\"sh\\"]", "ENV A=b"."""
@@ -382,10 +411,11 @@ class ImportRequest(_message.Message):
             message: _builtins.str = ...,
             changes: _abc.Iterable[_builtins.str] | None = ...,
             platform: _types_pb2.Platform | None = ...,
+            url: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "message", b"message", "platform", b"platform", "reference", b"reference", "request_id", b"request_id"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "message", b"message", "platform", b"platform", "reference", b"reference", "request_id", b"request_id", "url", b"url"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -436,35 +466,101 @@ class GetRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     IMAGE_FIELD_NUMBER: _builtins.int
+    PLATFORM_FIELD_NUMBER: _builtins.int
     image: _builtins.str
+    @_builtins.property
+    def platform(self) -> _types_pb2.Platform:
+        """Which image of an index that is kept whole; absent means the host's."""
+
     def __init__(
         self,
         *,
         image: _builtins.str = ...,
+        platform: _types_pb2.Platform | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "platform", b"platform"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetRequest: _TypeAlias = GetRequest  # noqa: Y015
 
 @_typing.final
+class HistoryEntry(_message.Message):
+    """One step in which an image was made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    EMPTY_LAYER_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    created_by: _builtins.str
+    author: _builtins.str
+    comment: _builtins.str
+    empty_layer: _builtins.bool
+    """It changed the configuration alone and made no layer."""
+    size: _builtins.int
+    """Bytes of its layer, uncompressed."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        created_by: _builtins.str = ...,
+        author: _builtins.str = ...,
+        comment: _builtins.str = ...,
+        empty_layer: _builtins.bool = ...,
+        size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "comment", b"comment", "created_at", b"created_at", "created_by", b"created_by", "empty_layer", b"empty_layer", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HistoryEntry: _TypeAlias = HistoryEntry  # noqa: Y015
+
+@_typing.final
 class GetResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     IMAGE_FIELD_NUMBER: _builtins.int
+    CONFIGURATION_FIELD_NUMBER: _builtins.int
+    MANIFEST_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    PLATFORMS_FIELD_NUMBER: _builtins.int
+    configuration: _builtins.bytes
+    """The configuration and the manifest, byte for byte."""
+    manifest: _builtins.bytes
+    index: _builtins.bytes
+    """What it was named by, when that is an index: its bytes, and the platforms whose images are here."""
     @_builtins.property
     def image(self) -> Global___Image: ...
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryEntry]:
+        """Oldest first."""
+
+    @_builtins.property
+    def platforms(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Platform]: ...
     def __init__(
         self,
         *,
         image: Global___Image | None = ...,
+        configuration: _builtins.bytes = ...,
+        manifest: _builtins.bytes = ...,
+        history: _abc.Iterable[Global___HistoryEntry] | None = ...,
+        index: _builtins.bytes = ...,
+        platforms: _abc.Iterable[_types_pb2.Platform] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "history", b"history", "image", b"image", "index", b"index", "manifest", b"manifest", "platforms", b"platforms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -477,8 +573,14 @@ class ListRequest(_message.Message):
     FILTERS_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SIZES_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     page_token: _builtins.str
+    sizes: _builtins.bool
+    """Count `Image.shared_size`."""
+    all: _builtins.bool
+    """Also images that only an index kept whole holds: those of other platforms."""
     @_builtins.property
     def filters(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Filter]:
         """"reference", "label", "dangling", "before", "since"."""
@@ -489,10 +591,12 @@ class ListRequest(_message.Message):
         filters: _abc.Iterable[_types_pb2.Filter] | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        sizes: _builtins.bool = ...,
+        all: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filters", b"filters", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "filters", b"filters", "page_size", b"page_size", "page_token", b"page_token", "sizes", b"sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -117,7 +117,7 @@ class ImageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Get(self, request, context):
-        """Get describes one image.
+        """Get describes one image, with its documents as they were sent and its history.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,7 @@ class ImageServiceStub:
     Import: _grpc.StreamUnaryMultiCallable[_image_pb2.ImportRequest, _image_pb2.ImportResponse]
     """Import makes an image of one layer from a tar of a root file system."""
     Get: _grpc.UnaryUnaryMultiCallable[_image_pb2.GetRequest, _image_pb2.GetResponse]
-    """Get describes one image."""
+    """Get describes one image, with its documents as they were sent and its history."""
     List: _grpc.UnaryUnaryMultiCallable[_image_pb2.ListRequest, _image_pb2.ListResponse]
     """List describes all images."""
     Tag: _grpc.UnaryUnaryMultiCallable[_image_pb2.TagRequest, _image_pb2.TagResponse]
@@ -82,7 +82,7 @@ class ImageServiceAsyncStub(ImageServiceStub):
     Import: _aio.StreamUnaryMultiCallable[_image_pb2.ImportRequest, _image_pb2.ImportResponse]  # type: ignore[assignment]
     """Import makes an image of one layer from a tar of a root file system."""
     Get: _aio.UnaryUnaryMultiCallable[_image_pb2.GetRequest, _image_pb2.GetResponse]  # type: ignore[assignment]
-    """Get describes one image."""
+    """Get describes one image, with its documents as they were sent and its history."""
     List: _aio.UnaryUnaryMultiCallable[_image_pb2.ListRequest, _image_pb2.ListResponse]  # type: ignore[assignment]
     """List describes all images."""
     Tag: _aio.UnaryUnaryMultiCallable[_image_pb2.TagRequest, _image_pb2.TagResponse]  # type: ignore[assignment]
@@ -135,7 +135,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_pb2.GetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_pb2.GetResponse, _abc.Awaitable[_image_pb2.GetResponse]]:
-        """Get describes one image."""
+        """Get describes one image, with its documents as they were sent and its history."""
 
     @_abc_1.abstractmethod
     def List(
