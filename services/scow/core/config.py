@@ -59,19 +59,45 @@ class ServerSection:
 
 
 @dataclass(frozen=True)
+class RegistrySection:
+    """One registry, `[image.registries."HOST[:PORT]"]`; the name is the one that references have ("docker.io")."""
+
+    # "https://HOST[:PORT][/PATH]", asked in this order before the registry itself. Credentials for a mirror are
+    # part of its URL: "https://NAME:PASSWORD@HOST".
+    mirrors: tuple[str, ...] = ()
+    # Requests to the registry at once; 0 means image.max_connections_per_host.
+    max_connections: int = 0
+
+
+@dataclass(frozen=True)
 class ImageSection:
     """The image service."""
 
-    # Layers downloaded at once, over all pulls.
+    # Layers downloaded and uploaded at once, over all pulls and pushes.
     max_concurrent_downloads: int = 3
+    max_concurrent_uploads: int = 5
     # Processes that unpack layers; 0 means one for each processor.
     unpack_workers: int = 0
     # Seconds after which an idle unpacking process ends.
     worker_idle_seconds: float = 10.0
     # "HOST" or "HOST:PORT" of registries that speak plain HTTP or have a certificate nobody signed.
     insecure_registries: tuple[str, ...] = ()
-    # Further CAs: the *.crt files in this folder's subfolder named HOST or HOST:PORT.
+    # Subfolders HOST or HOST:PORT (or HOST_PORT_) with further CAs (*.crt), client certificates (NAME.cert and
+    # NAME.key), and containerd's hosts.toml; the subfolder _default has a hosts.toml for all other registries.
     certs_dir: Path = Path("/etc/scow/certs.d")
+    # Mirrors of docker.io, as Docker's key of this name.
+    registry_mirrors: tuple[str, ...] = ()
+    # Settings of single registries.
+    registries: dict[str, RegistrySection] = field(default_factory=dict)
+    # URLs of nodes that are asked for a digest before anybody else.
+    peers: tuple[str, ...] = ()
+    # Requests to one host at once.
+    max_connections_per_host: int = 16
+    # Seconds to reach a mirror or a peer, and seconds for which one that cannot be reached is left alone.
+    mirror_connect_seconds: float = 5.0
+    mirror_retry_seconds: float = 30.0
+    # Bytes of one request of an upload; 0 means that a blob is one request, as Docker sends it.
+    upload_chunk_bytes: int = 0
     # Seconds to reach a registry, and seconds without a byte after which a download counts as cut.
     connect_seconds: float = 20.0
     stall_seconds: float = 30.0

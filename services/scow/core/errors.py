@@ -343,6 +343,10 @@ class MountFailed(FailedPrecondition):
     """The kernel refused a mount."""
 
 
+class RegistryRefused(FailedPrecondition):
+    """The registry does not take what it is sent, or does not do what it is asked."""
+
+
 class RegistryDenied(PermissionDenied):
     """The registry refused the credentials, or wants some."""
 

@@ -13,6 +13,7 @@ from scow.image.layers import Layers
 from scow.image.leases import Leases
 from scow.image.pull import Puller
 from scow.image.records import Records
+from scow.image.registry.client import Registries
 from scow.image.service import ImageServicer
 from scow.image.snapshots.overlay import Overlay
 from scow.image.store import MIGRATIONS, ImageStore
@@ -37,7 +38,8 @@ async def wire(context: Context) -> Wiring:
     records = Records(rows, blobs, leases, context.journal)
     unpacking = Unpacking(rows, layers, leases)
     images = Images(rows, blobs, layers, unpacking, leases, context.journal, snapshots)
-    puller = Puller(settings, rows, blobs, layers, leases, records)
+    registries = Registries(settings)
+    puller = Puller(settings, rows, blobs, layers, leases, records, registries)
     importer = Importer(blobs, layers, leases, records)
     servicer = ImageServicer(
         images,
@@ -50,7 +52,7 @@ async def wire(context: Context) -> Wiring:
     )
 
     async def close() -> None:
-        await puller.close()
+        await registries.close()
         await pool.close()
 
     return Wiring(

@@ -54,10 +54,11 @@ class Ingest:
         self._wake()
 
     def restart(self) -> None:
-        """Forget all bytes. Nobody may have read any."""
+        """Forget all bytes, and that they were wrong. Nobody may be reading."""
         os.ftruncate(self.descriptor, 0)
         self._hash = hashlib.sha256()
         self.size = 0
+        self._final, self._error = False, None
 
     def finish(self) -> None:
         """Tell readers that this is all."""

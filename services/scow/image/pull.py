@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.config import ImageSection
 from scow.core.errors import (
+    DigestMismatch,
     InvalidManifest,
     PlatformNotFound,
     RegistryDenied,
@@ -24,9 +25,9 @@ from scow.image.manifests import Configuration, Descriptor, Document, Manifest
 from scow.image.platforms import Platform, host, runnable
 from scow.image.records import Content, Records
 from scow.image.reference import Reference
-from scow.image.registry.auth import Authorizer
-from scow.image.registry.client import Registry
-from scow.image.registry.http import Http
+from scow.image.registry.client import Registries
+from scow.image.registry.credentials import Credentials
+from scow.image.registry.pulling import Registry
 from scow.image.store import ImageStore, Layer
 from scow.image.unpack.pool import Unpacked
 
@@ -62,6 +63,7 @@ class Puller:
         layers: Who unpacks them.
         leases: What work under way needs.
         records: Where an image that has come is written down.
+        registries: Where images come from.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Puller:
         layers: Layers,
         leases: Leases,
         records: Records,
+        registries: Registries,
     ) -> None:
         self._settings = settings
         self._rows = rows
@@ -79,16 +82,11 @@ class Puller:
         self._layers = layers
         self._leases = leases
         self._records = records
-        self._http = Http(settings)
-        self._authorizer = Authorizer(self._http)
+        self._registries = registries
         self._pulls: Flights[Key, Progress, str] = Flights()
         self._downloads: Flights[str, Progress, Layer] = Flights()
         self._slots = asyncio.Semaphore(settings.max_concurrent_downloads)
         self.ingesting: set[str] = set()
-
-    async def close(self) -> None:
-        """Close connections."""
-        await self._http.close()
 
     async def pull(
         self, reference: Reference, platform: Platform | None, auth: pb.Auth
@@ -118,7 +116,7 @@ class Puller:
     async def _pull(
         self, reference: Reference, platform: Platform | None, auth: pb.Auth, progress: Progress
     ) -> str:
-        registry = Registry(self._http, self._authorizer, self._settings, reference, auth)
+        registry = self._registries.pulling(reference, Credentials.of(auth))
         documents, manifest = await self._resolve(registry, reference, platform or host())
         digest = f"@{documents[-1].digest}"
         progress.resolved = str(reference) if reference.digest else f"{reference}{digest}"
@@ -228,7 +226,7 @@ class Puller:
         try:
             if ingest.size > blob.size:
                 ingest.restart()
-            number, unpacked = await self._download_and_unpack(registry, blob, diff_id, ingest)
+            number, unpacked = await self._get_from_somebody(registry, blob, diff_id, ingest)
             progress.set(blob.digest, Phase.PHASE_VERIFYING, blob.size, blob.size)
             return await self._layers.keep(number, unpacked, ingest)
         except _RESUMABLE:
@@ -240,6 +238,18 @@ class Puller:
             reporting.cancel()
             ingest.close()
             self.ingesting.discard(name)
+
+    async def _get_from_somebody(
+        self, registry: Registry, blob: Descriptor, diff_id: str, ingest: Ingest
+    ) -> tuple[int, Unpacked]:
+        """Download and unpack a layer; wrong bytes of a mirror are fetched again from the next host."""
+        while True:
+            try:
+                return await self._download_and_unpack(registry, blob, diff_id, ingest)
+            except DigestMismatch:
+                if ingest.digest == blob.digest or not registry.distrust(blob.digest):
+                    raise
+            ingest.restart()
 
     async def _download_and_unpack(
         self, registry: Registry, blob: Descriptor, diff_id: str, ingest: Ingest

@@ -30,6 +30,11 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
+def host_of(domain: str) -> str:
+    """Return host and port that serve a registry."""
+    return _DOCKER_HOST if domain == DEFAULT_DOMAIN else domain
+
+
 @dataclass(frozen=True)
 class Reference:
     """A complete reference.
@@ -82,7 +87,7 @@ class Reference:
     @property
     def host(self) -> str:
         """Host and port that serve the repository."""
-        return _DOCKER_HOST if self.domain == DEFAULT_DOMAIN else self.domain
+        return host_of(self.domain)
 
     @property
     def familiar(self) -> str:

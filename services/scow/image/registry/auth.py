@@ -5,25 +5,37 @@ https://distribution.github.io/distribution/spec/auth/token/
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import time
-import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import aiohttp
+from yarl import URL
 
-from scow.api.image.v1.image_pb2 import Auth
-from scow.core.errors import RegistryDenied, RegistryUnavailable
-from scow.image.registry.http import Http, hostname, unavailable
+from scow.core.errors import RegistryUnavailable
+from scow.image.registry.credentials import Credentials
+from scow.image.registry.endpoints import Endpoint
+from scow.image.registry.http import Http, Request, elsewhere
+from scow.image.registry.problems import denied, unavailable
 
 _PARAMETER = re.compile(r'([a-zA-Z_]+)=(?:"([^"]*)"|([^\s,"]+))')
 _DEFAULT_SECONDS = 60
+# Of a token's life, the part in which it is used: what is begun with it must come to the registry in time.
+_USED_PART = 0.8
 _TOKEN_MAX = 1 << 20
 _REFRESH = {"grant_type": "refresh_token", "client_id": "scow"}
 _REFUSED = frozenset((400, 401, 403, 404, 405))
+Scopes = tuple[str, ...]
+
+
+def repository_scope(repository: str, *actions: str) -> str:
+    """Return the scope of actions ("pull", "push") on a repository."""
+    return f"repository:{repository}:{','.join(actions)}"
+
+
+CATALOGUE_SCOPE = "registry:catalog:*"
 
 
 @dataclass(frozen=True)
@@ -41,21 +53,48 @@ def parse_challenge(header: str) -> Challenge:
     return Challenge(scheme.lower(), parameters)
 
 
+@dataclass(frozen=True)
+class Who:
+    """For whom and for what an authorization is."""
+
+    endpoint: Endpoint
+    credentials: Credentials
+    scopes: Scopes
+    # What messages call it.
+    name: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, Credentials, Scopes]:
+        """What it is cached by."""
+        return self.endpoint.scheme, self.endpoint.host, self.credentials, self.scopes
+
+
 class Authorizer:
     """Gives the Authorization header for requests, and learns from what registries ask for."""
 
     def __init__(self, http: Http, clock: Callable[[], float] = time.monotonic) -> None:
         self._http = http
         self._clock = clock
-        # (host, repository, who) -> (header, end of its validity)
-        self._known: dict[tuple[str, str, str], tuple[str, float]] = {}
+        # The header and the end of its validity.
+        self._known: dict[object, tuple[str, float]] = {}
+        # What a registry asked for last: with it a token that ends is renewed before a request is refused.
+        self._asked: dict[tuple[str, str], Challenge] = {}
 
-    def header(self, host: str, repository: str, auth: Auth) -> str:
-        """Return the header that was good last time, or nothing."""
-        header, until = self._known.get(_key(host, repository, auth), ("", 0.0))
-        return header if self._clock() < until else ""
+    async def header(self, who: Who) -> str:
+        """Return the header that will be good, as far as it is known; or nothing.
 
-    async def answer(self, host: str, repository: str, auth: Auth, challenge: Challenge) -> str:
+        Raises:
+            RegistryDenied, RegistryUnavailable: As of `answer`.
+        """
+        header, until = self._known.get(who.key, ("", 0.0))
+        if self._clock() < until:
+            return header
+        challenge = self._asked.get(who.key[:2])
+        if challenge is None or (challenge.scheme == "basic" and not who.credentials):
+            return ""
+        return await self.answer(who, challenge)
+
+    async def answer(self, who: Who, challenge: Challenge) -> str:
         """Return the header that meets a challenge.
 
         Raises:
@@ -63,63 +102,86 @@ class Authorizer:
             RegistryUnavailable: Whoever gives out tokens cannot be reached.
         """
         seconds = float("inf")
-        if challenge.scheme == "basic" and auth.username:
-            header = _basic(auth)
-        elif challenge.scheme == "bearer" and auth.token and not challenge.parameters.get("realm"):
-            header = f"Bearer {auth.token}"
-        elif challenge.scheme == "bearer" and challenge.parameters.get("realm"):
-            header, seconds = await self._token(host, repository, auth, challenge)
+        realm = challenge.parameters.get("realm", "")
+        if challenge.scheme == "basic" and who.credentials.username:
+            header = who.credentials.basic()
+        elif challenge.scheme == "bearer" and who.credentials.token and not realm:
+            header = f"Bearer {who.credentials.token}"
+        elif challenge.scheme == "bearer" and realm:
+            header, seconds = await self._token(who, challenge)
         else:
-            raise denied(host, repository, auth)
-        self._known[_key(host, repository, auth)] = (header, self._clock() + seconds)
+            raise _denied(who)
+        self._drop_old()
+        self._asked[who.key[:2]] = challenge
+        self._known[who.key] = (header, self._clock() + seconds)
         return header
 
-    def forget(self, host: str, repository: str, auth: Auth) -> None:
+    def forget(self, who: Who) -> None:
         """Drop what was refused."""
-        self._known.pop(_key(host, repository, auth), None)
+        self._known.pop(who.key, None)
+        self._asked.pop(who.key[:2], None)
 
-    async def _token(
-        self, host: str, repository: str, auth: Auth, challenge: Challenge
-    ) -> tuple[str, float]:
-        realm = self._check_realm(host, challenge.parameters["realm"])
-        query = {"scope": f"repository:{repository}:pull"}
-        if "service" in challenge.parameters:
-            query["service"] = challenge.parameters["service"]
-        headers = {"Authorization": _basic(auth)} if auth.username else {}
-        form = None
-        url = f"{realm}{'&' if '?' in realm else '?'}{urllib.parse.urlencode(query)}"
-        if auth.token:  # an identity token is exchanged for a bearer token (OAuth 2)
-            url, form = realm, {**query, **_REFRESH, "refresh_token": auth.token}
-        netloc = urllib.parse.urlsplit(realm).netloc
-        async with self._http.open(url, headers, netloc, form) as response:
-            if response.status in _REFUSED and auth.token:
-                return f"Bearer {auth.token}", float("inf")  # then it is a bearer token itself
+    def _drop_old(self) -> None:
+        now = self._clock()
+        self._known = {key: known for key, known in self._known.items() if known[1] > now}
+
+    async def _token(self, who: Who, challenge: Challenge) -> tuple[str, float]:
+        credentials = who.credentials
+        realm = self._check_realm(who.endpoint.host, challenge.parameters["realm"])
+        request = _token_request(realm, who, challenge.parameters.get("service", ""))
+        async with self._http.send(request) as response:
+            if response.status in _REFUSED and credentials.token:
+                # Then it is a bearer token itself.
+                return f"Bearer {credentials.token}", float("inf")
             if response.status in _REFUSED:
-                raise denied(host, repository, auth)
+                raise _denied(who)
             if response.status != 200:
-                raise unavailable(realm, RuntimeError(f"HTTP status {response.status}"))
-            body = await _body(response, realm)
+                raise unavailable(str(realm), RuntimeError(f"HTTP status {response.status}"))
+            body = await _body(response, str(realm))
         try:
             value = json.loads(body)
             token = value.get("token") or value["access_token"]
             seconds = float(value.get("expires_in") or _DEFAULT_SECONDS)
         except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise unavailable(realm, RuntimeError("its answer holds no token")) from error
-        return f"Bearer {token}", seconds * 0.8
+            raise unavailable(str(realm), RuntimeError("its answer holds no token")) from error
+        return f"Bearer {token}", seconds * _USED_PART
 
-    def _check_realm(self, host: str, realm: str) -> str:
+    def _check_realm(self, host: str, realm: str) -> URL:
         """Refuse a realm that would carry credentials in the clear, unless the registry is that insecure itself."""
-        parts = urllib.parse.urlsplit(realm)
-        secure = parts.scheme == "https"
-        trusted = self._http.is_insecure(host) and self._http.is_insecure(parts.netloc)
-        if not hostname(parts.netloc) or not (secure or (parts.scheme == "http" and trusted)):
+        try:
+            url = URL(realm)
+            secure = url.scheme == "https"
+            trusted = self._http.is_insecure(host) and self._http.is_insecure(elsewhere(url).host)
+            fits = bool(url.host) and url.user is None and url.password is None
+        except ValueError:
+            fits = secure = trusted = False
+        if not fits or not (secure or (url.scheme == "http" and trusted)):
             raise RegistryUnavailable(
                 f"the registry {host} asks for tokens from {realm}, which is not secure",
                 what="registry",
                 which=host,
                 do="tell who runs it, or list both hosts in image.insecure_registries",
             )
-        return realm
+        return url
+
+
+def _token_request(realm: URL, who: Who, service: str) -> Request:
+    """Return the request for a token: an identity token is exchanged (OAuth 2), a password is shown."""
+    endpoint = who.endpoint if _is_at(realm, who.endpoint) else elsewhere(realm)
+    told = {"service": service} if service else {}
+    if who.credentials.token:
+        form = {**_REFRESH, **told, "refresh_token": who.credentials.token}
+        if who.scopes:
+            form["scope"] = " ".join(who.scopes)
+        return Request(endpoint, "POST", realm, body=form)
+    query = [*realm.query.items(), *(("scope", scope) for scope in who.scopes), *told.items()]
+    if who.credentials.username:
+        query.append(("account", who.credentials.username))
+    return Request(endpoint, "GET", realm.with_query(query), authorization=who.credentials.basic())
+
+
+def _is_at(url: URL, endpoint: Endpoint) -> bool:
+    return elsewhere(url).host == endpoint.host
 
 
 async def _body(response: aiohttp.ClientResponse, realm: str) -> bytes:
@@ -134,24 +196,5 @@ async def _body(response: aiohttp.ClientResponse, realm: str) -> bytes:
     return bytes(data)
 
 
-def _key(host: str, repository: str, auth: Auth) -> tuple[str, str, str]:
-    who = f"{auth.username}\0{auth.password}\0{auth.token}"
-    return host, repository, who
-
-
-def _basic(auth: Auth) -> str:
-    pair = f"{auth.username}:{auth.password}".encode()
-    return f"Basic {base64.b64encode(pair).decode()}"
-
-
-def denied(host: str, repository: str, auth: Auth) -> RegistryDenied:
-    """Return the error of refused or missing credentials."""
-    given = auth.username or auth.token
-    why = "refused the credentials" if given else "wants credentials"
-    do = "check them" if given else "give a user name and password"
-    return RegistryDenied(
-        f"the registry {host} {why} for {repository}",
-        what="repository",
-        which=f"{host}/{repository}",
-        do=f"{do}, and check that the repository exists",
-    )
+def _denied(who: Who) -> Exception:
+    return denied(who.endpoint.host, who.name, given=bool(who.credentials))

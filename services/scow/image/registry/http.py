@@ -1,21 +1,55 @@
-"""HTTP to registries: TLS, plain HTTP where it is allowed, patience, and errors with names."""
+"""HTTP to registries: TLS, plain HTTP where it is allowed, proxies, redirects, and errors with names.
+
+What is secret stays where it belongs: neither the Authorization header, nor an endpoint's headers, nor its client
+certificate follow a redirect to another origin.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import aiohttp
+from yarl import URL
 
 from scow.core.config import ImageSection
 from scow.core.errors import RegistryUnavailable
+from scow.image.reference import host_of
+from scow.image.registry.endpoints import Endpoint, hostname, is_loopback
+from scow.image.registry.problems import Unreachable, WrongScheme, unavailable
+from scow.image.registry.tls import Contexts
 
 _USER_AGENT = "scow/0.1"
+_REDIRECTS_MAX = 8
+# With these a method other than GET and HEAD may be repeated elsewhere (RFC 9110, 15.4).
+_SAME_METHOD = (307, 308)
+_REDIRECTS = (301, 302, 303, *_SAME_METHOD)
+Body = bytes | aiohttp.Payload | Mapping[str, str] | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request.
+
+    Attributes:
+        endpoint: Whose TLS and headers are used.
+        method: "GET", ...
+        url: Complete.
+        headers: Without Authorization.
+        authorization: The Authorization header, or nothing.
+        body: Bytes, a payload that can be written again, or the fields of a form.
+    """
+
+    endpoint: Endpoint
+    method: str
+    url: URL
+    headers: Mapping[str, str] = field(default_factory=dict)
+    authorization: str = ""
+    body: Body = None
 
 
 class Http:
@@ -28,17 +62,18 @@ class Http:
     def __init__(self, settings: ImageSection) -> None:
         self._settings = settings
         self._schemes: dict[str, str] = {}
-        self._contexts: dict[str, ssl.SSLContext] = {}
-        timeout = aiohttp.ClientTimeout(
-            total=None,
-            sock_connect=settings.connect_seconds,
-            sock_read=settings.stall_seconds,
-        )
+        self._contexts = Contexts(settings.certs_dir)
+        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._limits = {
+            host_of(domain): section.max_connections
+            for domain, section in settings.registries.items()
+            if section.max_connections
+        }
         self._session = aiohttp.ClientSession(
-            timeout=timeout,
             auto_decompress=False,  # bytes are verified as they were sent
             headers={"User-Agent": _USER_AGENT},
-            connector=aiohttp.TCPConnector(limit_per_host=16),
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     async def close(self) -> None:
@@ -49,145 +84,165 @@ class Http:
         """Tell whether plain HTTP and unknown certificates are allowed for "HOST[:PORT]"."""
         name = hostname(host)
         listed = self._settings.insecure_registries
-        return host in listed or name in listed or _is_loopback(name)
+        return host in listed or name in listed or is_loopback(name)
 
     @contextlib.asynccontextmanager
-    async def get(
-        self, host: str, path: str, headers: Mapping[str, str]
+    async def ask(
+        self, endpoint: Endpoint, path: str, request: Request
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """GET a path of a registry, by the scheme that it speaks.
+        """Send a request to a path of an endpoint, by the scheme that it speaks.
+
+        Args:
+            endpoint: Who is asked.
+            path: From the host on, "/v2/...".
+            request: The rest; its `url` does not count.
 
         Raises:
             RegistryUnavailable: It cannot be reached, stalls, or its certificate is not trusted.
         """
-        schemes = [self._schemes[host]] if host in self._schemes else self._candidates(host)
+        schemes = self._candidates(endpoint)
         for scheme in schemes:
+            url = URL(f"{scheme}://{endpoint.host}{path}", encoded=True)
             try:
-                async with self.open(f"{scheme}://{host}{path}", headers, host) as response:
-                    self._schemes[host] = scheme
+                async with self.send(replace(request, url=url)) as response:
+                    self._schemes[endpoint.host] = scheme
                     yield response
                     return
-            except _WrongScheme:
+            except WrongScheme:
                 if scheme == schemes[-1]:
                     raise
-                continue
 
-    def _candidates(self, host: str) -> list[str]:
-        if not self.is_insecure(host):
+    def _candidates(self, endpoint: Endpoint) -> list[str]:
+        known = endpoint.scheme or self._schemes.get(endpoint.host)
+        if known:
+            return [known]
+        if not self.is_insecure(endpoint.host):
             return ["https"]
         # A loopback registry is nearly always plain: asking that first saves a failed handshake.
-        return ["http", "https"] if _is_loopback(hostname(host)) else ["https", "http"]
+        plain_first = is_loopback(hostname(endpoint.host))
+        return ["http", "https"] if plain_first else ["https", "http"]
 
     @contextlib.asynccontextmanager
-    async def open(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        host: str,
-        form: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """GET a URL, or POST a form; credentials in `headers` do not follow a redirect to another origin.
+    async def send(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request; follow redirects, without what is secret when they lead to another origin.
 
         Raises:
-            RegistryUnavailable: As of `get`.
+            RegistryUnavailable: As of `ask`; also for redirects without end, and to where it is less secure.
         """
+        for _ in range(_REDIRECTS_MAX):
+            async with self._slot(request.endpoint.host), self._once(request) as response:
+                target = _target(response)
+                if target is None:
+                    yield response
+                    return
+            request = self._redirected(request, target)
+        raise unavailable(request.endpoint.host, RuntimeError("it redirects without end"))
+
+    def _redirected(self, request: Request, target: URL) -> Request:
+        if target.origin() == request.url.origin():
+            return replace(request, url=target)
+        endpoint = elsewhere(target)
+        lowered = request.url.scheme == "https" and target.scheme == "http"
+        both = self.is_insecure(request.endpoint.host) and self.is_insecure(endpoint.host)
+        if target.scheme not in ("https", "http") or (lowered and not both):
+            raise RegistryUnavailable(
+                f"the registry {request.endpoint.host} redirects to {target.origin()}, which is not secure",
+                what="registry",
+                which=request.endpoint.host,
+                do="tell who runs it, or list both hosts in image.insecure_registries",
+            )
+        return replace(request, url=target, endpoint=endpoint, authorization="")
+
+    def _slot(self, host: str) -> asyncio.Semaphore:
+        """Return what limits the requests to a host at once."""
+        if host not in self._slots:
+            limit = self._limits.get(host, self._settings.max_connections_per_host)
+            self._slots[host] = asyncio.Semaphore(max(1, limit))
+        return self._slots[host]
+
+    @contextlib.asynccontextmanager
+    async def _once(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
+        host = request.endpoint.host
+        headers = {**dict(request.endpoint.headers), **request.headers}
+        if request.authorization:
+            headers["Authorization"] = request.authorization
+        secure = request.url.scheme == "https"
         try:
             response = await self._session.request(
-                "GET" if form is None else "POST",
-                url,
+                request.method,
+                request.url,
                 headers=headers,
-                data=form,
-                allow_redirects=form is None,
-                ssl=self._context(host),
-                proxy=_proxy(url, host),
+                data=request.body,
+                allow_redirects=False,
+                ssl=self._context(request.endpoint) if secure else True,
+                proxy=_proxy(request.url.scheme, host),
+                timeout=self._timeout(request.endpoint),
             )
         except (aiohttp.ClientSSLError, aiohttp.ServerDisconnectedError) as error:
-            raise _WrongScheme(*_unreachable(host, error)) from error
+            raise WrongScheme(host, error) from error
         except aiohttp.ClientResponseError as error:  # what answers speaks no HTTP
-            raise _WrongScheme(*_unreachable(host, error)) from error
+            raise WrongScheme(host, error) from error
         except aiohttp.ClientConnectorError as error:
             raise Unreachable(host, error.os_error) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise unavailable(host, error) from error
         async with response:
             yield response
 
-    def _context(self, host: str) -> ssl.SSLContext:
-        """Return how TLS is done with a host: the system's CAs and those of `certs_dir/HOST`."""
-        known = self._contexts.get(host)
-        if known is None:
-            known = self._contexts[host] = ssl.create_default_context()
-            folder = Path(self._settings.certs_dir) / host
-            for file in sorted(folder.glob("*.crt")) if folder.is_dir() else ():
-                known.load_verify_locations(file)
-            if self.is_insecure(host):
-                known.check_hostname = False
-                known.verify_mode = ssl.CERT_NONE
-        return known
+    def _context(self, endpoint: Endpoint) -> ssl.SSLContext:
+        verify = not self.is_insecure(endpoint.host)
+        return self._contexts.get(endpoint.host, endpoint.tls, verify=verify)
 
-
-class Unreachable(RegistryUnavailable):
-    """There is no connection to be had."""
-
-    def __init__(self, host: str, error: OSError) -> None:
-        super().__init__(
-            f"the registry {host} cannot be reached: {error.strerror or error}",
-            what="registry",
-            which=host,
-            do="check its name and the network, then try again",
+    def _timeout(self, endpoint: Endpoint) -> aiohttp.ClientTimeout:
+        connect = self._settings.connect_seconds
+        if not endpoint.is_origin and endpoint.namespace:
+            connect = min(connect, self._settings.mirror_connect_seconds)
+        return aiohttp.ClientTimeout(
+            total=None, sock_connect=connect, sock_read=self._settings.stall_seconds
         )
-        self.reason = RegistryUnavailable.reason
 
 
-class _WrongScheme(RegistryUnavailable):
-    """The host answers, but not by this scheme."""
-
-    def __init__(self, message: str, host: str) -> None:
-        super().__init__(
-            message,
-            what="registry",
-            which=host,
-            do="check its certificate, or list it in image.insecure_registries",
-        )
-        self.reason = RegistryUnavailable.reason
+def elsewhere(url: URL) -> Endpoint:
+    """Return the endpoint of a URL that a registry told, about which nothing is configured."""
+    host = url.host_subcomponent or ""
+    return Endpoint(host if url.is_default_port() else f"{host}:{url.port}", url.scheme)
 
 
-def _unreachable(host: str, error: Exception) -> tuple[str, str]:
-    return f"the registry {host} cannot be spoken to: {error or type(error).__name__}", host
+def located(location: str, base: URL, endpoint: Endpoint) -> URL:
+    """Return the URL of a Location header.
 
+    Registries behind a proxy that does TLS may give their own host with the wrong scheme: it is the right host's.
 
-def unavailable(host: str, error: BaseException) -> RegistryUnavailable:
-    """Return the error of a registry that cannot be reached or stalls."""
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
-        why = "it did not answer in time"
-    else:
-        why = str(error) or type(error).__name__
-    return RegistryUnavailable(
-        f"the registry {host} cannot be reached: {why}",
-        what="registry",
-        which=host,
-        do="check its name and the network, then try again",
-    )
-
-
-def _proxy(url: str, host: str) -> str | None:
-    """Return the environment's proxy for a URL (HTTPS_PROXY, HTTP_PROXY, NO_PROXY); loopback has none."""
-    if _is_loopback(hostname(host)) or urllib.request.proxy_bypass(host):
-        return None
-    return urllib.request.getproxies().get(url.partition(":")[0])
-
-
-def hostname(host: str) -> str:
-    """Return "HOST" of "HOST:PORT" or "[ADDRESS]:PORT"."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
-
-
-def _is_loopback(name: str) -> bool:
-    if name == "localhost":
-        return True
+    Raises:
+        RegistryUnavailable: It is none.
+    """
     try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+        plain = location.isascii() and location.isprintable() and " " not in location
+        url = base.join(URL(location, encoded=plain))
+        found = elsewhere(url).host
+    except ValueError as error:
+        raise unavailable(endpoint.host, error) from error
+    if url.scheme == "http" and base.scheme == "https" and hostname(found) == base.host:
+        same_port = url.explicit_port in (None, 80, base.port)
+        return url.with_scheme("https").with_port(base.explicit_port) if same_port else url
+    return url
+
+
+def _target(response: aiohttp.ClientResponse) -> URL | None:
+    """Return where a redirect leads, or None."""
+    location = response.headers.get("Location", "")
+    if response.status not in _REDIRECTS or not location:
+        return None
+    if response.method not in ("GET", "HEAD") and response.status not in _SAME_METHOD:
+        return None
+    try:
+        return located(location, response.url, elsewhere(response.url))
+    except ValueError as error:
+        raise unavailable(response.url.host or "", error) from error
+
+
+def _proxy(scheme: str, host: str) -> str | None:
+    """Return the environment's proxy for a host (HTTPS_PROXY, HTTP_PROXY, NO_PROXY); loopback has none."""
+    if is_loopback(hostname(host)) or urllib.request.proxy_bypass(host):
+        return None
+    return urllib.request.getproxies().get(scheme)
