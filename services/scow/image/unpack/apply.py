@@ -21,9 +21,9 @@ from scow.image.unpack.streams import TarStream
 from scow.image.unpack.tree import Tree, components, path_of
 
 OPAQUE_XATTR = "user.overlay.opaque"
-_WHITEOUT = b".wh."
-_AUFS = b".wh..wh."
-_OPAQUE = b".wh..wh..opq"
+WHITEOUT = b".wh."
+AUFS = b".wh..wh."
+OPAQUE = b".wh..wh..opq"
 _OVERLAY_XATTRS = ("user.overlay.", "trusted.overlay.")
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODES = {
@@ -97,7 +97,7 @@ class Applier:
             self._write_root(entry)
             return
         name = parts.pop()
-        if name.startswith(_WHITEOUT):
+        if name.startswith(WHITEOUT):
             self._stream.skip(entry.size)
             self._write_whiteout(parts, name, entry)
             return
@@ -229,12 +229,12 @@ class Applier:
 
     def _write_whiteout(self, parts: list[bytes], marker: bytes, entry: Entry) -> None:
         directory = self._tree.directory(parts, entry.name)
-        if marker == _OPAQUE:
+        if marker == OPAQUE:
             os.setxattr(b"/proc/self/fd/%d/." % directory, OPAQUE_XATTR, b"y")
             return
-        if marker.startswith(_AUFS):
+        if marker.startswith(AUFS):
             return  # aufs' bookkeeping, which old Docker versions left in layers
-        name = marker[len(_WHITEOUT) :]
+        name = marker[len(WHITEOUT) :]
         if name in (b"", b".", b".."):
             raise hostile("a whiteout hides nothing", entry.name)
         status = self._tree.status(directory, name)

@@ -22,6 +22,9 @@ FILE, LINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3
 _HEADER_ONLY = frozenset((LINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO))
 _FILES = frozenset((b"0", b"\0", b"7", b"S"))
 _VOLUME_LABEL = b"V"
+_DEVICES = frozenset((CHAR, BLOCK_DEVICE))
+# Nanoseconds of the last second that a time_t has.
+_MTIME_MAX = (1 << 63) * 1_000_000_000
 
 
 @dataclass(slots=True)
@@ -145,9 +148,20 @@ def _entry(block: bytes, pax: Pax, long_name: bytes, long_link: bytes) -> Entry:
     )
     if kind in _HEADER_ONLY:
         entry.size = 0
-    if entry.size < 0 or not _is_id(entry.uid) or not _is_id(entry.gid) or b"\0" in name:
+    if not (
+        entry.size >= 0
+        and _is_id(entry.uid)
+        and _is_id(entry.gid)
+        and abs(entry.mtime_ns) < _MTIME_MAX
+        and (kind not in _DEVICES or _is_device(entry))
+        and b"\0" not in name
+    ):
         raise corrupt("a header has a field that is out of range", name)
     return entry
+
+
+def _is_device(entry: Entry) -> bool:
+    return 0 <= entry.major < 1 << 12 and 0 <= entry.minor < 1 << 20
 
 
 def _is_id(value: int) -> bool:

@@ -105,9 +105,12 @@ def _apply(pax: Pax, key: bytes, value: bytes, numbers: list[tuple[bytes, int]])
     elif key in (b"size", b"uid", b"gid"):
         setattr(pax, key.decode(), int(value) if value else None)
     elif key == b"mtime":
-        pax.mtime_ns = int(Decimal(value.decode()) * 1_000_000_000) if value else None
+        pax.mtime_ns = _nanoseconds(value.decode()) if value else None
     elif key.startswith(_XATTR):
-        pax.xattrs[key[len(_XATTR) :].decode()] = value
+        name = key[len(_XATTR) :].decode()
+        if "\0" in name:
+            raise ValueError("xattr")
+        pax.xattrs[name] = value
     elif key in (b"GNU.sparse.realsize", b"GNU.sparse.size"):
         pax.real_size = int(value)
     elif key == b"GNU.sparse.major":
@@ -117,6 +120,16 @@ def _apply(pax: Pax, key: bytes, value: bytes, numbers: list[tuple[bytes, int]])
     elif key == b"GNU.sparse.map":
         fields = [int(number) for number in value.split(b",")] if value else []
         pax.sparse = list(zip(fields[::2], fields[1::2], strict=True))
+
+
+def _nanoseconds(seconds: str) -> int:
+    value = Decimal(seconds)
+    # Numbers with huge exponents are not computed with.
+    if not value.is_finite() or not -30 < value.adjusted() < 20:
+        if value == 0:
+            return 0
+        raise ValueError("mtime")
+    return int(value.scaleb(9))
 
 
 def old_gnu_map(stream: TarStream, block: bytes) -> tuple[SparseMap, int]:

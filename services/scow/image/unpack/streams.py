@@ -224,6 +224,7 @@ class TarStream:
         self._total = 0
         self._piece = memoryview(b"")
         self._position = 0
+        self._passed = 0  # bytes before the piece
         self._queue: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
         self._thread = threading.Thread(target=self._produce, args=(pieces,), daemon=True)
         self._thread.start()
@@ -250,9 +251,15 @@ class TarStream:
             return False
         if isinstance(item, BaseException):
             raise item
+        self._passed += len(self._piece)
         self._piece = memoryview(item)
         self._position = 0
         return True
+
+    @property
+    def offset(self) -> int:
+        """How many bytes have been handed out."""
+        return self._passed + self._position
 
     def read(self, size: int) -> bytes:
         """Return exactly `size` bytes, or fewer at the end."""
