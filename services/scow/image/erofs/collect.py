@@ -51,9 +51,7 @@ class Collector:
         Raises:
             Fault: With the name of the entry that is wrong.
         """
-        count = 0
-        for entry in headers.entries(self._stream):
-            count += 1
+        for count, entry in enumerate(headers.entries(self._stream), 1):
             if count > self._max_entries:
                 raise Fault(LIMIT, f"the layer has more than {self._max_entries} entries")
             self._text += len(entry.name)
@@ -134,11 +132,11 @@ class Collector:
             raise corrupt("a hard link's target is not in the layer", entry.name)
         if children(parent).get(name) is node:
             return
-        if node.entries is not None:
-            raise hostile("a hard link leads to a directory", entry.name)
         before = children(parent).pop(name, None)
         if before is not None and _is_below(source, before):  # the target went with it
             raise corrupt("a hard link's target is not in the layer", entry.name)
+        if node.entries is not None:
+            raise hostile("a hard link leads to a directory", entry.name)
         children(parent)[name] = node
 
     def _other(self, entry: Entry) -> Node:

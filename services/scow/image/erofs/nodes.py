@@ -168,5 +168,3 @@ def check_name(name: bytes, entry: bytes) -> None:
     """
     if len(name) > NAME_MAX:
         raise hostile("an entry's name is too long", entry)
-
-

@@ -2,6 +2,7 @@
 
 An index, in blocks of 512 bytes::
 
+    0     what the index is checked by, in bytes that EROFS leaves free
     1024  superblock, 128 bytes
     1152  table of devices: one slot of 128 bytes, the tar
     1280  inodes, each 64 bytes with its xattrs, symlink's target or chunk addresses behind it; the root comes first
@@ -16,13 +17,16 @@ BLOCK_BITS = 9
 BLOCK = 1 << BLOCK_BITS
 SLOT_BITS = 5  # inodes are numbered by their place, in units of 32 bytes
 
+# words, number of blocks that are metadata, SHA-256 of them from the superblock on
+HEAD = Struct("<16sI32s")
+HEAD_WORDS = b"scow layer 1\n"
+
 SUPER_OFFSET = 1024
 MAGIC = 0xE0F5E1E2
 # magic, checksum, compatible features, block bits, further slots, root's number, inodes, seconds and nanoseconds
 # of compact inodes, blocks, first block of inodes and of shared xattrs, uuid, name, incompatible features,
 # compression, devices, slot of the first device
 SUPER = Struct("<IIIBBHQQIIII16s16sIHHH38x")
-UUID_OFFSET = SUPER_OFFSET + 48
 COMPAT_MTIME = 0x2
 INCOMPAT_CHUNKED_FILE = 0x4
 INCOMPAT_DEVICE_TABLE = 0x8
@@ -62,11 +66,6 @@ XATTR_PREFIXES = (
 )
 XATTR_VALUE_MAX = 0xFFFF
 XATTRS_MAX = XATTR_HEADER.size + 4 * 0xFFFE
-
-
-def put_identity(head: bytearray, digest: bytes) -> None:
-    """Write down what an index's metadata hash to, while that place is zero: it is the file system's UUID."""
-    head[UUID_OFFSET : UUID_OFFSET + 16] = digest[:16]
 
 
 def blocks(size: int) -> int:

@@ -96,7 +96,8 @@ class Area:
 
 def _by_chunk(node: Node, size: int) -> Iterator[tuple[int, list[Piece]]]:
     """Yield the chunks that have data: number, and pieces of (offset, length, place in the tar)."""
-    assert node.extents is not None and isinstance(node.content, int)
+    assert node.extents is not None
+    assert isinstance(node.content, int)
     source = node.content << BLOCK_BITS
     number, pieces = -1, list[Piece]()
     for position in range(0, len(node.extents), 2):

@@ -47,10 +47,12 @@ def write(root: Node, tar_size: int, index: int, tar: int) -> None:
         _put_inode(head, node, number)
         if node.extents is not None:
             _put_chunks(head, node, area)
-    _put_super(head, root, len(nodes), area.end, blocks(tar_size))
-    identity = hashlib.sha256(head)
-    identity.update(data)
-    ondisk.put_identity(head, identity.digest())
+    _put_super(head, root, len(nodes), area.end)
+    ondisk.DEVICE.pack_into(head, ondisk.DEVICE_OFFSET, b"layer.tar", blocks(tar_size), TAR_START)
+    digest = hashlib.sha256(memoryview(head)[ondisk.SUPER_OFFSET :])
+    digest.update(data)
+    metadata = start + (len(data) >> BLOCK_BITS)
+    ondisk.HEAD.pack_into(head, 0, ondisk.HEAD_WORDS, metadata, digest.digest())
     _write_at(index, head, 0)
     _write_at(index, data, start << BLOCK_BITS)
     os.ftruncate(index, area.end << BLOCK_BITS)
@@ -94,7 +96,9 @@ def _place(nodes: list[Node]) -> int:
             length += 4 * chunk_count(node)
         elif isinstance(node.content, bytes):
             node.size = len(node.content)
-            if length + node.size <= BLOCK:  # the kernel wants such a target in one block with its inode
+            if (
+                length + node.size <= BLOCK
+            ):  # the kernel wants such a target in one block with its inode
                 node.layout = ondisk.FLAT_INLINE
                 length += node.size
                 if position % BLOCK + length > BLOCK:
@@ -194,7 +198,7 @@ def _put_chunks(head: bytearray, node: Node, area: Area) -> None:
     struct.pack_into(f"<{len(addresses)}I", head, place, *addresses)
 
 
-def _put_super(head: bytearray, root: Node, inodes: int, end: int, tar_blocks: int) -> None:
+def _put_super(head: bytearray, root: Node, inodes: int, end: int) -> None:
     ondisk.SUPER.pack_into(
         head,
         ondisk.SUPER_OFFSET,
@@ -217,7 +221,6 @@ def _put_super(head: bytearray, root: Node, inodes: int, end: int, tar_blocks: i
         1,
         ondisk.DEVICE_OFFSET // ondisk.DEVICE.size,
     )
-    ondisk.DEVICE.pack_into(head, ondisk.DEVICE_OFFSET, b"layer.tar", tar_blocks, TAR_START)
 
 
 def _write_at(descriptor: int, data: bytearray, position: int) -> None:

@@ -78,9 +78,9 @@ def _is_capability(value: bytes) -> bool:
     if len(value) < 4:
         return False
     (magic,) = struct.unpack_from("<I", value)
-    return not magic & ~_REVISION & ~_EFFECTIVE and _CAPABILITY_SIZES.get(
-        magic & _REVISION
-    ) == len(value)
+    return not magic & ~_REVISION & ~_EFFECTIVE and _CAPABILITY_SIZES.get(magic & _REVISION) == len(
+        value
+    )
 
 
 def encode(attributes: Iterable[tuple[str, bytes]]) -> bytes:

@@ -26,6 +26,10 @@ AUFS = b".wh..wh."
 OPAQUE = b".wh..wh..opq"
 _OVERLAY_XATTRS = ("user.overlay.", "trusted.overlay.")
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Errors of the kernel that tell of the entry, not of the place it goes to.
+_IMPOSSIBLE = frozenset(
+    (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR, errno.EFBIG, errno.ERANGE)
+)
 _NODES = {
     headers.CHAR: stat.S_IFCHR,
     headers.BLOCK_DEVICE: stat.S_IFBLK,
@@ -66,8 +70,8 @@ class Applier:
         self._max_entries = max_entries
         self._count = 0
         self._uid, self._gid = os.geteuid(), os.getegid()
-        # Directories that the archive has an entry for: their times change until all is written.
-        self._directories: dict[tuple[bytes, ...], Entry] = {}
+        # Directories that the archive has an entry for, by their own paths: their times change until all is written.
+        self._directories: dict[bytes, Entry] = {}
 
     def run(self) -> Applied:
         """Write all entries.
@@ -105,7 +109,7 @@ class Applier:
         if entry.kind == headers.FILE:
             self._write_file(directory, name, entry)
         elif entry.kind == headers.DIRECTORY:
-            self._write_directory(directory, parts, name, entry)
+            self._write_directory(directory, name, entry)
         elif entry.kind == headers.LINK:
             self._write_link(directory, name, entry)
         else:
@@ -115,7 +119,7 @@ class Applier:
         if entry.kind != headers.DIRECTORY:
             raise hostile("the archive's root is no directory", entry.name)
         self.applied.has_root = True
-        self._directories[()] = entry
+        self._directories[b"."] = entry
         self._set_xattrs(b"/proc/self/fd/%d/." % self._tree.root, entry)
 
     def _write_file(self, directory: int, name: bytes, entry: Entry) -> None:
@@ -150,9 +154,7 @@ class Applier:
         if entry.sparse is not None:
             os.ftruncate(descriptor, entry.real_size)
 
-    def _write_directory(
-        self, directory: int, parts: list[bytes], name: bytes, entry: Entry
-    ) -> None:
+    def _write_directory(self, directory: int, name: bytes, entry: Entry) -> None:
         try:
             os.mkdir(name, 0o755, dir_fd=directory)
             self.applied.inodes += 1
@@ -167,13 +169,16 @@ class Applier:
                 if opaque:
                     os.setxattr(path_of(directory, name), OPAQUE_XATTR, b"y", follow_symlinks=False)
         self._set_xattrs(path_of(directory, name), entry)
-        self._directories[(*parts, name)] = entry
+        self._directories[self._tree.path(directory, name)] = entry
 
     def _write_link(self, directory: int, name: bytes, entry: Entry) -> None:
         target = components(entry.link)
         if not target:
             raise hostile("a hard link has no target", entry.name)
-        source = self._tree.existing(target[:-1], entry.name)
+        try:
+            source = self._tree.existing(target[:-1], entry.name)
+        except FileNotFoundError as error:
+            raise corrupt("a hard link's target is not in the layer", entry.name) from error
         try:
             self._link(source, target[-1], directory, name, entry)
         finally:
@@ -224,8 +229,14 @@ class Applier:
 
     def _make_room(self, directory: int, name: bytes) -> None:
         status = self._tree.status(directory, name)
-        if status is not None:
-            self._tree.remove(directory, name, status)
+        if status is None:
+            return
+        if stat.S_ISDIR(status.st_mode):
+            path = self._tree.path(directory, name)
+            for known in list(self._directories):
+                if known == path or known.startswith(path + b"/"):
+                    del self._directories[known]
+        self._tree.remove(directory, name, status)
 
     def _write_whiteout(self, parts: list[bytes], marker: bytes, entry: Entry) -> None:
         directory = self._tree.directory(parts, entry.name)
@@ -252,22 +263,20 @@ class Applier:
             try:
                 os.setxattr(target, name, value, **follow)
             except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.E2BIG):
+                    text = "an entry has more extended attributes than this file system takes"
+                    raise Fault(LIMIT, text, entry.name) from error
                 if error.errno not in (errno.EPERM, errno.ENOTSUP):
                     raise
                 self.applied.skipped_xattrs.add(name)
 
     def _finish_directories(self) -> None:
         """Set owner, mode and times of directories, now that nothing is written into them any more."""
-        for parts, entry in reversed(self._directories.items()):
-            directory = self._tree.directory(list(parts[:-1]), entry.name)
-            name = parts[-1] if parts else b"."
-            status = self._tree.status(directory, name)
-            if status is None or not stat.S_ISDIR(status.st_mode):
-                continue  # a later entry replaced it
-            if (status.st_uid, status.st_gid) != (entry.uid, entry.gid):
-                os.chown(name, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
-            os.chmod(name, entry.mode, dir_fd=directory)
-            os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=directory)
+        root = self._tree.root
+        for path, entry in reversed(self._directories.items()):
+            os.chown(path, entry.uid, entry.gid, dir_fd=root, follow_symlinks=False)
+            os.chmod(path, entry.mode, dir_fd=root)
+            os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=root)
 
 
 def _is_whiteout(status: os.stat_result) -> bool:
@@ -277,6 +286,6 @@ def _is_whiteout(status: os.stat_result) -> bool:
 def _fault(error: OSError, name: bytes) -> Fault:
     if error.errno in FULL:
         return Fault(DISK_FULL, "no space is left to unpack the layer", name)
-    if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR, errno.EFBIG):
+    if error.errno in _IMPOSSIBLE:
         return hostile(f"an entry cannot be written: {error.strerror}", name)
     return Fault(REFUSED, f"an entry cannot be written: {error.strerror}", name)

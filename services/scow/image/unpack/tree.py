@@ -45,6 +45,7 @@ class Tree:
 
     def __init__(self, root: str) -> None:
         self.root = os.open(root, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
+        self._real = os.readlink(b"/proc/self/fd/%d" % self.root)
         # Directories by name, least recently opened first.
         self._open: dict[bytes, int] = {}
 
@@ -69,27 +70,35 @@ class Tree:
         name = b"/".join(parts)
         found = self._open.get(name)
         if found is None:
-            found = self._find(name, parts, entry)
+            found = self._find(parts, entry)
             if len(self._open) >= _OPEN_MAX:
                 os.close(self._open.pop(next(iter(self._open))))
             self._open[name] = found
         return found
 
-    def _find(self, name: bytes, parts: list[bytes], entry: bytes) -> int:
+    def _find(self, parts: list[bytes], entry: bytes) -> int:
+        """Open a directory, making what is missing behind the longest part of its name that leads somewhere."""
+        there = len(parts)
+        while (found := self._open_beneath(parts[:there], entry)) is None:
+            there -= 1
+        for end in range(there, len(parts)):
+            try:
+                os.mkdir(parts[end], _IMPLIED_MODE, dir_fd=found)
+                made = os.open(parts[end], _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=found)
+            except FileExistsError as error:  # a symlink that leads nowhere
+                raise hostile("a part of an entry's name is no directory", entry) from error
+            except OSError as error:
+                raise _unresolved(error, entry) from error
+            finally:
+                os.close(found)
+            found = made
+        return found
+
+    def _open_beneath(self, parts: list[bytes], entry: bytes) -> int | None:
         try:
-            return openat2(self.root, name, _DIRECTORY, _BENEATH)
+            return self.existing(parts, entry)
         except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise _unresolved(error, entry) from error
-        parent = self.directory(parts[:-1], entry)
-        try:
-            os.mkdir(parts[-1], _IMPLIED_MODE, dir_fd=parent)
-            return openat2(self.root, name, _DIRECTORY, _BENEATH)
-        except FileExistsError as error:  # a symlink that leads nowhere
-            raise hostile("a part of an entry's name is no directory", entry) from error
-        except OSError as error:
-            raise _unresolved(error, entry) from error
+            return None
 
     def existing(self, parts: list[bytes], entry: bytes) -> int:
         """Return a new descriptor of a directory that must be there."""
@@ -97,6 +106,11 @@ class Tree:
             return openat2(self.root, b"/".join(parts) or b".", _DIRECTORY, _BENEATH)
         except OSError as error:
             raise _unresolved(error, entry) from error
+
+    def path(self, directory: int, name: bytes) -> bytes:
+        """Return the path of a name in a directory, relative to the root and free of symlinks."""
+        inside = os.readlink(b"/proc/self/fd/%d" % directory)[len(self._real) + 1 :]
+        return inside + b"/" + name if inside else name
 
     def status(self, directory: int, name: bytes) -> os.stat_result | None:
         """Return the status of what has the name, None when nothing has it."""
