@@ -123,18 +123,18 @@ class Starting:
             if modes.ipc(config).kind == "shareable":
                 places.shared_memory(entry.id).mkdir()
                 places.shared_memory(entry.id).chmod(0o1777)
-        return await self._ground.spawner.spawn(
-            {
-                "id": entry.id,
-                "bundle": str(around.bundle),
-                "state_dir": str(state),
-                "socket": str(places.socket(entry.id)),
-                "cgroup_parent": self._ground.config.instance,
-                "log": self._log(entry),
-                "stdin": config.stdin_open,
-                "stdin_once": config.stdin_once,
-            }
-        )
+        request = {
+            "id": entry.id,
+            "bundle": str(around.bundle),
+            "state_dir": str(state),
+            "socket": str(places.socket(entry.id)),
+            "cgroup_parent": self._ground.config.instance,
+            "log": self._log(entry),
+            "stdin": config.stdin_open,
+            "stdin_once": config.stdin_once,
+        }
+        # The answer is waited for, also when the caller goes away: what is being made can only be ended once it is there.
+        return await completed(self._ground.spawner.spawn(request))
 
     def _log(self, entry: Entry) -> dict[str, Any]:
         options = logoptions.parse(entry.described.config.log)
