@@ -133,7 +133,7 @@ class Starting:
             "stdin": config.stdin_open,
             "stdin_once": config.stdin_once,
         }
-        # The answer is waited for, also when the caller goes away: what is being made can only be ended once it is there.
+        # Waited for also when the caller goes away: what is being made can only be ended once it is there.
         return await completed(self._ground.spawner.spawn(request))
 
     def _log(self, entry: Entry) -> dict[str, Any]:
