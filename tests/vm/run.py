@@ -139,7 +139,7 @@ def _copy(source: Path, system: Path, skipped: tuple[str, ...]) -> None:
 def _compile(system: Path, *folders: Path) -> None:
     """Compile the Python modules of the system's folders: emulated, that takes longer than all they do."""
     inside = [system / folder.relative_to("/") for folder in folders]
-    command = [sys.executable, "-m", "compileall", "-q", "-j", "0", "-s", system, "-p", "/"]
+    command = [sys.executable, "-m", "compileall", "-q", "-j", "0", "-s", str(system), "-p", "/"]
     subprocess.run([*command, "--invalidation-mode", "unchecked-hash", *inside], check=True)
 
 
