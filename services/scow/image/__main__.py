@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 
+import grpc
+
+from scow.api.image.v1.archive_pb2_grpc import add_ArchiveServiceServicer_to_server
 from scow.api.image.v1.image_pb2_grpc import add_ImageServiceServicer_to_server
 from scow.core.server import Context, Wiring, main
+from scow.image.archive_service import ArchiveServicer
 from scow.image.blobs import Blobs
 from scow.image.images import Images
 from scow.image.importing import Importer
@@ -51,12 +55,18 @@ async def wire(context: Context) -> Wiring:
         settings.ingest_keep_seconds,
     )
 
+    archives = ArchiveServicer()
+
+    def register(server: grpc.aio.Server) -> None:
+        add_ImageServiceServicer_to_server(servicer, server)
+        add_ArchiveServiceServicer_to_server(archives, server)
+
     async def close() -> None:
         await registries.close()
         await pool.close()
 
     return Wiring(
-        register=lambda server: add_ImageServiceServicer_to_server(servicer, server),
+        register=register,
         reconcile=servicer.reconcile,
         close=close,
     )
