@@ -24,7 +24,7 @@ OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 ACCEPTED = (OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKER_MANIFEST)
-_INDEXES = (OCI_INDEX, DOCKER_INDEX)
+INDEXES = (OCI_INDEX, DOCKER_INDEX)
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 # The last two: of what was pushed before there were media types.
 _CONFIGS = (OCI_CONFIG, DOCKER_CONFIG, "application/octet-stream", "")
@@ -137,7 +137,7 @@ def is_index(data: bytes, media_type: str) -> bool:
     if "manifests" in value and ("layers" in value or "config" in value):
         _bad("manifest", "is a manifest and an index at once")
     kind = value.get("mediaType") or media_type
-    if kind in _INDEXES:
+    if kind in INDEXES:
         return True
     return kind not in (OCI_MANIFEST, DOCKER_MANIFEST) and "manifests" in value
 
@@ -217,14 +217,21 @@ def choose_manifest(data: bytes, wanted: Platform, reference: str) -> Descriptor
             found.append((platform, descriptor))
     index = choose([platform for platform, _ in found], wanted)
     if index is None:
-        have = ", ".join(str(platform) for platform, _ in found) or "none"
-        raise PlatformNotFound(
-            f"{reference} has no variant for {wanted}, only for {have}",
-            what="platform",
-            which=str(wanted),
-            do="choose one of these with --platform, or another image",
-        )
+        raise no_variant(reference, wanted, [platform for platform, _ in found])
     return found[index][1]
+
+
+def no_variant(
+    reference: str, wanted: Platform, found: Sequence[Platform | None]
+) -> PlatformNotFound:
+    """Return the error of an image that is not there for a platform."""
+    have = ", ".join(dict.fromkeys(str(platform) for platform in found if platform)) or "none"
+    return PlatformNotFound(
+        f"{reference} has no variant for {wanted}, only for {have}",
+        what="platform",
+        which=str(wanted),
+        do="choose one of these with --platform, or another image",
+    )
 
 
 def parse_manifest(data: bytes, max_layers: int) -> Manifest:

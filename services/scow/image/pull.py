@@ -1,56 +1,81 @@
-"""Pulls: one flight for each reference, layers side by side, each unpacked while it is downloaded."""
+"""Pulls: one flight for each reference; what it names is fetched side by side, then recorded at once.
+
+The host's image is unpacked while it comes; images for other platforms are kept as blobs.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.config import ImageSection
-from scow.core.errors import (
-    DigestMismatch,
-    InvalidManifest,
-    PlatformNotFound,
-    RegistryDenied,
-    RegistryRateLimited,
-    RegistryUnavailable,
-)
+from scow.core.errors import InvalidArgument, InvalidManifest
 from scow.image import manifests
-from scow.image.blobs import Blobs, Ingest
+from scow.image.blobs import Blobs
+from scow.image.fetching import Fetcher
 from scow.image.flights import Flights
-from scow.image.layers import Layers, check_diff_id
+from scow.image.indexes import Resolver
+from scow.image.layers import Layers
 from scow.image.leases import Leases
-from scow.image.manifests import Configuration, Descriptor, Document, Manifest
-from scow.image.platforms import Platform, host, runnable
+from scow.image.manifests import Configuration, Descriptor, Document, no_variant
+from scow.image.platforms import Platform, choose, host, runnable
+from scow.image.progress import REPORT_SECONDS, Progress, news
 from scow.image.records import Content, Records
 from scow.image.reference import Reference
 from scow.image.registry.client import Registries
-from scow.image.registry.credentials import Credentials
+from scow.image.registry.credentials import ANONYMOUS, Credentials
 from scow.image.registry.pulling import Registry
-from scow.image.store import ImageStore, Layer
-from scow.image.unpack.pool import Unpacked
-
-Phase = pb.LayerProgress
-# Between two reports of a layer's progress.
-_REPORT_SECONDS = 0.1
-# After these a later pull goes on with what is there.
-_RESUMABLE = (RegistryUnavailable, RegistryRateLimited, RegistryDenied)
-Key = tuple[str, Platform | None, str]
+from scow.image.store import ImageStore
 
 
-@dataclass
-class Progress:
-    """What a pull tells those who wait for it."""
+@dataclass(frozen=True)
+class Asked:
+    """What is to be pulled.
 
-    resolved: str = ""
-    layers: dict[str, pb.LayerProgress] = field(default_factory=dict)
+    Attributes:
+        reference: Names it.
+        platform: Of an index, which image; None means the host's.
+        whole: Of an index, all that it names.
+        credentials: For the registry.
+    """
 
-    def set(self, digest: str, phase: Phase.Phase.ValueType, current: int, total: int) -> None:
-        """Note where a layer is."""
-        self.layers[digest] = pb.LayerProgress(
-            digest=digest, phase=phase, current=current, total=total
-        )
+    reference: Reference
+    platform: Platform | None = None
+    whole: bool = False
+    credentials: Credentials = ANONYMOUS
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.whole and self.platform is not None:
+            raise InvalidArgument(
+                "one platform and all platforms are asked for",
+                what="platform",
+                which=str(self.platform),
+                do="give one of them",
+            )
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a reference names: documents, children before what names them, and its images' configurations."""
+
+    documents: Sequence[Document]
+    configurations: Mapping[str, bytes]
+    parsed: Mapping[str, Configuration]
+
+    @property
+    def images(self) -> list[Document]:
+        """The manifests of images."""
+        return [document for document in self.documents if document.is_image]
+
+    @property
+    def unpacked(self) -> Document | None:
+        """The manifest of the image that is to be unpacked: the best one that this machine runs."""
+        images = self.images
+        best = choose([self.parsed[x.parts[0].digest].platform for x in images], host())
+        return images[best] if best is not None else None
 
 
 class Puller:
@@ -78,231 +103,117 @@ class Puller:
     ) -> None:
         self._settings = settings
         self._rows = rows
-        self._blobs = blobs
-        self._layers = layers
         self._leases = leases
         self._records = records
         self._registries = registries
-        self._pulls: Flights[Key, Progress, str] = Flights()
-        self._downloads: Flights[str, Progress, Layer] = Flights()
-        self._slots = asyncio.Semaphore(settings.max_concurrent_downloads)
-        self.ingesting: set[str] = set()
+        self._fetcher = Fetcher(settings, rows, blobs, layers)
+        self._pulls: Flights[Asked, Progress, str] = Flights()
 
-    async def pull(
-        self, reference: Reference, platform: Platform | None, auth: pb.Auth
-    ) -> AsyncIterator[pb.PullResponse | str]:
-        """Pull an image: yield progress, then its id.
+    @property
+    def ingesting(self) -> set[str]:
+        """Names of the ingests that are being written."""
+        return self._fetcher.ingesting
+
+    async def pull(self, asked: Asked) -> AsyncIterator[pb.PullResponse | str]:
+        """Pull an image: yield progress, then the id of the image that the reference means on this machine.
 
         Raises:
             ManifestNotFound, PlatformNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable,
             DigestMismatch, LayerCorrupt, InvalidManifest, LimitExceeded, DiskFull: As they say.
         """
-        key = (str(reference), platform, auth.SerializeToString(deterministic=True).hex())
 
         async def work(progress: Progress) -> str:
-            return await self._pull(reference, platform, auth, progress)
+            return await self._pull(asked, progress)
 
-        async with self._pulls.join(key, Progress, work) as flight:
+        async with self._pulls.join(asked, Progress, work) as flight:
             told = Progress()
             while not flight.task.done():
-                await asyncio.wait([flight.task], timeout=_REPORT_SECONDS)
-                for news in _news(told, flight.state):
-                    yield news
+                await asyncio.wait([flight.task], timeout=REPORT_SECONDS)
+                for message in news(told, flight.state, pb.PullResponse):
+                    yield message
             image_id = await flight.result()
-            for news in _news(told, flight.state):
-                yield news
+            for message in news(told, flight.state, pb.PullResponse):
+                yield message
             yield image_id
 
-    async def _pull(
-        self, reference: Reference, platform: Platform | None, auth: pb.Auth, progress: Progress
-    ) -> str:
-        registry = self._registries.pulling(reference, Credentials.of(auth))
-        documents, manifest = await self._resolve(registry, reference, platform or host())
+    async def _pull(self, asked: Asked, progress: Progress) -> str:
+        reference = asked.reference
+        registry = self._registries.pulling(reference, asked.credentials)
+        documents = await self._resolve(registry, asked)
         digest = f"@{documents[-1].digest}"
         progress.resolved = str(reference) if reference.digest else f"{reference}{digest}"
-        image_id = manifest.config.digest
-        wanted = [image_id, *(x.digest for x in documents), *(x.digest for x in manifest.layers)]
+        wanted = [x.digest for x in documents]
+        wanted += [part.digest for document in documents for part in document.parts]
         with self._leases.hold(wanted):
-            config_data = await registry.small_blob(
-                manifest.config, self._settings.max_config_bytes
-            )
-            config = manifests.parse_configuration(config_data)
-            if platform is not None:
-                _check_platform(config, platform, reference)
-            if len(config.diff_ids) != len(manifest.layers):
-                raise InvalidManifest(
-                    f"{reference} has {len(manifest.layers)} layers and {len(config.diff_ids)}"
-                    " digests of them",
-                    what="image",
-                    which=str(reference),
-                    do="tell who made the image",
-                )
-            with self._leases.hold(config.diff_ids):
-                await self._fetch_all(registry, manifest, config, progress)
+            found = await self._configure(registry, documents, asked)
+            diff_ids = [d for config in found.parsed.values() for d in config.diff_ids]
+            with self._leases.hold(diff_ids):
+                layers, blobs = self._parts(found, asked.whole)
+                await self._fetcher.fetch(registry, layers, blobs, progress)
                 content = Content(
                     documents=documents,
-                    configurations={image_id: config_data},
+                    configurations=found.configurations,
                     references=[str(reference)] if reference.tag else [],
                     repo_digests=[reference.repository + digest],
                     facts={"name": str(reference)},
                 )
-                await self._records.put(content, "pull")
+                image_id = await self._records.put(content, "pull")
+        assert image_id is not None  # _resolve saw to it
         return image_id
 
-    async def _resolve(
-        self, registry: Registry, reference: Reference, platform: Platform
-    ) -> tuple[list[Document], Manifest]:
-        """Return the manifest, before it the documents: its own, then the index that the reference names."""
-        limit = self._settings.max_layers
-        top = manifests.parse_document(*await registry.manifest(reference.target), limit)
-        documents = [top]
-        if top.is_index:
-            entry = manifests.choose_manifest(top.data, platform, str(reference))
-            chosen = manifests.parse_document(*await registry.manifest(entry.digest), limit)
-            documents.insert(0, chosen)
-            if chosen.is_index:
-                raise InvalidManifest(
-                    f"the index of {reference} names another index for {platform}",
-                    what="index",
-                    which=str(reference),
-                    do="tell who made the image",
-                )
-        if not documents[0].is_image:
+    async def _resolve(self, registry: Registry, asked: Asked) -> list[Document]:
+        """Return the documents that are pulled: manifests, and after them what names them."""
+        resolver = Resolver(registry, str(asked.reference), self._settings)
+        top = await resolver.top(asked.reference.target)
+        if asked.whole:
+            documents = await resolver.everything(top)
+        else:
+            documents = await resolver.one(top, asked.platform or host())
+        if not any(document.is_image for document in documents):
             raise InvalidManifest(
-                f"{reference} is no image but {documents[0].artifact_type or 'something else'}",
+                f"{asked.reference} is no image but {documents[0].artifact_type or 'something else'}",
                 what="image",
-                which=str(reference),
+                which=str(asked.reference),
                 do="use a tool for artifacts of this kind",
             )
-        return documents, manifests.parse_manifest(documents[0].data, limit)
+        return documents
 
-    async def _fetch_all(
-        self,
-        registry: Registry,
-        manifest: Manifest,
-        config: Configuration,
-        progress: Progress,
-    ) -> None:
-        """Fetch the layers that are not there, side by side; the first failure ends all."""
-        pairs = dict(zip(config.diff_ids, manifest.layers, strict=True))
-        for diff_id, blob in pairs.items():
-            there = self._rows.layer(diff_id) is not None
-            phase = Phase.PHASE_EXISTS if there else Phase.PHASE_WAITING
-            progress.set(blob.digest, phase, blob.size if there else 0, blob.size)
-        missing = {d: blob for d, blob in pairs.items() if self._rows.layer(d) is None}
-        try:
-            async with asyncio.TaskGroup() as group:
-                for diff_id, blob in missing.items():
-                    group.create_task(self._fetch(registry, blob, diff_id, progress))
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        if missing:
-            await self._layers.sync()
+    async def _configure(
+        self, registry: Registry, documents: Sequence[Document], asked: Asked
+    ) -> Found:
+        """Get the configurations of the images, and check that they fit what is asked for and the manifests."""
+        configurations, parsed = {}, {}
+        for document in documents:
+            if not document.is_image:
+                continue
+            config = document.parts[0]
+            data = await registry.small_blob(config, self._settings.max_config_bytes)
+            configurations[config.digest] = data
+            parsed[config.digest] = about = manifests.parse_configuration(data)
+            if asked.platform is not None and not runnable(about.platform, asked.platform):
+                raise no_variant(str(asked.reference), asked.platform, [about.platform])
+            if len(about.diff_ids) != len(document.parts) - 1:
+                raise InvalidManifest(
+                    f"{asked.reference} has {len(document.parts) - 1} layers and"
+                    f" {len(about.diff_ids)} digests of them",
+                    what="image",
+                    which=str(asked.reference),
+                    do="tell who made the image",
+                )
+        return Found(documents, configurations, parsed)
 
-    async def _fetch(
-        self, registry: Registry, blob: Descriptor, diff_id: str, progress: Progress
-    ) -> None:
-        """Join the flight of a layer, and tell its progress as that of this pull."""
-
-        async def work(own: Progress) -> Layer:
-            async with self._slots:
-                return await self._get_layer(registry, blob, diff_id, own)
-
-        # A layer compressed in two ways is two blobs, one diff id: the flight is the diff id's.
-        async with self._downloads.join(diff_id, Progress, work) as flight:
-            while not flight.task.done():
-                await asyncio.wait([flight.task], timeout=_REPORT_SECONDS)
-                progress.layers.update(flight.state.layers)
-            await flight.result()
-            progress.set(blob.digest, Phase.PHASE_DONE, blob.size, blob.size)
-
-    async def _get_layer(
-        self, registry: Registry, blob: Descriptor, diff_id: str, progress: Progress
-    ) -> Layer:
-        name = blob.digest.removeprefix("sha256:")
-        self.ingesting.add(name)
-        ingest = await asyncio.to_thread(self._blobs.ingest, blob.digest)
-        reporting = asyncio.create_task(_report(progress, blob, ingest))
-        try:
-            if ingest.size > blob.size:
-                ingest.restart()
-            number, unpacked = await self._get_from_somebody(registry, blob, diff_id, ingest)
-            progress.set(blob.digest, Phase.PHASE_VERIFYING, blob.size, blob.size)
-            return await self._layers.keep(number, unpacked, ingest)
-        except _RESUMABLE:
-            raise
-        except Exception:
-            ingest.discard()
-            raise
-        finally:
-            reporting.cancel()
-            ingest.close()
-            self.ingesting.discard(name)
-
-    async def _get_from_somebody(
-        self, registry: Registry, blob: Descriptor, diff_id: str, ingest: Ingest
-    ) -> tuple[int, Unpacked]:
-        """Download and unpack a layer; wrong bytes of a mirror are fetched again from the next host."""
-        while True:
-            try:
-                return await self._download_and_unpack(registry, blob, diff_id, ingest)
-            except DigestMismatch:
-                if ingest.digest == blob.digest or not registry.distrust(blob.digest):
-                    raise
-            ingest.restart()
-
-    async def _download_and_unpack(
-        self, registry: Registry, blob: Descriptor, diff_id: str, ingest: Ingest
-    ) -> tuple[int, Unpacked]:
-        """Download a layer while it is being unpacked; after an error nothing is left unpacked."""
-        unpacking = asyncio.create_task(self._layers.unpack(ingest))
-        try:
-            try:
-                await registry.download(blob, ingest)
-            except BaseException as error:
-                ingest.fail(error)
-                raise
-            # Wrong bytes are told as such, not as the broken archive that they make.
-            ingest.check(blob.digest, blob.size)
-            ingest.finish()
-            number, unpacked = await unpacking
-            check_diff_id(unpacked, blob.digest, diff_id)
-            return number, unpacked
-        except BaseException:
-            unpacking.cancel()
-            await asyncio.wait([unpacking])
-            if not unpacking.cancelled() and unpacking.exception() is None:
-                await self._layers.discard(unpacking.result()[0])
-            raise
-
-
-def _check_platform(config: Configuration, wanted: Platform, reference: Reference) -> None:
-    """Refuse an image of one manifest that is for another platform than the one asked for."""
-    if not runnable(config.platform, wanted):
-        raise PlatformNotFound(
-            f"{reference} has no variant for {wanted}, only for {config.platform}",
-            what="platform",
-            which=str(wanted),
-            do=f"choose {config.platform} with --platform, or another image",
-        )
-
-
-async def _report(progress: Progress, blob: Descriptor, ingest: Ingest) -> None:
-    """Note how far a download is, again and again."""
-    while True:
-        phase = Phase.PHASE_UNPACKING if ingest.size >= blob.size else Phase.PHASE_DOWNLOADING
-        progress.set(blob.digest, phase, ingest.size, blob.size)
-        await asyncio.sleep(_REPORT_SECONDS)
-
-
-def _news(told: Progress, now: Progress) -> list[pb.PullResponse]:
-    """Return what has changed since it was told last."""
-    news = []
-    if now.resolved != told.resolved:
-        told.resolved = now.resolved
-        news.append(pb.PullResponse(resolved=now.resolved))
-    for digest, layer in now.layers.items():
-        if told.layers.get(digest) != layer:
-            told.layers[digest] = layer
-            news.append(pb.PullResponse(layer=layer))
-    return news
+    @staticmethod
+    def _parts(found: Found, whole: bool) -> tuple[dict[str, Descriptor], list[Descriptor]]:
+        """Return the layers to be unpacked, by diff id, and the blobs that are only kept."""
+        here = found.unpacked
+        layers = {}
+        if here is not None:
+            config, *parts = here.parts
+            layers = dict(zip(found.parsed[config.digest].diff_ids, parts, strict=True))
+        blobs: list[Descriptor] = []
+        for document in found.documents:
+            # What is unpacked may have come as another blob; an index kept whole has its own.
+            if document.is_index or (document is here and not whole):
+                continue
+            blobs += document.parts[1:] if document.is_image else document.parts
+        return layers, blobs

@@ -21,8 +21,9 @@ from scow.core.times import from_proto
 from scow.image.images import Images
 from scow.image.importing import Importer
 from scow.image.platforms import Platform, canonical, host
-from scow.image.pull import Puller
+from scow.image.pull import Asked, Puller
 from scow.image.reference import Reference
+from scow.image.registry.credentials import Credentials
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -54,7 +55,9 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
         """Fetch an image from its registry. Pulling again is harmless, so `request_id` needs no record."""
         reference = Reference.parse(request.reference)
         platform = _platform(request.platform) if request.HasField("platform") else None
-        async for news in self._puller.pull(reference, platform, request.auth):
+        credentials = Credentials.of(request.auth)
+        asked = Asked(reference, platform, request.all_platforms, credentials)
+        async for news in self._puller.pull(asked):
             if isinstance(news, str):
                 image = self._images.describe(self._images.find(news))
                 yield pb.PullResponse(image=image)

@@ -1,0 +1,247 @@
+"""Fetching blobs from registries: layers, each unpacked while it is downloaded, and blobs that are only kept.
+
+A blob has one download at a time, whoever asks for it; a cut one is gone on with by the next pull.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from typing import Any
+from weakref import WeakValueDictionary
+
+from scow.core.config import ImageSection
+from scow.core.errors import (
+    DataLoss,
+    DigestMismatch,
+    InvalidArchive,
+    RegistryDenied,
+    RegistryRateLimited,
+    RegistryUnavailable,
+)
+from scow.image.blobs import Blobs, Ingest
+from scow.image.flights import Flight, Flights
+from scow.image.layers import Layers, check_diff_id
+from scow.image.manifests import Descriptor
+from scow.image.progress import REPORT_SECONDS, Phase, Progress
+from scow.image.registry.pulling import Registry
+from scow.image.store import ImageStore, Layer
+from scow.image.unpack.pool import Unpacked
+
+# After these a later pull goes on with what is there.
+_RESUMABLE = (RegistryUnavailable, RegistryRateLimited, RegistryDenied)
+
+
+class Fetcher:
+    """Fetches layers and blobs.
+
+    Args:
+        settings: The service's section of the configuration.
+        rows: The tables.
+        blobs: Where blobs go.
+        layers: Who unpacks them.
+
+    Attributes:
+        ingesting: Names of the ingests that are being written.
+    """
+
+    def __init__(
+        self, settings: ImageSection, rows: ImageStore, blobs: Blobs, layers: Layers
+    ) -> None:
+        self._rows = rows
+        self._blobs = blobs
+        self._layers = layers
+        self._layer_flights: Flights[str, Progress, Layer] = Flights()
+        self._blob_flights: Flights[str, Progress, None] = Flights()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._slots = asyncio.Semaphore(settings.max_concurrent_downloads)
+        self.ingesting: set[str] = set()
+
+    async def fetch(
+        self,
+        registry: Registry,
+        layers: Mapping[str, Descriptor],
+        blobs: Iterable[Descriptor],
+        progress: Progress,
+    ) -> None:
+        """Fetch what is not there, side by side; the first failure ends all. Who calls holds leases on it.
+
+        Args:
+            registry: Where it is.
+            layers: By diff id; these are unpacked.
+            blobs: These are not.
+            progress: Told where each of them is.
+
+        Raises:
+            ManifestNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable, DigestMismatch, LayerCorrupt,
+            InvalidArchive, LimitExceeded, DiskFull: As they say.
+        """
+        missing = {d: blob for d, blob in layers.items() if self._rows.layer(d) is None}
+        wanted = {blob.digest: blob for blob in blobs}
+        for blob in (*layers.values(), *wanted.values()):
+            progress.set(blob.digest, Phase.PHASE_EXISTS, blob.size, blob.size)
+        for blob in (*missing.values(), *self._lacking(wanted)):
+            progress.set(blob.digest, Phase.PHASE_WAITING, 0, blob.size)
+        unpacked = {blob.digest for blob in missing.values()}
+        await _together(
+            *(self._layer(registry, blob, diff_id, progress) for diff_id, blob in missing.items()),
+            *(
+                self._blob(registry, blob, progress)
+                for blob in self._lacking(wanted)
+                if blob.digest not in unpacked
+            ),
+        )
+        # A layer that somebody else unpacked meanwhile may have come as another blob.
+        await _together(*(self._blob(registry, blob, progress) for blob in self._lacking(wanted)))
+        if missing:
+            await self._layers.sync()
+
+    def _lacking(self, wanted: Mapping[str, Descriptor]) -> list[Descriptor]:
+        return [blob for digest, blob in wanted.items() if self._rows.blob_size(digest) is None]
+
+    async def _layer(
+        self, registry: Registry, blob: Descriptor, diff_id: str, progress: Progress
+    ) -> None:
+        async def work(own: Progress) -> Layer:
+            async with self._lock(blob.digest), self._slots:
+                known = await self._unpacked_again(blob, diff_id, own)
+                return known or await self._get_layer(registry, blob, diff_id, own)
+
+        # A layer compressed in two ways is two blobs, one diff id: the flight is the diff id's.
+        async with self._layer_flights.join(diff_id, Progress, work) as flight:
+            await _follow(flight, blob, progress)
+
+    async def _blob(self, registry: Registry, blob: Descriptor, progress: Progress) -> None:
+        async def work(own: Progress) -> None:
+            async with self._lock(blob.digest), self._slots:
+                if self._rows.blob_size(blob.digest) is None:
+                    await self._get_blob(registry, blob, own)
+
+        async with self._blob_flights.join(blob.digest, Progress, work) as flight:
+            await _follow(flight, blob, progress)
+
+    def _lock(self, digest: str) -> asyncio.Lock:
+        return self._locks.setdefault(digest, asyncio.Lock())
+
+    async def _unpacked_again(
+        self, blob: Descriptor, diff_id: str, progress: Progress
+    ) -> Layer | None:
+        """Unpack a blob that is here already; None when it is not, or is not what it was."""
+        if self._rows.blob_size(blob.digest) is None:
+            return None
+        progress.set(blob.digest, Phase.PHASE_UNPACKING, blob.size, blob.size)
+        try:
+            return await self._layers.add(blob.digest, diff_id)
+        except (DataLoss, InvalidArchive):
+            return None  # what the registry sends decides
+
+    async def _get_blob(self, registry: Registry, blob: Descriptor, progress: Progress) -> None:
+        async with self._ingest(blob, progress) as ingest:
+            while True:
+                await registry.download(blob, ingest)
+                try:
+                    ingest.check(blob.digest, blob.size)
+                    break
+                except DigestMismatch:
+                    if not registry.distrust(blob.digest):
+                        raise
+                    ingest.restart()
+            progress.set(blob.digest, Phase.PHASE_VERIFYING, blob.size, blob.size)
+            await self._blobs.commit(ingest)
+            with self._rows.transaction() as tx:
+                self._rows.insert_blob(tx, blob.digest, blob.size)
+
+    async def _get_layer(
+        self, registry: Registry, blob: Descriptor, diff_id: str, progress: Progress
+    ) -> Layer:
+        async with self._ingest(blob, progress) as ingest:
+            number, unpacked = await self._get_from_somebody(registry, blob, diff_id, ingest)
+            progress.set(blob.digest, Phase.PHASE_VERIFYING, blob.size, blob.size)
+            return await self._layers.keep(number, unpacked, ingest)
+
+    @contextlib.asynccontextmanager
+    async def _ingest(self, blob: Descriptor, progress: Progress) -> AsyncIterator[Ingest]:
+        """Open a blob's ingest and report its growth; after an error it is kept if a later pull can go on with it."""
+        name = blob.digest.removeprefix("sha256:")
+        self.ingesting.add(name)
+        ingest = await asyncio.to_thread(self._blobs.ingest, blob.digest)
+        reporting = asyncio.create_task(_report(progress, blob, ingest))
+        try:
+            if ingest.size > blob.size:
+                ingest.restart()
+            yield ingest
+        except _RESUMABLE:
+            raise
+        except Exception:
+            ingest.discard()
+            raise
+        finally:
+            reporting.cancel()
+            ingest.close()
+            self.ingesting.discard(name)
+
+    async def _get_from_somebody(
+        self, registry: Registry, blob: Descriptor, diff_id: str, ingest: Ingest
+    ) -> tuple[int, Unpacked]:
+        """Download and unpack a layer; wrong bytes of a mirror are fetched again from the next host."""
+        while True:
+            try:
+                return await self._download_and_unpack(registry, blob, diff_id, ingest)
+            except DigestMismatch:
+                if ingest.digest == blob.digest or not registry.distrust(blob.digest):
+                    raise
+            ingest.restart()
+
+    async def _download_and_unpack(
+        self, registry: Registry, blob: Descriptor, diff_id: str, ingest: Ingest
+    ) -> tuple[int, Unpacked]:
+        """Download a layer while it is being unpacked; after an error nothing is left unpacked."""
+        unpacking = asyncio.create_task(self._layers.unpack(ingest))
+        try:
+            try:
+                await registry.download(blob, ingest)
+            except BaseException as error:
+                ingest.fail(error)
+                raise
+            # Wrong bytes are told as such, not as the broken archive that they make.
+            ingest.check(blob.digest, blob.size)
+            ingest.finish()
+            number, unpacked = await unpacking
+            check_diff_id(unpacked, blob.digest, diff_id)
+            return number, unpacked
+        except BaseException:
+            unpacking.cancel()
+            await asyncio.wait([unpacking])
+            if not unpacking.cancelled() and unpacking.exception() is None:
+                await self._layers.discard(unpacking.result()[0])
+            raise
+
+
+async def _together(*work: Coroutine[Any, Any, None]) -> None:
+    """Do work side by side; the first failure ends all."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(each)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+async def _follow(
+    flight: Flight[Progress, Layer] | Flight[Progress, None], blob: Descriptor, progress: Progress
+) -> None:
+    """Wait for a flight, and tell its progress as that of this pull."""
+    while not flight.task.done():
+        await asyncio.wait([flight.task], timeout=REPORT_SECONDS)
+        progress.layers.update(flight.state.layers)
+    await flight.result()
+    progress.set(blob.digest, Phase.PHASE_DONE, blob.size, blob.size)
+
+
+async def _report(progress: Progress, blob: Descriptor, ingest: Ingest) -> None:
+    """Note how far a download is, again and again."""
+    while True:
+        phase = Phase.PHASE_UNPACKING if ingest.size >= blob.size else Phase.PHASE_DOWNLOADING
+        progress.set(blob.digest, phase, ingest.size, blob.size)
+        await asyncio.sleep(REPORT_SECONDS)
