@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from scow.image.erofs.collect import Collector
 from scow.image.erofs.write import write
 from scow.image.unpack.apply import Applied, Applier
@@ -22,6 +24,11 @@ from scow.shim import syscalls
 Entry = tuple[str, bytes, dict[str, Any]]
 # Set only by processes with CAP_SYS_ADMIN, which the ones that unpack do not have.
 _ADMIN_XATTRS = ("trusted.", "security.selinux", "security.ima")
+
+
+def reg(name: str, data: bytes = b"data", **attributes: Any) -> Entry:
+    """Return the entry of a file."""
+    return name, tarfile.REGTYPE, {"data": data, **attributes}
 
 
 def tar_of(*entries: Entry, form: int = tarfile.PAX_FORMAT) -> bytes:
@@ -69,6 +76,18 @@ def index(data: bytes, folder: Path, max_entries: int = 100_000) -> Applied:
     with (folder / "layer.tar").open("rb") as tar, (folder / "layer.erofs").open("xb") as file:
         write(root, size, file.fileno(), tar.fileno())
     return collector.applied
+
+
+def kernel_has_erofs() -> bool:
+    """Tell whether this kernel mounts EROFS from files and overlayfs over what is attached nowhere (Linux 6.15)."""
+    version = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    filesystems = Path("/proc/filesystems").read_text().split()
+    return version >= (6, 15) and "erofs" in filesystems and os.geteuid() == 0
+
+
+needs_erofs = pytest.mark.skipif(
+    not kernel_has_erofs(), reason="the kernel has no file-backed EROFS"
+)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ import os
 import signal
 import socket
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from scow.shim import (
@@ -51,6 +52,8 @@ class Request:
     stdin_once: bool
     log: LogFile | None
     seccomp_cache: str | None
+    # Layers that the spawner has mounted: descriptors by the path of the index, closed once the init has them.
+    layers: Mapping[str, int] = field(default_factory=dict)
 
 
 def log_of(wanted: dict[str, Any] | None) -> LogFile | None:
@@ -120,11 +123,19 @@ class Container:
             if pid == 0:
                 init.main(
                     init.Plan(
-                        self.spec, plan, self.cgroup, self.filter, self.stdio.child, theirs.fileno()
+                        self.spec,
+                        plan,
+                        self.cgroup,
+                        self.filter,
+                        self.stdio.child,
+                        theirs.fileno(),
+                        self.request.layers,
                     )
                 )
         finally:
             theirs.close()
+            for descriptor in self.request.layers.values():
+                os.close(descriptor)
             if directory is not None:
                 os.close(directory)
         self._control = ours

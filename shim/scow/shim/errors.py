@@ -21,6 +21,7 @@ CODES = {
     "FAILED_PRECONDITION": 9,
     "UNIMPLEMENTED": 12,
     "INTERNAL": 13,
+    "DATA_LOSS": 15,
 }
 
 _TYPE_URL = "type.googleapis.com/google.rpc.ErrorInfo"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import select
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from scow.shim import (
@@ -40,6 +41,8 @@ class Plan:
     filter: seccomp.Filter | None
     stdio: tuple[int, int, int]
     control: int
+    # Layers that the spawner has mounted (`layers`): descriptors by the path of the index.
+    layers: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Progress:
@@ -52,7 +55,8 @@ def main(plan: Plan) -> NoReturn:
     """Run in the forked child; never returns."""
     progress = _Progress()
     try:
-        launch.detach(plan.stdio, plan.control, tuple(fd for fd, _ in plan.namespaces.join))
+        joined = (fd for fd, _ in plan.namespaces.join)
+        launch.detach(plan.stdio, plan.control, (*joined, *plan.layers.values()))
         _run(plan, progress)
     except BaseException as error:  # noqa: BLE001 - whatever it is travels to the shim
         control.fail(error, progress.doing)
@@ -117,7 +121,9 @@ def _prepare(plan: Plan) -> tuple[int, int]:
     own = {kind for kind, entry in spec.namespaces.items() if not entry.path}
     sysctls.apply(spec.sysctl, own)
     rootfs.isolate(spec)
-    root = rootfs.mount_root(spec)
+    root = rootfs.mount_root(spec, plan.layers)
+    for descriptor in plan.layers.values():
+        os.close(descriptor)
     rootfs.fill(root, spec, plan.cgroup.visible(own_namespace(spec)))
     slave = -1
     if spec.process.terminal:

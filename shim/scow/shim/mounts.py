@@ -179,7 +179,7 @@ def filesystem(mount: Mount, options: Options) -> int:
         syscalls.fsconfig(context, syscalls.FSCONFIG_CMD_CREATE)
         fd = syscalls.fsmount(context, attributes)
     except OSError as error:
-        raise _failed(mount, error, _kernel_message(context)) from error
+        raise _failed(mount, error, kernel_message(context)) from error
     finally:
         if context >= 0:
             os.close(context)
@@ -188,7 +188,7 @@ def filesystem(mount: Mount, options: Options) -> int:
     return fd
 
 
-def _kernel_message(context: int) -> str:
+def kernel_message(context: int) -> str:
     """Read why a file system context failed (fsopen(2): "e message")."""
     if context < 0:
         return ""

@@ -210,11 +210,15 @@ def _invalid(place: str, why: str) -> ShimError:
 def load(bundle: str) -> Spec:
     """Read `bundle`/config.json and, where it exists, rootfs.json."""
     root = _Node(_read(os.path.join(bundle, "config.json"), dict), "")
-    rootfs: tuple[Mount, ...] = ()
+    return parse(root.value, bundle, load_rootfs(bundle))
+
+
+def load_rootfs(bundle: str) -> tuple[Mount, ...]:
+    """Read the mounts of `bundle`/rootfs.json; none when there is no such file."""
     path = os.path.join(bundle, "rootfs.json")
-    if os.path.exists(path):
-        rootfs = _Node({"rootfs": _read(path, list)}, "").each("rootfs", _mount)
-    return parse(root.value, bundle, rootfs)
+    if not os.path.exists(path):
+        return ()
+    return _Node({"rootfs": _read(path, list)}, "").each("rootfs", _mount)
 
 
 def parse(config: dict[str, Any], bundle: str, rootfs: tuple[Mount, ...] = ()) -> Spec:

@@ -6,12 +6,22 @@ No mount is ever made on the host: the namespace is a copy whose events do not t
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 
-from scow.shim import cgroupmount, devices, mountinfo, mounts, populate, rootpath, syscalls
+from scow.shim import (
+    cgroupmount,
+    devices,
+    layers,
+    mountinfo,
+    mounts,
+    overlay,
+    populate,
+    rootpath,
+    syscalls,
+)
 from scow.shim.errors import ShimError, from_os_error
 from scow.shim.oci import Mount, Spec
 
-_PAGE = 4096
 _PROPAGATION = {
     "": syscalls.MS_SLAVE,
     "private": syscalls.MS_SLAVE,
@@ -48,15 +58,18 @@ def _make_parent_private(path: str) -> None:
     syscalls.mount("", best or "/", "", syscalls.MS_PRIVATE, None)
 
 
-def mount_root(spec: Spec) -> int:
-    """Mount the root file system at `spec.root_path` and return a descriptor of its root."""
+def mount_root(spec: Spec, held: Mapping[str, int]) -> int:
+    """Mount the root file system at `spec.root_path` and return a descriptor of its root.
+
+    Args:
+        spec: The container's configuration.
+        held: Layers that the spawner has mounted (`layers`).
+    """
     path = spec.root_path
     try:
         if spec.rootfs:
             os.makedirs(path, mode=0o700, exist_ok=True)
-        entries = spec.rootfs or (Mount("", "bind", path, ("rbind",)),)
-        for entry in entries:
-            _mount_one(entry, path)
+        mount_entries(path, spec.rootfs or (Mount("", "bind", path, ("rbind",)),), held)
         root = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise from_os_error(error, "mount the root file system", which=path) from error
@@ -67,75 +80,47 @@ def mount_root(spec: Spec) -> int:
     return root
 
 
-def _mount_one(entry: Mount, path: str) -> None:
+def mount_entries(path: str, entries: Iterable[Mount], held: Mapping[str, int]) -> None:
+    """Mount what makes a root file system at a path, in this process's mount namespace.
+
+    Args:
+        path: An existing directory.
+        entries: As rootfs.json has them.
+        held: Descriptors of layers that are mounted already, by the path of their index. Others are mounted here.
+
+    Raises:
+        ShimError: FAILED_PRECONDITION MOUNT_FAILED or KERNEL_UNSUPPORTED, DATA_LOSS LAYER_CORRUPT.
+    """
+    own: dict[str, int] = {}
+    try:
+        for entry in entries:
+            if entry.type == layers.TYPE:
+                if entry.source not in held:
+                    own[entry.source] = layers.mount(entry)
+            else:
+                _mount_one(entry, path, {**held, **own})
+    finally:
+        for descriptor in own.values():
+            os.close(descriptor)
+
+
+def _mount_one(entry: Mount, path: str, lower: Mapping[str, int]) -> None:
     options = mounts.parse_options(entry.options)
     if options.bind or entry.type == "bind":
         flags = syscalls.OPEN_TREE_CLONE | (syscalls.AT_RECURSIVE if options.recursive else 0)
         source = syscalls.open_tree(syscalls.AT_FDCWD, entry.source, flags)
-        target = os.open(path, os.O_PATH | os.O_CLOEXEC)
         mounts.set_attributes(source, options)
+    elif lower:
+        source = overlay.by_descriptors(entry, lower)
+    else:
+        overlay.mount_at(path, entry)
+        return
+    target = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
         syscalls.move_mount(source, target)
+    finally:
         os.close(source)
         os.close(target)
-        return
-    data = ",".join(options.data)
-    flags = options.set & (syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV)
-    flags |= options.set & syscalls.MS_NOEXEC
-    base = None
-    if len(data) >= _PAGE:
-        base, data = shorten(options.data)
-    cwd = os.open(".", os.O_PATH | os.O_CLOEXEC)
-    try:
-        if base is not None:
-            os.chdir(base)
-        syscalls.mount(entry.source or entry.type, path, entry.type, flags, data)
-    except OSError as error:
-        text = f"could not mount the root file system ({entry.type}): {error.strerror}"
-        raise ShimError(
-            "FAILED_PRECONDITION", "MOUNT_FAILED", text, what="rootfs", which=path, options=data
-        ) from error
-    finally:
-        os.fchdir(cwd)
-        os.close(cwd)
-
-
-def shorten(options: list[str]) -> tuple[str, str]:
-    """Return (directory, options) with overlay's lower directories relative to their common parent.
-
-    mount(2) takes one page of options. The result is FAILED_PRECONDITION when it is still too long.
-    """
-    lower = next((o.removeprefix("lowerdir=") for o in options if o.startswith("lowerdir=")), "")
-    directories = split_lower(lower)
-    base = os.path.commonpath(directories) if directories else "/"
-    if base in directories:
-        base = os.path.dirname(base)
-    relative = ":".join(directory[len(base.rstrip("/")) + 1 :] for directory in directories)
-    data = ",".join(
-        f"lowerdir={relative}" if option.startswith("lowerdir=") else option for option in options
-    )
-    if len(data) >= _PAGE:
-        text = f"{len(directories)} layers do not fit into the {_PAGE} bytes of mount options"
-        raise ShimError(
-            "FAILED_PRECONDITION",
-            "MOUNT_FAILED",
-            text,
-            what="rootfs",
-            do="squash the image or use shorter layer directories",
-        )
-    return base, data
-
-
-def split_lower(value: str) -> list[str]:
-    """Split overlay's lowerdir at the colons that no backslash escapes."""
-    parts, current, escaped = [], "", False
-    for char in value:
-        if char == ":" and not escaped:
-            parts.append(current)
-            current = ""
-        else:
-            current += char
-        escaped = char == "\\" and not escaped
-    return [*parts, current] if current else parts
 
 
 def fill(root: int, spec: Spec, cgroups: cgroupmount.Cgroups) -> None:

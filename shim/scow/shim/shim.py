@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
 import socket
 import traceback
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from grpclib.server import Server
@@ -20,18 +22,24 @@ from scow.shim.service import RawDetails, ShimService
 _SOCKET_PATH_MAX = 107  # of a unix socket's path (unix(7))
 
 
-def main(raw: dict[str, Any], connection: socket.socket, seccomp_cache: str | None) -> NoReturn:
+def main(
+    raw: dict[str, Any],
+    connection: socket.socket,
+    seccomp_cache: str | None,
+    layers: Mapping[str, int],
+) -> NoReturn:
     """Become the shim of a new container, in the forked child. Does not return.
 
     Args:
         raw: The spawn request.
         connection: Whoever asked: gets one packet with the answer.
         seccomp_cache: Folder of compiled profiles.
+        layers: The container's layers that the spawner has mounted.
     """
     code = 1
     try:
         _detach()
-        asyncio.run(_run(raw, connection, seccomp_cache))
+        asyncio.run(_run(raw, connection, seccomp_cache, layers))
         code = 0
     except BaseException:  # noqa: BLE001 - the child must never return to the spawner's code
         traceback.print_exc()
@@ -51,11 +59,13 @@ def _detach() -> None:
     syscalls.set_name("scow-shim")
 
 
-async def _run(raw: dict[str, Any], connection: socket.socket, cache: str | None) -> None:
+async def _run(
+    raw: dict[str, Any], connection: socket.socket, cache: str | None, layers: Mapping[str, int]
+) -> None:
     stop = asyncio.Event()
     container: Container | None = None
     try:
-        request = parse(raw, cache)
+        request = dataclasses.replace(parse(raw, cache), layers=layers)
         container = Container(request, cgroup.discover())
         container.children.watch(asyncio.get_running_loop())
         container.create()

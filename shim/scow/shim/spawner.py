@@ -65,7 +65,9 @@ looked up in the container's own files, and then ``uid``/``gid`` of the configur
 
 ``rootfs.json``: the mounts that make the root file system, in order:
 ``[{"type": "overlay", "source": "overlay", "options": ["lowerdir=...", "upperdir=...", "workdir=..."]}]``. Without that
-file ``root.path`` of config.json is the root file system itself.
+file ``root.path`` of config.json is the root file system itself. A layer that is a file system precedes the overlay,
+``{"type": "erofs", "source": "/abs/layer.erofs", "options": ["device=/abs/layer.tar"]}``; in ``lowerdir`` its source
+stands for it. The spawner mounts it once for all containers (see `layers`).
 
 The mount option ``scow.populate`` on a bind means: when the source directory is empty, fill it with what the root
 file system has at the destination.
@@ -93,11 +95,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from scow.shim import VERSION, reap, sealed, shim, syscalls
+from scow.shim import VERSION, layers, oci, reap, sealed, shim, syscalls
 from scow.shim.errors import ShimError, from_exception
 
 _REQUEST_MAX = 64 << 10
 _BACKLOG = 512
+_TIDY_SECONDS = 10.0  # between two looks for layers that were deleted, while any are mounted
 _PATIENCE_SECONDS = 5.0  # with a client that connects and says nothing
 
 
@@ -123,13 +126,19 @@ class Spawner:
         finally:
             os.umask(old)
         self._listener.listen(_BACKLOG)
+        self._layers = layers.Layers()
 
     def serve(self) -> None:
         """Answer until this process is ended."""
         gc.collect()
         gc.freeze()  # what is there now is never written to by a child's collector: pages stay shared
         while True:
-            connection, _ = self._listener.accept()
+            try:
+                self._listener.settimeout(_TIDY_SECONDS if len(self._layers) else None)
+                connection, _ = self._listener.accept()
+            except TimeoutError:
+                self._layers.drop_gone()
+                continue
             connection.settimeout(_PATIENCE_SECONDS)
             with connection:
                 self._handle(connection)
@@ -140,24 +149,33 @@ class Spawner:
             if not raw:
                 return
             request = _decode(raw)
-        except (ShimError, OSError) as error:
-            shim.answer(connection, {"error": from_exception(error, "read the request").to_json()})
-            return
-        if "ping" in request:
-            shim.answer(connection, {"pid": os.getpid(), "version": VERSION})
-            return
-        try:
+            if "ping" in request:
+                shim.answer(connection, {"pid": os.getpid(), "version": VERSION})
+                return
+            mounted = self._mount_layers(request)
             child = os.fork()
-        except OSError as error:  # no memory, or no more processes: only this request fails
-            shim.answer(connection, {"error": from_exception(error, "fork").to_json()})
+        except (
+            ShimError,
+            OSError,
+        ) as error:  # no memory, no more processes: only this request fails
+            shim.answer(connection, {"error": from_exception(error, "do as asked").to_json()})
             return
         if child == 0:
             self._listener.close()
             os.close(self._lock)
+            self._layers.close_others(mounted)
             if "reap" in request or "sweep" in request:
                 _answer_in_child(connection, lambda: _tidy(request))
             else:
-                shim.main(request, connection, self._cache)
+                shim.main(request, connection, self._cache, mounted)
+
+    def _mount_layers(self, request: dict[str, Any]) -> dict[str, int]:
+        """Mount the layers of a container that is to be made, unless they are mounted."""
+        self._layers.drop_gone()
+        bundle = request.get("bundle")
+        if not isinstance(bundle, str):
+            return {}
+        return self._layers.hold(oci.load_rootfs(bundle))
 
 
 def _decode(raw: bytes) -> dict[str, Any]:

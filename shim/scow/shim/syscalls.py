@@ -52,6 +52,7 @@ FSOPEN_CLOEXEC = 1
 FSMOUNT_CLOEXEC = 1
 FSCONFIG_SET_FLAG = 0
 FSCONFIG_SET_STRING = 1
+FSCONFIG_SET_FD = 5
 FSCONFIG_CMD_CREATE = 6
 
 RESOLVE_NO_SYMLINKS = 0x04
@@ -224,6 +225,11 @@ def fsconfig(fd: int, command: int, key: str | None = None, value: str | None = 
     encoded_key = None if key is None else os.fsencode(key)
     encoded_value = None if value is None else os.fsencode(value)
     _raw(_NR_FSCONFIG, fd, command, encoded_key, encoded_value, 0)
+
+
+def fsconfig_fd(fd: int, key: str, value: int) -> None:
+    """fsconfig(2) with FSCONFIG_SET_FD."""
+    _raw(_NR_FSCONFIG, fd, FSCONFIG_SET_FD, os.fsencode(key), None, value)
 
 
 def fsmount(fd: int, attributes: int) -> int:

@@ -19,11 +19,14 @@ from tests.support.layertars import (
     describe,
     index,
     mounted,
+    needs_erofs,
+    reg,
     tar_of,
     unpack,
     without_implied_times,
 )
 
+pytestmark = needs_erofs
 REG, DIR, SYM, LNK, FIFO, CHR, BLK = (
     tarfile.REGTYPE,
     tarfile.DIRTYPE,
@@ -33,10 +36,6 @@ REG, DIR, SYM, LNK, FIFO, CHR, BLK = (
     tarfile.CHRTYPE,
     tarfile.BLKTYPE,
 )
-
-
-def reg(name: str, data: bytes = b"data", **attributes: Any) -> Entry:
-    return name, REG, {"data": data, **attributes}
 
 
 def xattrs(**values: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scow.shim import mounts, rootfs, syscalls
+from scow.shim import mounts, overlay, syscalls
 from scow.shim.errors import ShimError
 
 
@@ -54,22 +54,22 @@ def test_populate_is_no_option_of_the_file_system() -> None:
 
 
 def test_lower_directories_are_split_at_plain_colons() -> None:
-    assert rootfs.split_lower(r"/a:/b\:c:/d") == ["/a", r"/b\:c", "/d"]
-    assert rootfs.split_lower("") == []
+    assert overlay.split_lower(r"/a:/b\:c:/d") == ["/a", r"/b\:c", "/d"]
+    assert overlay.split_lower("") == []
 
 
 def test_shortened_options_are_relative_to_the_common_parent() -> None:
-    base, data = rootfs.shorten(["lowerdir=/x/layers/1/fs:/x/layers/2/fs", "upperdir=/u"])
+    base, data = overlay.shorten(["lowerdir=/x/layers/1/fs:/x/layers/2/fs", "upperdir=/u"])
     assert (base, data) == ("/x/layers", "lowerdir=1/fs:2/fs,upperdir=/u")
 
 
 def test_a_layer_that_holds_the_others_is_named_too() -> None:
-    base, data = rootfs.shorten(["lowerdir=/x/a:/x/a/b"])
+    base, data = overlay.shorten(["lowerdir=/x/a:/x/a/b"])
     assert (base, data) == ("/x", "lowerdir=a:a/b")
 
 
 def test_too_many_layers() -> None:
     lower = ":".join(f"/x/{'long' * 20}{number}" for number in range(200))
     with pytest.raises(ShimError) as raised:
-        rootfs.shorten([f"lowerdir={lower}"])
+        overlay.shorten([f"lowerdir={lower}"])
     assert raised.value.reason == "MOUNT_FAILED"
