@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from pathlib import Path
 
 from scow.core.disk import writing
 from scow.core.errors import DigestMismatch
+from scow.core.trees import remove_tree
 from scow.image.blobs import Blobs, Ingest, lost, open_blob
 from scow.image.store import ImageStore, Layer
 from scow.image.unpack.pool import Source, Unpacked, UnpackPool
@@ -165,20 +165,3 @@ def check_diff_id(unpacked: Unpacked, blob: str, diff_id: str) -> None:
             which=blob,
             do="tell who made the image: its configuration and its layers disagree",
         )
-
-
-def remove_tree(folder: Path) -> None:
-    """Delete a folder that images or containers filled, whatever modes are in it."""
-    shutil.rmtree(folder, ignore_errors=False, onerror=_force)
-
-
-def _force(function: object, path: str, info: object) -> None:
-    """Try again after making the parent writable; what is gone already is fine."""
-    if not os.path.lexists(path):
-        return
-    os.chmod(os.path.dirname(path), 0o700)
-    if os.path.isdir(path) and not os.path.islink(path):
-        os.chmod(path, 0o700)
-        shutil.rmtree(path)
-    else:
-        os.unlink(path)

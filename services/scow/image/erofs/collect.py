@@ -11,9 +11,10 @@ from scow.image.erofs import xattrs
 from scow.image.erofs.nodes import Node, check_name, children, directory, existing, new_directory
 from scow.image.erofs.ondisk import BLOCK, BLOCK_BITS
 from scow.image.unpack import headers
-from scow.image.unpack.apply import AUFS, OPAQUE, WHITEOUT, Applied
+from scow.image.unpack.apply import Applied
 from scow.image.unpack.faults import LIMIT, Fault, corrupt, hostile
 from scow.image.unpack.headers import Entry
+from scow.image.unpack.marks import Mark, is_mark, link_target, mark_of
 from scow.image.unpack.streams import TarStream
 from scow.image.unpack.tree import components
 
@@ -57,7 +58,10 @@ class Collector:
             self._text += len(entry.name)
             if self._text > _TEXT_MAX:
                 raise Fault(LIMIT, f"the layer has more than {_TEXT_MAX} bytes of metadata")
-            self._add(entry)
+            try:
+                self._add(entry)
+            except Fault as fault:  # the stream does not know whose data it reads
+                raise fault.about(entry.name) from None
         return self.root
 
     def _add(self, entry: Entry) -> None:
@@ -65,11 +69,11 @@ class Collector:
         if not parts:
             self._add_root(entry)
             return
-        name = parts.pop()
-        if name.startswith(WHITEOUT):
+        if is_mark(parts):
             self._stream.skip(entry.size)
-            self._add_whiteout(parts, name, entry)
+            self._add_mark(mark_of(parts, entry), entry)
             return
+        name = parts.pop()
         parent = directory(self.root, parts, entry.name)
         check_name(name, entry.name)
         if entry.kind == headers.FILE:
@@ -110,7 +114,7 @@ class Collector:
         if node is None or node.entries is None:
             node = children(parent)[name] = new_directory(parent)
             self.applied.inodes += 1
-            if before is not None and stat.S_ISCHR(before.mode) and before.content == 0:
+            if before is not None and _is_whiteout(before):
                 # A whiteout of the name came first: what lower layers have there stays hidden.
                 _make_opaque(node)
         self._describe(node, entry)
@@ -122,9 +126,7 @@ class Collector:
             node.xattrs = {**(node.xattrs or {}), **(self._xattrs(node, entry) or {})} or None
 
     def _add_link(self, parent: Node, name: bytes, entry: Entry) -> None:
-        target = components(entry.link)
-        if not target:
-            raise hostile("a hard link has no target", entry.name)
+        target = link_target(entry)
         source = existing(self.root, target[:-1], entry.name)
         check_name(target[-1], entry.name)
         node = None if source is None else children(source).get(target[-1])
@@ -158,20 +160,17 @@ class Collector:
         self.applied.inodes += 1
         return node
 
-    def _add_whiteout(self, parts: list[bytes], marker: bytes, entry: Entry) -> None:
-        parent = directory(self.root, parts, entry.name)
-        if marker == OPAQUE:
+    def _add_mark(self, mark: Mark | None, entry: Entry) -> None:
+        if mark is None:
+            return
+        parent = directory(self.root, mark.directory, entry.name)
+        if not mark.hidden:
             _make_opaque(parent)
             return
-        if marker.startswith(AUFS):
-            return  # aufs' bookkeeping, which old Docker versions left in layers
-        name = marker[len(WHITEOUT) :]
-        if name in (b"", b".", b".."):
-            raise hostile("a whiteout hides nothing", entry.name)
-        check_name(name, entry.name)
-        node = children(parent).get(name)
+        check_name(mark.hidden, entry.name)
+        node = children(parent).get(mark.hidden)
         if node is None:
-            children(parent)[name] = Node(stat.S_IFCHR)
+            children(parent)[mark.hidden] = Node(stat.S_IFCHR)
         elif node.entries is not None:
             # Whiteouts speak of lower layers only: what this layer has put there stays.
             _make_opaque(node)
@@ -181,6 +180,10 @@ class Collector:
         if found:
             self._text += sum(len(name) + len(value) for name, value in found.items())
         return found
+
+
+def _is_whiteout(node: Node) -> bool:
+    return stat.S_ISCHR(node.mode) and node.content == 0
 
 
 def _make_opaque(node: Node) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import Mount
 from scow.core.disk import writing
-from scow.image.layers import remove_tree
+from scow.core.trees import remove_tree
 
 _BLOCK = 512  # st_blocks counts in these (stat(2))
 

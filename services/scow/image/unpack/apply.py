@@ -17,14 +17,14 @@ from scow.core.disk import FULL
 from scow.image.unpack import headers
 from scow.image.unpack.faults import DISK_FULL, LIMIT, REFUSED, Fault, corrupt, hostile
 from scow.image.unpack.headers import Entry
+from scow.image.unpack.marks import Mark, is_mark, link_target, mark_of
 from scow.image.unpack.streams import TarStream
 from scow.image.unpack.tree import Tree, components, path_of
 
 OPAQUE_XATTR = "user.overlay.opaque"
-WHITEOUT = b".wh."
-AUFS = b".wh..wh."
-OPAQUE = b".wh..wh..opq"
 _OVERLAY_XATTRS = ("user.overlay.", "trusted.overlay.")
+# With more space than this it is not the disk that an extended attribute does not fit on.
+_XATTR_ROOM = 1 << 24
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Errors of the kernel that tell of the entry, not of the place it goes to.
 _IMPOSSIBLE = frozenset(
@@ -71,7 +71,9 @@ class Applier:
         self._count = 0
         self._uid, self._gid = os.geteuid(), os.getegid()
         # Directories that the archive has an entry for, by their own paths: their times change until all is written.
-        self._directories: dict[bytes, Entry] = {}
+        self._directories: dict[bytes, tuple[int, Entry]] = {}
+        # Directories that were removed again, and after how many entries.
+        self._removed: dict[bytes, int] = {}
 
     def run(self) -> Applied:
         """Write all entries.
@@ -87,7 +89,7 @@ class Applier:
                 self._count += 1
                 if self._count > self._max_entries:
                     raise Fault(LIMIT, f"the layer has more than {self._max_entries} entries")
-                self._write(entry)
+                self._write_named(entry)
             self._finish_directories()
         except OSError as error:
             raise _fault(error, name) from error
@@ -95,16 +97,22 @@ class Applier:
             os.umask(old_umask)
         return self.applied
 
+    def _write_named(self, entry: Entry) -> None:
+        try:
+            self._write(entry)
+        except Fault as fault:  # the stream does not know whose data it reads
+            raise fault.about(entry.name) from None
+
     def _write(self, entry: Entry) -> None:
         parts = components(entry.name)
         if not parts:
             self._write_root(entry)
             return
-        name = parts.pop()
-        if name.startswith(WHITEOUT):
+        if is_mark(parts):
             self._stream.skip(entry.size)
-            self._write_whiteout(parts, name, entry)
+            self._write_mark(mark_of(parts, entry), entry)
             return
+        name = parts.pop()
         directory = self._tree.directory(parts, entry.name)
         if entry.kind == headers.FILE:
             self._write_file(directory, name, entry)
@@ -119,14 +127,14 @@ class Applier:
         if entry.kind != headers.DIRECTORY:
             raise hostile("the archive's root is no directory", entry.name)
         self.applied.has_root = True
-        self._directories[b"."] = entry
+        self._directories[b"."] = (self._count, entry)
         self._set_xattrs(b"/proc/self/fd/%d/." % self._tree.root, entry)
 
     def _write_file(self, directory: int, name: bytes, entry: Entry) -> None:
         try:
             descriptor = os.open(name, _CREATE, entry.mode & 0o777, dir_fd=directory)
         except FileExistsError:
-            self._make_room(directory, name)
+            self._make_room(directory, name, entry)
             descriptor = os.open(name, _CREATE, entry.mode & 0o777, dir_fd=directory)
         try:
             self._write_data(descriptor, entry)
@@ -163,22 +171,20 @@ class Applier:
             if status is None or not stat.S_ISDIR(status.st_mode):
                 # A whiteout of the name came first: what lower layers have there stays hidden.
                 opaque = status is not None and _is_whiteout(status)
-                self._make_room(directory, name)
+                self._make_room(directory, name, entry)
                 os.mkdir(name, 0o755, dir_fd=directory)
                 self.applied.inodes += 1
                 if opaque:
                     os.setxattr(path_of(directory, name), OPAQUE_XATTR, b"y", follow_symlinks=False)
         self._set_xattrs(path_of(directory, name), entry)
-        self._directories[self._tree.path(directory, name)] = entry
+        self._directories[self._path(directory, name, entry)] = (self._count, entry)
 
     def _write_link(self, directory: int, name: bytes, entry: Entry) -> None:
-        target = components(entry.link)
-        if not target:
-            raise hostile("a hard link has no target", entry.name)
+        target = link_target(entry)
         try:
             source = self._tree.existing(target[:-1], entry.name)
         except FileNotFoundError as error:
-            raise corrupt("a hard link's target is not in the layer", entry.name) from error
+            raise _no_target(entry) from error
         try:
             self._link(source, target[-1], directory, name, entry)
         finally:
@@ -188,27 +194,28 @@ class Applier:
         def link() -> None:
             os.link(target, name, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False)
 
-        try:
+        status = self._tree.status(source, target)
+        if status is None:
+            raise _no_target(entry)
+        there = self._tree.status(directory, name)
+        if there is not None and os.path.samestat(status, there):
+            return
+        if stat.S_ISDIR(status.st_mode):
+            raise hostile("a hard link leads to a directory", entry.name)
+        if there is None:
+            link()
+        else:
+            self._remove(directory, name, entry, there)
             try:
                 link()
-            except FileExistsError:
-                if not self._same(source, target, directory, name):
-                    self._make_room(directory, name)
-                    link()
-        except FileNotFoundError as error:
-            raise corrupt("a hard link's target is not in the layer", entry.name) from error
-        except PermissionError as error:
-            raise hostile("a hard link leads to a directory", entry.name) from error
-
-    def _same(self, source: int, target: bytes, directory: int, name: bytes) -> bool:
-        one, two = self._tree.status(source, target), self._tree.status(directory, name)
-        return one is not None and two is not None and os.path.samestat(one, two)
+            except FileNotFoundError as error:  # it lay in the directory that was in the way
+                raise _no_target(entry) from error
 
     def _write_other(self, directory: int, name: bytes, entry: Entry) -> None:
         try:
             self._make_node(directory, name, entry)
         except FileExistsError:
-            self._make_room(directory, name)
+            self._make_room(directory, name, entry)
             self._make_node(directory, name, entry)
         self.applied.inodes += 1
         os.chown(name, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
@@ -227,33 +234,33 @@ class Applier:
         mode = _NODES[entry.kind] | entry.mode & 0o777
         os.mknod(name, mode, os.makedev(entry.major, entry.minor), dir_fd=directory)
 
-    def _make_room(self, directory: int, name: bytes) -> None:
+    def _make_room(self, directory: int, name: bytes, entry: Entry) -> None:
         status = self._tree.status(directory, name)
-        if status is None:
-            return
+        if status is not None:
+            self._remove(directory, name, entry, status)
+
+    def _remove(self, directory: int, name: bytes, entry: Entry, status: os.stat_result) -> None:
         if stat.S_ISDIR(status.st_mode):
-            path = self._tree.path(directory, name)
-            for known in list(self._directories):
-                if known == path or known.startswith(path + b"/"):
-                    del self._directories[known]
+            self._removed[self._path(directory, name, entry)] = self._count
         self._tree.remove(directory, name, status)
 
-    def _write_whiteout(self, parts: list[bytes], marker: bytes, entry: Entry) -> None:
-        directory = self._tree.directory(parts, entry.name)
-        if marker == OPAQUE:
+    def _path(self, directory: int, name: bytes, entry: Entry) -> bytes:
+        return self._tree.path(directory, name) or b"/".join(components(entry.name))
+
+    def _write_mark(self, mark: Mark | None, entry: Entry) -> None:
+        if mark is None:
+            return
+        directory = self._tree.directory(mark.directory, entry.name)
+        if not mark.hidden:
             os.setxattr(b"/proc/self/fd/%d/." % directory, OPAQUE_XATTR, b"y")
             return
-        if marker.startswith(AUFS):
-            return  # aufs' bookkeeping, which old Docker versions left in layers
-        name = marker[len(WHITEOUT) :]
-        if name in (b"", b".", b".."):
-            raise hostile("a whiteout hides nothing", entry.name)
-        status = self._tree.status(directory, name)
+        status = self._tree.status(directory, mark.hidden)
         if status is None:
-            os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=directory)
+            os.mknod(mark.hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=directory)
         elif stat.S_ISDIR(status.st_mode):
             # Whiteouts speak of lower layers only: what this layer has put there stays.
-            os.setxattr(path_of(directory, name), OPAQUE_XATTR, b"y", follow_symlinks=False)
+            path = path_of(directory, mark.hidden)
+            os.setxattr(path, OPAQUE_XATTR, b"y", follow_symlinks=False)
 
     def _set_xattrs(self, target: int | bytes, entry: Entry) -> None:
         follow = {} if isinstance(target, int) else {"follow_symlinks": False}
@@ -263,24 +270,53 @@ class Applier:
             try:
                 os.setxattr(target, name, value, **follow)
             except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.E2BIG):
+                full = error.errno == errno.ENOSPC and not self._has_space()
+                if error.errno in (errno.ENOSPC, errno.E2BIG) and not full:  # as ext4 says it
                     text = "an entry has more extended attributes than this file system takes"
                     raise Fault(LIMIT, text, entry.name) from error
                 if error.errno not in (errno.EPERM, errno.ENOTSUP):
                     raise
                 self.applied.skipped_xattrs.add(name)
 
+    def _has_space(self) -> bool:
+        space = os.fstatvfs(self._tree.root)
+        return space.f_bavail * space.f_frsize > _XATTR_ROOM
+
     def _finish_directories(self) -> None:
         """Set owner, mode and times of directories, now that nothing is written into them any more."""
-        root = self._tree.root
-        for path, entry in reversed(self._directories.items()):
-            os.chown(path, entry.uid, entry.gid, dir_fd=root, follow_symlinks=False)
-            os.chmod(path, entry.mode, dir_fd=root)
-            os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=root)
+        for path, (made, entry) in reversed(self._directories.items()):
+            *above, name = path.split(b"/")
+            if self._removed and made < self._last_removed(path):
+                continue
+            try:
+                parent = self._tree.existing(above, entry.name)
+            except (Fault, FileNotFoundError):
+                continue  # a later entry replaced what leads to it
+            try:
+                self._finish_directory(parent, name, entry)
+            finally:
+                os.close(parent)
+
+    def _last_removed(self, path: bytes) -> int:
+        """Return after how many entries a directory, or one that it lay in, was removed; 0 for never."""
+        ends = [at for at, byte in enumerate(path) if byte == 0x2F]
+        return max(self._removed.get(path[:end], 0) for end in (*ends, len(path)))
+
+    def _finish_directory(self, parent: int, name: bytes, entry: Entry) -> None:
+        status = self._tree.status(parent, name)
+        if status is None or not stat.S_ISDIR(status.st_mode):
+            return  # a later entry replaced it
+        os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        os.chmod(name, entry.mode, dir_fd=parent)
+        os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent)
 
 
 def _is_whiteout(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def _no_target(entry: Entry) -> Fault:
+    return corrupt("a hard link's target is not in the layer", entry.name)
 
 
 def _fault(error: OSError, name: bytes) -> Fault:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Names may be a megabyte long; what is wrong must fit into a message.
+_ENTRY_MAX = 255
+
 
 class Fault(Exception):
     """Something is wrong with the archive or with the place it goes to.
@@ -9,14 +12,19 @@ class Fault(Exception):
     Args:
         kind: One of the constants below.
         message: One sentence.
-        entry: Name of the entry, as far as there is one.
+        entry: Name of the entry, as far as there is one; a long one is shown by its beginning.
     """
 
     def __init__(self, kind: str, message: str, entry: bytes = b"") -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
-        self.entry = entry.decode("utf-8", "backslashreplace")
+        shown = entry if len(entry) <= _ENTRY_MAX else entry[:_ENTRY_MAX] + b"..."
+        self.entry = shown.decode("utf-8", "backslashreplace")
+
+    def about(self, entry: bytes) -> Fault:
+        """Return the fault with the name of the entry that was being read, if it has none."""
+        return self if self.entry else Fault(self.kind, self.message, entry)
 
 
 # Cannot be decompressed, is cut short, or is no tar.

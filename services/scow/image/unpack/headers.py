@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from scow.image.unpack.faults import corrupt, hostile
-from scow.image.unpack.pax import Pax, SparseMap, map_1_0, number, old_gnu_map, parse_pax
+from scow.image.unpack.pax import (
+    Pax,
+    SparseMap,
+    bounded_ns,
+    map_1_0,
+    number,
+    old_gnu_map,
+    parse_pax,
+)
 from scow.image.unpack.streams import TarStream
 
 BLOCK = 512
@@ -21,10 +29,11 @@ _META_MAX = 1 << 20
 FILE, LINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 _HEADER_ONLY = frozenset((LINK, SYMLINK, CHAR, BLOCK_DEVICE, DIRECTORY, FIFO))
 _FILES = frozenset((b"0", b"\0", b"7", b"S"))
+_NODES = frozenset((CHAR, BLOCK_DEVICE))
 _VOLUME_LABEL = b"V"
-_DEVICES = frozenset((CHAR, BLOCK_DEVICE))
-# Nanoseconds of the last second that a time_t has.
-_MTIME_MAX = (1 << 63) * 1_000_000_000
+# Linux packs a device number into 32 bits; larger parts would become another device's.
+_MAJOR_MAX, _MINOR_MAX = (1 << 12) - 1, (1 << 20) - 1
+_FILE_SIZE_MAX = (1 << 63) - 1
 
 
 @dataclass(slots=True)
@@ -68,7 +77,7 @@ def entries(stream: TarStream) -> Iterator[Entry]:
     while (block := _header(stream)) is not None:
         kind = block[156:157]
         if kind in (b"x", b"X", b"g"):
-            parsed = parse_pax(_meta(stream, block), defaults)
+            parsed = parse_pax(_meta(stream, block), defaults, is_global=kind == b"g")
             defaults, pax = (parsed, pax) if kind == b"g" else (defaults, parsed)
             continue
         if kind in (b"L", b"K"):
@@ -76,15 +85,17 @@ def entries(stream: TarStream) -> Iterator[Entry]:
             long_name, long_link = (text, long_link) if kind == b"L" else (long_name, text)
             continue
         entry = _entry(block, pax or defaults, long_name, long_link)
-        pax, long_name, long_link = None, b"", b""
         padding = -entry.size % BLOCK
-        _read_sparse_map(stream, block, entry, pax_1_0=kind != b"S" and entry.sparse == [])
+        _read_sparse_map(stream, block, entry, pax is not None and pax.sparse_in_data)
+        pax, long_name, long_link = None, b"", b""
         if kind == _VOLUME_LABEL:
             stream.skip(entry.size + padding)
             continue
         yield entry
         if padding:
             stream.skip(padding)
+    if pax is not None or long_name or long_link:
+        raise corrupt("the layer is cut short: an extended header has no entry after it")
 
 
 def _header(stream: TarStream) -> bytes | None:
@@ -125,7 +136,7 @@ def _entry(block: bytes, pax: Pax, long_name: bytes, long_link: bytes) -> Entry:
     # GNU headers ("ustar  ") have other fields where POSIX ones have the prefix.
     if block[257:263] == b"ustar\0" and not long_name and block[345]:
         name = _text(block[345:500]) + b"/" + name
-    name = pax.sparse_name or pax.path or name
+    name = (pax.is_sparse and pax.sparse_name) or pax.path or name
     kind = block[156:157]
     if kind in _FILES:
         kind = DIRECTORY if kind == b"\0" and name.endswith(b"/") else FILE
@@ -138,45 +149,48 @@ def _entry(block: bytes, pax: Pax, long_name: bytes, long_link: bytes) -> Entry:
         uid=number(block[108:116]) if pax.uid is None else pax.uid,
         gid=number(block[116:124]) if pax.gid is None else pax.gid,
         size=number(block[124:136]) if pax.size is None else pax.size,
-        mtime_ns=number(block[136:148]) * 1_000_000_000 if pax.mtime_ns is None else pax.mtime_ns,
+        mtime_ns=_mtime_ns(block) if pax.mtime_ns is None else pax.mtime_ns,
         link=pax.link or long_link or _text(block[157:257]),
-        major=number(block[329:337]),
-        minor=number(block[337:345]),
+        # Old tars have anything there for what is no device.
+        major=number(block[329:337]) if kind in _NODES else 0,
+        minor=number(block[337:345]) if kind in _NODES else 0,
         xattrs=pax.xattrs,
         sparse=pax.sparse,
         real_size=pax.real_size,
     )
     if kind in _HEADER_ONLY:
         entry.size = 0
-    if not (
-        entry.size >= 0
-        and _is_id(entry.uid)
-        and _is_id(entry.gid)
-        and abs(entry.mtime_ns) < _MTIME_MAX
-        and (kind not in _DEVICES or _is_device(entry))
-        and b"\0" not in name
-    ):
-        raise corrupt("a header has a field that is out of range", name)
+    _check(entry)
     return entry
 
 
-def _is_device(entry: Entry) -> bool:
-    return 0 <= entry.major < 1 << 12 and 0 <= entry.minor < 1 << 20
+def _check(entry: Entry) -> None:
+    """Refuse numbers that the kernel would refuse or, worse, take for others, and names that it would cut."""
+    ids = _is_id(entry.uid) and _is_id(entry.gid)
+    device = 0 <= entry.major <= _MAJOR_MAX and 0 <= entry.minor <= _MINOR_MAX
+    size = 0 <= entry.size <= _FILE_SIZE_MAX and 0 <= entry.real_size <= _FILE_SIZE_MAX
+    if not (ids and device and size) or b"\0" in entry.name or b"\0" in entry.link:
+        raise corrupt("a header has a field that is out of range", entry.name)
+
+
+def _mtime_ns(block: bytes) -> int:
+    return bounded_ns(number(block[136:148]) * 1_000_000_000)
 
 
 def _is_id(value: int) -> bool:
     return 0 <= value < 0xFFFFFFFF
 
 
-def _read_sparse_map(stream: TarStream, block: bytes, entry: Entry, *, pax_1_0: bool) -> None:
-    """Read a sparse file's map where it stands between header and data."""
+def _read_sparse_map(stream: TarStream, block: bytes, entry: Entry, in_data: bool) -> None:
+    """Read a sparse file's map where it stands between header and data, and check it."""
     if block[156:157] == b"S":
         entry.sparse, entry.real_size = old_gnu_map(stream, block)
-    elif pax_1_0 and entry.kind == FILE:  # 1.0: the map is the first part of the data
+    elif in_data and entry.kind == FILE:  # 1.0: the map is the first part of the data
         entry.sparse, used = map_1_0(stream)
         entry.size -= used
     if entry.sparse is None:
         return
+    _check(entry)
     end = 0
     for offset, length in entry.sparse:
         if offset < end or length < 0 or offset + length > entry.real_size:

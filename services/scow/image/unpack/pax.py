@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
-from decimal import Decimal, InvalidOperation
 
 from scow.image.unpack.faults import corrupt
 from scow.image.unpack.streams import TarStream
@@ -13,6 +13,13 @@ SparseMap = list[tuple[int, int]]
 _XATTR = b"SCHILY.xattr."
 _EXTENTS_MAX = 1 << 20
 _BLOCK = 512
+_NANO = 1_000_000_000
+# Python's int() also takes signs, underscores and spaces: what other tools read differently must not pass.
+_OCTAL = re.compile(rb"[0-7]+")
+_DECIMAL = re.compile(rb"[0-9]{1,20}")
+_TIME = re.compile(rb"(-?)([0-9]{1,20})(?:\.([0-9]*))?")
+# What can be true of one entry alone. Tools disagree on whether it counts in a global header.
+_NEVER_GLOBAL = (b"path", b"linkpath", b"size", b"GNU.sparse.", _XATTR)
 
 
 @dataclass
@@ -21,7 +28,8 @@ class Pax:
 
     Attributes:
         sparse_name: The name of a sparse file; the path then is a made-up one.
-        sparse: The map of GNU formats 0.0 and 0.1; an empty list announces format 1.0, whose map is in the data.
+        sparse: The map of GNU formats 0.0 and 0.1.
+        sparse_in_data: The file is in format 1.0: its map precedes its data.
     """
 
     path: bytes = b""
@@ -33,7 +41,13 @@ class Pax:
     mtime_ns: int | None = None
     xattrs: dict[str, bytes] = field(default_factory=dict)
     sparse: SparseMap | None = None
+    sparse_in_data: bool = False
     real_size: int = 0
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the next entry is a sparse file."""
+        return self.sparse_in_data or self.sparse is not None
 
 
 def number(text: bytes) -> int:
@@ -47,27 +61,50 @@ def number(text: bytes) -> int:
     digits = text.partition(b"\0")[0].strip(b" ")
     if not digits:
         return 0
-    try:
-        value = int(digits, 8)
-    except ValueError:
-        value = -1
-    if value < 0:
+    if not _OCTAL.fullmatch(digits):
         raise corrupt("a header has a field that is no number")
-    return value
+    return int(digits, 8)
 
 
-def parse_pax(data: bytes, defaults: Pax) -> Pax:
+def decimal(text: bytes) -> int:
+    """Return the number that a record or a map has as decimal digits.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError(text)
+    return int(text)
+
+
+def bounded_ns(ns: int) -> int:
+    """Return a time as it is, or 0 when 64 bits do not hold its nanoseconds: years before 1678 or after 2261."""
+    return ns if -(1 << 63) <= ns < 1 << 63 else 0
+
+
+def _time(text: bytes) -> int:
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    sign, seconds, fraction = match.groups()
+    ns = int(seconds) * _NANO + int(((fraction or b"") + b"0" * 9)[:9])
+    return bounded_ns(-ns if sign else ns)
+
+
+def parse_pax(data: bytes, defaults: Pax, *, is_global: bool = False) -> Pax:
     """Return the defaults (of global headers) with the records of one extended header.
 
     Raises:
-        Fault: The records are malformed.
+        Fault: The records are malformed, or a global header speaks of one entry.
     """
     pax = replace(defaults, xattrs=dict(defaults.xattrs))
     numbers: list[tuple[bytes, int]] = []
     try:
         for key, value in _records(data):
+            if is_global and key.startswith(_NEVER_GLOBAL):
+                raise corrupt(f"a global header has the record {key[:80].decode()!r}")
             _apply(pax, key, value, numbers)
-    except (ValueError, InvalidOperation, OverflowError) as error:
+    except ValueError as error:
         raise corrupt("an extended header has a malformed record") from error
     if numbers:  # format 0.0: pairs of offset and numbytes, one record each
         offsets = [number for key, number in numbers if key == b"GNU.sparse.offset"]
@@ -83,7 +120,7 @@ def _records(data: bytes) -> list[tuple[bytes, bytes]]:
     position = 0
     while position < len(data):
         space = data.index(b" ", position, position + 21)
-        length = int(data[position:space])
+        length = decimal(data[position:space])
         end = position + length
         if length <= space - position or end > len(data) or data[end - 1 : end] != b"\n":
             raise ValueError("length")
@@ -98,38 +135,37 @@ def _records(data: bytes) -> list[tuple[bytes, bytes]]:
 def _apply(pax: Pax, key: bytes, value: bytes, numbers: list[tuple[bytes, int]]) -> None:
     if key == b"path":
         pax.path = value
-    elif key == b"GNU.sparse.name":
-        pax.sparse_name = value
     elif key == b"linkpath":
         pax.link = value
     elif key in (b"size", b"uid", b"gid"):
-        setattr(pax, key.decode(), int(value) if value else None)
+        setattr(pax, key.decode(), decimal(value) if value else None)
     elif key == b"mtime":
-        pax.mtime_ns = _nanoseconds(value.decode()) if value else None
+        pax.mtime_ns = _time(value) if value else None
     elif key.startswith(_XATTR):
-        name = key[len(_XATTR) :].decode()
-        if "\0" in name:
-            raise ValueError("xattr")
-        pax.xattrs[name] = value
+        pax.xattrs[_xattr_name(key)] = value
+    elif key.startswith(b"GNU.sparse."):
+        _apply_sparse(pax, key, value, numbers)
+
+
+def _xattr_name(key: bytes) -> str:
+    name = key[len(_XATTR) :]
+    if not name or b"\0" in name:
+        raise ValueError(key)
+    return name.decode()
+
+
+def _apply_sparse(pax: Pax, key: bytes, value: bytes, numbers: list[tuple[bytes, int]]) -> None:
+    if key == b"GNU.sparse.name":
+        pax.sparse_name = value
     elif key in (b"GNU.sparse.realsize", b"GNU.sparse.size"):
-        pax.real_size = int(value)
+        pax.real_size = decimal(value)
     elif key == b"GNU.sparse.major":
-        pax.sparse = [] if value == b"1" else pax.sparse
+        pax.sparse_in_data = decimal(value) == 1
     elif key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
-        numbers.append((key, int(value)))
+        numbers.append((key, decimal(value)))
     elif key == b"GNU.sparse.map":
-        fields = [int(number) for number in value.split(b",")] if value else []
+        fields = [decimal(number) for number in value.split(b",")] if value else []
         pax.sparse = list(zip(fields[::2], fields[1::2], strict=True))
-
-
-def _nanoseconds(seconds: str) -> int:
-    value = Decimal(seconds)
-    # Numbers with huge exponents are not computed with.
-    if not value.is_finite() or not -30 < value.adjusted() < 20:
-        if value == 0:
-            return 0
-        raise ValueError("mtime")
-    return int(value.scaleb(9))
 
 
 def old_gnu_map(stream: TarStream, block: bytes) -> tuple[SparseMap, int]:
@@ -170,11 +206,11 @@ def map_1_0(stream: TarStream) -> tuple[SparseMap, int]:
             text += block
         digits, _, text = text.partition(b"\n")
         try:
-            return int(digits)
+            return decimal(digits)
         except ValueError as error:
             raise corrupt("a sparse file has a malformed map") from error
 
     count = line()
-    if not 0 <= count <= _EXTENTS_MAX:
+    if count > _EXTENTS_MAX:
         raise corrupt(f"a sparse file claims {count} extents")
     return [(line(), line()) for _ in range(count)], used

@@ -101,10 +101,7 @@ class _Worker:
         socket.send_fds(self._socket, [json.dumps(message).encode()], descriptors)
 
     async def receive(self) -> dict[str, Any]:
-        try:
-            data = await asyncio.get_running_loop().sock_recv(self._socket, _MESSAGE_MAX)
-        except ConnectionError:
-            data = b""
+        data = await self._receive() or await self._receive()
         if not data:
             raise Internal(
                 "the process that unpacks layers ended unexpectedly",
@@ -114,6 +111,12 @@ class _Worker:
             )
         message: dict[str, Any] = json.loads(data)
         return message
+
+    async def _receive(self) -> bytes:
+        try:
+            return await asyncio.get_running_loop().sock_recv(self._socket, _MESSAGE_MAX)
+        except ConnectionError:  # told before the last message of a worker that ended (unix(7))
+            return b""
 
     async def end(self) -> None:
         """Kill and reap the process."""
@@ -165,7 +168,8 @@ class UnpackPool:
             worker.start(job, descriptors)
             while "want" in (message := await worker.receive()):
                 available, final = await source.wait(message["want"])
-                await worker.send({"available": available, "final": final})
+                with contextlib.suppress(ConnectionError):  # its last message tells why it ended
+                    await worker.send({"available": available, "final": final})
             return Unpacked(**_result(message, destination))
 
     async def sync(self, path: Path) -> None:
@@ -208,10 +212,11 @@ def _result(message: dict[str, Any], destination: Path) -> dict[str, Any]:
         done: dict[str, Any] = message["done"]
         return done
     fault = message["fault"]
-    raise _error(fault["kind"], fault["message"], fault["entry"], destination)
+    raise error_of(fault["kind"], fault["message"], fault["entry"], destination)
 
 
-def _error(kind: str, message: str, entry: str, destination: Path) -> ScowError:
+def error_of(kind: str, message: str, entry: str, destination: Path) -> ScowError:
+    """Return the typed error of what a worker found wrong (`faults`)."""
     text = f"{message} (entry {entry!r})" if entry else message
     if kind == faults.DISK_FULL:
         return disk.full(destination.parent)

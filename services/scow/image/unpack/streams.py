@@ -8,6 +8,7 @@ one that writes files: all three, and the writing, spend their time outside of t
 from __future__ import annotations
 
 import bz2
+import contextlib
 import hashlib
 import lzma
 import os
@@ -20,6 +21,7 @@ from scow.image.unpack.faults import LIMIT, Fault, corrupt
 
 _PIECE = 1 << 18
 _AHEAD = 8
+_BLOCK = 512  # of a tar
 _GZIP, _ZSTD, _XZ, _BZIP2 = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\x00", b"BZh"
 # Zstandard frames may ask for a window of gigabytes; 128 MiB is what `zstd --long` defaults to.
 _ZSTD_WINDOW_MAX = 1 << 27
@@ -61,7 +63,9 @@ class Feed:
 
 
 def compression(start: bytes) -> str:
-    """Return "gzip", "zstd", "xz", "bzip2" or "" by the first bytes of a file."""
+    """Return "gzip", "zstd", "xz", "bzip2" or "" by the first block of a file."""
+    if start[257:262] == b"ustar":  # the first entry's name may look like anything
+        return ""
     for magic, name in ((_GZIP, "gzip"), (_ZSTD, "zstd"), (_XZ, "xz"), (_BZIP2, "bzip2")):
         if start.startswith(magic):
             return name
@@ -71,7 +75,7 @@ def compression(start: bytes) -> str:
 def plain(feed: Feed) -> tuple[str, Iterator[bytes]]:
     """Return the kind of compression and the decompressed pieces."""
     start = b""
-    while len(start) < len(_XZ) and (more := feed.read()):
+    while len(start) < _BLOCK and (more := feed.read()):
         start += more
     kind = compression(start)
     pieces = _chain(start, feed)
@@ -222,6 +226,7 @@ class TarStream:
         self._limit = limit
         self._copy_to = copy_to
         self._total = 0
+        self._closed = False
         self._piece = memoryview(b"")
         self._position = 0
         self._passed = 0  # bytes before the piece
@@ -232,6 +237,8 @@ class TarStream:
     def _produce(self, pieces: Iterator[bytes]) -> None:
         try:
             for piece in pieces:
+                if self._closed:
+                    return
                 self._total += len(piece)
                 if self._total > self._limit:
                     raise Fault(LIMIT, f"the layer is larger than {self._limit} bytes")
@@ -305,6 +312,13 @@ class TarStream:
             pass
         self._thread.join()
         return f"sha256:{self._hash.hexdigest()}", self._total
+
+    def close(self) -> None:
+        """End the thread that reads ahead; it must not be waiting for a file to grow."""
+        self._closed = True
+        while self._thread.is_alive():
+            with contextlib.suppress(queue.Empty):
+                self._queue.get(timeout=0.01)
 
 
 def _write_all(descriptor: int, data: memoryview) -> None:

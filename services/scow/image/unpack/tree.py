@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 
+from scow.core.trees import remove_tree
 from scow.image.syscalls import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, openat2
 from scow.image.unpack.faults import Fault, hostile
 
 _OPEN_MAX = 256
+_NAME_MAX = 4095  # PATH_MAX of linux/limits.h counts the NUL
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY
 _BENEATH = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
 # Directories that the archive has no entry for.
@@ -26,11 +27,13 @@ def components(name: bytes) -> list[bytes]:
     """Return the components of an entry's name; none for the root.
 
     Raises:
-        Fault: The name is absolute or has a "..".
+        Fault: The name is absolute, other than the root's, has a "..", or is longer than a path may be.
     """
-    if name.startswith(b"/"):
-        raise hostile("an entry has an absolute name", name)
+    if len(name) > _NAME_MAX:
+        raise hostile("an entry's name is too long", name)
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
+    if parts and name.startswith(b"/"):
+        raise hostile("an entry has an absolute name", name)
     if b".." in parts:
         raise hostile('an entry has ".." in its name', name)
     return parts
@@ -108,8 +111,14 @@ class Tree:
             raise _unresolved(error, entry) from error
 
     def path(self, directory: int, name: bytes) -> bytes:
-        """Return the path of a name in a directory, relative to the root and free of symlinks."""
-        inside = os.readlink(b"/proc/self/fd/%d" % directory)[len(self._real) + 1 :]
+        """Return the path of a name in a directory, relative to the root and free of symlinks.
+
+        Nothing when it is too long for the kernel to tell.
+        """
+        try:
+            inside = os.readlink(b"/proc/self/fd/%d" % directory)[len(self._real) + 1 :]
+        except OSError:
+            return b""
         return inside + b"/" + name if inside else name
 
     def status(self, directory: int, name: bytes) -> os.stat_result | None:
@@ -122,7 +131,7 @@ class Tree:
     def remove(self, directory: int, name: bytes, status: os.stat_result) -> None:
         """Remove what has the name, a directory with all in it."""
         if stat.S_ISDIR(status.st_mode):
-            shutil.rmtree(name, dir_fd=directory)
+            remove_tree(name, dir_fd=directory)
         else:
             os.unlink(name, dir_fd=directory)
         if not stat.S_ISREG(status.st_mode):

@@ -29,6 +29,8 @@ from scow.image.unpack.streams import Feed, TarStream, plain
 from scow.image.unpack.tree import Tree
 
 MESSAGE_MAX = 1 << 16
+# Names in an answer: an archive may have any number of them.
+_SHOWN = 16
 # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP (linux/capability.h)
 _CAPABILITIES = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 27 | 1 << 31
 
@@ -97,7 +99,7 @@ class Worker:
             "inodes": applied.inodes,
             "has_root": applied.has_root,
             "compression": compression,
-            "skipped_xattrs": sorted(applied.skipped_xattrs),
+            "skipped_xattrs": sorted(applied.skipped_xattrs)[:_SHOWN],
         }
 
 

@@ -1,0 +1,85 @@
+"""Deleting trees that strangers filled: of any depth and width, and with any modes.
+
+`shutil.rmtree` holds a descriptor and a frame of the interpreter for each level, so that a tree of some hundred levels,
+which any container or layer can make, could not be deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Levels that are gone down; what is deeper is moved up first.
+_LEVELS = 64
+# Names held in memory at once.
+_BATCH = 10_000
+
+Name = str | bytes | os.PathLike[str]
+
+
+def remove_tree(path: Name, *, dir_fd: int | None = None) -> None:
+    """Delete a directory with all in it; what is gone already is fine.
+
+    Killed in between, it can be called again.
+
+    Args:
+        path: The directory; not a symlink to one.
+        dir_fd: What a relative path starts from.
+
+    Raises:
+        OSError: The kernel refused something.
+    """
+    try:
+        root = _open(path, dir_fd)
+    except FileNotFoundError:
+        return
+    try:
+        _empty(root, root, 0)
+    finally:
+        os.close(root)
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(path, dir_fd=dir_fd)
+
+
+def _empty(directory: int, root: int, level: int) -> None:
+    """Delete what is in a directory, scanning it until nothing is left."""
+    while True:
+        with os.scandir(directory) as scan:
+            entries = list(itertools.islice(scan, _BATCH))
+        if not entries:
+            return
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                try:
+                    _remove(entry, directory, root, level)
+                except (
+                    PermissionError
+                ):  # the directory may not be written to: its owner can change that
+                    os.fchmod(directory, 0o700)
+                    _remove(entry, directory, root, level)
+
+
+def _remove(entry: os.DirEntry[str], directory: int, root: int, level: int) -> None:
+    if not entry.is_dir(follow_symlinks=False):
+        os.unlink(entry.name, dir_fd=directory)
+        return
+    if level >= _LEVELS:
+        aside = f"deep-{os.urandom(8).hex()}"
+        os.rename(entry.name, aside, src_dir_fd=directory, dst_dir_fd=root)
+        return
+    inner = _open(entry.name, directory)
+    try:
+        _empty(inner, root, level + 1)
+    finally:
+        os.close(inner)
+    os.rmdir(entry.name, dir_fd=directory)
+
+
+def _open(path: Name, dir_fd: int | None) -> int:
+    try:
+        return os.open(path, _OPEN, dir_fd=dir_fd)
+    except PermissionError:
+        os.chmod(path, 0o700, dir_fd=dir_fd)
+        return os.open(path, _OPEN, dir_fd=dir_fd)

@@ -1,0 +1,71 @@
+"""Deleting trees of any shape."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from scow.core import trees
+from scow.core.trees import remove_tree
+
+
+def _deep(base: Path, levels: int) -> None:
+    """Make nested directories, deeper than any path reaches, with a file in each."""
+    base.mkdir()
+    descriptor = os.open(base, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("d", dir_fd=descriptor)
+        os.close(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
+        inner = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    os.close(descriptor)
+
+
+def test_deeper_than_the_limits_of_paths_and_descriptors(tmp_path: Path) -> None:
+    _deep(tmp_path / "t", 3000)
+    remove_tree(tmp_path / "t")
+    assert not (tmp_path / "t").exists()
+
+
+def test_more_names_than_are_held_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "_BATCH", 3)
+    (tmp_path / "t/sub").mkdir(parents=True)
+    for index in range(10):
+        (tmp_path / f"t/sub/{index}").touch()
+        (tmp_path / f"t/{index}").mkdir()
+    remove_tree(tmp_path / "t")
+    assert not (tmp_path / "t").exists()
+
+
+def test_modes_that_keep_the_owner_out(tmp_path: Path) -> None:
+    (tmp_path / "t/locked/inner").mkdir(parents=True)
+    (tmp_path / "t/locked/file").touch()
+    for name in ("t/locked/inner", "t/locked", "t"):
+        (tmp_path / name).chmod(0)
+    remove_tree(tmp_path / "t")
+    assert not (tmp_path / "t").exists()
+
+
+def test_symlinks_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/file").touch()
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t/link").symlink_to("../kept")
+    remove_tree(tmp_path / "t")
+    assert (tmp_path / "kept/file").exists()
+    (tmp_path / "link").symlink_to("kept")
+    with pytest.raises(OSError, match="link"):
+        remove_tree(tmp_path / "link")
+    assert (tmp_path / "kept/file").exists()
+
+
+def test_relative_to_a_directory_and_what_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "t/sub").mkdir(parents=True)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    remove_tree(b"t", dir_fd=descriptor)
+    remove_tree("t", dir_fd=descriptor)
+    os.close(descriptor)
+    assert list(tmp_path.iterdir()) == []
