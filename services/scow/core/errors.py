@@ -34,6 +34,11 @@ DOMAIN = "scow"
 DETAILS_KEY = "grpc-status-details-bin"
 _TYPE_URL = "type.googleapis.com/google.rpc.ErrorInfo"
 
+# Bytes of a message and of each value of the metadata. gRPC takes 8 KiB of trailers in all, and errors quote what
+# strangers wrote.
+_MESSAGE_MAX = 1000
+_VALUE_MAX = 500
+
 _by_code: dict[int, type[ScowError]] = {}
 _by_reason: dict[str, type[ScowError]] = {}
 
@@ -57,9 +62,9 @@ class ScowError(Exception):
         self, message: str, *, what: str = "", which: str = "", do: str = "", **facts: str
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = _bounded(message, _MESSAGE_MAX)
         given = {"what": what, "which": which, "do": do, **facts}
-        self.metadata = {key: value for key, value in given.items() if value}
+        self.metadata = {key: _bounded(value, _VALUE_MAX) for key, value in given.items() if value}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -85,6 +90,14 @@ class ScowError(Exception):
         status = errors_pb2.Status(code=self.code, message=self.message)
         status.details.add(type_url=_TYPE_URL, value=info.SerializeToString())
         return status.SerializeToString()
+
+
+def _bounded(text: str, limit: int) -> str:
+    """Return a text as it goes over the wire: valid UTF-8, its end cut off if it is longer than that."""
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) > limit:
+        return data[: limit - 3].decode("utf-8", "ignore") + "..."
+    return data.decode()
 
 
 class InvalidArgument(ScowError):

@@ -5,7 +5,6 @@ https://docs.docker.com/reference/dockerfile/
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 import shlex
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.errors import InvalidArgument
+from scow.image import strictjson
 
 _PORT = re.compile(r"[0-9]{1,5}(-[0-9]{1,5})?(/(tcp|udp|sctp))?")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
@@ -42,7 +42,7 @@ def _bad(change: str, why: str, do: str) -> InvalidArgument:
 def _array(text: str) -> list[str] | None:
     """Return the elements of the JSON form, None of the shell form."""
     try:
-        value = json.loads(text)
+        value = strictjson.loads(text.encode())
     except ValueError:
         return None
     if isinstance(value, list) and all(isinstance(item, str) for item in value):

@@ -16,6 +16,7 @@ from scow.core.errors import (
     DataLoss,
     DigestMismatch,
     InvalidArchive,
+    LimitExceeded,
     RegistryDenied,
     RegistryRateLimited,
     RegistryUnavailable,
@@ -49,6 +50,7 @@ class Fetcher:
     def __init__(
         self, settings: ImageSection, rows: ImageStore, blobs: Blobs, layers: Layers
     ) -> None:
+        self._settings = settings
         self._rows = rows
         self._blobs = blobs
         self._layers = layers
@@ -79,6 +81,8 @@ class Fetcher:
         """
         missing = {d: blob for d, blob in layers.items() if self._rows.layer(d) is None}
         wanted = {blob.digest: blob for blob in blobs}
+        for blob in (*missing.values(), *wanted.values()):
+            self._check_size(blob)
         for blob in (*layers.values(), *wanted.values()):
             progress.set(blob.digest, Phase.PHASE_EXISTS, blob.size, blob.size)
         for blob in (*missing.values(), *self._lacking(wanted)):
@@ -96,6 +100,17 @@ class Fetcher:
         await _together(*(self._blob(registry, blob, progress) for blob in self._lacking(wanted)))
         if missing:
             await self._layers.sync()
+
+    def _check_size(self, blob: Descriptor) -> None:
+        """Refuse a blob that is larger than any layer may be, before a byte of it fills the disk."""
+        limit = self._settings.max_layer_bytes
+        if blob.size > limit:
+            raise LimitExceeded(
+                f"the blob {blob.digest} has {blob.size} bytes",
+                what="blob",
+                which=blob.digest,
+                do=f"raise image.max_layer_bytes, which is {limit}",
+            )
 
     def _lacking(self, wanted: Mapping[str, Descriptor]) -> list[Descriptor]:
         return [blob for digest, blob in wanted.items() if self._rows.blob_size(digest) is None]
@@ -138,14 +153,17 @@ class Fetcher:
 
     async def _get_blob(self, registry: Registry, blob: Descriptor, progress: Progress) -> None:
         async with self._ingest(blob, progress) as ingest:
+            resumed = ingest.size > 0
             while True:
                 await registry.download(blob, ingest)
                 try:
                     ingest.check(blob.digest, blob.size)
                     break
                 except DigestMismatch:
-                    if not registry.distrust(blob.digest):
+                    # What an earlier download left may have come from anybody.
+                    if not registry.distrust(blob.digest) and not resumed:
                         raise
+                    resumed = False
                     ingest.restart()
             progress.set(blob.digest, Phase.PHASE_VERIFYING, blob.size, blob.size)
             await self._blobs.commit(ingest)
@@ -184,13 +202,19 @@ class Fetcher:
     async def _get_from_somebody(
         self, registry: Registry, blob: Descriptor, diff_id: str, ingest: Ingest
     ) -> tuple[int, Unpacked]:
-        """Download and unpack a layer; wrong bytes of a mirror are fetched again from the next host."""
+        """Download and unpack a layer; wrong bytes of a mirror are fetched again from the next host.
+
+        So are, once, those that an earlier download left: they may have come from anybody.
+        """
+        resumed = ingest.size > 0
         while True:
             try:
                 return await self._download_and_unpack(registry, blob, diff_id, ingest)
             except DigestMismatch:
-                if ingest.digest == blob.digest or not registry.distrust(blob.digest):
+                again = registry.distrust(blob.digest) or resumed
+                if ingest.digest == blob.digest or not again:
                     raise
+            resumed = False
             ingest.restart()
 
     async def _download_and_unpack(

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.errors import InvalidManifest, LimitExceeded, PlatformNotFound
+from scow.image import strictjson
 from scow.image.digests import digest_of
 from scow.image.platforms import Platform, canonical, choose
 from scow.image.reference import is_digest
@@ -30,6 +31,9 @@ DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 _CONFIGS = (OCI_CONFIG, DOCKER_CONFIG, "application/octet-stream", "")
 _LAYERS = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
 _NANO = 1_000_000_000
+_SIZE_MAX = (1 << 63) - 1
+# Of media types (RFC 6838, 4.2, twice 127 and a slash) and names of platforms.
+_WORD_MAX = 255
 
 
 @dataclass(frozen=True)
@@ -108,9 +112,9 @@ def _bad(what: str, why: str) -> NoReturn:
 
 def _load(data: bytes, what: str) -> dict[str, Any]:
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        _bad(what, "is no JSON")
+        value = strictjson.loads(data)
+    except ValueError as error:
+        _bad(what, f"is no JSON: {error}")
     if not isinstance(value, dict):
         _bad(what, "is no JSON object")
     return value
@@ -122,9 +126,19 @@ def _descriptor(value: Any, what: str) -> Descriptor:
     digest, size = value.get("digest"), value.get("size")
     if not isinstance(digest, str) or not is_digest(digest):
         _bad("manifest", f"has a {what} with the digest {digest!r}")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _SIZE_MAX:
         _bad("manifest", f"has a {what} with the size {size!r}")
-    return Descriptor(digest, size, str(value.get("mediaType", "")))
+    return Descriptor(digest, size, _word(value, "mediaType"))
+
+
+def _word(value: dict[str, Any], key: str) -> str:
+    """Return a media type or the like; nothing where there is none."""
+    found = value.get(key)
+    if found is None:
+        return ""
+    if not isinstance(found, str) or len(found) > _WORD_MAX:
+        _bad("manifest", f"has the {key} {found!r}")
+    return found
 
 
 def is_index(data: bytes, media_type: str) -> bool:
@@ -167,9 +181,9 @@ def parse_document(data: bytes, media_type: str, max_parts: int) -> Document:
     else:
         manifest = parse_manifest(data, max_parts)
         parts = (manifest.config, *manifest.layers)
-    kind = str(value.get("mediaType") or media_type or (OCI_INDEX if index else OCI_MANIFEST))
+    kind = _word(value, "mediaType") or media_type or (OCI_INDEX if index else OCI_MANIFEST)
     subject = value.get("subject")
-    artifact_type = str(value.get("artifactType") or "")
+    artifact_type = _word(value, "artifactType")
     return Document(
         data,
         digest_of(data),
@@ -197,7 +211,7 @@ def _platform(entry: Any) -> Platform | None:
     about = entry.get("platform")
     if not isinstance(about, dict) or about.get("os", "unknown") == "unknown":
         return None
-    return canonical(*(str(about.get(key) or "") for key in ("os", "architecture", "variant")))
+    return canonical(*(_word(about, key) for key in ("os", "architecture", "variant")))
 
 
 def choose_manifest(data: bytes, wanted: Platform, reference: str) -> Descriptor:
@@ -322,7 +336,7 @@ def _image_config(value: dict[str, Any]) -> pb.ImageConfig:
         cmd=_texts(value, "Cmd"),
         volumes=_keys(value, "Volumes"),
         working_dir=_text(value, "WorkingDir"),
-        labels={str(key): str(text) for key, text in labels.items()},
+        labels={key: _text(labels, key) for key in labels},
         stop_signal=_text(value, "StopSignal"),
         shell=_texts(value, "Shell"),
         on_build=_texts(value, "OnBuild"),

@@ -50,3 +50,14 @@ def test_details_are_google_rpc_status() -> None:
     raw = errors.ImageNotFound("no", which="nginx").to_details()
     assert b"type.googleapis.com/google.rpc.ErrorInfo" in raw
     assert b"IMAGE_NOT_FOUND" in raw
+
+
+@pytest.mark.parametrize("text", ["x" * 100_000, "\ud800" * 5000, "\u20ac" * 5000, "\0" * 5000])
+def test_what_strangers_wrote_fits_on_the_wire(text: str) -> None:
+    error = errors.InvalidManifest(f"it has {text}", what="manifest", which=text, do=text)
+    details = error.to_details()
+    assert len(details) + 3 * len(error.message.encode()) < 8000
+    back = errors.from_wire(error.code, error.message, details)
+    assert back.which == error.which
+    assert back.which.encode().startswith(text[:10].encode("utf-8", "backslashreplace"))
+    assert back.which.endswith("...")

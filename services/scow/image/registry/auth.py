@@ -5,7 +5,6 @@ https://distribution.github.io/distribution/spec/auth/token/
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from scow.core.errors import RegistryUnavailable
+from scow.image import strictjson
 from scow.image.registry.credentials import Credentials
 from scow.image.registry.endpoints import Endpoint
 from scow.image.registry.http import Http, Request, elsewhere
@@ -25,6 +25,8 @@ _DEFAULT_SECONDS = 60
 # Of a token's life, the part in which it is used: what is begun with it must come to the registry in time.
 _USED_PART = 0.8
 _TOKEN_MAX = 1 << 20
+# What a header takes.
+_TOKEN = re.compile(r"[!-~]+")
 _REFRESH = {"grant_type": "refresh_token", "client_id": "scow"}
 _REFUSED = frozenset((400, 401, 403, 404, 405))
 Scopes = tuple[str, ...]
@@ -139,10 +141,12 @@ class Authorizer:
                 raise unavailable(str(realm), RuntimeError(f"HTTP status {response.status}"))
             body = await _body(response, str(realm))
         try:
-            value = json.loads(body)
+            value = strictjson.loads(body)
             token = value.get("token") or value["access_token"]
             seconds = float(value.get("expires_in") or _DEFAULT_SECONDS)
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            if not _TOKEN.fullmatch(token):
+                raise ValueError("token")
+        except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
             raise unavailable(str(realm), RuntimeError("its answer holds no token")) from error
         return f"Bearer {token}", seconds * _USED_PART
 

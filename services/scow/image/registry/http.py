@@ -71,7 +71,8 @@ class Http:
         }
         self._session = aiohttp.ClientSession(
             auto_decompress=False,  # bytes are verified as they were sent
-            headers={"User-Agent": _USER_AGENT},
+            # Encoded for the way, bytes would have another digest.
+            headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"},
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
         )

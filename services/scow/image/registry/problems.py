@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import email.utils
-import json
 import math
 
 import aiohttp
@@ -18,6 +17,7 @@ from scow.core.errors import (
     RegistryUnavailable,
     ScowError,
 )
+from scow.image import strictjson
 
 # Of an error's body: what is read, and what is shown.
 _BODY_MAX = 8192
@@ -157,7 +157,7 @@ async def _said(response: aiohttp.ClientResponse) -> str:
     """Return what the body tells, " (CODE: message)", or nothing."""
     try:
         data = await response.content.read(_BODY_MAX)
-        first = json.loads(data)["errors"][0]
+        first = strictjson.loads(data)["errors"][0]
         words = f"{first['code']}: {first.get('message') or ''}"
     except (aiohttp.ClientError, OSError, ValueError, LookupError, TypeError, AttributeError):
         return ""

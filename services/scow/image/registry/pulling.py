@@ -112,6 +112,13 @@ class Registry:
             data = await session.patiently(attempt)
             if digest_of(data) != blob.digest:
                 raise _mismatch("blob", blob.digest, blob.digest, digest_of(data))
+            if len(data) != blob.size:
+                raise DigestMismatch(
+                    f"the blob {blob.digest} has {len(data)} bytes, not {blob.size} as its manifest says",
+                    what="blob",
+                    which=blob.digest,
+                    do="tell who made the image",
+                )
             return data
 
         return await self._first(get, PULL)
