@@ -11,10 +11,11 @@ from collections.abc import Collection
 import structlog
 
 from scow.api.container.v1 import container_pb2
-from scow.core.errors import ScowError
+from scow.core.errors import ContainerNotFound, ScowError
 from scow.core.peers import Peers, translated
 
 _log = structlog.get_logger()
+_RUNNING = (container_pb2.STATUS_RUNNING, container_pb2.STATUS_PAUSED)
 
 
 async def unknown_owners(peers: Peers, owners: Collection[str]) -> set[str]:
@@ -34,3 +35,27 @@ async def unknown_owners(peers: Peers, owners: Collection[str]) -> set[str]:
         _log.info("owners not checked", error=str(error))
         return set()
     return set(response.unknown)
+
+
+async def running_owners(peers: Peers, owners: Collection[str]) -> set[str]:
+    """Return which owners are containers that run, or may do so because the container service cannot be asked.
+
+    Args:
+        peers: The other services.
+        owners: "container/<id>" each.
+    """
+    running = set()
+    for owner in owners:
+        request = container_pb2.GetRequest(container=owner.removeprefix("container/"))
+        try:
+            with translated("container"):
+                response = await peers.container.Get(request, timeout=5)
+        except ContainerNotFound:
+            continue
+        except ScowError as error:
+            _log.info("owner not asked for", owner=owner, error=str(error))
+            running.add(owner)
+            continue
+        if response.container.status in _RUNNING:
+            running.add(owner)
+    return running

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 import time
 
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from scow.core.errors import InvalidFilter
+
+_NANO = 1_000_000_000
+_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": _NANO, "m": 60 * _NANO, "h": 3600 * _NANO}
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|ms|s|m|h)")
+_STAMP = re.compile(r"(\d{1,12})(?:\.(\d{1,9}))?")
 
 
 def now_ns() -> int:
@@ -22,3 +31,30 @@ def to_proto(ns: int | None) -> Timestamp | None:
 def from_proto(timestamp: Timestamp) -> int:
     """Return nanoseconds since 1970 UTC."""
     return timestamp.seconds * 1_000_000_000 + timestamp.nanos
+
+
+def parse_moment(text: str, key: str) -> int:
+    """Return the nanoseconds since 1970 UTC of a filter's value.
+
+    Args:
+        text: A date as RFC 3339 has it, also cut short (without an offset in local time); seconds since 1970; or how
+            long ago, as Go writes durations ("1h30m").
+        key: The filter.
+
+    Raises:
+        InvalidFilter: None of these.
+    """
+    if match := _STAMP.fullmatch(text):
+        return int(match[1]) * _NANO + int((match[2] or "").ljust(9, "0"))
+    pieces = list(_DURATION.finditer(text))
+    if pieces and "".join(piece[0] for piece in pieces) == text:
+        return now_ns() - int(sum(float(piece[1]) * _UNITS[piece[2]] for piece in pieces))
+    try:
+        return int(datetime.datetime.fromisoformat(text).timestamp() * 1e6) * 1000
+    except (ValueError, OverflowError):
+        raise InvalidFilter(
+            f"filter {key!r} has the value {text!r}",
+            what="filter",
+            which=key,
+            do="use 2026-01-02T15:04:05Z, seconds since 1970, or a duration back from now like 10m",
+        ) from None

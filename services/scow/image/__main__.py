@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import grpc
 
 from scow.api.image.v1.archive_pb2_grpc import add_ArchiveServiceServicer_to_server
 from scow.api.image.v1.image_pb2_grpc import add_ImageServiceServicer_to_server
+from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.core.owners import running_owners, unknown_owners
 from scow.core.server import Context, Wiring, main
 from scow.image.archive_service import ArchiveServicer
 from scow.image.blobs import Blobs
+from scow.image.gc import Collector
 from scow.image.images import Images
 from scow.image.importing import Importer
 from scow.image.layers import Layers
 from scow.image.leases import Leases
+from scow.image.listing import Lists
 from scow.image.pull import Puller
+from scow.image.reconcile import Reconciler
 from scow.image.records import Records
 from scow.image.registry.client import Registries
+from scow.image.removal import Removal
 from scow.image.service import ImageServicer
 from scow.image.snapshots.overlay import Overlay
+from scow.image.snapshotting import Snapshots
 from scow.image.store import MIGRATIONS, ImageStore
 from scow.image.unpack.pool import Limits, UnpackPool
 from scow.image.unpacking import Unpacking
@@ -38,21 +46,33 @@ async def wire(context: Context) -> Wiring:
     )
     blobs, leases = Blobs(base), Leases()
     layers = Layers(base, rows, blobs, pool)
-    snapshots = Overlay(base, layers.path)
     records = Records(rows, blobs, leases, context.journal)
-    unpacking = Unpacking(rows, layers, leases)
-    images = Images(rows, blobs, layers, unpacking, leases, context.journal, snapshots)
+    images = Images(rows, blobs, context.journal)
+    snapshots = Snapshots(rows, images, Unpacking(rows, layers, leases), Overlay(base, layers.path))
+    collector = Collector(rows, blobs, layers, leases, context.journal)
+    removal = Removal(
+        rows, images, collector, context.journal, partial(running_owners, context.peers)
+    )
+    reconciler = Reconciler(rows, blobs, layers, leases, snapshots, collector)
     registries = Registries(settings)
     puller = Puller(settings, rows, blobs, layers, leases, records, registries)
     importer = Importer(blobs, layers, leases, records)
+
+    async def reconcile() -> list[ReconcileAction]:
+        gone = await unknown_owners(context.peers, snapshots.owners())
+        busy = puller.ingesting | importer.ingesting
+        return await reconciler.reconcile(gone, busy, settings.ingest_keep_seconds)
+
     servicer = ImageServicer(
         images,
+        Lists(rows, images),
+        removal,
+        snapshots,
         puller,
         importer,
         context.journal,
         context.requests,
-        context.peers,
-        settings.ingest_keep_seconds,
+        reconcile,
     )
 
     archives = ArchiveServicer()
@@ -67,7 +87,7 @@ async def wire(context: Context) -> Wiring:
 
     return Wiring(
         register=register,
-        reconcile=servicer.reconcile,
+        reconcile=reconcile,
         close=close,
     )
 

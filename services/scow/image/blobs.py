@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from scow.core.disk import writing
@@ -172,6 +172,21 @@ class Blobs:
     def delete(self, digest: str) -> None:
         """Delete a blob without a row."""
         self.path(digest).unlink(missing_ok=True)
+
+    def put_aside(self, digest: str) -> Path:
+        """Take a blob without a row out of the store, to be deleted when there is time.
+
+        It goes among the ingests, where one that stays behind is deleted.
+        """
+        aside = self._ingests / f"gone-{os.urandom(8).hex()}"
+        with contextlib.suppress(FileNotFoundError):
+            self.path(digest).rename(aside)
+        return aside
+
+    def delete_aside(self, paths: Iterable[Path]) -> None:
+        """Delete what was put aside; large files take their time."""
+        for path in paths:
+            path.unlink(missing_ok=True)
 
     def digests(self) -> set[str]:
         """Return the digests of all files."""

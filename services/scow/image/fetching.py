@@ -98,8 +98,6 @@ class Fetcher:
         )
         # A layer that somebody else unpacked meanwhile may have come as another blob.
         await _together(*(self._blob(registry, blob, progress) for blob in self._lacking(wanted)))
-        if missing:
-            await self._layers.sync()
 
     def _check_size(self, blob: Descriptor) -> None:
         """Refuse a blob that is larger than any layer may be, before a byte of it fills the disk."""

@@ -1,72 +1,38 @@
-"""Images as records: finding, describing, naming, removing; snapshots for owners; what is left over."""
+"""Images as records: finding, describing, naming."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import fnmatch
 import re
-import sqlite3
 from collections.abc import Sequence
 
 from scow.api.image.v1 import image_pb2 as pb
-from scow.api.types.v1.types_pb2 import Filter, Mount, ReconcileAction
-from scow.api.types.v1.types_pb2 import Platform as PlatformMessage
-from scow.core import filters as filter_rules
-from scow.core.errors import (
-    AmbiguousId,
-    ImageHasReferences,
-    ImageInUse,
-    ImageNotFound,
-    InvalidArgument,
-    InvalidReference,
-    PlatformMismatch,
-    ScowError,
-)
+from scow.api.types.v1.types_pb2 import Platform
+from scow.core.errors import AmbiguousId, ContentMissing, ImageNotFound, InvalidReference
 from scow.core.journal import Journal
 from scow.core.requests import remember
-from scow.core.times import now_ns, to_proto
-from scow.image import manifests
 from scow.image.blobs import Blobs
-from scow.image.layers import Layers
-from scow.image.leases import Leases
-from scow.image.platforms import Platform, host, runnable
+from scow.image.describing import history, platform_message
+from scow.image.manifests import parse_configuration
 from scow.image.reference import Reference
-from scow.image.snapshots import Snapshotter
-from scow.image.store import Image, ImageStore, Layer, Name, Snapshot
-from scow.image.unpacking import Unpacking
+from scow.image.store import Image, ImageStore, Manifest, Name
 
-_FILTERS = frozenset({"reference", "label", "dangling", "before", "since"})
 _DIGITS = re.compile(r"[0-9a-f]{1,64}")
 
 
 class Images:
-    """All images of one engine."""
+    """All images of one engine.
 
-    def __init__(
-        self,
-        rows: ImageStore,
-        blobs: Blobs,
-        layers: Layers,
-        unpacking: Unpacking,
-        leases: Leases,
-        journal: Journal,
-        snapshots: Snapshotter,
-    ) -> None:
+    Args:
+        rows: The tables.
+        blobs: Where their documents are.
+        journal: Of changes.
+    """
+
+    def __init__(self, rows: ImageStore, blobs: Blobs, journal: Journal) -> None:
         self._rows = rows
         self._blobs = blobs
-        self._layers = layers
-        self._unpacking = unpacking
-        self._leases = leases
         self._journal = journal
-        self._snapshots = snapshots
-        # Descriptions by id: an image never changes but in its names.
-        self._described: dict[str, pb.Image] = {}
-
-    @property
-    def driver(self) -> str:
-        """Name of the driver that makes snapshots."""
-        return self._snapshots.name
 
     def find(self, name: str) -> Image:
         """Return the image of a reference, id, or unique beginning of an id.
@@ -105,50 +71,99 @@ class Images:
         return found[0] if found else None
 
     def describe(self, image: Image) -> pb.Image:
-        """Return the message of an image."""
-        known = self._described.get(image.id)
-        if known is None:
-            known = self._described[image.id] = self._read(image)
-        message = pb.Image()
-        message.CopyFrom(known)
-        message.references.extend(self._rows.names(image.id))
-        message.repo_digests.extend(self._rows.repo_digests(image.id))
-        return message
+        """Return the message of an image.
 
-    def _read(self, image: Image) -> pb.Image:
-        config = manifests.parse_configuration(self._blobs.read(image.id))
-        return pb.Image(
-            id=image.id,
-            created_at=to_proto(image.created_ns),
-            platform=PlatformMessage(
-                os=config.platform.os,
-                architecture=config.platform.architecture,
-                variant=config.platform.variant,
-            ),
-            config=config.config,
-            size=self._rows.size(image.id),
-            diff_ids=config.diff_ids,
-            author=config.author,
-            comment=config.comment,
-            pulled_at=to_proto(image.stored_ns),
-            docker_version=config.docker_version,
+        Raises:
+            ImageNotFound: It was removed meanwhile.
+        """
+        found = self.describe_all([image])
+        if not found:
+            raise ImageNotFound(
+                f"there is no image {image.id}", what="image", which=image.id, do="pull it first"
+            )
+        return found[0]
+
+    def describe_all(self, images: Sequence[Image], *, sizes: bool = False) -> list[pb.Image]:
+        """Return the messages of images, with a handful of queries for all of them.
+
+        Args:
+            images: The images; those that are gone meanwhile are left out.
+            sizes: Also count the bytes that other images share.
+        """
+        ids = [image.id for image in images]
+        rows = {row["id"]: row for row in self._rows.image_rows(ids)}
+        names, digests = self._rows.names_of(ids), self._rows.repo_digests_of(ids)
+        faults = self._rows.faults_of(ids)
+        shared = self._rows.shared_sizes(ids) if sizes else None
+        messages = []
+        for image in images:
+            row = rows.get(image.id)
+            if row is None:
+                continue
+            message = pb.Image.FromString(row["message"])
+            message.references.extend(names.get(image.id, ()))
+            message.repo_digests.extend(digests.get(image.id, ()))
+            message.size = row["size"]
+            message.pulled_at.FromNanoseconds(image.stored_ns)
+            message.used_at.FromNanoseconds(image.used_ns)
+            message.pinned = bool(image.pinned)
+            message.manifest_digest = row["manifest"] or ""
+            message.shared_size = -1 if shared is None else shared.get(image.id, 0)
+            message.snapshots = row["snapshots"]
+            message.damaged.extend(faults.get(image.id, ()))
+            messages.append(message)
+        return messages
+
+    def details(self, name: str) -> pb.GetResponse:
+        """Describe one image with its documents and its history.
+
+        Raises:
+            ImageNotFound, AmbiguousId, InvalidReference: As they say.
+            ContentMissing: A document is damaged.
+        """
+        image = self.find(name)
+        manifest, index = self._documents(name, image)
+        configuration = self._read(image.id)
+        response = pb.GetResponse(
+            image=self.describe(image),
+            configuration=configuration,
+            manifest=self._read(manifest),
+            history=history(configuration, self._rows.layer_sizes(image.id)),
         )
+        if index:
+            response.index = self._read(index)
+            response.platforms.extend(self._platforms(index))
+        return response
 
-    def select(self, filters: Sequence[Filter]) -> list[pb.Image]:
-        """Return the images that meet the filters, the newest first."""
-        wanted = filter_rules.parse(filters, _FILTERS)
-        limits = {
-            key: [self.find(value).created_ns for value in wanted.get(key, ())]
-            for key in ("before", "since")
-        }
+    def _documents(self, name: str, image: Image) -> tuple[str, str]:
+        """Return the manifest of an image, and the index by which the name means it, or an empty string."""
+        top = self.meaning(name, image)
+        own = [row.digest for row in self._rows.manifests_of(image.id)]
+        if top in own or not own:
+            return top, ""
+        below = set(self._rows.parts(top))
+        return next((digest for digest in own if digest in below), own[0]), top
+
+    def _platforms(self, index: str) -> list[Platform]:
+        """Return the platforms of an index whose images are here."""
         found = []
-        for image in self._rows.images():
-            in_time = all(image.created_ns < limit for limit in limits["before"])
-            if in_time and all(image.created_ns > limit for limit in limits["since"]):
-                message = self.describe(image)
-                if _matches(message, wanted):
-                    found.append(message)
+        for digest in self._rows.parts(index):
+            row = self._rows.manifest(digest)
+            if row is not None and row.image is not None:
+                configuration = parse_configuration(self._read(row.image))
+                found.append(platform_message(configuration.platform))
         return found
+
+    def _read(self, digest: str) -> bytes:
+        try:
+            return self._blobs.read(digest)
+        except FileNotFoundError:
+            raise ContentMissing(
+                f"the document {digest} is not here",
+                what="blob",
+                which=digest,
+                do="repair the store with `scow system check --repair`, or pull the image again",
+            ) from None
 
     def tag(self, name: str, reference: str) -> None:
         """Give an image a further name.
@@ -165,13 +180,13 @@ class Images:
                 which=reference,
                 do="give NAME[:TAG]: a digest is what an image has, not what it is given",
             )
-        named = self._meaning(name, image)
+        named = self.meaning(name, image)
         with self._rows.transaction() as tx:
             self._rows.set_name(tx, Name(str(parsed), named, image.id))
             self._journal.append(tx, "image", image.id, "tag", name=str(parsed))
             remember(tx, pb.TagResponse())
 
-    def _meaning(self, name: str, image: Image) -> str:
+    def meaning(self, name: str, image: Image) -> str:
         """Return the document that a name of an image stands for; that of an id is the image's manifest."""
         with contextlib.suppress(InvalidReference):
             reference = Reference.parse(name)
@@ -182,214 +197,34 @@ class Images:
                 return reference.digest
         return self._rows.manifests_of(image.id)[0].digest
 
-    async def remove(self, name: str, force: bool) -> pb.RemoveResponse:
-        """Drop a name of an image, and the image with its last one.
+    def pin(self, name: str, pinned: bool) -> None:
+        """Keep an image from being collected and pruned, or let it go again.
 
         Raises:
-            ImageNotFound: There is none.
-            ImageInUse: A container is made from it.
-            ImageHasReferences: It is named by id, has several names, and not `force`.
+            ImageNotFound, AmbiguousId, InvalidReference: As they say.
         """
         image = self.find(name)
-        names = self._rows.names(image.id)
-        digests = self._rows.repo_digests(image.id)
-        chosen = self._chosen(name, names, digests)
-        by_id = chosen is None
-        if by_id and len(names) > 1 and not force:
-            raise ImageHasReferences(
-                f"image {name} has several names: {', '.join(names)}",
-                what="image",
-                which=name,
-                do="remove these, or use force",
-            )
-        last = by_id or (len(names) <= 1 and (chosen in names or not names))
-        if last:
-            self._check_unused(name, image)
-        untagged = [*names, *digests] if last else [chosen or ""]
-        layers, blobs = self._forget(image, untagged, last)
-        deleted = [image.id, *(layer.diff_id for layer in layers)] if last else []
-        await self._delete(layers, blobs)
-        return pb.RemoveResponse(untagged=untagged, deleted=deleted)
-
-    @staticmethod
-    def _chosen(name: str, names: list[str], digests: list[str]) -> str | None:
-        """Return the reference that a name means, None when it is an id."""
-        try:
-            reference = str(Reference.parse(name))
-        except InvalidReference:
-            return None
-        return reference if reference in names or reference in digests else None
-
-    def _check_unused(self, name: str, image: Image) -> None:
-        owners = self._rows.owners_of(image.id)
-        if owners:
-            raise ImageInUse(
-                f"image {name} is used by {', '.join(owners)}",
-                what="image",
-                which=name,
-                do="remove these containers first",
-                owners=",".join(owners),
-            )
-
-    def _forget(
-        self, image: Image, untagged: list[str], last: bool
-    ) -> tuple[list[Layer], list[str]]:
         with self._rows.transaction() as tx:
-            for reference in untagged:
-                self._rows.unname(tx, reference)
-                self._rows.drop_repo_digest(tx, reference)
-                self._journal.append(tx, "image", image.id, "untag", name=reference)
-            layers, blobs = self._forget_image(tx, image) if last else ([], [])
-        return layers, blobs
+            self._rows.set_pinned(tx, image.id, pinned)
+            self._journal.append(tx, "image", image.id, "pin" if pinned else "unpin", name=name)
 
-    def _forget_image(self, tx: sqlite3.Connection, image: Image) -> tuple[list[Layer], list[str]]:
-        self._rows.delete_image(tx, image.id)
-        self._journal.append(tx, "image", image.id, "delete")
-        self._described.pop(image.id, None)
-        return self._rows.delete_unused(tx, self._leases)
-
-    async def _delete(self, layers: list[Layer], blobs: list[str]) -> None:
-        for digest in blobs:
-            self._blobs.delete(digest)
-        for layer in layers:
-            await self._layers.discard(layer.number)
-
-    async def prepare(
-        self, name: str, owner: str, platform: Platform | None
-    ) -> tuple[pb.Image, list[Mount]]:
-        """Make, or find again, an owner's snapshot of an image; return how to mount it.
+    def content(self, name: str) -> list[str]:
+        """Return what a lease on a name keeps: the image, and the document that the name stands for.
 
         Raises:
-            ImageNotFound: There is no such image.
-            PlatformMismatch: It is for another platform than the machine, or than the one asked for.
-            DiskFull: No space is left.
+            ImageNotFound, AmbiguousId, InvalidReference: As they say.
         """
-        if not owner:
-            raise InvalidArgument("no owner", what="owner", do='give "container/<id>"')
-        known = self._rows.snapshot(owner)
-        image = self._rows.image(known.image) if known else self.find(name)
-        assert image is not None
-        message = self.describe(image)
-        _check_platform(name, message, platform)
-        numbers = [layer.number for layer in await self._unpacking.ensure(image.id)]
-        number = known.number if known else self._rows.next_number()
-        self._snapshots.make(number, numbers)
-        if known is None:
-            with self._rows.transaction() as tx:
-                self._rows.insert_snapshot(tx, Snapshot(owner, number, image.id), now_ns())
-        return message, self._snapshots.mounts(number, numbers)
-
-    async def release(self, owner: str) -> None:
-        """Give an owner's snapshot back."""
-        known = self._rows.snapshot(owner)
-        if known is None:
-            return
-        with self._rows.transaction() as tx:
-            self._rows.delete_snapshot(tx, owner)
-        await asyncio.to_thread(self._snapshots.remove, known.number)
-
-    async def usage(self, owner: str) -> tuple[int, int]:
-        """Count the bytes and inodes of an owner's snapshot.
-
-        Raises:
-            ImageNotFound: The owner has none.
-        """
-        known = self._rows.snapshot(owner)
-        if known is None:
-            raise ImageNotFound(
-                f"{owner} has no snapshot", what="snapshot", which=owner, do="prepare one first"
-            )
-        return await asyncio.to_thread(self._snapshots.usage, known.number)
-
-    def owners(self) -> set[str]:
-        """Return everyone who has a snapshot."""
-        return {snapshot.owner for snapshot in self._rows.snapshots()}
-
-    async def reconcile(
-        self, gone: set[str], ingesting: set[str], keep_seconds: float
-    ) -> list[ReconcileAction]:
-        """Release owners that are gone and delete what has no record.
-
-        Args:
-            gone: Owners that are gone.
-            ingesting: Names of ingests that are being written.
-            keep_seconds: For which a cut download is kept.
-        """
-        actions = []
-        for owner in sorted(gone):
-            await self.release(owner)
-            actions.append(_action(f"snapshot/{owner}", "released", "its owner is gone"))
-        with self._rows.transaction() as tx:
-            layers, blobs = self._rows.delete_unused(tx, self._leases)
-        await self._delete(layers, blobs)
-        actions += [_action(f"layer/{x.diff_id}", "released", "no image has it") for x in layers]
-        actions += await self._delete_strays()
-        actions += await self._rebuild_layers()
-        for name in self._blobs.prune_ingests(keep_seconds, ingesting):
-            actions.append(_action(f"ingest/{name}", "released", "nobody went on with it"))
-        return actions
-
-    async def _rebuild_layers(self) -> list[ReconcileAction]:
-        actions = []
-        for layer in self._layers.missing():
-            name = f"layer/{layer.diff_id}"
-            try:
-                await self._layers.rebuild(layer)
-            except ScowError as error:
-                actions.append(_action(name, "missing", str(error)))
-            else:
-                actions.append(_action(name, "rebuilt", "its folder was missing"))
-        return actions
-
-    async def _delete_strays(self) -> list[ReconcileAction]:
-        actions = []
-        for number in self._layers.strays():
-            await self._layers.discard(number)
-            actions.append(_action(f"layer/{number}", "released", "a folder without a record"))
-        recorded = {snapshot.number for snapshot in self._rows.snapshots()}
-        for number in sorted(self._snapshots.numbers() - recorded):
-            await asyncio.to_thread(self._snapshots.remove, number)
-            actions.append(_action(f"snapshot/{number}", "released", "a folder without a record"))
-        for digest in sorted(self._blobs.digests() - self._rows.all_blobs()):
-            if digest not in self._leases:
-                self._blobs.delete(digest)
-                actions.append(_action(f"blob/{digest}", "released", "a file without a record"))
-        return actions
+        image = self.find(name)
+        return [image.id, self.meaning(name, image)]
 
 
-def _check_platform(name: str, image: pb.Image, wanted: Platform | None) -> None:
-    about = image.platform
-    platform = Platform(about.os, about.architecture, about.variant)
-    if not runnable(platform, wanted) or not runnable(platform):
-        raise PlatformMismatch(
-            f"image {name} is for {platform}, not for {wanted or host()}",
-            what="image",
-            which=name,
-            do=f"pull it with --platform {wanted or host()}, or use another image",
-        )
-
-
-def _matches(image: pb.Image, wanted: dict[str, list[str]]) -> bool:
-    for key, values in wanted.items():
-        if key == "reference" and not any(_fits(image, pattern) for pattern in values):
-            return False
-        if key == "label" and not filter_rules.match_labels(image.config.labels, values):
-            return False
-        if key == "dangling" and filter_rules.boolean(key, values) == bool(image.references):
-            return False
-    return True
-
-
-def _fits(image: pb.Image, pattern: str) -> bool:
-    """Tell whether a pattern fits a name of the image, with or without its tag, long or short."""
-    for text in image.references:
-        reference = Reference.parse(text)
-        short = reference.familiar
-        forms = (text, reference.repository, short, short.rpartition(":")[0])
-        if any(fnmatch.fnmatchcase(form, pattern) for form in forms):
-            return True
-    return False
-
-
-def _action(name: str, action: str, detail: str) -> ReconcileAction:
-    return ReconcileAction(object=name, action=action, detail=detail)
+def manifests_below(rows: ImageStore, digest: str) -> list[Manifest]:
+    """Return a document and those that it names, through any depth of indexes, as far as they are here."""
+    found: dict[str, Manifest] = {}
+    pending = [digest]
+    while pending:
+        row = rows.manifest(pending.pop())
+        if row is not None and row.digest not in found:
+            found[row.digest] = row
+            pending += rows.parts(row.digest) if row.image is None else []
+    return list(found.values())

@@ -75,7 +75,6 @@ class Importer:
             with self._leases.hold([ingest.digest, unpacked.diff_id]):
                 blob = Descriptor(ingest.digest, ingest.size, _media_type(unpacked))
                 layer = await self._layers.keep(number, unpacked, ingest)
-                await self._layers.sync()
                 return await self._record(opened, reference, platform, config, blob, layer)
         except BaseException:
             ingest.discard()

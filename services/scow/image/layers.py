@@ -1,6 +1,7 @@
 """Unpacked layers: folders `layers/<number>`, each in the form that overlayfs wants of a lower directory.
 
-A layer is unpacked into `layers/new-<number>` and renamed once it is known to be right; its row follows.
+A layer is unpacked into `layers/new-<number>` and renamed once it is known to be right. Its row follows when all of
+it has reached the disk: after a power cut no row tells of files that are not there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from scow.core.disk import writing
 from scow.core.errors import DigestMismatch
 from scow.core.trees import remove_tree
 from scow.image.blobs import Blobs, Ingest, lost, open_blob
+from scow.image.sharedsync import SharedSync
 from scow.image.store import ImageStore, Layer
 from scow.image.unpack.pool import Source, Unpacked, UnpackPool
 
@@ -37,6 +39,7 @@ class Layers:
         self._blobs = blobs
         self._pool = pool
         self._busy: set[int] = set()
+        self._sync = SharedSync(self._folder)
 
     def path(self, number: int) -> Path:
         """Return a layer's folder."""
@@ -74,13 +77,17 @@ class Layers:
             with self._rows.transaction() as tx:
                 self._rows.insert_blob(tx, blob, size)
             known = self._rows.layer(unpacked.diff_id)
-            return known or self._record(number, unpacked, blob)
+            return known or await self._record(number, unpacked, blob)
         finally:
             if number in self._busy:
                 await asyncio.shield(self.discard(number))
 
-    def _record(self, number: int, unpacked: Unpacked, blob: str) -> Layer:
+    async def _record(self, number: int, unpacked: Unpacked, blob: str) -> Layer:
         (self._folder / f"{_NEW}{number}").rename(self.path(number))
+        await self._sync()
+        known = self._rows.layer(unpacked.diff_id)
+        if known is not None:
+            return known
         layer = Layer(
             unpacked.diff_id,
             number,
@@ -109,7 +116,7 @@ class Layers:
             number, unpacked = await self.unpack(source)
         try:
             check_diff_id(unpacked, blob, diff_id)
-            return self._rows.layer(diff_id) or self._record(number, unpacked, blob)
+            return self._rows.layer(diff_id) or await self._record(number, unpacked, blob)
         finally:
             if number in self._busy:
                 await asyncio.shield(self.discard(number))
@@ -130,20 +137,18 @@ class Layers:
                 number, unpacked = await self.unpack(source)
             if unpacked.diff_id != layer.diff_id:
                 raise lost(layer.blob)
+            await self._sync()
             (self._folder / f"{_NEW}{number}").rename(self.path(layer.number))
         finally:
             await self.discard(number)
 
     async def discard(self, number: int) -> None:
         """Delete a layer without a row."""
+        self._busy.add(number)
         for name in (f"{_NEW}{number}", str(number)):
             if (self._folder / name).exists():
                 await asyncio.to_thread(remove_tree, self._folder / name)
         self._busy.discard(number)
-
-    async def sync(self) -> None:
-        """Let what was unpacked reach the disk."""
-        await self._pool.sync(self._folder)
 
     def strays(self) -> list[int]:
         """Return the numbers of folders without a row that nobody is writing."""

@@ -14,6 +14,7 @@ from scow.core.journal import Journal
 from scow.core.times import now_ns
 from scow.image import manifests
 from scow.image.blobs import Blobs
+from scow.image.describing import description
 from scow.image.digests import digest_of
 from scow.image.leases import Leases
 from scow.image.manifests import Configuration, Document
@@ -95,7 +96,12 @@ class Records:
         if image is not None and image in known:
             now = now_ns()
             about = known[image]
-            self._rows.insert_image(tx, Image(image, about.created_ns, now, now), about.diff_ids)
+            self._rows.insert_image(
+                tx,
+                Image(image, about.created_ns, now, now),
+                about.diff_ids,
+                description(image, about).SerializeToString(),
+            )
         row = Manifest(
             document.digest,
             document.media_type,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -13,17 +13,16 @@ from scow.api.types.v1.types_pb2 import Platform as PlatformMessage
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.errors import InvalidArgument
 from scow.core.journal import Journal
-from scow.core.owners import unknown_owners
-from scow.core.paging import descending, page
-from scow.core.peers import Peers
 from scow.core.requests import Requests
-from scow.core.times import from_proto
 from scow.image.images import Images
 from scow.image.importing import Importer
+from scow.image.listing import Lists, Selection
 from scow.image.platforms import Platform, canonical, host
 from scow.image.pull import Asked, Puller
 from scow.image.reference import Reference
 from scow.image.registry.credentials import Credentials
+from scow.image.removal import Removal
+from scow.image.snapshotting import Snapshots
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -34,20 +33,24 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
     def __init__(
         self,
         images: Images,
+        lists: Lists,
+        removal: Removal,
+        snapshots: Snapshots,
         puller: Puller,
         importer: Importer,
         journal: Journal,
         requests: Requests,
-        peers: Peers,
-        ingest_keep_seconds: float,
+        reconcile: Callable[[], Awaitable[list[ReconcileAction]]],
     ) -> None:
         self._images = images
+        self._lists = lists
+        self._removal = removal
+        self._snapshots = snapshots
         self._puller = puller
         self._importer = importer
         self._journal = journal
         self._requests = requests
-        self._peers = peers
-        self._ingest_keep_seconds = ingest_keep_seconds
+        self._reconcile = reconcile
 
     async def Pull(
         self, request: pb.PullRequest, context: Context
@@ -88,17 +91,15 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
         return await self._requests.once("Import", opened, pb.ImportResponse, make)
 
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:
-        """Describe one image."""
-        return pb.GetResponse(image=self._images.describe(self._images.find(request.image)))
+        """Describe one image, with its documents and its history."""
+        return self._images.details(request.image)
 
     async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
         """Describe all images."""
-        items, token = page(
-            self._images.select(request.filters),
-            request.page_size,
-            request.page_token,
-            key=lambda image: descending(from_proto(image.created_at), image.id),
+        asked = Selection(
+            request.filters, request.page_size, request.page_token, request.sizes, request.all
         )
+        items, token = self._lists.select(asked)
         return pb.ListResponse(images=items, next_page_token=token)
 
     async def Tag(self, request: pb.TagRequest, context: Context) -> pb.TagResponse:
@@ -114,31 +115,31 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
         """Drop a name, and the image with the last one."""
 
         async def remove() -> pb.RemoveResponse:
-            return await self._images.remove(request.image, request.force)
+            return await self._removal.remove(request.image, request.force)
 
         return await self._requests.once("Remove", request, pb.RemoveResponse, remove)
 
     async def Prepare(self, request: pb.PrepareRequest, context: Context) -> pb.PrepareResponse:
         """Make a writable snapshot for an owner."""
         platform = _platform(request.platform) if request.HasField("platform") else None
-        image, mounts = await self._images.prepare(request.image, request.owner, platform)
-        return pb.PrepareResponse(image=image, mounts=mounts, driver=self._images.driver)
+        image, mounts = await self._snapshots.prepare(request.image, request.owner, platform)
+        return pb.PrepareResponse(image=image, mounts=mounts, driver=self._snapshots.driver)
 
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
         """Give an owner's snapshot back."""
-        await self._images.release(request.owner)
+        await self._snapshots.release(request.owner)
         return pb.ReleaseResponse()
 
     async def Usage(self, request: pb.UsageRequest, context: Context) -> pb.UsageResponse:
         """Count the bytes of an owner's snapshot."""
-        size, inodes = await self._images.usage(request.owner)
+        size, inodes = await self._snapshots.usage(request.owner)
         return pb.UsageResponse(size=size, inodes=inodes)
 
     async def Reconcile(
         self, request: pb.ReconcileRequest, context: Context
     ) -> pb.ReconcileResponse:
         """Compare records with folders and owners now."""
-        return pb.ReconcileResponse(actions=await self.reconcile())
+        return pb.ReconcileResponse(actions=await self._reconcile())
 
     async def Watch(
         self, request: pb.WatchRequest, context: Context
@@ -146,12 +147,6 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
         """Replay the journal, then follow it."""
         async for response in self._journal.watch(request, pb.WatchResponse):
             yield response
-
-    async def reconcile(self) -> list[ReconcileAction]:
-        """Compare records with folders and owners."""
-        gone = await unknown_owners(self._peers, self._images.owners())
-        busy = self._puller.ingesting | self._importer.ingesting
-        return await self._images.reconcile(gone, busy, self._ingest_keep_seconds)
 
 
 def _platform(message: PlatformMessage) -> Platform:

@@ -4,6 +4,7 @@
 
     images          id (key) | created_ns | stored_ns | used_ns | pinned      id: digest of the configuration
     image_layers    image, position (key) | diff_id                           lowest first, unpacked or not
+    descriptions    image (key) | message                                     what never changes of its pb.Image
     manifests       digest (key) | media_type | image | subject | artifact_type    image: none for indexes and artifacts
     manifest_parts  manifest, position (key) | digest                         all that it names, here or not
     names           reference (key) | manifest | image                        image: what it means on this machine
@@ -13,6 +14,7 @@
     snapshots       owner (key) | number | image | created_ns                 folders snapshots/<number>
     leases          id (key) | expires_ns | labels                            labels: JSON
     lease_content   lease, digest (key)                                       of blobs, manifests and images
+    faults          digest (key) | fault | detail | found_ns                  blobs and layers that stayed damaged
     numbers         last                                                      the last number that was given out
 
 A manifest or index is a blob too. What is held: names, repo digests, leases and images hold manifests, a manifest
@@ -26,9 +28,23 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
 
 from scow.core.store import Store
+from scow.image.queries import BELOW, BLOBS_NOT_HELD, LAYERS_NOT_HELD, UNNAMED
+from scow.image.reading import Reader
+from scow.image.rows import Fault, Image, Layer, Lease, Manifest, Name, Snapshot
+
+__all__ = [
+    "MIGRATIONS",
+    "Fault",
+    "Image",
+    "ImageStore",
+    "Layer",
+    "Lease",
+    "Manifest",
+    "Name",
+    "Snapshot",
+]
 
 MIGRATIONS = (
     """
@@ -46,6 +62,10 @@ MIGRATIONS = (
         PRIMARY KEY (image, position)
     );
     CREATE INDEX image_layers_diff_id ON image_layers(diff_id);
+    CREATE TABLE descriptions (
+        image TEXT PRIMARY KEY REFERENCES images(id) ON DELETE CASCADE,
+        message BLOB NOT NULL
+    );
     CREATE TABLE blobs (
         digest TEXT PRIMARY KEY,
         size INTEGER NOT NULL
@@ -104,88 +124,23 @@ MIGRATIONS = (
         digest TEXT NOT NULL,
         PRIMARY KEY (lease, digest)
     );
+    CREATE TABLE faults (
+        digest TEXT PRIMARY KEY,
+        fault TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        found_ns INTEGER NOT NULL
+    );
     CREATE TABLE numbers (last INTEGER NOT NULL);
     INSERT INTO numbers VALUES (0);
     """,
 )
 
-# Blobs that nothing holds. Images hold their manifests, so that one without a name stays.
-_NOT_HELD = """
-    WITH RECURSIVE held(digest) AS (
-        SELECT manifest FROM names
-        UNION SELECT digest FROM manifests WHERE image IS NOT NULL
-        UNION SELECT substr(digest_reference, instr(digest_reference, '@') + 1) FROM repo_digests
-        UNION SELECT digest FROM lease_content
-        UNION SELECT manifests.digest FROM lease_content JOIN manifests ON image = lease_content.digest
-        UNION SELECT layers.blob FROM layers
-        UNION SELECT manifest_parts.digest FROM held JOIN manifest_parts ON manifest = held.digest
-        UNION SELECT manifests.digest FROM held JOIN manifests ON subject = held.digest
-    )
-    SELECT digest FROM blobs WHERE digest NOT IN (SELECT digest FROM held)
-"""
 
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer that can be mounted: `size` counts its files' bytes, `tar_size` those of its plain tar.
-
-    `driver` names the form that it is in, `blob` is the digest of what it was made of.
-    """
-
-    diff_id: str
-    number: int
-    driver: str
-    blob: str
-    size: int
-    tar_size: int
-    inodes: int
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image as it is recorded; `id` is the digest of its configuration."""
-
-    id: str
-    created_ns: int
-    stored_ns: int
-    used_ns: int
-    pinned: int = 0
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """A manifest, index or artifact as it is recorded; `image` is the id of the image that it describes."""
-
-    digest: str
-    media_type: str
-    image: str | None
-    subject: str | None = None
-    artifact_type: str = ""
-
-
-@dataclass(frozen=True)
-class Name:
-    """A complete reference: the document that it means, and the image that this means on this machine."""
-
-    reference: str
-    manifest: str
-    image: str | None
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A writable snapshot of an image."""
-
-    owner: str
-    number: int
-    image: str
-
-
-class ImageStore:
+class ImageStore(Reader):
     """Reads and writes the tables."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self.transaction = store.transaction
 
     def next_number(self) -> int:
@@ -196,165 +151,24 @@ class ImageStore:
         assert row is not None
         return int(row["last"])
 
-    def image(self, image_id: str) -> Image | None:
-        """Return an image by its whole id."""
-        row = self._store.one("SELECT * FROM images WHERE id = ?", (image_id,))
-        return Image(**row) if row else None
-
-    def image_named(self, reference: str) -> Image | None:
-        """Return the image that has a complete reference, with tag or digest."""
-        row = self._store.one(
-            "SELECT images.* FROM images WHERE id IN (SELECT image FROM names WHERE reference = ?"
-            " UNION SELECT image FROM repo_digests WHERE digest_reference = ?)",
-            (reference, reference),
-        )
-        return Image(**row) if row else None
-
-    def images_starting(self, digits: str) -> list[Image]:
-        """Return the images whose ids start with these hexadecimal digits."""
-        rows = self._store.all("SELECT * FROM images WHERE id GLOB ?", (f"sha256:{digits}*",))
-        return [Image(**row) for row in rows]
-
-    def images(self) -> list[Image]:
-        """Return all images, the newest first."""
-        rows = self._store.all("SELECT * FROM images ORDER BY created_ns DESC, id")
-        return [Image(**row) for row in rows]
-
-    def name(self, reference: str) -> Name | None:
-        """Return what a complete reference means."""
-        row = self._store.one("SELECT * FROM names WHERE reference = ?", (reference,))
-        return Name(**row) if row else None
-
-    def all_names(self) -> list[Name]:
-        """Return all names."""
-        return [Name(**row) for row in self._store.all("SELECT * FROM names ORDER BY reference")]
-
-    def names(self, image_id: str) -> list[str]:
-        """Return an image's references."""
-        rows = self._store.all(
-            "SELECT reference FROM names WHERE image = ? ORDER BY reference", (image_id,)
-        )
-        return [row["reference"] for row in rows]
-
-    def repo_digests(self, image_id: str) -> list[str]:
-        """Return the digest references by which an image was pulled."""
-        rows = self._store.all(
-            "SELECT digest_reference FROM repo_digests WHERE image = ? ORDER BY 1", (image_id,)
-        )
-        return [row["digest_reference"] for row in rows]
-
-    def repositories_of(self, digest: str) -> list[str]:
-        """Return the repositories from which a manifest came, or to which it was pushed."""
-        rows = self._store.all(
-            "SELECT digest_reference FROM repo_digests WHERE digest_reference LIKE ? ORDER BY 1",
-            (f"%@{digest}",),
-        )
-        return [row["digest_reference"].partition("@")[0] for row in rows]
-
-    def manifest(self, digest: str) -> Manifest | None:
-        """Return a manifest, index or artifact."""
-        row = self._store.one("SELECT * FROM manifests WHERE digest = ?", (digest,))
-        return Manifest(**row) if row else None
-
-    def manifests_of(self, image_id: str) -> list[Manifest]:
-        """Return the manifests of an image, the one that came first at the head."""
-        rows = self._store.all(
-            "SELECT * FROM manifests WHERE image = ? ORDER BY rowid", (image_id,)
-        )
-        return [Manifest(**row) for row in rows]
-
-    def parts(self, manifest: str) -> list[str]:
-        """Return the digests that a manifest or index names: of a manifest the configuration, then the layers."""
-        rows = self._store.all(
-            "SELECT digest FROM manifest_parts WHERE manifest = ? ORDER BY position", (manifest,)
-        )
-        return [row["digest"] for row in rows]
-
-    def indexes_with(self, manifest: str) -> list[str]:
-        """Return the documents that name a manifest."""
-        rows = self._store.all(
-            "SELECT DISTINCT manifest FROM manifest_parts WHERE digest = ? ORDER BY 1", (manifest,)
-        )
-        return [row["manifest"] for row in rows]
-
-    def referrers(self, subject: str) -> list[Manifest]:
-        """Return the manifests that refer to another one."""
-        rows = self._store.all(
-            "SELECT * FROM manifests WHERE subject = ? ORDER BY rowid", (subject,)
-        )
-        return [Manifest(**row) for row in rows]
-
-    def diff_ids(self, image_id: str) -> list[str]:
-        """Return the digests of an image's layers, unpacked or not, the lowest first."""
-        rows = self._store.all(
-            "SELECT diff_id FROM image_layers WHERE image = ? ORDER BY position", (image_id,)
-        )
-        return [row["diff_id"] for row in rows]
-
-    def layers(self, image_id: str) -> list[Layer]:
-        """Return those of an image's layers that are unpacked, the lowest first."""
-        rows = self._store.all(
-            "SELECT layers.* FROM image_layers JOIN layers USING (diff_id)"
-            " WHERE image = ? ORDER BY position",
-            (image_id,),
-        )
-        return [Layer(**row) for row in rows]
-
-    def size(self, image_id: str) -> int:
-        """Return the bytes of an image's layers; where they are not unpacked, those of their blobs."""
-        if len(self.layers(image_id)) == len(self.diff_ids(image_id)):
-            return sum(layer.size for layer in self.layers(image_id))
-        row = self._store.one(
-            "SELECT sum(size) AS size FROM blobs WHERE digest IN (SELECT manifest_parts.digest"
-            " FROM manifests JOIN manifest_parts ON manifest = manifests.digest WHERE image = ?)",
-            (image_id,),
-        )
-        return int(row["size"] or 0) if row else 0
-
-    def layer(self, diff_id: str) -> Layer | None:
-        """Return a layer."""
-        row = self._store.one("SELECT * FROM layers WHERE diff_id = ?", (diff_id,))
-        return Layer(**row) if row else None
-
-    def all_layers(self) -> list[Layer]:
-        """Return all layers."""
-        return [Layer(**row) for row in self._store.all("SELECT * FROM layers")]
-
-    def blob_size(self, digest: str) -> int | None:
-        """Return the size of a blob, None when it is not here."""
-        row = self._store.one("SELECT size FROM blobs WHERE digest = ?", (digest,))
-        return int(row["size"]) if row else None
-
-    def all_blobs(self) -> set[str]:
-        """Return the digests of all blobs."""
-        return {row["digest"] for row in self._store.all("SELECT digest FROM blobs")}
-
-    def snapshot(self, owner: str) -> Snapshot | None:
-        """Return an owner's snapshot."""
-        row = self._store.one(
-            "SELECT owner, number, image FROM snapshots WHERE owner = ?", (owner,)
-        )
-        return Snapshot(**row) if row else None
-
-    def snapshots(self) -> list[Snapshot]:
-        """Return all snapshots."""
-        rows = self._store.all("SELECT owner, number, image FROM snapshots")
-        return [Snapshot(**row) for row in rows]
-
-    def owners_of(self, image_id: str) -> list[str]:
-        """Return who has a snapshot of an image."""
-        rows = self._store.all(
-            "SELECT owner FROM snapshots WHERE image = ? ORDER BY owner", (image_id,)
-        )
-        return [row["owner"] for row in rows]
-
     @staticmethod
-    def insert_image(tx: sqlite3.Connection, image: Image, diff_ids: Iterable[str]) -> None:
-        """Record an image; one that is known stays as it is."""
+    def insert_image(
+        tx: sqlite3.Connection, image: Image, diff_ids: Iterable[str], description: bytes
+    ) -> None:
+        """Record an image; of one that is known only the time of its last use changes.
+
+        Args:
+            tx: The transaction.
+            image: The image.
+            diff_ids: Its layers, the lowest first.
+            description: What never changes of its message, serialized.
+        """
         tx.execute(
-            "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO images VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET used_ns = max(used_ns, excluded.used_ns)",
             (image.id, image.created_ns, image.stored_ns, image.used_ns, image.pinned),
         )
+        tx.execute("INSERT OR REPLACE INTO descriptions VALUES (?, ?)", (image.id, description))
         tx.executemany(
             "INSERT OR IGNORE INTO image_layers VALUES (?, ?, ?)",
             [(image.id, position, diff_id) for position, diff_id in enumerate(diff_ids)],
@@ -385,24 +199,42 @@ class ImageStore:
         tx.execute("DELETE FROM images WHERE id = ?", (image_id,))
 
     @staticmethod
+    def unnamed_below(tx: sqlite3.Connection, manifest: str) -> list[str]:
+        """Return the images below a document that no name leads to, nor a snapshot or a lease keeps."""
+        below = {row["image"] for row in tx.execute(BELOW, (manifest,))}
+        return [row["id"] for row in tx.execute(UNNAMED) if row["id"] in below]
+
+    @staticmethod
+    def set_used(tx: sqlite3.Connection, image_id: str, now: int) -> None:
+        """Note that an image was used at a time."""
+        tx.execute("UPDATE images SET used_ns = max(used_ns, ?) WHERE id = ?", (now, image_id))
+
+    @staticmethod
+    def set_pinned(tx: sqlite3.Connection, image_id: str, pinned: bool) -> None:
+        """Pin an image, or let it go."""
+        tx.execute("UPDATE images SET pinned = ? WHERE id = ?", (int(pinned), image_id))
+
+    @staticmethod
     def delete_unused(
         tx: sqlite3.Connection, held: Container[str]
-    ) -> tuple[list[Layer], list[str]]:
-        """Forget the layers, manifests and blobs that nothing holds; return the layers and blobs.
+    ) -> tuple[list[Layer], list[tuple[str, int]]]:
+        """Forget the layers, manifests and blobs that nothing holds; return the layers and blobs, these with sizes.
 
         Args:
             tx: The transaction.
             held: What work under way holds.
         """
-        found = tx.execute(
-            "SELECT * FROM layers WHERE diff_id NOT IN (SELECT diff_id FROM image_layers)"
-        )
+        found = tx.execute(LAYERS_NOT_HELD)
         layers = [layer for row in found if (layer := Layer(**row)).diff_id not in held]
-        tx.executemany("DELETE FROM layers WHERE diff_id = ?", [(x.diff_id,) for x in layers])
-        found = tx.execute(_NOT_HELD)
-        blobs = [row["digest"] for row in found if row["digest"] not in held]
-        tx.executemany("DELETE FROM manifests WHERE digest = ?", [(digest,) for digest in blobs])
-        tx.executemany("DELETE FROM blobs WHERE digest = ?", [(digest,) for digest in blobs])
+        gone = [(layer.diff_id,) for layer in layers]
+        tx.executemany("DELETE FROM layers WHERE diff_id = ?", gone)
+        tx.executemany("DELETE FROM faults WHERE digest = ?", gone)
+        found = tx.execute(BLOBS_NOT_HELD)
+        blobs = [(row["digest"], row["size"]) for row in found if row["digest"] not in held]
+        gone = [(digest,) for digest, _ in blobs]
+        tx.executemany("DELETE FROM manifests WHERE digest = ?", gone)
+        tx.executemany("DELETE FROM blobs WHERE digest = ?", gone)
+        tx.executemany("DELETE FROM faults WHERE digest = ?", gone)
         return layers, blobs
 
     @staticmethod
@@ -465,3 +297,50 @@ class ImageStore:
     def delete_snapshot(tx: sqlite3.Connection, owner: str) -> None:
         """Forget an owner's snapshot."""
         tx.execute("DELETE FROM snapshots WHERE owner = ?", (owner,))
+
+    @staticmethod
+    def set_layer_number(tx: sqlite3.Connection, diff_id: str, number: int) -> None:
+        """Record that a layer was made anew in another folder."""
+        tx.execute("UPDATE layers SET number = ? WHERE diff_id = ?", (number, diff_id))
+
+    @staticmethod
+    def delete_blob(tx: sqlite3.Connection, digest: str) -> None:
+        """Forget a blob whose file is lost. What names it stays: it may be fetched again."""
+        tx.execute("DELETE FROM blobs WHERE digest = ?", (digest,))
+
+    @staticmethod
+    def set_lease(tx: sqlite3.Connection, lease: Lease, digests: Iterable[str]) -> None:
+        """Record a lease or its new end; what it keeps is added to what it kept."""
+        tx.execute(
+            "INSERT INTO leases VALUES (?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET expires_ns = excluded.expires_ns",
+            (lease.id, lease.expires_ns, lease.labels),
+        )
+        tx.executemany(
+            "INSERT OR IGNORE INTO lease_content VALUES (?, ?)",
+            [(lease.id, digest) for digest in digests],
+        )
+
+    @staticmethod
+    def delete_lease(tx: sqlite3.Connection, lease_id: str) -> bool:
+        """Forget a lease; tell whether there was one."""
+        return tx.execute("DELETE FROM leases WHERE id = ?", (lease_id,)).rowcount > 0
+
+    @staticmethod
+    def delete_expired(tx: sqlite3.Connection, now: int) -> list[str]:
+        """Forget the leases that have ended; return their ids."""
+        found = tx.execute("DELETE FROM leases WHERE expires_ns <= ? RETURNING id", (now,))
+        return [row["id"] for row in found.fetchall()]
+
+    @staticmethod
+    def set_fault(tx: sqlite3.Connection, fault: Fault) -> None:
+        """Record that a blob or layer is damaged."""
+        tx.execute(
+            "INSERT OR REPLACE INTO faults VALUES (?, ?, ?, ?)",
+            (fault.digest, fault.fault, fault.detail, fault.found_ns),
+        )
+
+    @staticmethod
+    def clear_fault(tx: sqlite3.Connection, digest: str) -> None:
+        """Forget a fault: all is right again."""
+        tx.execute("DELETE FROM faults WHERE digest = ?", (digest,))

@@ -45,7 +45,6 @@ class Unpacking:
                         group.create_task(self._add(blob, diff_id))
             except BaseExceptionGroup as errors:
                 raise errors.exceptions[0] from None
-            await self._layers.sync()
             return self._rows.layers(image_id)
 
     async def _add(self, blob: str, diff_id: str) -> None:

@@ -159,7 +159,7 @@ def test_snapshots(service: Service) -> None:
     assert stub.Prepare(request).mounts == first.mounts, "the same owner got another snapshot"
     other = stub.Prepare(pb.PrepareRequest(image="base", owner="container/2"))
     assert other.mounts != first.mounts
-    error = raising(errors.ImageInUse, stub.Remove, pb.RemoveRequest(image="base", force=True))
+    error = raising(errors.ImageInUse, stub.Remove, pb.RemoveRequest(image="base"))
     assert error.metadata["owners"] == "container/1,container/2"
     options = dict(option.partition("=")[::2] for option in first.mounts[0].options)
     (Path(options["upperdir"]) / "written").write_bytes(bytes(5000))

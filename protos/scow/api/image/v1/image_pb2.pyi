@@ -185,6 +185,8 @@ class Image(_message.Message):
     MANIFEST_DIGEST_FIELD_NUMBER: _builtins.int
     SHARED_SIZE_FIELD_NUMBER: _builtins.int
     SNAPSHOTS_FIELD_NUMBER: _builtins.int
+    USED_AT_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"sha256:..." of the configuration."""
     size: _builtins.int
@@ -220,6 +222,14 @@ class Image(_message.Message):
 
     @_builtins.property
     def pulled_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def used_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was last pulled, prepared or otherwise stored."""
+
+    @_builtins.property
+    def damaged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Digests of its blobs and layers that StoreService.Check found damaged and could not repair."""
+
     def __init__(
         self,
         *,
@@ -239,10 +249,12 @@ class Image(_message.Message):
         manifest_digest: _builtins.str = ...,
         shared_size: _builtins.int = ...,
         snapshots: _builtins.int = ...,
+        used_at: _timestamp_pb2.Timestamp | None = ...,
+        damaged: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "created_at", b"created_at", "platform", b"platform", "pulled_at", b"pulled_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "created_at", b"created_at", "platform", b"platform", "pulled_at", b"pulled_at", "used_at", b"used_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "comment", b"comment", "config", b"config", "created_at", b"created_at", "diff_ids", b"diff_ids", "docker_version", b"docker_version", "id", b"id", "manifest_digest", b"manifest_digest", "pinned", b"pinned", "platform", b"platform", "pulled_at", b"pulled_at", "references", b"references", "repo_digests", b"repo_digests", "shared_size", b"shared_size", "size", b"size", "snapshots", b"snapshots"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "comment", b"comment", "config", b"config", "created_at", b"created_at", "damaged", b"damaged", "diff_ids", b"diff_ids", "docker_version", b"docker_version", "id", b"id", "manifest_digest", b"manifest_digest", "pinned", b"pinned", "platform", b"platform", "pulled_at", b"pulled_at", "references", b"references", "repo_digests", b"repo_digests", "shared_size", b"shared_size", "size", b"size", "snapshots", b"snapshots", "used_at", b"used_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -580,10 +592,12 @@ class ListRequest(_message.Message):
     sizes: _builtins.bool
     """Count `Image.shared_size`."""
     all: _builtins.bool
-    """Also images that only an index kept whole holds: those of other platforms."""
+    """Also images that only an index kept whole holds, those of other platforms; and, on the last page, documents with
+    a name but without an image for this machine (id and manifest_digest are the document's then).
+    """
     @_builtins.property
     def filters(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Filter]:
-        """"reference", "label", "dangling", "before", "since"."""
+        """"reference", "label", "dangling", "before", "since", "until" (a time, or a duration back from now)."""
 
     def __init__(
         self,
@@ -677,7 +691,9 @@ class RemoveRequest(_message.Message):
     request_id: _builtins.str
     image: _builtins.str
     force: _builtins.bool
-    """Drop all references, also of an image named by id that has several."""
+    """Drop all references of an image named by id, also several; drop the last one also when a container that does not
+    run is made from the image, which is kept without a name then until the container is gone.
+    """
     def __init__(
         self,
         *,

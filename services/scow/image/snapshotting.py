@@ -1,0 +1,132 @@
+"""Snapshots for owners: the writable file systems on top of images.
+
+A snapshot's row comes first: from then on the image is in use and stays. When the work on it fails the row goes
+again; when the process dies in between, the owner asks again, or is gone and is released.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from scow.api.image.v1 import image_pb2 as pb
+from scow.api.types.v1.types_pb2 import Mount
+from scow.core.errors import Cancelled, ImageNotFound, InvalidArgument, PlatformMismatch
+from scow.core.times import now_ns
+from scow.image.images import Images
+from scow.image.platforms import Platform, host, runnable
+from scow.image.snapshots import Snapshotter
+from scow.image.store import Image, ImageStore, Snapshot
+from scow.image.unpacking import Unpacking
+
+
+class Snapshots:
+    """All snapshots.
+
+    Args:
+        rows: The tables.
+        images: Who finds and describes images.
+        unpacking: Who sees to it that their layers are there.
+        driver: Who makes snapshots.
+    """
+
+    def __init__(
+        self, rows: ImageStore, images: Images, unpacking: Unpacking, driver: Snapshotter
+    ) -> None:
+        self._rows = rows
+        self._images = images
+        self._unpacking = unpacking
+        self._driver = driver
+
+    @property
+    def driver(self) -> str:
+        """Name of the driver that makes snapshots."""
+        return self._driver.name
+
+    async def prepare(
+        self, name: str, owner: str, platform: Platform | None
+    ) -> tuple[pb.Image, list[Mount]]:
+        """Make, or find again, an owner's snapshot of an image; return how to mount it.
+
+        Raises:
+            ImageNotFound: There is no such image.
+            PlatformMismatch: It is for another platform than the machine, or than the one asked for.
+            Cancelled: The snapshot was released meanwhile.
+            DiskFull: No space is left.
+        """
+        if not owner:
+            raise InvalidArgument("no owner", what="owner", do='give "container/<id>"')
+        known = self._rows.snapshot(owner)
+        image = self._rows.image(known.image) if known else self._images.find(name)
+        assert image is not None
+        message = self._images.describe(image)
+        _check_platform(name, message, platform)
+        snapshot = known or Snapshot(owner, self._rows.next_number(), image.id)
+        with self._rows.transaction() as tx:
+            if known is None:
+                self._rows.insert_snapshot(tx, snapshot, now_ns())
+            self._rows.set_used(tx, image.id, now_ns())
+        try:
+            mounts = await self._make(snapshot, image)
+        except BaseException:
+            if known is None:
+                await asyncio.shield(self.release(owner))
+            raise
+        return message, mounts
+
+    async def _make(self, snapshot: Snapshot, image: Image) -> list[Mount]:
+        numbers = [layer.number for layer in await self._unpacking.ensure(image.id)]
+        if self._rows.snapshot(snapshot.owner) != snapshot:
+            raise Cancelled(
+                f"the snapshot of {snapshot.owner} was released",
+                what="snapshot",
+                which=snapshot.owner,
+                do="prepare it again",
+            )
+        self._driver.make(snapshot.number, numbers)
+        return self._driver.mounts(snapshot.number, numbers)
+
+    async def release(self, owner: str) -> None:
+        """Give an owner's snapshot back."""
+        known = self._rows.snapshot(owner)
+        if known is None:
+            return
+        with self._rows.transaction() as tx:
+            self._rows.delete_snapshot(tx, owner)
+        await asyncio.to_thread(self._driver.remove, known.number)
+
+    async def usage(self, owner: str) -> tuple[int, int]:
+        """Count the bytes and inodes of an owner's snapshot.
+
+        Raises:
+            ImageNotFound: The owner has none.
+        """
+        known = self._rows.snapshot(owner)
+        if known is None:
+            raise ImageNotFound(
+                f"{owner} has no snapshot", what="snapshot", which=owner, do="prepare one first"
+            )
+        return await asyncio.to_thread(self._driver.usage, known.number)
+
+    def owners(self) -> set[str]:
+        """Return everyone who has a snapshot."""
+        return {snapshot.owner for snapshot in self._rows.snapshots()}
+
+    async def remove_strays(self) -> list[int]:
+        """Delete the folders without a row; return their numbers."""
+        recorded = {snapshot.number for snapshot in self._rows.snapshots()}
+        strays = sorted(self._driver.numbers() - recorded)
+        for number in strays:
+            await asyncio.to_thread(self._driver.remove, number)
+        return strays
+
+
+def _check_platform(name: str, image: pb.Image, wanted: Platform | None) -> None:
+    about = image.platform
+    platform = Platform(about.os, about.architecture, about.variant)
+    if not runnable(platform, wanted) or not runnable(platform):
+        raise PlatformMismatch(
+            f"image {name} is for {platform}, not for {wanted or host()}",
+            what="image",
+            which=name,
+            do=f"pull it with --platform {wanted or host()}, or use another image",
+        )
