@@ -73,6 +73,10 @@ def systemctl_active(service: str) -> bool:
     return done.stdout.strip() == "active"
 
 
+def main_pid(service: str) -> int:
+    return int(systemctl("show", "-p", "MainPID", "--value", f"scow-{service}"))
+
+
 def test_a_container_under_systemd() -> None:
     scow("import", "-", "busybox", stdin=rootfs_tar())
     assert scow("run", "--rm", "-m", "64m", "busybox", "echo", "hello") == "hello\n"
@@ -94,10 +98,14 @@ def test_a_container_under_systemd() -> None:
     assert http_get("http://127.0.0.1:18080/") == b"page\n"
     pid = int(scow("inspect", "-f", "{{.State.Pid}}", "web"))
 
+    before = {service: main_pid(service) for service in SERVICES}
     for service in SERVICES:  # systemd starts again what is killed
         systemctl("kill", "--signal=KILL", f"scow-{service}")
     systemctl("kill", "--signal=KILL", "--kill-whom=main", "scow-spawner")
-    processes.wait_for(lambda: all(map(systemctl_active, SERVICES)), "the services")
+    processes.wait_for(
+        lambda: all(systemctl_active(s) and main_pid(s) != before[s] for s in SERVICES),
+        "the services",
+    )
     assert scow("exec", "web", "echo", "in") == "in\n"
 
     systemctl("stop", "scow.target")
@@ -112,8 +120,7 @@ def test_a_container_under_systemd() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_least_privilege(service: str) -> None:
-    pid = int(systemctl("show", "-p", "MainPID", "--value", f"scow-{service}"))
-    status = Path(f"/proc/{pid}/status").read_text()
+    status = Path(f"/proc/{main_pid(service)}/status").read_text()
     effective = int(status.split("CapEff:")[1].split()[0], 16)
     admin = {"CAP_SYS_ADMIN": 21, "CAP_NET_ADMIN": 12, "CAP_SYS_MODULE": 16, "CAP_SYS_RAWIO": 17}
     held = {name for name, bit in admin.items() if effective >> bit & 1}
