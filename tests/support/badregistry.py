@@ -121,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
         registry.authorizations.append(self.headers.get("Authorization", ""))
         if registry.misbehave(self):
             return
-        name = self.path.rsplit("/", 1)[1]
+        name = self.path.partition("?")[0].rsplit("/", 1)[1]
         if "/manifests/" in self.path and name in ("1", digest_of(registry.manifest)):
             self.send(registry.manifest, MANIFEST)
         elif "/blobs/" in self.path and name in registry.blobs:

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from tests.support.busybox import rootfs_tar
 from tests.support.registry import Registry
+from tests.support.tls import Authority, Identity
 
 CACHE = Path(os.environ.get("SCOW_TEST_CACHE", "/var/cache/scow-tests"))
 PAGE = "<h1>nginx in scow</h1>\n"
@@ -107,6 +109,25 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def push_with(
+    authority: Authority, client: Identity | None, archive: Path, registry: Registry, name: str
+) -> None:
+    """Copy an archive to a registry that does TLS."""
+    with tempfile.TemporaryDirectory(prefix="scow-certs-") as folder:
+        shutil.copy(authority.own.certificate_file, f"{folder}/ca.crt")
+        if client is not None:
+            shutil.copy(client.certificate_file, f"{folder}/client.cert")
+            shutil.copy(client.key_file, f"{folder}/client.key")
+        source, target = f"oci-archive:{archive}", f"docker://{registry.address}/{name}"
+        done = subprocess.run(
+            ["skopeo", "copy", "-q", f"--dest-cert-dir={folder}", source, target],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
 
 
 def push(archive: Path, registry: Registry, name: str, *, credentials: str = "") -> str:

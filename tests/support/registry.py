@@ -21,6 +21,7 @@ from types import TracebackType
 
 from tests.support import processes
 from tests.support.net import free_port
+from tests.support.tls import Identity
 
 
 class Registry:
@@ -30,6 +31,10 @@ class Registry:
         storage: Folder of its content; None means a fresh one, deleted in the end.
         prefix: Put before its command, to run it in a network namespace.
         users: Names and passwords, for basic authentication; None means everybody may do everything.
+        auth: What its configuration says about authorization instead.
+        identity: What it does TLS with.
+        clients: File with the CA of those who may connect.
+        port: Where it listens; 0 means that it finds one.
     """
 
     def __init__(
@@ -38,13 +43,20 @@ class Registry:
         storage: Path | None = None,
         prefix: Sequence[str] = (),
         users: dict[str, str] | None = None,
+        auth: dict[str, object] | None = None,
+        identity: Identity | None = None,
+        clients: Path | None = None,
+        port: int = 0,
     ) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="scow-registry-"))
         self.storage = storage or self.base / "storage"
-        self.port = free_port()
+        self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._prefix = prefix
         self._users = users
+        self._auth = auth
+        self._identity = identity
+        self._clients = clients
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Registry:
@@ -66,14 +78,27 @@ class Registry:
                 "filesystem": {"rootdirectory": str(self.storage)},
                 "delete": {"enabled": True},
             },
-            "http": {"addr": self.address},
+            "http": {"addr": self.address, **self._tls()},
         }
+        if self._auth is not None:
+            config["auth"] = self._auth
         if self._users is not None:
             file = self.base / "htpasswd"
             lines = [f"{name}:{_bcrypt(word)}\n" for name, word in self._users.items()]
             file.write_text("".join(lines))
             config["auth"] = {"htpasswd": {"realm": "test", "path": str(file)}}
         return config
+
+    def _tls(self) -> dict[str, object]:
+        if self._identity is None:
+            return {}
+        tls: dict[str, object] = {
+            "certificate": str(self._identity.certificate_file),
+            "key": str(self._identity.key_file),
+        }
+        if self._clients is not None:
+            tls["clientcas"] = [str(self._clients)]
+        return {"tls": tls}
 
     def _listens(self) -> bool:
         assert self._process is not None

@@ -89,6 +89,8 @@ class ImageSection:
     registry_mirrors: tuple[str, ...] = ()
     # Settings of single registries.
     registries: dict[str, RegistrySection] = field(default_factory=dict)
+    # Docker Hub's search.
+    search_url: str = "https://index.docker.io/v1/search"
     # URLs of nodes that are asked for a digest before anybody else.
     peers: tuple[str, ...] = ()
     # Requests to one host at once.

@@ -9,6 +9,7 @@ import grpc
 
 from scow.api.image.v1.archive_pb2_grpc import add_ArchiveServiceServicer_to_server
 from scow.api.image.v1.image_pb2_grpc import add_ImageServiceServicer_to_server
+from scow.api.image.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.owners import running_owners, unknown_owners
 from scow.core.server import Context, Wiring, main
@@ -21,10 +22,13 @@ from scow.image.layers import Layers
 from scow.image.leases import Leases
 from scow.image.listing import Lists
 from scow.image.pull import Puller
+from scow.image.push import Pusher
 from scow.image.reconcile import Reconciler
 from scow.image.records import Records
 from scow.image.registry.client import Registries
+from scow.image.registry.service import RegistryServicer
 from scow.image.removal import Removal
+from scow.image.search import Searcher
 from scow.image.service import ImageServicer
 from scow.image.snapshots.overlay import Overlay
 from scow.image.snapshotting import Snapshots
@@ -76,10 +80,13 @@ async def wire(context: Context) -> Wiring:
     )
 
     archives = ArchiveServicer()
+    pusher = Pusher(settings, rows, blobs, leases, context.journal, registries)
+    registry_servicer = RegistryServicer(registries, pusher, Searcher(settings, registries))
 
     def register(server: grpc.aio.Server) -> None:
         add_ImageServiceServicer_to_server(servicer, server)
         add_ArchiveServiceServicer_to_server(archives, server)
+        add_RegistryServiceServicer_to_server(registry_servicer, server)
 
     async def close() -> None:
         await registries.close()

@@ -30,6 +30,22 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
+def parse_domain(text: str) -> str:
+    """Return the registry that people mean: "docker.io" for nothing, HOST[:PORT] of a URL.
+
+    Raises:
+        InvalidReference: It is no host.
+    """
+    domain = text.rpartition("://")[2].partition("/")[0]
+    if domain in ("", "index.docker.io", _DOCKER_HOST):
+        return DEFAULT_DOMAIN
+    if not _DOMAIN.fullmatch(domain):
+        raise InvalidReference(
+            f"{text[:80]!r} is no registry", what="registry", which=text, do="use HOST[:PORT]"
+        )
+    return domain
+
+
 def host_of(domain: str) -> str:
     """Return host and port that serve a registry."""
     return _DOCKER_HOST if domain == DEFAULT_DOMAIN else domain

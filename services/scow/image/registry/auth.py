@@ -5,8 +5,10 @@ https://distribution.github.io/distribution/spec/auth/token/
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -64,6 +66,8 @@ class Who:
     scopes: Scopes
     # What messages call it.
     name: str = ""
+    # Ask for an identity token too, to be kept instead of the password.
+    offline: bool = False
 
     @property
     def key(self) -> tuple[str, str, Credentials, Scopes]:
@@ -79,6 +83,10 @@ class Authorizer:
         self._clock = clock
         # The header and the end of its validity.
         self._known: dict[object, tuple[str, float]] = {}
+        self._locks: weakref.WeakValueDictionary[object, asyncio.Lock] = (
+            weakref.WeakValueDictionary()
+        )
+        self._identity_tokens: dict[object, str] = {}
         # What a registry asked for last: with it a token that ends is renewed before a request is refused.
         self._asked: dict[tuple[str, str], Challenge] = {}
 
@@ -96,13 +104,26 @@ class Authorizer:
             return ""
         return await self.answer(who, challenge)
 
-    async def answer(self, who: Who, challenge: Challenge) -> str:
+    async def answer(self, who: Who, challenge: Challenge, refused: str = "") -> str:
         """Return the header that meets a challenge.
+
+        Args:
+            who: For whom and what.
+            challenge: What the registry asks for.
+            refused: The header that it did not take.
 
         Raises:
             RegistryDenied: It cannot be met, or the credentials were refused.
             RegistryUnavailable: Whoever gives out tokens cannot be reached.
         """
+        async with self._locks.setdefault(who.key, asyncio.Lock()):
+            # Of several requests that were refused at once, the first one gets the token for all.
+            header, until = self._known.get(who.key, ("", 0.0))
+            if header and header != refused and self._clock() < until:
+                return header
+            return await self._answer(who, challenge)
+
+    async def _answer(self, who: Who, challenge: Challenge) -> str:
         seconds = float("inf")
         realm = challenge.parameters.get("realm", "")
         if challenge.scheme == "basic" and who.credentials.username:
@@ -117,6 +138,10 @@ class Authorizer:
         self._asked[who.key[:2]] = challenge
         self._known[who.key] = (header, self._clock() + seconds)
         return header
+
+    def identity_token(self, who: Who) -> str:
+        """Return the identity token that came with the last token, where one was asked for and given."""
+        return self._identity_tokens.pop(who.key, "")
 
     def forget(self, who: Who) -> None:
         """Drop what was refused."""
@@ -148,6 +173,8 @@ class Authorizer:
                 raise ValueError("token")
         except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
             raise unavailable(str(realm), RuntimeError("its answer holds no token")) from error
+        if who.offline and isinstance(value.get("refresh_token"), str):
+            self._identity_tokens[who.key] = value["refresh_token"]
         return f"Bearer {token}", seconds * _USED_PART
 
     def _check_realm(self, host: str, realm: str) -> URL:
@@ -181,6 +208,8 @@ def _token_request(realm: URL, who: Who, service: str) -> Request:
     query = [*realm.query.items(), *(("scope", scope) for scope in who.scopes), *told.items()]
     if who.credentials.username:
         query.append(("account", who.credentials.username))
+    if who.offline:
+        query += [("offline_token", "true"), ("client_id", "scow")]
     return Request(endpoint, "GET", realm.with_query(query), authorization=who.credentials.basic())
 
 

@@ -13,8 +13,9 @@ from scow.core.config import ImageSection
 from scow.core.errors import RegistryRefused
 from scow.image.reference import Reference, host_of
 from scow.image.registry.auth import Authorizer
+from scow.image.registry.catalogue import ping
 from scow.image.registry.credentials import ANONYMOUS, Credentials
-from scow.image.registry.endpoints import PULL, PUSH, Endpoint
+from scow.image.registry.endpoints import PULL, PUSH, Endpoint, parse_url
 from scow.image.registry.hosts import Hosts
 from scow.image.registry.http import Http
 from scow.image.registry.pulling import Registry
@@ -80,6 +81,30 @@ class Registries:
         mine = _fit(endpoint, domain, credentials)
         return Session(self._wire, endpoint, repository, name, mine)
 
+    async def login(self, domain: str, credentials: Credentials) -> str:
+        """Check credentials with a registry; return the identity token that it gives, or nothing.
+
+        Raises:
+            RegistryDenied, RegistryUnavailable, RegistryRateLimited, RegistryRefused: As they say.
+            InvalidConfig: A hosts.toml is wrong.
+        """
+        endpoint = self._hosts.all(domain)[-1]
+        session = Session(self._wire, endpoint, "", domain, credentials, offline=True)
+        who = session.who(())
+        # What was found out with these credentials before does not count.
+        self._wire.authorizer.forget(who)
+        await ping(session)
+        return self._wire.authorizer.identity_token(who)
+
+    def searching(self, url: str) -> Session:
+        """Return a session with a service that searches.
+
+        Raises:
+            InvalidConfig: It is no URL.
+        """
+        endpoint = parse_url(url, "image.search_url", override_path=True)
+        return Session(self._wire, endpoint, "", endpoint.host, ANONYMOUS)
+
     def _session(
         self, endpoint: Endpoint, reference: Reference, credentials: Credentials, *, patient: bool
     ) -> Session:
@@ -90,6 +115,6 @@ class Registries:
 
 def _fit(endpoint: Endpoint, domain: str, credentials: Credentials) -> Credentials:
     """Return the credentials for an endpoint: the caller's are for the registry's own host, and no other."""
-    if endpoint.host == host_of(domain):
+    if endpoint.host == host_of(domain).lower():
         return credentials or endpoint.credentials
     return endpoint.credentials or ANONYMOUS

@@ -59,7 +59,7 @@ class Hosts:
         """
         listed, server = hoststoml.read(self._settings.certs_dir, domain)
         others = [*self._peers, *self._mirrors.get(domain, ()), *listed]
-        origin = server or Endpoint(host_of(domain))
+        origin = server or Endpoint(host_of(domain).lower())
         return [*(mirror_of(each, domain) for each in others), replace(origin, is_origin=True)]
 
     def able(self, domain: str, *wanted: str) -> list[Endpoint]:

@@ -82,10 +82,15 @@ class Http:
         await self._session.close()
 
     def is_insecure(self, host: str) -> bool:
-        """Tell whether plain HTTP and unknown certificates are allowed for "HOST[:PORT]"."""
+        """Tell whether plain HTTP and unknown certificates are allowed for "HOST[:PORT]".
+
+        They are for what is listed, and on the loopback interface, unless the host has a CA of its own.
+        """
         name = hostname(host)
         listed = self._settings.insecure_registries
-        return host in listed or name in listed or is_loopback(name)
+        if host in listed or name in listed:
+            return True
+        return is_loopback(name) and not self._contexts.has_ca(host)
 
     @contextlib.asynccontextmanager
     async def ask(
@@ -179,9 +184,11 @@ class Http:
                 proxy=_proxy(request.url.scheme, host),
                 timeout=self._timeout(request.endpoint),
             )
-        except (aiohttp.ClientSSLError, aiohttp.ServerDisconnectedError) as error:
+        except aiohttp.ClientSSLError as error:
             raise WrongScheme(host, error) from error
-        except aiohttp.ClientResponseError as error:  # what answers speaks no HTTP
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError) as error:
+            if host in self._schemes:  # it has spoken this before
+                raise unavailable(host, error) from error
             raise WrongScheme(host, error) from error
         except aiohttp.ClientConnectorError as error:
             raise Unreachable(host, error.os_error) from error

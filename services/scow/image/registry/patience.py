@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from scow.core.errors import RegistryUnavailable, ScowError
-from scow.image.registry.problems import ComeBack, Unreachable
+from scow.image.registry.problems import ComeBack, Unreachable, WrongScheme
 
 _PAUSE_SECONDS = 0.25
 _PAUSE_MAX_SECONDS = 8.0
@@ -46,7 +46,7 @@ async def patiently(
                 pause = later.seconds
             if pause > longest_wait:
                 raise error from None
-        except Unreachable as problem:
+        except (Unreachable, WrongScheme) as problem:
             if not reached:  # nothing to be saved: say so at once
                 raise
             error = problem

@@ -43,6 +43,7 @@ class Session:
         name: What messages call it, "docker.io/library/nginx:1".
         credentials: Those of the caller for this endpoint.
         patient: Try again after failures; otherwise the first one counts.
+        offline: Ask for an identity token too.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Session:
         credentials: Credentials,
         *,
         patient: bool = True,
+        offline: bool = False,
     ) -> None:
         self.wire = wire
         self.endpoint = endpoint
@@ -62,6 +64,7 @@ class Session:
         self.name = name
         self._credentials = credentials
         self._patient = patient
+        self._offline = offline
 
     @property
     def host(self) -> str:
@@ -82,6 +85,10 @@ class Session:
     def scopes(self, *actions: str) -> Scopes:
         """Return the scopes of actions on the repository."""
         return (repository_scope(self.repository, *actions),)
+
+    def who(self, scopes: Scopes) -> Who:
+        """Return for whom and for what an authorization is."""
+        return Who(self.endpoint, self._credentials, scopes, self._path, self._offline)
 
     async def patiently(
         self, attempt: Callable[[], Awaitable[Result]], progress: Callable[[], int] = lambda: 0
@@ -122,7 +129,7 @@ class Session:
             ComeBack: The registry asks to come back later.
             ScowError: It cannot be reached, or what the status means.
         """
-        who = Who(self.endpoint, self._credentials, scopes, self._path)
+        who = self.who(scopes)
         own = isinstance(where, str) or elsewhere(where).host == self.host
         known = await self.wire.authorizer.header(who) if own else ""
         endpoint = self.endpoint if own or isinstance(where, str) else elsewhere(where)
@@ -135,8 +142,7 @@ class Session:
                 await self._check(response, good, kind)
                 yield response
                 return
-        self.wire.authorizer.forget(who)
-        header = await self.wire.authorizer.answer(who, challenge)
+        header = await self.wire.authorizer.answer(who, challenge, refused=known)
         plan = Request(endpoint, method, URL(), headers or {}, header, body)
         async with self._send(where, plan) as response:
             if response.status == 401:
@@ -173,7 +179,11 @@ class Session:
         location = response.headers.get("Location", "")
         if not location:
             raise unavailable(self.host, RuntimeError("it does not tell where to upload to"))
-        return located(location, response.url, self.endpoint)
+        return self.link(location, response)
+
+    def link(self, target: str, response: aiohttp.ClientResponse) -> URL:
+        """Return the URL that an answer's header names, which may be relative."""
+        return located(target, response.url, self.endpoint)
 
     async def read(self, response: aiohttp.ClientResponse, limit: int, what: str) -> bytes:
         """Return the body.

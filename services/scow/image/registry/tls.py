@@ -53,9 +53,17 @@ class Contexts:
             known = self._known[key] = (stamp, _context(cas, pairs, verify and tls.verify))
         return known[1]
 
+    def has_ca(self, host: str) -> bool:
+        """Tell whether a CA is given for a host, which then is meant to be known by it."""
+        folder = self._folder(host)
+        return folder is not None and any(name.endswith(".crt") for name in os.listdir(folder))
+
+    def _folder(self, host: str) -> Path | None:
+        return next((each for each in folders(self._root, host) if each.is_dir()), None)
+
     def _files(self, host: str) -> tuple[list[str], list[tuple[str, str]]]:
         """Return the CAs and the pairs in a host's folder."""
-        folder = next((each for each in folders(self._root, host) if each.is_dir()), None)
+        folder = self._folder(host)
         names = sorted(os.listdir(folder)) if folder else []
         at = {name: str((folder or self._root) / name) for name in names}
         pairs = []

@@ -1,0 +1,76 @@
+"""The servicer of RegistryService: a wire shell around pushes, logins and searches."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from scow.api.image.v1 import registry_pb2 as pb
+from scow.api.image.v1 import registry_pb2_grpc as pb_grpc
+from scow.core.errors import Unimplemented
+from scow.image.platforms import canonical
+from scow.image.push import Pusher
+from scow.image.reference import Reference, parse_domain
+from scow.image.registry import catalogue
+from scow.image.registry.client import Registries
+from scow.image.registry.credentials import Credentials
+from scow.image.search import Searcher
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class RegistryServicer(pb_grpc.RegistryServiceServicer):
+    """Serves scow.api.image.v1.RegistryService."""
+
+    def __init__(self, registries: Registries, pusher: Pusher, searcher: Searcher) -> None:
+        self._registries = registries
+        self._pusher = pusher
+        self._searcher = searcher
+
+    async def Push(
+        self, request: pb.PushRequest, context: Context
+    ) -> AsyncIterator[pb.PushResponse]:
+        """Send an image or index. Pushing again is harmless, so `request_id` needs no record."""
+        reference = Reference.parse(request.reference)
+        asked = request.platform
+        platform = None
+        if request.HasField("platform"):
+            platform = canonical(asked.os, asked.architecture, asked.variant)
+        credentials = Credentials.of(request.auth)
+        async for message in self._pusher.push(reference, platform, credentials):
+            yield message
+
+    async def Login(self, request: pb.LoginRequest, context: Context) -> pb.LoginResponse:
+        """Check credentials."""
+        domain = parse_domain(request.server)
+        token = await self._registries.login(domain, Credentials.of(request.auth))
+        return pb.LoginResponse(identity_token=token)
+
+    async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:
+        """Look for repositories."""
+        credentials = Credentials.of(request.auth)
+        results = await self._searcher.search(
+            request.term, request.limit, request.filters, credentials
+        )
+        return pb.SearchResponse(results=results)
+
+    async def ListTags(self, request: pb.ListTagsRequest, context: Context) -> pb.ListTagsResponse:
+        """List the tags of a repository."""
+        reference = Reference.parse(request.repository)
+        credentials = Credentials.of(request.auth)
+        session = self._registries.origin(reference.domain, credentials, reference.path)
+        return pb.ListTagsResponse(tags=await catalogue.tags(session))
+
+    async def GetManifest(
+        self, request: pb.GetManifestRequest, context: Context
+    ) -> pb.GetManifestResponse:
+        """Get a manifest from its registry."""
+        raise Unimplemented("manifests are not served yet", what="method", which="GetManifest")
+
+    async def CreateIndex(
+        self, request: pb.CreateIndexRequest, context: Context
+    ) -> pb.CreateIndexResponse:
+        """Make an index."""
+        raise Unimplemented("indexes are not made yet", what="method", which="CreateIndex")
