@@ -70,6 +70,42 @@ class RegistrySection:
 
 
 @dataclass(frozen=True)
+class ServeSection:
+    """The registry that the image service is itself, `[image.serve]`."""
+
+    # "127.0.0.1:5000", "[::]:5000"; one or several, none means that it is off.
+    address: tuple[str, ...] = ()
+    # HOST[:PORT] of the names that are pushed and pulled without one: NAME here is HOST/NAME on this machine.
+    name: str = "docker.io"
+    # PEM files: the certificate with those that it was signed by, and its key. Both are read anew when they change.
+    certificate: Path | None = None
+    key: Path | None = None
+    # Speak plain HTTP to other machines too; without a certificate only the loopback interface is served.
+    plain_http: bool = False
+    # "none", "basic", or "token": the registry is its own token service.
+    authentication: str = "none"
+    # NAME:HASH lines with bcrypt, as `htpasswd -B` writes them; read anew when it changes.
+    htpasswd: Path | None = None
+    # "WHO REPOSITORIES RIGHT": WHO is a user, "*" for all of them or "anonymous"; REPOSITORIES a pattern of
+    # complete names ("docker.io/team/*"); RIGHT is pull, push (and pull) or delete (and both).
+    access: tuple[str, ...] = ("* * delete",)
+    # URL of /token as clients reach it, where a proxy stands in front; empty means that of the request.
+    realm: str = ""
+    # Seconds for which a token is good.
+    token_seconds: float = 300.0
+    # Refuse all changes.
+    read_only: bool = False
+    # Let clients delete tags, manifests and blobs.
+    deletion: bool = False
+    # Bytes of one blob; 0 means no limit.
+    max_upload_bytes: int = 0
+    # Seconds for which an upload that is not gone on with, and a blob that no manifest names, are kept.
+    keep_seconds: float = 86400.0
+    # Seconds without a byte after which a client is given up.
+    stall_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
 class ImageSection:
     """The image service."""
 
@@ -115,6 +151,7 @@ class ImageSection:
     max_layer_entries: int = 4_000_000
     # Seconds for which a partial download is kept to be resumed.
     ingest_keep_seconds: float = 86400.0
+    serve: ServeSection = field(default_factory=ServeSection)
 
 
 @dataclass(frozen=True)
@@ -230,21 +267,21 @@ def _read(file: Path | None, environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    sections = {
-        f.name
-        for f in dataclasses.fields(Config)
-        if dataclasses.is_dataclass(_type(Config, f.name))
-    }
     for variable, value in environ.items():
-        if not variable.startswith("SCOW_") or variable.startswith(_OTHER_VARIABLES):
-            continue
-        key = variable.removeprefix("SCOW_").lower()
-        section, _, rest = key.partition("_")
-        if section in sections and rest:
-            values.setdefault(section, {})[rest] = value
-        else:
-            values[key] = value
+        if variable.startswith("SCOW_") and not variable.startswith(_OTHER_VARIABLES):
+            _set(values, Config, variable.removeprefix("SCOW_").lower(), value)
     return values
+
+
+def _set(values: dict[str, Any], cls: type, key: str, value: str) -> None:
+    """Set a key, within the section with which its name begins."""
+    for f in dataclasses.fields(cls):
+        kind = _type(cls, f.name)
+        if dataclasses.is_dataclass(kind) and key.startswith(f"{f.name}_"):
+            inner = values.setdefault(f.name, {})
+            _set(inner, typing.cast(type, kind), key.removeprefix(f"{f.name}_"), value)
+            return
+    values[key] = value
 
 
 def _merge(base: dict[str, Any], more: Mapping[str, Any]) -> None:

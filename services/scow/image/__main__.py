@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -36,6 +37,9 @@ from scow.image.store import MIGRATIONS, ImageStore
 from scow.image.unpack.pool import Limits, UnpackPool
 from scow.image.unpacking import Unpacking
 
+if TYPE_CHECKING:
+    from scow.image.serving.server import RegistryServer
+
 
 async def wire(context: Context) -> Wiring:
     """Make the service's parts."""
@@ -62,9 +66,14 @@ async def wire(context: Context) -> Wiring:
     puller = Puller(settings, rows, blobs, layers, leases, records, registries)
     importer = Importer(blobs, layers, leases, records)
 
+    serving = _make_registry(context, rows, blobs, leases, records, collector)
+
     async def reconcile() -> list[ReconcileAction]:
         gone = await unknown_owners(context.peers, snapshots.owners())
         busy = puller.ingesting | importer.ingesting
+        if serving is not None:
+            serving.reconcile()
+            busy |= serving.ingesting
         return await reconciler.reconcile(gone, busy, settings.ingest_keep_seconds)
 
     servicer = ImageServicer(
@@ -89,13 +98,45 @@ async def wire(context: Context) -> Wiring:
         add_RegistryServiceServicer_to_server(registry_servicer, server)
 
     async def close() -> None:
+        if serving is not None:
+            await serving.close()
         await registries.close()
         await pool.close()
 
+    if serving is not None:
+        await serving.start(context.config.server.drain_seconds)
     return Wiring(
         register=register,
         reconcile=reconcile,
         close=close,
+    )
+
+
+def _make_registry(
+    context: Context,
+    rows: ImageStore,
+    blobs: Blobs,
+    leases: Leases,
+    records: Records,
+    collector: Collector,
+) -> RegistryServer | None:
+    """Return the registry that is to be served, None when it is off."""
+    settings = context.config.image
+    if not settings.serve.address:
+        return None
+    # Imported here: a service that serves nobody does not pay for it.
+    from scow.image.serving.server import RegistryServer
+
+    return RegistryServer(
+        settings,
+        context.store,
+        rows,
+        blobs,
+        leases,
+        records,
+        collector,
+        context.journal,
+        metrics=bool(context.config.server.metrics),
     )
 
 

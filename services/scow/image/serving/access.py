@@ -1,0 +1,71 @@
+"""Who may do what where: the rules "WHO REPOSITORIES RIGHT" of the configuration."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scow.core.errors import InvalidConfig
+
+PULL, PUSH, DELETE = "pull", "push", "delete"
+# The actions of each right.
+RIGHTS = {
+    PULL: frozenset({PULL}),
+    PUSH: frozenset({PULL, PUSH}),
+    DELETE: frozenset({PULL, PUSH, DELETE}),
+}
+ANONYMOUS = "anonymous"
+_EVERY_USER = "*"
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule: a user, "*" or "anonymous"; a pattern of complete repositories; the actions."""
+
+    who: str
+    pattern: str
+    actions: frozenset[str]
+
+    def fits(self, user: str) -> bool:
+        """Tell whether the rule is about a user; the empty name is nobody's."""
+        return self.who == ANONYMOUS or (bool(user) and self.who in (_EVERY_USER, user))
+
+
+class Access:
+    """All rules.
+
+    Args:
+        lines: `image.serve.access`.
+
+    Raises:
+        InvalidConfig: A line is none.
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._rules = [_parse(line) for line in lines]
+
+    def actions(self, user: str, repository: str) -> frozenset[str]:
+        """Return what a user may do in a repository; what the anonymous may, everybody may."""
+        found = NOTHING
+        for rule in self._rules:
+            if rule.fits(user) and fnmatch.fnmatchcase(repository, rule.pattern):
+                found |= rule.actions
+        return found
+
+    def may_anything(self, user: str) -> bool:
+        """Tell whether any rule is about a user."""
+        return any(rule.fits(user) for rule in self._rules)
+
+
+def _parse(line: str) -> Rule:
+    words = line.split()
+    if len(words) != 3 or words[2] not in RIGHTS:
+        raise InvalidConfig(
+            f"image.serve.access has {line!r}",
+            what="configuration key",
+            which="image.serve.access",
+            do='give "WHO REPOSITORIES RIGHT", the right being pull, push or delete',
+        )
+    return Rule(words[0], words[1], RIGHTS[words[2]])

@@ -1,0 +1,132 @@
+"""Starts and stops the registry."""
+
+from __future__ import annotations
+
+import structlog
+from aiohttp import web
+
+from scow.core.config import ImageSection
+from scow.core.errors import ScowError
+from scow.core.journal import Journal
+from scow.core.store import Store
+from scow.image.blobs import Blobs
+from scow.image.gc import Collector
+from scow.image.leases import Leases
+from scow.image.records import Records
+from scow.image.serving import listening
+from scow.image.serving.authorization import Authorization
+from scow.image.serving.blobs import BlobHandlers
+from scow.image.serving.catalogue import CatalogueHandlers
+from scow.image.serving.figures import make_observe
+from scow.image.serving.manifests import ManifestHandlers
+from scow.image.serving.names import Naming
+from scow.image.serving.registry import Registry
+from scow.image.serving.removal import Removal
+from scow.image.serving.repositories import Repositories
+from scow.image.serving.routing import Observe, make_application
+from scow.image.serving.uploading import UploadHandlers
+from scow.image.serving.uploads import Uploads
+from scow.image.store import ImageStore
+
+_log = structlog.get_logger()
+
+
+class RegistryServer:
+    """The registry as it runs.
+
+    Args:
+        settings: The service's section of the configuration.
+        store: The service's database.
+        rows: Its tables.
+        blobs: The blobs.
+        leases: What work under way needs.
+        records: Where what is pushed is written down.
+        collector: Who deletes what nothing holds.
+        journal: Where deletions are written down.
+        metrics: Whether requests are counted.
+
+    Raises:
+        InvalidConfig: A value of the section is wrong.
+    """
+
+    def __init__(
+        self,
+        settings: ImageSection,
+        store: Store,
+        rows: ImageStore,
+        blobs: Blobs,
+        leases: Leases,
+        records: Records,
+        collector: Collector,
+        journal: Journal,
+        *,
+        metrics: bool,
+    ) -> None:
+        serve = settings.serve
+        self._addresses = [listening.parse_address(text) for text in serve.address]
+        listening.check_plain(serve, self._addresses)
+        self._certificate = listening.make_certificate(serve)
+        self._repositories = Repositories(store, serve.keep_seconds)
+        naming = Naming(serve.name)
+        self._authorization = Authorization(serve, naming)
+        registry = Registry(
+            settings, rows, blobs, leases, self._repositories, naming, self._authorization
+        )
+        self._uploads = Uploads(rows, blobs, leases, self._repositories)
+        removal = Removal(rows, self._repositories, collector, journal)
+        observe: Observe | None = make_observe() if metrics else None
+        self._app = make_application(
+            self._authorization,
+            BlobHandlers(registry, removal),
+            UploadHandlers(registry, self._uploads),
+            ManifestHandlers(registry, records, removal),
+            CatalogueHandlers(registry),
+            observe,
+        )
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def ingesting(self) -> set[str]:
+        """Names of the files that belong to uploads."""
+        return self._uploads.ingesting
+
+    async def start(self, drain_seconds: float) -> None:
+        """Listen on all addresses.
+
+        Args:
+            drain_seconds: That requests under way get when the registry stops.
+
+        Raises:
+            AddressInUse, InvalidConfig: As they say. Nothing listens then.
+        """
+        runner = web.AppRunner(
+            self._app, handle_signals=False, access_log=None, shutdown_timeout=drain_seconds
+        )
+        await runner.setup()
+        try:
+            for address in self._addresses:
+                await listening.listen(runner, address, self._certificate)
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        _log.info("registry serves", addresses=[str(address) for address in self._addresses])
+
+    def reconcile(self) -> None:
+        """Forget what has expired; read users and certificate again if they have changed."""
+        self._repositories.forget_orphans()
+        self._uploads.expire()
+        for refresh in (
+            self._authorization.refresh,
+            *((self._certificate.refresh,) if self._certificate else ()),
+        ):
+            try:
+                refresh()
+            except ScowError as error:
+                _log.error("registry keeps what it has read before", error=str(error))
+
+    async def close(self) -> None:
+        """Take no more requests, let those under way end, cut the rest."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._uploads.close()
