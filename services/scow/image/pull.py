@@ -200,6 +200,7 @@ class Puller:
                     which=str(asked.reference),
                     do="tell who made the image",
                 )
+            _check_pairs(str(asked.reference), about.diff_ids, document.parts[1:])
         return Found(documents, configurations, parsed)
 
     @staticmethod
@@ -217,3 +218,16 @@ class Puller:
                 continue
             blobs += document.parts[1:] if document.is_image else document.parts
         return layers, blobs
+
+
+def _check_pairs(name: str, diff_ids: Sequence[str], blobs: Sequence[Descriptor]) -> None:
+    """Refuse an image in which one blob unpacks to different layers: one of them is a lie."""
+    known: dict[str, str] = {}
+    for diff_id, blob in zip(diff_ids, blobs, strict=True):
+        if known.setdefault(blob.digest, diff_id) != diff_id:
+            raise InvalidManifest(
+                f"{name} has the blob {blob.digest} as two different layers",
+                what="image",
+                which=name,
+                do="tell who made the image",
+            )
