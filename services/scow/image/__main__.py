@@ -34,6 +34,7 @@ from scow.image.service import ImageServicer
 from scow.image.snapshots.overlay import Overlay
 from scow.image.snapshotting import Snapshots
 from scow.image.store import MIGRATIONS, ImageStore
+from scow.image.trust.check import Trust
 from scow.image.unpack.pool import Limits, UnpackPool
 from scow.image.unpacking import Unpacking
 
@@ -56,14 +57,16 @@ async def wire(context: Context) -> Wiring:
     layers = Layers(base, rows, blobs, pool)
     records = Records(rows, blobs, leases, context.journal)
     images = Images(rows, blobs, context.journal)
-    snapshots = Snapshots(rows, images, Unpacking(rows, layers, leases), Overlay(base, layers.path))
+    registries = Registries(settings)
+    trust = Trust(settings, rows, blobs, registries)
+    unpacking = Unpacking(rows, layers, leases)
+    snapshots = Snapshots(rows, images, trust, unpacking, Overlay(base, layers.path))
     collector = Collector(rows, blobs, layers, leases, context.journal)
     removal = Removal(
         rows, images, collector, context.journal, partial(running_owners, context.peers)
     )
     reconciler = Reconciler(rows, blobs, layers, leases, snapshots, collector)
-    registries = Registries(settings)
-    puller = Puller(settings, rows, blobs, layers, leases, records, registries)
+    puller = Puller(settings, rows, blobs, layers, leases, records, registries, trust)
     importer = Importer(blobs, layers, leases, records)
 
     serving = _make_registry(context, rows, blobs, leases, records, collector)

@@ -31,6 +31,7 @@ class Content:
         configurations: Of the images among them, by digest. One that is stored may be left out.
         references: Names for the last document.
         repo_digests: "NAME@sha256:..." of the last document.
+        blobs: Further small ones, by digest.
         facts: For the journal.
     """
 
@@ -38,6 +39,7 @@ class Content:
     configurations: Mapping[str, bytes] = field(default_factory=dict)
     references: Sequence[str] = ()
     repo_digests: Sequence[str] = ()
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -62,7 +64,7 @@ class Records:
             DiskFull: Nothing is recorded then.
         """
         small = [*(document.data for document in content.documents)]
-        small += content.configurations.values()
+        small += [*content.configurations.values(), *content.blobs.values()]
         digests = [digest_of(data) for data in small]
         with self._leases.hold(digests):
             for data in small:
