@@ -16,6 +16,7 @@ from scow.core.owners import running_owners, unknown_owners
 from scow.core.server import Context, Wiring, main
 from scow.image.archive_service import ArchiveServicer
 from scow.image.blobs import Blobs
+from scow.image.committing import Committer
 from scow.image.gc import Collector
 from scow.image.images import Images
 from scow.image.importing import Importer
@@ -68,12 +69,13 @@ async def wire(context: Context) -> Wiring:
     reconciler = Reconciler(rows, blobs, layers, leases, snapshots, collector)
     puller = Puller(settings, rows, blobs, layers, leases, records, registries, trust)
     importer = Importer(blobs, layers, leases, records)
+    committer = Committer(rows, blobs, leases, records, snapshots)
 
     serving = _make_registry(context, rows, blobs, leases, records, collector)
 
     async def reconcile() -> list[ReconcileAction]:
         gone = await unknown_owners(context.peers, snapshots.owners())
-        busy = puller.ingesting | importer.ingesting
+        busy = puller.ingesting | importer.ingesting | committer.ingesting
         if serving is not None:
             serving.reconcile()
             busy |= serving.ingesting
@@ -91,7 +93,7 @@ async def wire(context: Context) -> Wiring:
         reconcile,
     )
 
-    archives = ArchiveServicer()
+    archives = ArchiveServicer(images, committer, context.requests)
     pusher = Pusher(settings, rows, blobs, leases, context.journal, registries)
     registry_servicer = RegistryServicer(registries, pusher, Searcher(settings, registries))
 

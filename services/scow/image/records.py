@@ -7,7 +7,7 @@ are the business of whoever fetched them; documents and configurations are store
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scow.core.journal import Journal
@@ -20,6 +20,8 @@ from scow.image.leases import Leases
 from scow.image.manifests import Configuration, Document
 from scow.image.platforms import choose, host
 from scow.image.store import Image, ImageStore, Manifest, Name
+
+Recorded = Callable[[sqlite3.Connection, str | None], None]
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,15 @@ class Records:
         self._leases = leases
         self._journal = journal
 
-    async def put(self, content: Content, action: str) -> str | None:
+    async def put(
+        self, content: Content, action: str, recorded: Recorded | None = None
+    ) -> str | None:
         """Record content; return the id of the image that it means on this machine, None when it means none.
 
         Args:
             content: What has arrived. Who calls holds leases on all that it names.
             action: "pull", "load", "import", "commit" or "push".
+            recorded: Called at the end of the transaction, with what is returned.
 
         Raises:
             InvalidManifest: A configuration that is none.
@@ -77,6 +82,8 @@ class Records:
                     self._insert(tx, document, known)
                 image = self._meaning(content, known)
                 self._name(tx, content, image, action)
+                if recorded is not None:
+                    recorded(tx, image)
         return image
 
     def _configurations(self, content: Content) -> dict[str, Configuration]:

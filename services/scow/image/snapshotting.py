@@ -7,6 +7,7 @@ again; when the process dies in between, the owner asks again, or is gone and is
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.types.v1.types_pb2 import Mount
@@ -124,12 +125,24 @@ class Snapshots:
         Raises:
             ImageNotFound: The owner has none.
         """
+        return await asyncio.to_thread(self._driver.usage, self.find(owner).number)
+
+    def find(self, owner: str) -> Snapshot:
+        """Return an owner's snapshot.
+
+        Raises:
+            ImageNotFound: The owner has none.
+        """
         known = self._rows.snapshot(owner)
         if known is None:
             raise ImageNotFound(
                 f"{owner} has no snapshot", what="snapshot", which=owner, do="prepare one first"
             )
-        return await asyncio.to_thread(self._driver.usage, known.number)
+        return known
+
+    def changes(self, snapshot: Snapshot) -> Path:
+        """Return where what was changed is, as overlayfs has it."""
+        return self._driver.changes(snapshot.number)
 
     def owners(self) -> set[str]:
         """Return everyone who has a snapshot."""
