@@ -121,8 +121,6 @@ class ImageSection:
     # Subfolders HOST or HOST:PORT (or HOST_PORT_) with further CAs (*.crt), client certificates (NAME.cert and
     # NAME.key), and containerd's hosts.toml; the subfolder _default has a hosts.toml for all other registries.
     certs_dir: Path = Path("/etc/scow/certs.d")
-    # Which images are trusted (docs/guide/trust.md). Without a file at this place all are; elsewhere there must be one.
-    trust_policy: Path = Path("/etc/scow/policy.toml")
     # Mirrors of docker.io, as Docker's key of this name.
     registry_mirrors: tuple[str, ...] = ()
     # Settings of single registries.
@@ -151,6 +149,9 @@ class ImageSection:
     max_layers: int = 128
     max_layer_bytes: int = 64 << 30
     max_layer_entries: int = 4_000_000
+    # Of archives that are loaded: bytes when decompressed, and entries.
+    max_archive_bytes: int = 256 << 30
+    max_archive_entries: int = 100_000
     # Seconds for which a partial download is kept to be resumed.
     ingest_keep_seconds: float = 86400.0
     serve: ServeSection = field(default_factory=ServeSection)

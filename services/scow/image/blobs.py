@@ -35,8 +35,6 @@ class Ingest:
         self._final = False
         self._error: BaseException | None = None
         self._grown = asyncio.Event()
-        # Of what another process wrote and hashed.
-        self._claimed = ""
         self._hash_what_is_there()
 
     def _hash_what_is_there(self) -> None:
@@ -61,10 +59,6 @@ class Ingest:
         self._hash = hashlib.sha256()
         self.size = 0
         self._final, self._error = False, None
-
-    def claim(self, digest: str, size: int) -> None:
-        """Take what another process of ours has written and hashed."""
-        self._claimed, self.size, self._final = digest, size, True
 
     def finish(self) -> None:
         """Tell readers that this is all."""
@@ -91,7 +85,7 @@ class Ingest:
     @property
     def digest(self) -> str:
         """The digest of what is there."""
-        return self._claimed or f"sha256:{self._hash.hexdigest()}"
+        return f"sha256:{self._hash.hexdigest()}"
 
     def check(self, digest: str, size: int | None = None) -> None:
         """Compare what is there with what it must be.
@@ -155,6 +149,15 @@ class Blobs:
             await asyncio.to_thread(_sync_folder, self._blobs)
         return digest
 
+    def ingest_path(self, name: str) -> Path:
+        """Return where an ingest is that a worker writes."""
+        return self._ingests / name
+
+    def discard_ingests(self, name: str) -> None:
+        """Delete the ingests `<name>.<number>`."""
+        for path in self._ingests.glob(f"{name}.*"):
+            path.unlink(missing_ok=True)
+
     async def write(self, data: bytes) -> str:
         """Store small data; return its digest. Its row is the caller's to write."""
         return await asyncio.to_thread(self._write, data)
@@ -203,13 +206,13 @@ class Blobs:
 
         Args:
             keep_seconds: Of downloads; others, which cannot be resumed, go at once.
-            busy: Names of ingests that are being written.
+            busy: Names of ingests that are being written; NAME stands for NAME.1 and so on too.
         """
         now = time.time()
         gone = []
         for path in self._ingests.iterdir():
             keep = keep_seconds if len(path.name) == 64 else 0.0
-            if path.name not in busy and now - path.stat().st_mtime >= keep:
+            if path.name.partition(".")[0] not in busy and now - path.stat().st_mtime >= keep:
                 path.unlink(missing_ok=True)
                 gone.append(path.name)
         return gone

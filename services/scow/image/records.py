@@ -7,7 +7,7 @@ are the business of whoever fetched them; documents and configurations are store
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scow.core.journal import Journal
@@ -21,8 +21,6 @@ from scow.image.manifests import Configuration, Document
 from scow.image.platforms import choose, host
 from scow.image.store import Image, ImageStore, Manifest, Name
 
-Recorded = Callable[[sqlite3.Connection, str | None], None]
-
 
 @dataclass(frozen=True)
 class Content:
@@ -33,7 +31,6 @@ class Content:
         configurations: Of the images among them, by digest. One that is stored may be left out.
         references: Names for the last document.
         repo_digests: "NAME@sha256:..." of the last document.
-        blobs: Further small ones, by digest.
         facts: For the journal.
     """
 
@@ -41,7 +38,6 @@ class Content:
     configurations: Mapping[str, bytes] = field(default_factory=dict)
     references: Sequence[str] = ()
     repo_digests: Sequence[str] = ()
-    blobs: Mapping[str, bytes] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -54,36 +50,46 @@ class Records:
         self._leases = leases
         self._journal = journal
 
-    async def put(
-        self, content: Content, action: str, recorded: Recorded | None = None
-    ) -> str | None:
+    async def put(self, content: Content, action: str) -> str | None:
         """Record content; return the id of the image that it means on this machine, None when it means none.
 
         Args:
             content: What has arrived. Who calls holds leases on all that it names.
             action: "pull", "load", "import", "commit" or "push".
-            recorded: Called at the end of the transaction, with what is returned.
 
         Raises:
             InvalidManifest: A configuration that is none.
             DiskFull: Nothing is recorded then.
         """
-        small = [*(document.data for document in content.documents)]
-        small += [*content.configurations.values(), *content.blobs.values()]
-        digests = [digest_of(data) for data in small]
-        with self._leases.hold(digests):
-            for data in small:
+        return (await self.put_all([content], action))[0]
+
+    async def put_all(self, contents: Sequence[Content], action: str) -> list[str | None]:
+        """Record contents, all of them or none, as `put` does one."""
+        small: dict[str, bytes] = {}
+        for content in contents:
+            small |= {document.digest: document.data for document in content.documents}
+            small |= {digest_of(data): data for data in content.configurations.values()}
+        with self._leases.hold(list(small)):
+            for data in small.values():
                 await self._blobs.write(data)
-            known = self._configurations(content)
+            known = [self._configurations(content) for content in contents]
             with self._rows.transaction() as tx:
-                for digest, data in zip(digests, small, strict=True):
+                for digest, data in small.items():
                     self._rows.insert_blob(tx, digest, len(data))
-                for document in content.documents:
-                    self._insert(tx, document, known)
-                image = self._meaning(content, known)
-                self._name(tx, content, image, action)
-                if recorded is not None:
-                    recorded(tx, image)
+                pairs = zip(contents, known, strict=True)
+                return [self._put(tx, content, configs, action) for content, configs in pairs]
+
+    def _put(
+        self,
+        tx: sqlite3.Connection,
+        content: Content,
+        known: Mapping[str, Configuration],
+        action: str,
+    ) -> str | None:
+        for document in content.documents:
+            self._insert(tx, document, known)
+        image = self._meaning(content, known)
+        self._name(tx, content, image, action)
         return image
 
     def _configurations(self, content: Content) -> dict[str, Configuration]:

@@ -179,8 +179,7 @@ class ImageStore(Reader):
         """Record a manifest, index or artifact whose blob is recorded, with all that it names."""
         tx.execute(
             "INSERT INTO manifests VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (digest) DO UPDATE SET image = coalesce(excluded.image, image),"
-            " subject = coalesce(subject, excluded.subject)",
+            " ON CONFLICT (digest) DO UPDATE SET image = coalesce(excluded.image, image)",
             (
                 manifest.digest,
                 manifest.media_type,
