@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import io
@@ -12,16 +13,23 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+from typing import Any
 
 Answer = Callable[["Handler"], bool]
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 def digest_of(data: bytes) -> str:
     """Return "sha256:..."."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def kind_of(document: bytes) -> str:
+    """Return the media type as what a document is sent: an index's where it says that it is one."""
+    return INDEX if INDEX.encode() in document[:100] else MANIFEST
 
 
 def layer_tar(files: dict[str, bytes]) -> bytes:
@@ -39,12 +47,14 @@ class BadRegistry:
     """Serves one image, `bad/image:1`, of the given plain tars.
 
     Attributes:
+        documents: Further manifests and indexes, by digest.
         misbehave: Called first for every request; True means that it answered.
         requests: "METHOD PATH" with the Range header, of all requests.
     """
 
     def __init__(self, tars: list[bytes]) -> None:
         self.misbehave: Answer = lambda _: False
+        self.documents: dict[str, bytes] = {}
         self.requests: list[str] = []
         self.authorizations: list[str] = []
         self.layers = [gzip.compress(tar, mtime=0) for tar in tars]
@@ -75,13 +85,27 @@ class BadRegistry:
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
         self.reference = f"{self.address}/bad/image:1"
 
+    def entry(self) -> dict[str, Any]:
+        """Return what an index says of what is served for the tag."""
+        kind = json.loads(self.manifest).get("mediaType", MANIFEST)
+        platform = {"os": "linux", "architecture": "amd64"}
+        about = {"mediaType": kind, "platform": platform}
+        return {**about, "digest": digest_of(self.manifest), "size": len(self.manifest)}
+
+    def index(self, entries: list[Any]) -> None:
+        """Serve an index for the tag; what was served for it stays, by its digest."""
+        self.documents[digest_of(self.manifest)] = self.manifest
+        value = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+        self.manifest = json.dumps(value).encode()
+
     @property
     def layer_path(self) -> str:
         """Path of the first layer."""
         return f"/v2/bad/image/blobs/{digest_of(self.layers[0])}"
 
     def __enter__(self) -> BadRegistry:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        serve = functools.partial(self._server.serve_forever, poll_interval=0.02)
+        threading.Thread(target=serve, daemon=True).start()
         return self
 
     def __exit__(
@@ -123,7 +147,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         name = self.path.partition("?")[0].rsplit("/", 1)[1]
         if "/manifests/" in self.path and name in ("1", digest_of(registry.manifest)):
-            self.send(registry.manifest, MANIFEST)
+            self.send(registry.manifest, kind_of(registry.manifest))
+        elif "/manifests/" in self.path and name in registry.documents:
+            self.send(registry.documents[name], kind_of(registry.documents[name]))
         elif "/blobs/" in self.path and name in registry.blobs:
             self.send(registry.blobs[name])
         else:

@@ -332,6 +332,10 @@ class PlatformMismatch(FailedPrecondition):
     """The image is for another platform than the machine."""
 
 
+class InvalidTrustPolicy(FailedPrecondition):
+    """The trust policy cannot be read or understood: until it is mended, no image is pulled or run."""
+
+
 class CommandNotFound(FailedPrecondition):
     """The container has no such command (exit code 127)."""
 

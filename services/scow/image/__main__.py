@@ -19,6 +19,7 @@ from scow.image.archives.loading import Loader
 from scow.image.archives.saving import Saver
 from scow.image.archives.selection import Selector
 from scow.image.blobs import Blobs
+from scow.image.committing import Committer
 from scow.image.gc import Collector
 from scow.image.images import Images
 from scow.image.importing import Importer
@@ -37,6 +38,7 @@ from scow.image.service import ImageServicer
 from scow.image.snapshots.overlay import Overlay
 from scow.image.snapshotting import Snapshots
 from scow.image.store import MIGRATIONS, ImageStore
+from scow.image.trust.check import Trust
 from scow.image.unpack.pool import Limits, UnpackPool
 from scow.image.unpacking import Unpacking
 
@@ -59,22 +61,25 @@ async def wire(context: Context) -> Wiring:
     layers = Layers(base, rows, blobs, pool)
     records = Records(rows, blobs, leases, context.journal)
     images = Images(rows, blobs, context.journal)
-    snapshots = Snapshots(rows, images, Unpacking(rows, layers, leases), Overlay(base, layers.path))
+    registries = Registries(settings)
+    trust = Trust(settings, rows, blobs, registries)
+    unpacking = Unpacking(rows, layers, leases)
+    snapshots = Snapshots(rows, images, trust, unpacking, Overlay(base, layers.path))
     collector = Collector(rows, blobs, layers, leases, context.journal)
     removal = Removal(
         rows, images, collector, context.journal, partial(running_owners, context.peers)
     )
     reconciler = Reconciler(rows, blobs, layers, leases, snapshots, collector)
-    registries = Registries(settings)
-    puller = Puller(settings, rows, blobs, layers, leases, records, registries)
+    puller = Puller(settings, rows, blobs, layers, leases, records, registries, trust)
     importer = Importer(blobs, layers, leases, records)
+    committer = Committer(rows, blobs, leases, records, snapshots)
     loader = Loader(settings, rows, blobs, layers, leases, records, pool)
 
     serving = _make_registry(context, rows, blobs, leases, records, collector)
 
     async def reconcile() -> list[ReconcileAction]:
         gone = await unknown_owners(context.peers, snapshots.owners())
-        busy = puller.ingesting | importer.ingesting | loader.ingesting
+        busy = puller.ingesting | importer.ingesting | committer.ingesting | loader.ingesting
         if serving is not None:
             serving.reconcile()
             busy |= serving.ingesting
@@ -93,7 +98,8 @@ async def wire(context: Context) -> Wiring:
     )
 
     selector = Selector(rows, blobs, images)
-    archives = ArchiveServicer(loader, Saver(rows, blobs, leases, selector))
+    saver = Saver(rows, blobs, leases, selector)
+    archives = ArchiveServicer(images, committer, loader, saver, context.requests)
     pusher = Pusher(settings, rows, blobs, leases, context.journal, registries)
     registry_servicer = RegistryServicer(registries, pusher, Searcher(settings, registries))
 

@@ -10,12 +10,16 @@ import grpc
 
 from scow.api.image.v1 import archive_pb2 as pb
 from scow.api.image.v1 import archive_pb2_grpc as pb_grpc
-from scow.core.errors import InvalidArgument, Unimplemented
+from scow.core.errors import InvalidArgument
+from scow.core.requests import Requests, remember
 from scow.image.archives.loading import Loader
 from scow.image.archives.saving import Saver
+from scow.image.committing import Committer
 from scow.image.flights import cancel
+from scow.image.images import Images
 from scow.image.platforms import platform_of
 from scow.image.progress import REPORT_SECONDS, Progress, news
+from scow.image.reference import Reference
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -23,9 +27,19 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ArchiveServicer(pb_grpc.ArchiveServiceServicer):
     """Serves scow.api.image.v1.ArchiveService."""
 
-    def __init__(self, loader: Loader, saver: Saver) -> None:
+    def __init__(
+        self,
+        images: Images,
+        committer: Committer,
+        loader: Loader,
+        saver: Saver,
+        requests: Requests,
+    ) -> None:
+        self._images = images
+        self._committer = committer
         self._loader = loader
         self._saver = saver
+        self._requests = requests
 
     async def Load(
         self, request_iterator: AsyncIterator[pb.LoadRequest], context: Context
@@ -67,4 +81,15 @@ class ArchiveServicer(pb_grpc.ArchiveServiceServicer):
 
     async def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:
         """Make an image of what an owner changed."""
-        raise Unimplemented("this service does not commit", what="method", which="Commit")
+        reference = Reference.parse(request.reference) if request.reference else None
+
+        def response(image: str) -> pb.CommitResponse:
+            return pb.CommitResponse(image=self._images.describe(self._images.find(image)))
+
+        async def commit() -> pb.CommitResponse:
+            image = await self._committer.commit(
+                request, reference, lambda tx, image: remember(tx, response(image))
+            )
+            return response(image)
+
+        return await self._requests.once("Commit", request, pb.CommitResponse, commit)

@@ -1,4 +1,4 @@
-"""Dockerfile instructions that change an image's configuration: `import --change`.
+"""Dockerfile instructions that change an image's configuration: `--change` of import and commit.
 
 https://docs.docker.com/reference/dockerfile/
 """
@@ -26,13 +26,18 @@ def apply(config: pb.ImageConfig, changes: Iterable[str]) -> None:
     Raises:
         InvalidArgument: An instruction that is unknown or cannot be read.
     """
+    command_given = False
     for change in changes:
         word, _, rest = change.strip().partition(" ")
+        command_given |= word.upper() == "CMD"
         instruction = _INSTRUCTIONS.get(word.upper())
         if instruction is None:
             known = ", ".join(sorted(_INSTRUCTIONS))
             raise _bad(change, f"{word!r} is no instruction that changes an image", f"use {known}")
         instruction(config, rest.strip(), change)
+        if word.upper() == "ENTRYPOINT" and not command_given:
+            # The command was meant for the entrypoint that is no more.
+            config.ClearField("cmd")
 
 
 def _bad(change: str, why: str, do: str) -> InvalidArgument:
@@ -50,9 +55,11 @@ def _array(text: str) -> list[str] | None:
     return None
 
 
-def _command(text: str) -> list[str]:
+def _command(config: pb.ImageConfig, text: str) -> list[str]:
     found = _array(text)
-    return ([*_SHELL, text] if text else []) if found is None else found
+    if found is not None:
+        return found
+    return [*(config.shell or _SHELL), text] if text else []
 
 
 def _words(text: str, change: str) -> list[str]:
@@ -76,11 +83,11 @@ def _pairs(text: str, change: str) -> dict[str, str]:
 
 
 def _cmd(config: pb.ImageConfig, text: str, change: str) -> None:
-    config.cmd[:] = _command(text)
+    config.cmd[:] = _command(config, text)
 
 
 def _entrypoint(config: pb.ImageConfig, text: str, change: str) -> None:
-    config.entrypoint[:] = _command(text)
+    config.entrypoint[:] = _command(config, text)
 
 
 def _env(config: pb.ImageConfig, text: str, change: str) -> None:

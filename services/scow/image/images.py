@@ -8,9 +8,16 @@ from collections.abc import Sequence
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.types.v1.types_pb2 import Platform
-from scow.core.errors import AmbiguousId, ContentMissing, ImageNotFound, InvalidReference
+from scow.core.errors import (
+    AmbiguousId,
+    ContentMissing,
+    ImageNotFound,
+    InvalidReference,
+    PlatformNotFound,
+)
 from scow.core.journal import Journal
 from scow.core.requests import remember
+from scow.image import platforms
 from scow.image.blobs import Blobs
 from scow.image.describing import history, platform_message
 from scow.image.manifests import parse_configuration
@@ -50,6 +57,29 @@ class Images:
                 f"there is no image {name}", what="image", which=name, do="pull it first"
             )
         return image
+
+    def find_for(self, name: str, platform: platforms.Platform) -> Image:
+        """Return the image of a name for a platform: of an index that is kept whole, the one that fits best.
+
+        Raises:
+            ImageNotFound, AmbiguousId, InvalidReference: As they say.
+            PlatformNotFound: The name means images of other platforms alone.
+        """
+        image = self.find(name)
+        below = manifests_below(self._rows, self.meaning(name, image))
+        ids = list(dict.fromkeys([image.id, *(row.image for row in below if row.image)]))
+        found = [parse_configuration(self._read(each)).platform for each in ids]
+        best = platforms.choose(found, platform)
+        chosen = self._rows.image(ids[best]) if best is not None else None
+        if chosen is None:
+            have = ", ".join(map(str, found))
+            raise PlatformNotFound(
+                f"image {name} is here for {have}, not for {platform}",
+                what="platform",
+                which=str(platform),
+                do=f"pull it with --platform {platform}",
+            )
+        return chosen
 
     def _named(self, name: str) -> Image | None:
         try:
@@ -114,15 +144,20 @@ class Images:
             messages.append(message)
         return messages
 
-    def details(self, name: str) -> pb.GetResponse:
+    def details(self, name: str, platform: platforms.Platform | None = None) -> pb.GetResponse:
         """Describe one image with its documents and its history.
 
+        Args:
+            name: Of the image.
+            platform: Which image of an index; None means what the name means on this machine.
+
         Raises:
-            ImageNotFound, AmbiguousId, InvalidReference: As they say.
+            ImageNotFound, PlatformNotFound, AmbiguousId, InvalidReference: As they say.
             ContentMissing: A document is damaged.
         """
-        image = self.find(name)
-        manifest, index = self._documents(name, image)
+        meant = self.find(name)
+        image = self.find_for(name, platform) if platform is not None else meant
+        manifest, index = self._documents(self.meaning(name, meant), image)
         configuration = self._read(image.id)
         response = pb.GetResponse(
             image=self.describe(image),
@@ -135,9 +170,8 @@ class Images:
             response.platforms.extend(self._platforms(index))
         return response
 
-    def _documents(self, name: str, image: Image) -> tuple[str, str]:
-        """Return the manifest of an image, and the index by which the name means it, or an empty string."""
-        top = self.meaning(name, image)
+    def _documents(self, top: str, image: Image) -> tuple[str, str]:
+        """Return the manifest of an image, and the index by which a name means it, or an empty string."""
         own = [row.digest for row in self._rows.manifests_of(image.id)]
         if top in own or not own:
             return top, ""

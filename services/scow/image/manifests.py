@@ -178,6 +178,8 @@ def parse_document(data: bytes, media_type: str, max_parts: int) -> Document:
         LimitExceeded: It names too much.
     """
     value = _load(data, "manifest")
+    if _word(value, "mediaType") not in ("", *ACCEPTED):
+        _bad("manifest", f"is of the unknown kind {value['mediaType']!r}")
     index = is_index(data, media_type)
     platforms: tuple[Platform | None, ...] = ()
     if index:

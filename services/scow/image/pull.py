@@ -28,6 +28,7 @@ from scow.image.registry.client import Registries
 from scow.image.registry.credentials import ANONYMOUS, Credentials
 from scow.image.registry.pulling import Registry
 from scow.image.store import ImageStore
+from scow.image.trust.check import Trust
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Puller:
         leases: What work under way needs.
         records: Where an image that has come is written down.
         registries: Where images come from.
+        trust: Who decides whether they may come.
     """
 
     def __init__(
@@ -100,12 +102,14 @@ class Puller:
         leases: Leases,
         records: Records,
         registries: Registries,
+        trust: Trust,
     ) -> None:
         self._settings = settings
         self._rows = rows
         self._leases = leases
         self._records = records
         self._registries = registries
+        self._trust = trust
         self._fetcher = Fetcher(settings, rows, blobs, layers)
         self._pulls: Flights[Asked, Progress, str] = Flights()
 
@@ -119,7 +123,8 @@ class Puller:
 
         Raises:
             ManifestNotFound, PlatformNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable,
-            DigestMismatch, LayerCorrupt, InvalidManifest, LimitExceeded, DiskFull: As they say.
+            DigestMismatch, LayerCorrupt, InvalidManifest, LimitExceeded, DiskFull, ImageUntrusted,
+            InvalidTrustPolicy: As they say.
         """
 
         async def work(progress: Progress) -> str:
@@ -138,11 +143,15 @@ class Puller:
 
     async def _pull(self, asked: Asked, progress: Progress) -> str:
         reference = asked.reference
+        self._trust.rule(reference.repository)  # what is rejected is not asked for
         registry = self._registries.pulling(reference, asked.credentials)
         documents = await self._resolve(registry, asked)
         digest = f"@{documents[-1].digest}"
         progress.resolved = str(reference) if reference.digest else f"{reference}{digest}"
-        wanted = [x.digest for x in documents]
+        evidence = await self._trust.at_pull(
+            registry, asked.credentials, reference, documents[-1:] if asked.whole else documents
+        )
+        wanted = [x.digest for x in (*evidence.documents, *documents)]
         wanted += [part.digest for document in documents for part in document.parts]
         with self._leases.hold(wanted):
             found = await self._configure(registry, documents, asked)
@@ -151,7 +160,8 @@ class Puller:
                 layers, blobs = self._parts(found, asked.whole)
                 await self._fetcher.fetch(registry, layers, blobs, progress)
                 content = Content(
-                    documents=documents,
+                    documents=[*evidence.documents, *documents],
+                    blobs=evidence.blobs,
                     configurations=found.configurations,
                     references=[str(reference)] if reference.tag else [],
                     repo_digests=[reference.repository + digest],
@@ -200,6 +210,7 @@ class Puller:
                     which=str(asked.reference),
                     do="tell who made the image",
                 )
+            _check_pairs(str(asked.reference), about.diff_ids, document.parts[1:])
         return Found(documents, configurations, parsed)
 
     @staticmethod
@@ -217,3 +228,16 @@ class Puller:
                 continue
             blobs += document.parts[1:] if document.is_image else document.parts
         return layers, blobs
+
+
+def _check_pairs(name: str, diff_ids: Sequence[str], blobs: Sequence[Descriptor]) -> None:
+    """Refuse an image in which one blob unpacks to different layers: one of them is a lie."""
+    known: dict[str, str] = {}
+    for diff_id, blob in zip(diff_ids, blobs, strict=True):
+        if known.setdefault(blob.digest, diff_id) != diff_id:
+            raise InvalidManifest(
+                f"{name} has the blob {blob.digest} as two different layers",
+                what="image",
+                which=name,
+                do="tell who made the image",
+            )

@@ -7,7 +7,7 @@ are the business of whoever fetched them; documents and configurations are store
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scow.core.journal import Journal
@@ -21,6 +21,8 @@ from scow.image.manifests import Configuration, Document
 from scow.image.platforms import choose, host
 from scow.image.store import Image, ImageStore, Manifest, Name
 
+Recorded = Callable[[sqlite3.Connection, str | None], None]
+
 
 @dataclass(frozen=True)
 class Content:
@@ -31,6 +33,7 @@ class Content:
         configurations: Of the images among them, by digest. One that is stored may be left out.
         references: Names for the last document.
         repo_digests: "NAME@sha256:..." of the last document.
+        blobs: Further small ones, by digest.
         facts: For the journal.
     """
 
@@ -38,6 +41,7 @@ class Content:
     configurations: Mapping[str, bytes] = field(default_factory=dict)
     references: Sequence[str] = ()
     repo_digests: Sequence[str] = ()
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -50,25 +54,31 @@ class Records:
         self._leases = leases
         self._journal = journal
 
-    async def put(self, content: Content, action: str) -> str | None:
+    async def put(
+        self, content: Content, action: str, recorded: Recorded | None = None
+    ) -> str | None:
         """Record content; return the id of the image that it means on this machine, None when it means none.
 
         Args:
             content: What has arrived. Who calls holds leases on all that it names.
             action: "pull", "load", "import", "commit" or "push".
+            recorded: Called at the end of the transaction, with what is returned.
 
         Raises:
             InvalidManifest: A configuration that is none.
             DiskFull: Nothing is recorded then.
         """
-        return (await self.put_all([content], action))[0]
+        return (await self.put_all([content], action, recorded))[0]
 
-    async def put_all(self, contents: Sequence[Content], action: str) -> list[str | None]:
-        """Record contents, all of them or none, as `put` does one."""
+    async def put_all(
+        self, contents: Sequence[Content], action: str, recorded: Recorded | None = None
+    ) -> list[str | None]:
+        """Record contents, all of them or none, as `put` does one; `recorded` is called for each."""
         small: dict[str, bytes] = {}
         for content in contents:
             small |= {document.digest: document.data for document in content.documents}
             small |= {digest_of(data): data for data in content.configurations.values()}
+            small |= {digest_of(data): data for data in content.blobs.values()}
         with self._leases.hold(list(small)):
             for data in small.values():
                 await self._blobs.write(data)
@@ -77,7 +87,11 @@ class Records:
                 for digest, data in small.items():
                     self._rows.insert_blob(tx, digest, len(data))
                 pairs = zip(contents, known, strict=True)
-                return [self._put(tx, content, configs, action) for content, configs in pairs]
+                images = [self._put(tx, content, configs, action) for content, configs in pairs]
+                if recorded is not None:
+                    for image in images:
+                        recorded(tx, image)
+        return images
 
     def _put(
         self,

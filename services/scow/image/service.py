@@ -91,7 +91,8 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
 
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:
         """Describe one image, with its documents and its history."""
-        return self._images.details(request.image)
+        platform = platform_of(request.platform) if request.HasField("platform") else None
+        return self._images.details(request.image, platform)
 
     async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
         """Describe all images."""

@@ -7,6 +7,7 @@ again; when the process dies in between, the owner asks again, or is gone and is
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.types.v1.types_pb2 import Mount
@@ -16,6 +17,7 @@ from scow.image.images import Images
 from scow.image.platforms import Platform, host, runnable
 from scow.image.snapshots import Snapshotter
 from scow.image.store import Image, ImageStore, Snapshot
+from scow.image.trust.check import Trust
 from scow.image.unpacking import Unpacking
 
 
@@ -25,15 +27,22 @@ class Snapshots:
     Args:
         rows: The tables.
         images: Who finds and describes images.
+        trust: Who decides which of them may be run.
         unpacking: Who sees to it that their layers are there.
         driver: Who makes snapshots.
     """
 
     def __init__(
-        self, rows: ImageStore, images: Images, unpacking: Unpacking, driver: Snapshotter
+        self,
+        rows: ImageStore,
+        images: Images,
+        trust: Trust,
+        unpacking: Unpacking,
+        driver: Snapshotter,
     ) -> None:
         self._rows = rows
         self._images = images
+        self._trust = trust
         self._unpacking = unpacking
         self._driver = driver
 
@@ -48,18 +57,21 @@ class Snapshots:
         """Make, or find again, an owner's snapshot of an image; return how to mount it.
 
         Raises:
-            ImageNotFound: There is no such image.
-            PlatformMismatch: It is for another platform than the machine, or than the one asked for.
+            ImageNotFound, PlatformNotFound: There is no such image, or it is here for other platforms alone.
+            PlatformMismatch: This machine does not run it.
+            ImageUntrusted, InvalidTrustPolicy: The trust policy does not let it be run, or cannot be read.
             Cancelled: The snapshot was released meanwhile.
             DiskFull: No space is left.
         """
         if not owner:
             raise InvalidArgument("no owner", what="owner", do='give "container/<id>"')
         known = self._rows.snapshot(owner)
-        image = self._rows.image(known.image) if known else self._images.find(name)
+        image = self._rows.image(known.image) if known else self._find(name, platform)
         assert image is not None
         message = self._images.describe(image)
-        _check_platform(name, message, platform)
+        about = message.platform
+        _check_platform(name, Platform(about.os, about.architecture, about.variant))
+        self._trust.at_run(name, image.id)
         snapshot = known or Snapshot(owner, self._rows.next_number(), image.id)
         with self._rows.transaction() as tx:
             if known is None:
@@ -72,6 +84,19 @@ class Snapshots:
                 await asyncio.shield(self.release(owner))
             raise
         return message, mounts
+
+    def _find(self, name: str, platform: Platform | None) -> Image:
+        image = self._images.find(name)
+        if platform is None:
+            return image
+        if not runnable(platform):  # to pull it for that would not help
+            raise PlatformMismatch(
+                f"image {name} is asked for on {platform}, and this machine runs {host()}",
+                what="platform",
+                which=str(platform),
+                do=f"leave --platform out, or give {host()}",
+            )
+        return self._images.find_for(name, platform)
 
     async def _make(self, snapshot: Snapshot, image: Image) -> list[Mount]:
         numbers = [layer.number for layer in await self._unpacking.ensure(image.id)]
@@ -100,12 +125,24 @@ class Snapshots:
         Raises:
             ImageNotFound: The owner has none.
         """
+        return await asyncio.to_thread(self._driver.usage, self.find(owner).number)
+
+    def find(self, owner: str) -> Snapshot:
+        """Return an owner's snapshot.
+
+        Raises:
+            ImageNotFound: The owner has none.
+        """
         known = self._rows.snapshot(owner)
         if known is None:
             raise ImageNotFound(
                 f"{owner} has no snapshot", what="snapshot", which=owner, do="prepare one first"
             )
-        return await asyncio.to_thread(self._driver.usage, known.number)
+        return known
+
+    def changes(self, snapshot: Snapshot) -> Path:
+        """Return where what was changed is, as overlayfs has it."""
+        return self._driver.changes(snapshot.number)
 
     def owners(self) -> set[str]:
         """Return everyone who has a snapshot."""
@@ -120,13 +157,11 @@ class Snapshots:
         return strays
 
 
-def _check_platform(name: str, image: pb.Image, wanted: Platform | None) -> None:
-    about = image.platform
-    platform = Platform(about.os, about.architecture, about.variant)
-    if not runnable(platform, wanted) or not runnable(platform):
+def _check_platform(name: str, platform: Platform) -> None:
+    if not runnable(platform):
         raise PlatformMismatch(
-            f"image {name} is for {platform}, not for {wanted or host()}",
+            f"image {name} is for {platform}, and this machine runs {host()}",
             what="image",
             which=name,
-            do=f"pull it with --platform {wanted or host()}, or use another image",
+            do=f"pull it with --platform {host()}, or use another image",
         )

@@ -179,7 +179,8 @@ class ImageStore(Reader):
         """Record a manifest, index or artifact whose blob is recorded, with all that it names."""
         tx.execute(
             "INSERT INTO manifests VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (digest) DO UPDATE SET image = coalesce(excluded.image, image)",
+            " ON CONFLICT (digest) DO UPDATE SET image = coalesce(excluded.image, image),"
+            " subject = coalesce(subject, excluded.subject)",
             (
                 manifest.digest,
                 manifest.media_type,

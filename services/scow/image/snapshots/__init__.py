@@ -8,6 +8,7 @@ Vocabulary and life cycle, the same for every driver:
   raises, `remove` of the number leaves nothing behind.
 - `mounts` describes how a snapshot is mounted, for mount(2) in the container's own mount namespace. It mounts nothing,
   touches nothing and gives the same result each time, so it can be asked for at every start.
+- `changes` is where overlayfs has what the owner changed, in the form of an upper directory mounted with `userxattr`.
 - `usage` counts what the snapshot itself holds: bytes of its files, and inodes, without the layers.
 - `remove` deletes everything of a number; an unknown number is no error. Nothing of it may be mounted.
 
@@ -21,6 +22,7 @@ Example::
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from scow.api.types.v1.types_pb2 import Mount
@@ -40,6 +42,9 @@ class Snapshotter(Protocol):
 
     def mounts(self, number: int, layers: Sequence[int]) -> list[Mount]:
         """Describe how a snapshot is mounted, in order."""
+
+    def changes(self, number: int) -> Path:
+        """Return a snapshot's upper directory."""
 
     def usage(self, number: int) -> tuple[int, int]:
         """Count a snapshot's bytes and inodes."""

@@ -61,6 +61,10 @@ class Overlay:
         ]
         return [Mount(type="overlay", source="overlay", options=options)]
 
+    def changes(self, number: int) -> Path:
+        """Return the upper directory."""
+        return self._folder / str(number) / "fs"
+
     def usage(self, number: int) -> tuple[int, int]:
         """Count what is in the upper directory; hard links count once."""
         seen: set[int] = set()

@@ -11,9 +11,9 @@ from scow.image.unpack.faults import Fault, hostile
 from scow.image.unpack.headers import Entry
 from scow.image.unpack.tree import components
 
-_WHITEOUT = b".wh."
+WHITEOUT = b".wh."
 _AUFS = b".wh..wh."
-_OPAQUE = b".wh..wh..opq"
+OPAQUE = b".wh..wh..opq"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Mark:
 
 def is_mark(parts: list[bytes]) -> bool:
     """Tell whether an entry's name has a part that makes it no file of the layer."""
-    return any(part.startswith(_WHITEOUT) for part in parts)
+    return any(part.startswith(WHITEOUT) for part in parts)
 
 
 def mark_of(parts: list[bytes], entry: Entry) -> Mark | None:
@@ -45,11 +45,11 @@ def mark_of(parts: list[bytes], entry: Entry) -> Mark | None:
         return None  # aufs' bookkeeping, which old Docker versions left in layers
     if is_mark(above):
         raise hostile("a whiteout is used as a directory", entry.name)
-    if name == _OPAQUE:
+    if name == OPAQUE:
         return Mark(above)
     if name.startswith(_AUFS):
         return None
-    hidden = name[len(_WHITEOUT) :]
+    hidden = name[len(WHITEOUT) :]
     if hidden in (b"", b".", b".."):
         raise hostile("a whiteout hides nothing", entry.name)
     return Mark(above, hidden)
