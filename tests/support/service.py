@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -43,7 +43,7 @@ class Service:
         self._process: subprocess.Popen[bytes] | None = None
         self.channel = grpc.insecure_channel(f"unix://{self.run}/{name}.sock")
 
-    def __enter__(self) -> Service:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:

@@ -31,7 +31,7 @@ class Serving(Service):
         serve: Keys of `image.serve`.
     """
 
-    def __init__(self, settings: dict[str, str] | None = None, **serve: str) -> None:
+    def __init__(self, settings: dict[str, str] | None = None, /, **serve: str) -> None:
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         keys = {"address": self.address, "deletion": "true", **serve}
@@ -63,7 +63,7 @@ class Serving(Service):
 def write_htpasswd(path: Path, **users: str) -> str:
     """Write a file of users, as htpasswd(1) -B does; return its path."""
     lines = [
-        f"{name}:{bcrypt.hashpw(word.encode(), bcrypt.gensalt(4)).decode()}"
+        f"{name}:{bcrypt.hashpw(word.encode()[:72], bcrypt.gensalt(4)).decode()}"
         for name, word in users.items()
     ]
     path.write_text("\n".join(lines) + "\n")

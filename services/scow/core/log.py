@@ -14,6 +14,11 @@ import structlog
 
 from scow.core.config import LogSection
 
+# Without the values of variables: passwords and tokens are among them.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
 
 def configure(section: LogSection, service: str, stream: TextIO = sys.stderr) -> None:
     """Set up structlog for this process.
@@ -31,7 +36,7 @@ def configure(section: LogSection, service: str, stream: TextIO = sys.stderr) ->
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks if not plain else _keep,
+            _TRACEBACKS if not plain else _keep,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

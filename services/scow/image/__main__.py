@@ -15,9 +15,6 @@ from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.owners import running_owners, unknown_owners
 from scow.core.server import Context, Wiring, main
 from scow.image.archive_service import ArchiveServicer
-from scow.image.archives.loading import Loader
-from scow.image.archives.saving import Saver
-from scow.image.archives.selection import Selector
 from scow.image.blobs import Blobs
 from scow.image.committing import Committer
 from scow.image.gc import Collector
@@ -73,17 +70,18 @@ async def wire(context: Context) -> Wiring:
     puller = Puller(settings, rows, blobs, layers, leases, records, registries, trust)
     importer = Importer(blobs, layers, leases, records)
     committer = Committer(rows, blobs, leases, records, snapshots)
-    loader = Loader(settings, rows, blobs, layers, leases, records, pool)
 
     serving = _make_registry(context, rows, blobs, leases, records, collector)
 
+    def ingesting() -> set[str]:
+        busy = puller.ingesting | importer.ingesting | committer.ingesting
+        return busy | serving.ingesting if serving is not None else busy
+
     async def reconcile() -> list[ReconcileAction]:
-        gone = await unknown_owners(context.peers, snapshots.owners())
-        busy = puller.ingesting | importer.ingesting | committer.ingesting | loader.ingesting
         if serving is not None:
             serving.reconcile()
-            busy |= serving.ingesting
-        return await reconciler.reconcile(gone, busy, settings.ingest_keep_seconds)
+        gone = await unknown_owners(context.peers, snapshots.owners())
+        return await reconciler.reconcile(gone, ingesting, settings.ingest_keep_seconds)
 
     servicer = ImageServicer(
         images,
@@ -97,9 +95,7 @@ async def wire(context: Context) -> Wiring:
         reconcile,
     )
 
-    selector = Selector(rows, blobs, images)
-    saver = Saver(rows, blobs, leases, selector)
-    archives = ArchiveServicer(images, committer, loader, saver, context.requests)
+    archives = ArchiveServicer(images, committer, context.requests)
     pusher = Pusher(settings, rows, blobs, leases, context.journal, registries)
     registry_servicer = RegistryServicer(registries, pusher, Searcher(settings, registries))
 

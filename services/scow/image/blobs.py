@@ -130,6 +130,8 @@ class Blobs:
     def __init__(self, base: Path) -> None:
         self._blobs = base / "blobs" / "sha256"
         self._ingests = base / "ingest"
+        # Names of small data that is being written.
+        self._small: set[str] = set()
         for folder in (self._blobs, self._ingests):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -155,22 +157,17 @@ class Blobs:
             await asyncio.to_thread(_sync_folder, self._blobs)
         return digest
 
-    def ingest_path(self, name: str) -> Path:
-        """Return where an ingest is that a worker writes."""
-        return self._ingests / name
-
-    def discard_ingests(self, name: str) -> None:
-        """Delete the ingests `<name>.<number>`."""
-        for path in self._ingests.glob(f"{name}.*"):
-            path.unlink(missing_ok=True)
-
     async def write(self, data: bytes) -> str:
         """Store small data; return its digest. Its row is the caller's to write."""
-        return await asyncio.to_thread(self._write, data)
+        name = f"small-{os.urandom(8).hex()}"
+        self._small.add(name)
+        try:
+            return await asyncio.to_thread(self._write, data, self._ingests / name)
+        finally:
+            self._small.discard(name)
 
-    def _write(self, data: bytes) -> str:
+    def _write(self, data: bytes, temporary: Path) -> str:
         digest = digest_of(data)
-        temporary = self._ingests / f"small-{os.urandom(8).hex()}"
         with writing(self._blobs):
             try:
                 with temporary.open("xb") as file:
@@ -212,15 +209,18 @@ class Blobs:
 
         Args:
             keep_seconds: Of downloads; others, which cannot be resumed, go at once.
-            busy: Names of ingests that are being written; NAME stands for NAME.1 and so on too.
+            busy: Names of ingests that are being written.
         """
         now = time.time()
         gone = []
         for path in self._ingests.iterdir():
             keep = keep_seconds if len(path.name) == 64 else 0.0
-            if path.name.partition(".")[0] not in busy and now - path.stat().st_mtime >= keep:
-                path.unlink(missing_ok=True)
-                gone.append(path.name)
+            if path.name in busy or path.name in self._small:
+                continue
+            with contextlib.suppress(FileNotFoundError):  # what was put aside goes by itself
+                if now - path.stat().st_mtime >= keep:
+                    path.unlink()
+                    gone.append(path.name)
         return gone
 
 

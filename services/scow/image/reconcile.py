@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.errors import ScowError
 from scow.image.blobs import Blobs
@@ -32,13 +34,13 @@ class Reconciler:
         self._collector = collector
 
     async def reconcile(
-        self, gone: set[str], ingesting: set[str], keep_seconds: float
+        self, gone: set[str], ingesting: Callable[[], set[str]], keep_seconds: float
     ) -> list[ReconcileAction]:
         """Release owners that are gone and delete what has no record.
 
         Args:
             gone: Owners that are gone.
-            ingesting: Names of ingests that are being written.
+            ingesting: Returns the names of ingests that are being written at that moment.
             keep_seconds: For which a cut download is kept.
         """
         actions = []
@@ -48,7 +50,7 @@ class Reconciler:
         actions += collected(await self._collector.sweep())
         actions += await self._delete_strays()
         actions += await self._rebuild_layers()
-        for name in self._blobs.prune_ingests(keep_seconds, ingesting):
+        for name in self._blobs.prune_ingests(keep_seconds, ingesting()):
             actions.append(action(f"ingest/{name}", "released", "nobody went on with it"))
         return actions
 

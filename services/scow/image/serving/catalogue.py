@@ -68,8 +68,9 @@ class CatalogueHandlers:
         return web.json_response(index, headers=headers, content_type=OCI_INDEX)
 
     def _referring(self, place: Place, subject: str) -> list[Manifest]:
-        rows = self._registry.repositories.referrers(subject)
-        return [row for row in rows if self._registry.has(place.repository, row.digest)]
+        repositories = self._registry.repositories
+        rows = repositories.referrers(subject)
+        return [row for row in rows if repositories.has(place.repository, row.digest)]
 
     def _describe(self, rows: Sequence[Manifest]) -> list[dict[str, Any]]:
         found = []

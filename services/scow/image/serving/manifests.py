@@ -48,7 +48,7 @@ class ManifestHandlers:
         manifest = None
         if ":" in reference:
             digest = parse_digest(reference)
-            if self._registry.has(place.repository, digest):
+            if self._registry.repositories.has(place.repository, digest):
                 manifest = rows.manifest(digest)
         elif name := rows.name(f"{place.repository}:{reference}"):
             manifest = rows.manifest(name.manifest)

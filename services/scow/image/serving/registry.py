@@ -70,7 +70,7 @@ class Registry:
         return Place(repository, name, namespace, caller)
 
     def has(self, repository: str, digest: str) -> bool:
-        """Tell whether a repository has a blob. Where everybody may read everything, all have all."""
+        """Tell whether a blob can be read in a repository: where everybody may read everything, all have all."""
         if self.rows.blob_size(digest) is None:
             return False
         return not self.authorization.needed or self.repositories.has(repository, digest)

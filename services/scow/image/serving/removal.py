@@ -35,6 +35,7 @@ class Removal:
         with self._rows.transaction() as tx:
             self._rows.unname(tx, reference)
             self._note(tx, [reference], digest)
+            self._repositories.forget_referrer(tx, digest)
             gone = self._collector.forget(tx, [], [digest])
         await self._collector.discard(gone)
 

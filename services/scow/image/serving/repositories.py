@@ -32,9 +32,17 @@ _HAS = f"""{_UP}
 # Of referrers alone, which have no image: their subject is gone, and so is the time in which it might have come.
 _ORPHANS = """
     DELETE FROM repo_digests WHERE image IS NULL AND EXISTS (
-        SELECT 1 FROM manifests WHERE digest_reference LIKE '%@' || digest AND subject IS NOT NULL
-            AND subject NOT IN (SELECT digest FROM blobs)
+        SELECT 1 FROM manifests
+        WHERE digest = substr(digest_reference, instr(digest_reference, '@') + 1)
+            AND subject IS NOT NULL AND subject NOT IN (SELECT digest FROM blobs)
     ) AND 'push/' || digest_reference NOT IN (SELECT id FROM leases)
+"""
+# A referrer that nothing names: its subject alone shall not hold it.
+_FORGET_REFERRER = """
+    DELETE FROM manifests WHERE digest = ?1 AND subject IS NOT NULL AND image IS NULL
+        AND NOT EXISTS (SELECT 1 FROM names WHERE manifest = ?1)
+        AND NOT EXISTS (SELECT 1 FROM repo_digests WHERE digest_reference LIKE '%@' || ?1)
+        AND NOT EXISTS (SELECT 1 FROM manifest_parts WHERE digest = ?1)
 """
 
 
@@ -150,7 +158,13 @@ class Repositories:
             (name,),
         ).fetchall()
         self.end_lease(tx, f"push/{name}")
+        self.forget_referrer(tx, digest)
         return [row["reference"] for row in rows]
+
+    @staticmethod
+    def forget_referrer(tx: sqlite3.Connection, digest: str) -> None:
+        """Forget what refers to a subject once nothing names it; anything else stays as it is."""
+        tx.execute(_FORGET_REFERRER, (digest,))
 
 
 def _tags_of(repository: str) -> tuple[str, str]:

@@ -18,12 +18,12 @@ from scow.image.serving.catalogue import CatalogueHandlers
 from scow.image.serving.manifests import ManifestHandlers
 from scow.image.serving.refusals import Refusal, refusal_of
 from scow.image.serving.registry import CALLER
+from scow.image.serving.traffic import Traffic
 from scow.image.serving.uploading import UploadHandlers
 
 Observe = Callable[[str, int, float], None]
 # Of the forms that clients send for a token.
 _FORM_BYTES = 64 << 10
-_VERSION = {"Docker-Distribution-Api-Version": "registry/2.0"}
 _log = structlog.get_logger()
 
 
@@ -33,6 +33,7 @@ def make_application(
     uploads: UploadHandlers,
     manifests: ManifestHandlers,
     catalogue: CatalogueHandlers,
+    traffic: Traffic,
     observe: Observe | None,
 ) -> web.Application:
     """Return the application.
@@ -43,6 +44,7 @@ def make_application(
         uploads: Answer.
         manifests: Answer.
         catalogue: Answer.
+        traffic: Told of requests that begin and end.
         observe: Told method, status and seconds of each request.
     """
 
@@ -51,8 +53,9 @@ def make_application(
         return web.json_response({})
 
     app = web.Application(
-        middlewares=[_around(authorization, observe)], client_max_size=_FORM_BYTES
+        middlewares=[_around(authorization, traffic, observe)], client_max_size=_FORM_BYTES
     )
+    app.on_response_prepare.append(_say_version)
     name = "/v2/{name:.+}"
     app.router.add_get("/v2", ping)
     app.router.add_get("/v2/", ping)
@@ -76,13 +79,18 @@ def make_application(
     return app
 
 
-def _around(authorization: Authorization, observe: Observe | None) -> Middleware:
+async def _say_version(_: web.Request, answer: web.StreamResponse) -> None:
+    answer.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+
+
+def _around(authorization: Authorization, traffic: Traffic, observe: Observe | None) -> Middleware:
     """Return the middleware."""
     parts = _Around(authorization, observe)
 
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await parts.serve(request, handler)
+        with traffic.request():
+            return await parts.serve(request, handler)
 
     return around
 
@@ -126,8 +134,6 @@ class _Around:
         except Exception:  # noqa: BLE001  told in the log, and as the specification writes it
             _log.exception("registry request failed", path=request.path)
             answer = Refusal("UNKNOWN", "a defect of the registry: its log has more").answer()
-        if not answer.prepared:
-            answer.headers.update(_VERSION)
         return answer
 
     async def _caller(self, request: web.Request) -> Caller:

@@ -24,10 +24,13 @@ from scow.image.serving.registry import Registry
 from scow.image.serving.removal import Removal
 from scow.image.serving.repositories import Repositories
 from scow.image.serving.routing import Observe, make_application
+from scow.image.serving.traffic import Traffic
 from scow.image.serving.uploading import UploadHandlers
 from scow.image.serving.uploads import Uploads
 from scow.image.store import ImageStore
 
+# For a handler that is cancelled.
+_CUT_SECONDS = 0.5
 _log = structlog.get_logger()
 
 
@@ -74,6 +77,8 @@ class RegistryServer:
         )
         self._uploads = Uploads(rows, blobs, leases, self._repositories)
         removal = Removal(rows, self._repositories, collector, journal)
+        self._traffic = Traffic()
+        self._drain_seconds = 0.0
         observe: Observe | None = make_observe() if metrics else None
         self._app = make_application(
             self._authorization,
@@ -81,6 +86,7 @@ class RegistryServer:
             UploadHandlers(registry, self._uploads),
             ManifestHandlers(registry, records, removal),
             CatalogueHandlers(registry),
+            self._traffic,
             observe,
         )
         self._runner: web.AppRunner | None = None
@@ -99,8 +105,9 @@ class RegistryServer:
         Raises:
             AddressInUse, InvalidConfig: As they say. Nothing listens then.
         """
+        self._drain_seconds = drain_seconds
         runner = web.AppRunner(
-            self._app, handle_signals=False, access_log=None, shutdown_timeout=drain_seconds
+            self._app, handle_signals=False, access_log=None, shutdown_timeout=_CUT_SECONDS
         )
         await runner.setup()
         try:
@@ -128,5 +135,9 @@ class RegistryServer:
     async def close(self) -> None:
         """Take no more requests, let those under way end, cut the rest."""
         if self._runner is not None:
+            for site in self._runner.sites:
+                await site.stop()
+            # aiohttp's own waiting takes no more bytes of an upload.
+            await self._traffic.drained(self._drain_seconds)
             await self._runner.cleanup()
         self._uploads.close()

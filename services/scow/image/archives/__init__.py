@@ -1,1 +1,0 @@
-"""Archives of images: Docker's and OCI layouts, read and written."""

@@ -1,0 +1,114 @@
+"""Every wrong key of `image.serve` is an error that names it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scow.core.config import ServeSection, load
+from scow.core.errors import InvalidConfig
+from scow.image.serving import listening
+from scow.image.serving.authorization import Authorization
+from scow.image.serving.names import Naming
+from scow.image.serving.users import Users
+from tests.support.serving import Authority, write_htpasswd
+
+
+def check(**keys: object) -> None:
+    """Do what the start does with the section."""
+    section = replace(ServeSection(), **keys)  # type: ignore[arg-type]
+    addresses = [listening.parse_address(text) for text in section.address]
+    listening.check_plain(section, addresses)
+    listening.make_certificate(section)
+    Authorization(section, Naming(section.name))
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"address": ("nonsense",)}, "image.serve.address has 'nonsense'"),
+        ({"address": ("::1:80",)}, "image.serve.address has '::1:80'"),
+        ({"address": ("127.0.0.1:70000",)}, "image.serve.address has '127.0.0.1:70000'"),
+        ({"address": ("0.0.0.0:5000",)}, "0.0.0.0:5000 would be served by plain HTTP"),
+        ({"address": ("127.0.0.1:1", "[::]:1")}, r"\[::\]:1 would be served by plain HTTP"),
+        ({"address": (":5000",)}, "0.0.0.0:5000 would be served by plain HTTP"),
+        ({"name": "nohost"}, "image.serve.name is 'nohost'"),
+        ({"name": "a b"}, "image.serve.name is 'a b'"),
+        ({"authentication": "magic"}, "image.serve.authentication is 'magic'"),
+        ({"authentication": "basic"}, "image.serve.htpasswd is missing"),
+        ({"authentication": "token"}, "image.serve.htpasswd is missing"),
+        (
+            {"authentication": "basic", "htpasswd": Path("/nowhere")},
+            "/nowhere cannot be read",
+        ),
+        ({"access": ("all",)}, "image.serve.access has 'all'"),
+        ({"access": ("me * everything",)}, "image.serve.access has 'me "),
+        ({"certificate": Path("/nowhere"), "key": Path("/nowhere")}, "certificate /nowhere"),
+        ({"certificate": Path("/nowhere")}, "image.serve.key is missing"),
+        ({"key": Path("/nowhere")}, "image.serve.certificate is missing"),
+    ],
+    ids=str,
+)
+def test_wrong(keys: dict[str, object], told: str) -> None:
+    with pytest.raises(InvalidConfig, match=told) as caught:
+        check(**keys)
+    assert caught.value.which.startswith("image.serve.")
+    assert caught.value.metadata["do"]
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("127.0.0.1:5000", "127.0.0.1", 5000),
+        ("[::1]:5000", "::1", 5000),
+        ("localhost:1", "localhost", 1),
+    ],
+)
+def test_addresses(text: str, host: str, port: int) -> None:
+    assert listening.parse_address(text) == listening.Address(host, port)
+    assert str(listening.parse_address(text)) == text
+    check(address=(text,))
+
+
+def test_environment() -> None:
+    """The section's keys are variables too."""
+    section = load(environ={
+        "SCOW_IMAGE_SERVE_ADDRESS": "127.0.0.1:1,[::1]:1",
+        "SCOW_IMAGE_SERVE_KEEP_SECONDS": "5",
+        "SCOW_IMAGE_RETRIES": "7",
+    }).image  # fmt: skip
+    assert section.serve.address == ("127.0.0.1:1", "[::1]:1")
+    assert section.serve.keep_seconds == 5
+    assert section.retries == 7
+
+
+def test_a_certificate_is_read_again(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    first, second = authority.issue(), authority.issue()
+    certificate = listening.Certificate(*first)
+    first[0].write_bytes(second[0].read_bytes())
+    with pytest.raises(InvalidConfig):  # of another key
+        certificate.refresh()
+    first[1].write_bytes(second[1].read_bytes())
+    certificate.refresh()
+
+
+async def test_users(tmp_path: Path) -> None:
+    path = tmp_path / "users"
+    users = Users(Path(write_htpasswd(path, me="word", long="x" * 100)))
+    assert await users.check("me", "word")
+    assert await users.check("me", "word")
+    assert not await users.check("me", "other")
+    assert not await users.check("nobody", "word")
+    assert not await users.check("", "")
+    assert await users.check("long", "x" * 100)
+    write_htpasswd(path, me="changed")
+    users.refresh()
+    assert not await users.check("me", "word")
+    assert await users.check("me", "changed")
+    path.write_text("me:plaintext\n")
+    with pytest.raises(InvalidConfig, match="no bcrypt hash in line 1"):
+        users.refresh()
+    assert await users.check("me", "changed")
