@@ -151,6 +151,9 @@ class ImageSection:
     max_layers: int = 128
     max_layer_bytes: int = 64 << 30
     max_layer_entries: int = 4_000_000
+    # Of archives that are loaded: bytes when decompressed, and entries.
+    max_archive_bytes: int = 256 << 30
+    max_archive_entries: int = 100_000
     # Seconds for which a partial download is kept to be resumed.
     ingest_keep_seconds: float = 86400.0
     serve: ServeSection = field(default_factory=ServeSection)

@@ -15,6 +15,9 @@ from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.owners import running_owners, unknown_owners
 from scow.core.server import Context, Wiring, main
 from scow.image.archive_service import ArchiveServicer
+from scow.image.archives.loading import Loader
+from scow.image.archives.saving import Saver
+from scow.image.archives.selection import Selector
 from scow.image.blobs import Blobs
 from scow.image.committing import Committer
 from scow.image.gc import Collector
@@ -70,11 +73,12 @@ async def wire(context: Context) -> Wiring:
     puller = Puller(settings, rows, blobs, layers, leases, records, registries, trust)
     importer = Importer(blobs, layers, leases, records)
     committer = Committer(rows, blobs, leases, records, snapshots)
+    loader = Loader(settings, rows, blobs, layers, leases, records, pool)
 
     serving = _make_registry(context, rows, blobs, leases, records, collector)
 
     def ingesting() -> set[str]:
-        busy = puller.ingesting | importer.ingesting | committer.ingesting
+        busy = puller.ingesting | importer.ingesting | committer.ingesting | loader.ingesting
         return busy | serving.ingesting if serving is not None else busy
 
     async def reconcile() -> list[ReconcileAction]:
@@ -95,7 +99,9 @@ async def wire(context: Context) -> Wiring:
         reconcile,
     )
 
-    archives = ArchiveServicer(images, committer, context.requests)
+    selector = Selector(rows, blobs, images)
+    saver = Saver(rows, blobs, leases, selector)
+    archives = ArchiveServicer(images, committer, loader, saver, context.requests)
     pusher = Pusher(settings, rows, blobs, leases, context.journal, registries)
     registry_servicer = RegistryServicer(registries, pusher, Searcher(settings, registries))
 

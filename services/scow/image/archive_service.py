@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,10 +10,15 @@ import grpc
 
 from scow.api.image.v1 import archive_pb2 as pb
 from scow.api.image.v1 import archive_pb2_grpc as pb_grpc
-from scow.core.errors import Unimplemented
+from scow.core.errors import InvalidArgument
 from scow.core.requests import Requests, remember
+from scow.image.archives.loading import Loader
+from scow.image.archives.saving import Saver
 from scow.image.committing import Committer
+from scow.image.flights import cancel
 from scow.image.images import Images
+from scow.image.platforms import platform_of
+from scow.image.progress import REPORT_SECONDS, Progress, news
 from scow.image.reference import Reference
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -21,24 +27,57 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ArchiveServicer(pb_grpc.ArchiveServiceServicer):
     """Serves scow.api.image.v1.ArchiveService."""
 
-    def __init__(self, images: Images, committer: Committer, requests: Requests) -> None:
+    def __init__(
+        self,
+        images: Images,
+        committer: Committer,
+        loader: Loader,
+        saver: Saver,
+        requests: Requests,
+    ) -> None:
         self._images = images
         self._committer = committer
+        self._loader = loader
+        self._saver = saver
         self._requests = requests
 
     async def Load(
         self, request_iterator: AsyncIterator[pb.LoadRequest], context: Context
     ) -> AsyncIterator[pb.LoadResponse]:
-        """Store the images of an archive."""
-        raise Unimplemented("this service does not load", what="method", which="Load")
-        yield
+        """Store the images of an archive. Loading again is harmless, so `request_id` needs no record."""
+        first = await anext(aiter(request_iterator), None)
+        if first is None or not first.HasField("open"):
+            raise InvalidArgument(
+                "loading starts with what to load", what="message", do="send `open` first"
+            )
+        opened = first.open
+        platform = platform_of(opened.platform) if opened.HasField("platform") else None
+
+        async def chunks() -> AsyncIterator[bytes]:
+            async for message in request_iterator:
+                yield message.chunk
+
+        progress, told = Progress(), Progress()
+        loading = asyncio.create_task(self._loader.load(platform, chunks(), progress))
+        try:
+            while not loading.done():
+                await asyncio.wait([loading], timeout=REPORT_SECONDS)
+                for response in news(told, progress, pb.LoadResponse):
+                    yield response
+            yield pb.LoadResponse(result=pb.LoadResult(images=loading.result()))
+        finally:
+            await cancel(loading)
 
     async def Save(
         self, request: pb.SaveRequest, context: Context
     ) -> AsyncIterator[pb.SaveResponse]:
         """Stream an archive of images."""
-        raise Unimplemented("this service does not save", what="method", which="Save")
-        yield
+        platform = platform_of(request.platform) if request.HasField("platform") else None
+        docker = request.format != pb.SaveRequest.FORMAT_OCI_ARCHIVE
+        if not request.images:
+            raise InvalidArgument("no image to save", what="images", do="name one or several")
+        async for chunk in self._saver.save(request.images, platform, docker=docker):
+            yield pb.SaveResponse(chunk=chunk)
 
     async def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:
         """Make an image of what an owner changed."""

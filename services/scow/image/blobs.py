@@ -157,6 +157,15 @@ class Blobs:
             await asyncio.to_thread(_sync_folder, self._blobs)
         return digest
 
+    def ingest_path(self, name: str) -> Path:
+        """Return where an ingest is that a worker writes."""
+        return self._ingests / name
+
+    def discard_ingests(self, name: str) -> None:
+        """Delete the ingests `<name>.<number>`."""
+        for path in self._ingests.glob(f"{name}.*"):
+            path.unlink(missing_ok=True)
+
     async def write(self, data: bytes) -> str:
         """Store small data; return its digest. Its row is the caller's to write."""
         name = f"small-{os.urandom(8).hex()}"
@@ -209,13 +218,13 @@ class Blobs:
 
         Args:
             keep_seconds: Of downloads; others, which cannot be resumed, go at once.
-            busy: Names of ingests that are being written.
+            busy: Names of ingests that are being written; NAME stands for NAME.1 and so on too.
         """
         now = time.time()
         gone = []
         for path in self._ingests.iterdir():
             keep = keep_seconds if len(path.name) == 64 else 0.0
-            if path.name in busy or path.name in self._small:
+            if path.name.partition(".")[0] in busy or path.name in self._small:
                 continue
             with contextlib.suppress(FileNotFoundError):  # what was put aside goes by itself
                 if now - path.stat().st_mtime >= keep:

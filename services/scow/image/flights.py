@@ -66,10 +66,10 @@ class Flights(Generic[Key, State, Result]):
             if flight._users == 0 and not flight.task.done():
                 # Nobody may join what is being given up.
                 self._flights.pop(key, None)
-                await _cancel(flight.task)
+                await cancel(flight.task)
 
 
-async def _cancel(task: asyncio.Task[Any]) -> None:
+async def cancel(task: asyncio.Task[Any]) -> None:
     """Cancel a task and wait for its end, also when the waiter itself is being cancelled."""
     task.cancel()
     interrupted = False

@@ -39,7 +39,7 @@ class Layers:
         self._blobs = blobs
         self._pool = pool
         self._busy: set[int] = set()
-        self._sync = SharedSync(self._folder)
+        self.sync = SharedSync(self._folder)
 
     def path(self, number: int) -> Path:
         """Return a layer's folder."""
@@ -82,9 +82,24 @@ class Layers:
             if number in self._busy:
                 await asyncio.shield(self.discard(number))
 
+    async def record(self, number: int, unpacked: Unpacked, blob: str) -> Layer:
+        """Make what was unpacked of a blob that is here a layer.
+
+        When another made the same layer first, that one is returned.
+
+        Raises:
+            DiskFull: Nothing is left unpacked then.
+        """
+        try:
+            known = self._rows.layer(unpacked.diff_id)
+            return known or await self._record(number, unpacked, blob)
+        finally:
+            if number in self._busy:
+                await asyncio.shield(self.discard(number))
+
     async def _record(self, number: int, unpacked: Unpacked, blob: str) -> Layer:
         (self._folder / f"{_NEW}{number}").rename(self.path(number))
-        await self._sync()
+        await self.sync()
         known = self._rows.layer(unpacked.diff_id)
         if known is not None:
             return known
@@ -116,10 +131,10 @@ class Layers:
             number, unpacked = await self.unpack(source)
         try:
             check_diff_id(unpacked, blob, diff_id)
-            return self._rows.layer(diff_id) or await self._record(number, unpacked, blob)
-        finally:
-            if number in self._busy:
-                await asyncio.shield(self.discard(number))
+        except DigestMismatch:
+            await asyncio.shield(self.discard(number))
+            raise
+        return await self.record(number, unpacked, blob)
 
     def missing(self) -> list[Layer]:
         """Return the recorded layers whose folders are gone."""
@@ -137,7 +152,7 @@ class Layers:
                 number, unpacked = await self.unpack(source)
             if unpacked.diff_id != layer.diff_id:
                 raise lost(layer.blob)
-            await self._sync()
+            await self.sync()
             (self._folder / f"{_NEW}{number}").rename(self.path(layer.number))
         finally:
             await self.discard(number)

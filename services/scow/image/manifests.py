@@ -120,7 +120,16 @@ def _load(data: bytes, what: str) -> dict[str, Any]:
     return value
 
 
-def _descriptor(value: Any, what: str) -> Descriptor:
+def parse_descriptor(value: Any, what: str) -> Descriptor:
+    """Read what a document says about a part.
+
+    Args:
+        value: The descriptor, as JSON gave it.
+        what: What it describes, for errors.
+
+    Raises:
+        InvalidManifest: It is no descriptor.
+    """
     if not isinstance(value, dict):
         _bad("manifest", f"has a {what} that is no object")
     digest, size = value.get("digest"), value.get("size")
@@ -178,7 +187,7 @@ def parse_document(data: bytes, media_type: str, max_parts: int) -> Document:
         if not isinstance(entries, list):
             _bad("index", "has no list of manifests")
         _check_count(len(entries), max_parts, "manifests")
-        parts = tuple(_descriptor(entry, "manifest") for entry in entries)
+        parts = tuple(parse_descriptor(entry, "manifest") for entry in entries)
         platforms = tuple(_platform(entry) for entry in entries)
     else:
         manifest = parse_manifest(data, max_parts)
@@ -193,7 +202,7 @@ def parse_document(data: bytes, media_type: str, max_parts: int) -> Document:
         index,
         parts,
         platforms,
-        _descriptor(subject, "subject").digest if subject is not None else None,
+        parse_descriptor(subject, "subject").digest if subject is not None else None,
         artifact_type,
     )
 
@@ -228,7 +237,7 @@ def choose_manifest(data: bytes, wanted: Platform, reference: str) -> Descriptor
         _bad("index", "has no list of manifests")
     found: list[tuple[Platform, Descriptor]] = []
     for entry in entries:
-        descriptor, platform = _descriptor(entry, "manifest"), _platform(entry)
+        descriptor, platform = parse_descriptor(entry, "manifest"), _platform(entry)
         if platform is not None:
             found.append((platform, descriptor))
     index = choose([platform for platform, _ in found], wanted)
@@ -264,8 +273,8 @@ def parse_manifest(data: bytes, max_layers: int) -> Manifest:
     if not isinstance(layers, list):
         _bad("manifest", "has no list of layers")
     _check_count(len(layers), max_layers, "layers")
-    config = _descriptor(value.get("config"), "configuration")
-    return Manifest(config, tuple(_descriptor(layer, "layer") for layer in layers))
+    config = parse_descriptor(value.get("config"), "configuration")
+    return Manifest(config, tuple(parse_descriptor(layer, "layer") for layer in layers))
 
 
 def parse_configuration(data: bytes) -> Configuration:

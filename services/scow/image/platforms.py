@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from scow.api.types.v1.types_pb2 import Platform as PlatformMessage
+
 _ARCHITECTURES = {
     "x86_64": ("amd64", ""),
     "aarch64": ("arm64", "v8"),
@@ -51,6 +53,11 @@ def canonical(os: str, architecture: str, variant: str = "") -> Platform:
     if (architecture, variant) in (("arm64", "v8"), ("amd64", "v1")):
         variant = ""
     return Platform(os.lower() or sys.platform, architecture, variant)
+
+
+def platform_of(message: PlatformMessage) -> Platform:
+    """Return the canonical form of a contract's platform."""
+    return canonical(message.os, message.architecture, message.variant)
 
 
 @functools.cache

@@ -1,22 +1,23 @@
-"""What pulls and pushes tell while they go on: where each layer is."""
+"""What pulls, pushes and loads tell while they go on: where each layer is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from scow.api.image.v1 import archive_pb2 as archive_pb
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1 import registry_pb2 as registry_pb
 
 Phase = pb.LayerProgress
 # Between two reports of a layer's progress.
 REPORT_SECONDS = 0.1
-Response = TypeVar("Response", pb.PullResponse, registry_pb.PushResponse)
+Response = TypeVar("Response", pb.PullResponse, registry_pb.PushResponse, archive_pb.LoadResponse)
 
 
 @dataclass
 class Progress:
-    """What a pull or push tells those who wait for it."""
+    """What a pull, push or load tells those who wait for it."""
 
     resolved: str = ""
     layers: dict[str, pb.LayerProgress] = field(default_factory=dict)
@@ -31,7 +32,7 @@ class Progress:
 def news(told: Progress, now: Progress, kind: type[Response]) -> list[Response]:
     """Return what has changed since it was told last, and note that it is told."""
     found = []
-    if now.resolved != told.resolved:
+    if now.resolved != told.resolved and kind is not archive_pb.LoadResponse:
         told.resolved = now.resolved
         found.append(kind(resolved=now.resolved))
     for digest, layer in now.layers.items():

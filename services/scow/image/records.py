@@ -68,22 +68,42 @@ class Records:
             InvalidManifest: A configuration that is none.
             DiskFull: Nothing is recorded then.
         """
-        small = [*(document.data for document in content.documents)]
-        small += [*content.configurations.values(), *content.blobs.values()]
-        digests = [digest_of(data) for data in small]
-        with self._leases.hold(digests):
-            for data in small:
+        return (await self.put_all([content], action, recorded))[0]
+
+    async def put_all(
+        self, contents: Sequence[Content], action: str, recorded: Recorded | None = None
+    ) -> list[str | None]:
+        """Record contents, all of them or none, as `put` does one; `recorded` is called for each."""
+        small: dict[str, bytes] = {}
+        for content in contents:
+            small |= {document.digest: document.data for document in content.documents}
+            small |= {digest_of(data): data for data in content.configurations.values()}
+            small |= {digest_of(data): data for data in content.blobs.values()}
+        with self._leases.hold(list(small)):
+            for data in small.values():
                 await self._blobs.write(data)
-            known = self._configurations(content)
+            known = [self._configurations(content) for content in contents]
             with self._rows.transaction() as tx:
-                for digest, data in zip(digests, small, strict=True):
+                for digest, data in small.items():
                     self._rows.insert_blob(tx, digest, len(data))
-                for document in content.documents:
-                    self._insert(tx, document, known)
-                image = self._meaning(content, known)
-                self._name(tx, content, image, action)
+                pairs = zip(contents, known, strict=True)
+                images = [self._put(tx, content, configs, action) for content, configs in pairs]
                 if recorded is not None:
-                    recorded(tx, image)
+                    for image in images:
+                        recorded(tx, image)
+        return images
+
+    def _put(
+        self,
+        tx: sqlite3.Connection,
+        content: Content,
+        known: Mapping[str, Configuration],
+        action: str,
+    ) -> str | None:
+        for document in content.documents:
+            self._insert(tx, document, known)
+        image = self._meaning(content, known)
+        self._name(tx, content, image, action)
         return image
 
     def _configurations(self, content: Content) -> dict[str, Configuration]:

@@ -9,7 +9,6 @@ import grpc
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1 import image_pb2_grpc as pb_grpc
-from scow.api.types.v1.types_pb2 import Platform as PlatformMessage
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.errors import InvalidArgument
 from scow.core.journal import Journal
@@ -17,7 +16,7 @@ from scow.core.requests import Requests
 from scow.image.images import Images
 from scow.image.importing import Importer
 from scow.image.listing import Lists, Selection
-from scow.image.platforms import Platform, canonical, host
+from scow.image.platforms import host, platform_of
 from scow.image.pull import Asked, Puller
 from scow.image.reference import Reference
 from scow.image.registry.credentials import Credentials
@@ -57,7 +56,7 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
     ) -> AsyncIterator[pb.PullResponse]:
         """Fetch an image from its registry. Pulling again is harmless, so `request_id` needs no record."""
         reference = Reference.parse(request.reference)
-        platform = _platform(request.platform) if request.HasField("platform") else None
+        platform = platform_of(request.platform) if request.HasField("platform") else None
         credentials = Credentials.of(request.auth)
         asked = Asked(reference, platform, request.all_platforms, credentials)
         async for news in self._puller.pull(asked):
@@ -78,7 +77,7 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
             )
         opened = first.open
         reference = Reference.parse(opened.reference) if opened.reference else None
-        platform = _platform(opened.platform) if opened.HasField("platform") else host()
+        platform = platform_of(opened.platform) if opened.HasField("platform") else host()
 
         async def chunks() -> AsyncIterator[bytes]:
             async for message in request_iterator:
@@ -92,7 +91,7 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
 
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:
         """Describe one image, with its documents and its history."""
-        platform = _platform(request.platform) if request.HasField("platform") else None
+        platform = platform_of(request.platform) if request.HasField("platform") else None
         return self._images.details(request.image, platform)
 
     async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
@@ -122,7 +121,7 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
 
     async def Prepare(self, request: pb.PrepareRequest, context: Context) -> pb.PrepareResponse:
         """Make a writable snapshot for an owner."""
-        platform = _platform(request.platform) if request.HasField("platform") else None
+        platform = platform_of(request.platform) if request.HasField("platform") else None
         image, mounts = await self._snapshots.prepare(request.image, request.owner, platform)
         return pb.PrepareResponse(image=image, mounts=mounts, driver=self._snapshots.driver)
 
@@ -148,7 +147,3 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
         """Replay the journal, then follow it."""
         async for response in self._journal.watch(request, pb.WatchResponse):
             yield response
-
-
-def _platform(message: PlatformMessage) -> Platform:
-    return canonical(message.os, message.architecture, message.variant)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from ctypes import c_int, c_long, c_ulong
+from ctypes import c_int, c_int64, c_long, c_ulong
 
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_BENEATH = 0x08
@@ -13,6 +13,7 @@ RESOLVE_BENEATH = 0x08
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x20080522
+_SYNC_FILE_RANGE_WRITE = 2
 _NR_OPENAT2 = 437  # the same on every architecture
 _OPENAT2_RETRIES = 16
 
@@ -59,6 +60,11 @@ def openat2(directory: int, path: bytes, flags: int, resolve: int) -> int:
 def syncfs(descriptor: int) -> None:
     """Write all of a file system to its disk (syncfs(2))."""
     _check(_libc.syncfs(descriptor))
+
+
+def start_writing(descriptor: int, offset: int, size: int) -> None:
+    """Let the kernel begin to write a part of a file to its disk (sync_file_range(2)); a hint, no promise."""
+    _libc.sync_file_range(c_int(descriptor), c_int64(offset), c_int64(size), _SYNC_FILE_RANGE_WRITE)
 
 
 def die_with_parent(parent: int) -> None:

@@ -77,7 +77,7 @@ class Unpacked:
     skipped_xattrs: list[str]
 
 
-class _Worker:
+class Worker:
     """One worker process."""
 
     def __init__(self) -> None:
@@ -94,6 +94,7 @@ class _Worker:
         self._socket = ours
 
     async def send(self, message: dict[str, Any]) -> None:
+        """Answer the worker."""
         await asyncio.get_running_loop().sock_sendall(self._socket, json.dumps(message).encode())
 
     def start(self, message: dict[str, Any], descriptors: list[int]) -> None:
@@ -101,6 +102,11 @@ class _Worker:
         socket.send_fds(self._socket, [json.dumps(message).encode()], descriptors)
 
     async def receive(self) -> dict[str, Any]:
+        """Return the worker's next message.
+
+        Raises:
+            Internal: It ended without one.
+        """
         data = await self._receive() or await self._receive()
         if not data:
             raise Internal(
@@ -136,7 +142,7 @@ class UnpackPool:
 
     def __init__(self, workers: int, idle_seconds: float, limits: Limits) -> None:
         self._slots = asyncio.Semaphore(workers)
-        self._idle: list[_Worker] = []
+        self._idle: list[Worker] = []
         self._idle_seconds = idle_seconds
         self._limits = limits
         self._reaper: asyncio.Task[None] | None = None
@@ -164,7 +170,7 @@ class UnpackPool:
             "copy": copy_to is not None,
         }
         descriptors = [source.descriptor] + ([] if copy_to is None else [copy_to])
-        async with self._worker() as worker:
+        async with self.lend() as worker:
             worker.start(job, descriptors)
             while "want" in (message := await worker.receive()):
                 available, final = await source.wait(message["want"])
@@ -174,14 +180,19 @@ class UnpackPool:
 
     async def sync(self, path: Path) -> None:
         """Write the whole file system of `path` to its disk (syncfs(2))."""
-        async with self._worker() as worker:
+        async with self.lend() as worker:
             worker.start({"op": "sync", "path": str(path)}, [])
             _result(await worker.receive(), path)
 
     @contextlib.asynccontextmanager
-    async def _worker(self) -> AsyncIterator[_Worker]:
-        async with self._slots:
-            worker = self._idle.pop() if self._idle else _Worker()
+    async def lend(self, *, slot: bool = True) -> AsyncIterator[Worker]:
+        """Lend a worker; it is ended when the block fails.
+
+        Args:
+            slot: Wait until one of the slots is free. A job that waits for a client takes none: it may last.
+        """
+        async with self._slots if slot else contextlib.nullcontext():
+            worker = self._idle.pop() if self._idle else Worker()
             try:
                 yield worker
             except BaseException:

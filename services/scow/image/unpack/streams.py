@@ -33,6 +33,13 @@ _END = b"scow: here the layer ends"
 Await = Callable[[int], tuple[int, bool]]
 
 
+class Readable(Protocol):
+    """Where compressed bytes come from."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """Return some bytes, none at the end."""
+
+
 class Feed:
     """A file that may still grow.
 
@@ -72,7 +79,7 @@ def compression(start: bytes) -> str:
     return ""
 
 
-def plain(feed: Feed) -> tuple[str, Iterator[bytes]]:
+def plain(feed: Readable) -> tuple[str, Iterator[bytes]]:
     """Return the kind of compression and the decompressed pieces."""
     start = b""
     while len(start) < _BLOCK and (more := feed.read()):
@@ -90,7 +97,7 @@ def plain(feed: Feed) -> tuple[str, Iterator[bytes]]:
     return kind, pieces
 
 
-def _chain(start: bytes, feed: Feed) -> Iterator[bytes]:
+def _chain(start: bytes, feed: Readable) -> Iterator[bytes]:
     while start:
         yield start
         start = feed.read()
@@ -219,10 +226,19 @@ class TarStream:
         pieces: The plain bytes.
         limit: At most this many bytes.
         copy_to: A descriptor that gets a copy of all bytes, or None.
+        hashed: Whether `finish` is asked for the digest.
     """
 
-    def __init__(self, pieces: Iterator[bytes], limit: int, copy_to: int | None = None) -> None:
+    def __init__(
+        self,
+        pieces: Iterator[bytes],
+        limit: int,
+        copy_to: int | None = None,
+        *,
+        hashed: bool = True,
+    ) -> None:
         self._hash = hashlib.sha256()
+        self._hashed = hashed
         self._limit = limit
         self._copy_to = copy_to
         self._total = 0
@@ -242,7 +258,8 @@ class TarStream:
                 self._total += len(piece)
                 if self._total > self._limit:
                     raise Fault(LIMIT, f"the layer is larger than {self._limit} bytes")
-                self._hash.update(piece)
+                if self._hashed:
+                    self._hash.update(piece)
                 if self._copy_to is not None:
                     _write_all(self._copy_to, memoryview(piece))
                 self._queue.put(piece)

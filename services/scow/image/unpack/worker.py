@@ -8,9 +8,15 @@ It takes jobs from a SOCK_SEQPACKET socket, one JSON message each, and answers i
     <- {"done": {"diff_id", "tar_size", "size", "inodes", "has_root", "compression", "skipped_xattrs"}}
     <- {"fault": {"kind", "message", "entry"}}   and the worker ends
     -> {"op": "sync", "path": path}         <- {"done": {}}
+    -> {"op": "split", "prefix": path, "max_bytes": n, "max_entries": n, "max_file_bytes": n} + pipe
+    <- {"passing": name, "current": n, "size": n}    of a large file
+    <- {"file": name, "number", "size", "digest"}    it is written to `<prefix>.<number>`
+    <- {"link": name, "target": name}
+    <- {"done": {}}
 
-The first descriptor is the layer's file, compressed or not; the second, with "copy", gets the plain tar. The worker
-parses what strangers wrote: it keeps no capability but those that writing files takes, and dies with the service.
+An archive to be split comes through a pipe. Of a layer the first descriptor is its file, compressed or not; the second,
+with "copy", gets the plain tar. The worker parses what strangers wrote: it keeps no capability but those that writing
+files takes, and dies with the service.
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ from typing import Any
 
 from scow.core.disk import FULL
 from scow.image import syscalls
+from scow.image.archives.splitter import Pipe, Splitter
 from scow.image.unpack.apply import Applier
 from scow.image.unpack.faults import DISK_FULL, REFUSED, Fault
 from scow.image.unpack.streams import Feed, TarStream, plain
@@ -62,6 +69,8 @@ class Worker:
         try:
             if job["op"] == "sync":
                 return {"done": _sync(job["path"])}
+            if job["op"] == "split":
+                return {"done": self._split(job, descriptors[0])}
             return {"done": self._unpack(job, descriptors)}
         except Fault as fault:
             about = {"kind": fault.kind, "message": fault.message, "entry": fault.entry}
@@ -101,6 +110,14 @@ class Worker:
             "compression": compression,
             "skipped_xattrs": sorted(applied.skipped_xattrs)[:_SHOWN],
         }
+
+    def _split(self, job: dict[str, Any], descriptor: int) -> dict[str, Any]:
+        _, pieces = plain(Pipe(descriptor))
+        stream = TarStream(pieces, job["max_bytes"], hashed=False)
+        limits = (job["max_entries"], job["max_file_bytes"])
+        Splitter(stream, job["prefix"], *limits, self._send).run()
+        stream.finish()
+        return {}
 
 
 def _sync(path: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Archives of images: Docker's and OCI layouts, read and written."""
