@@ -18,7 +18,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "attach",
         "Attach local standard input, output, and error streams to a running container",
     ),
+    "commit": ("capture", "Create a new image from a container's changes"),
     "create": ("run", "Create a new container"),
+    "export": ("capture", "Export a container's filesystem as a tar archive"),
     "import": (
         "importing",
         "Import the contents from a tarball to create a filesystem image",
@@ -71,8 +73,10 @@ ALIASES: dict[str, str] = {
         f"container {verb}": verb
         for verb in (
             "attach",
+            "commit",
             "create",
             "exec",
+            "export",
             "kill",
             "logs",
             "pause",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from scow.api.container.v1.container_pb2_grpc import add_ContainerServiceServicer_to_server
+from scow.container.committing import Committing
 from scow.container.creation import Creation
 from scow.container.ending import Endings
 from scow.container.entries import Containers
 from scow.container.execs import Execs
+from scow.container.exporting import Exporting
 from scow.container.ground import Ground
 from scow.container.places import Places
 from scow.container.queries import Queries
@@ -73,6 +75,7 @@ def make_parts(ground: Ground) -> Parts:
     starting = Starting(ground, settling, endings, removal)
     return Parts(
         ground=ground,
+        committing=Committing(ground, signalling),
         creation=creation,
         starting=starting,
         signalling=signalling,
@@ -80,6 +83,7 @@ def make_parts(ground: Ground) -> Parts:
         settling=settling,
         sessions=Sessions(ground, starting, execs),
         execs=execs,
+        exporting=Exporting(ground),
         queries=Queries(ground),
         recovery=Recovery(ground, creation, settling, endings, removal, execs),
     )

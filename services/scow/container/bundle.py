@@ -20,12 +20,16 @@ def write(bundle: Path, spec: dict[str, Any], rootfs: Sequence[Mount]) -> None:
         rootfs: The mounts that make the root file system.
     """
     bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
-    mounts = [
+    _write(bundle / "rootfs.json", described(rootfs))
+    _write(bundle / "config.json", spec)
+
+
+def described(rootfs: Sequence[Mount]) -> list[dict[str, Any]]:
+    """Return mounts as rootfs.json has them."""
+    return [
         {"type": mount.type, "source": mount.source, "options": list(mount.options)}
         for mount in rootfs
     ]
-    _write(bundle / "rootfs.json", mounts)
-    _write(bundle / "config.json", spec)
 
 
 def _write(path: Path, content: Any) -> None:

@@ -45,6 +45,10 @@ class Places:
         """Return the folder that is /dev/shm of a container that shares it with others."""
         return self.state(container) / "shm"
 
+    def thaw(self, container: str) -> Path:
+        """Return the path of the mark that a container is frozen for a moment: it is to be thawed."""
+        return self.state(container) / "thaw"
+
     def data(self, container: str) -> Path:
         """Return the folder of what is kept until the container is removed."""
         return self._data / container

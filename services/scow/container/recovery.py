@@ -125,6 +125,7 @@ class Recovery:
         except grpc.aio.AioRpcError:
             return await self._look_without_shim(entry, shim)
         if state.status in (shim_pb.STATUS_RUNNING, shim_pb.STATUS_PAUSED):
+            await self._thaw(entry, shim, state)
             return self._adopt(entry, shim, state)
         if state.status == shim_pb.STATUS_STOPPED:
             return await self._end(entry, Ending.of_message(state.exit))
@@ -152,6 +153,17 @@ class Recovery:
             return await self._end(entry, record)
         ending = Ending.of_file(await self._ground.spawner.reap(state))
         return await self._end(entry, ending)
+
+    async def _thaw(self, entry: Entry, shim: Shim, state: shim_pb.StateResponse) -> None:
+        """Thaw a container that was frozen for a moment when this service died."""
+        mark = self._ground.places.thaw(entry.id)
+        if not mark.exists():
+            return
+        if state.status == shim_pb.STATUS_PAUSED:
+            with shims.shim_errors(entry.id):
+                await shim.stub.Resume(shim_pb.ResumeRequest())
+            state.status = shim_pb.STATUS_RUNNING
+        mark.unlink()
 
     def _adopt(
         self, entry: Entry, shim: Shim, state: shim_pb.StateResponse

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,11 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1 import container_pb2_grpc as pb_grpc
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.container import logs
+from scow.container.committing import Committing
 from scow.container.creation import Creation
 from scow.container.entries import Entry
 from scow.container.execs import Execs
+from scow.container.exporting import Exporting
 from scow.container.ground import Ground
 from scow.container.queries import Queries
 from scow.container.recovery import Recovery
@@ -24,7 +27,6 @@ from scow.container.settling import Settling
 from scow.container.signalling import Signalling
 from scow.container.starting import Respond, Starting
 from scow.container.tasks import completed
-from scow.core.errors import Unimplemented
 from scow.core.journal import Journal
 from scow.core.requests import Requests
 
@@ -36,6 +38,7 @@ class Parts:
     """What the servicer calls."""
 
     ground: Ground
+    committing: Committing
     creation: Creation
     starting: Starting
     signalling: Signalling
@@ -43,6 +46,7 @@ class Parts:
     settling: Settling
     sessions: Sessions
     execs: Execs
+    exporting: Exporting
     queries: Queries
     recovery: Recovery
 
@@ -187,14 +191,17 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
 
     async def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:
         """Make an image of what a container changed."""
-        raise Unimplemented("containers cannot be committed yet", what="call", which="Commit")
+        return await self._requests.once(
+            "Commit", request, pb.CommitResponse, lambda: self._parts.committing.commit(request)
+        )
 
     async def Export(
         self, request: pb.ExportRequest, context: Context
     ) -> AsyncIterator[pb.ExportResponse]:
         """Stream a tar of a container's root file system."""
-        raise Unimplemented("containers cannot be exported yet", what="call", which="Export")
-        yield pb.ExportResponse()
+        async with contextlib.aclosing(self._parts.exporting.export(request.container)) as tar:
+            async for chunk in tar:
+                yield pb.ExportResponse(chunk=chunk)
 
     async def CheckOwners(
         self, request: pb.CheckOwnersRequest, context: Context

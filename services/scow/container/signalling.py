@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import AsyncIterator
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
@@ -10,6 +12,7 @@ from scow.container import signals, states
 from scow.container.entries import Entry
 from scow.container.ground import Ground
 from scow.container.shims import shim_errors
+from scow.container.tasks import completed
 from scow.core.errors import ContainerNotRunning, DeadlineExceeded, ShimDied
 from scow.core.requests import remember
 
@@ -128,6 +131,39 @@ class Signalling:
             with shim_errors(entry.id):
                 await entry.shim.stub.Resume(shim_pb.ResumeRequest())
             self._record(entry, pb.STATUS_RUNNING, "unpause")
+
+    @contextlib.asynccontextmanager
+    async def frozen(self, entry: Entry) -> AsyncIterator[None]:
+        """Freeze a container that runs for the length of the block, and thaw it whatever happens.
+
+        The caller holds the lock. One that is paused, or does not run, is left as it is. When this service dies
+        meanwhile, `recovery` thaws.
+        """
+        if entry.described.status != pb.STATUS_RUNNING:
+            yield
+            return
+        try:
+            await completed(self._freeze(entry))
+            yield
+        finally:
+            await completed(self._thaw(entry))
+
+    async def _freeze(self, entry: Entry) -> None:
+        assert entry.shim is not None
+        self._ground.places.thaw(entry.id).touch()
+        try:
+            with shim_errors(entry.id):
+                await entry.shim.stub.Pause(shim_pb.PauseRequest())
+        except (ContainerNotRunning, ShimDied):
+            return  # its end is recorded within a moment
+        self._record(entry, pb.STATUS_PAUSED, "pause")
+
+    async def _thaw(self, entry: Entry) -> None:
+        if entry.described.status == pb.STATUS_PAUSED and entry.shim is not None:
+            with contextlib.suppress(ContainerNotRunning, ShimDied), shim_errors(entry.id):
+                await entry.shim.stub.Resume(shim_pb.ResumeRequest())
+            self._record(entry, pb.STATUS_RUNNING, "unpause")
+        self._ground.places.thaw(entry.id).unlink(missing_ok=True)
 
     def _record(self, entry: Entry, status: pb.Status.ValueType, action: str) -> None:
         if not entry.alive or entry.described.status == status:

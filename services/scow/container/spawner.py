@@ -13,11 +13,14 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from scow.api.types.v1.types_pb2 import Mount
+from scow.container.bundle import described
 from scow.core.errors import ScowError, ServiceUnavailable, ShimDied, from_wire
 
 _PACKET = 1 << 16
@@ -67,30 +70,44 @@ class Spawner:
         record: dict[str, Any] = answer.get("exit") or {}
         return record
 
+    async def view(self, mounts: Sequence[Mount]) -> int:
+        """Mount a container's root file system to be read; return a descriptor of its root, the caller's to close.
+
+        Args:
+            mounts: Those that make it.
+
+        Raises:
+            ScowError: As `spawn`.
+        """
+        _, descriptor = await self._exchange({"view": described(mounts)})
+        if descriptor is None:
+            raise _died(self._path)
+        return descriptor
+
     async def ensure(self) -> None:
         """Start a spawner unless one answers."""
         await self._ask({"ping": True})
 
     async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        answer, _ = await self._exchange(request)
+        return answer
+
+    async def _exchange(self, request: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+        """Send a request; return the answer, and the descriptor that came with it."""
         packet = json.dumps(request).encode()
         connection = await self._connect()
         try:
             loop = asyncio.get_running_loop()
             try:
                 await loop.sock_sendall(connection, packet)
-                answer = await loop.sock_recv(connection, _PACKET)
+                answer, descriptor = await _receive(connection)
             except OSError:
-                answer = b""
+                answer, descriptor = b"", None
         finally:
             connection.close()
         if not answer:
-            raise ShimDied(
-                "the spawner's child died before it answered",
-                what="spawner",
-                which=str(self._path),
-                do="try again",
-            )
-        return _checked(json.loads(answer))
+            raise _died(self._path)
+        return _checked(json.loads(answer)), descriptor
 
     async def _connect(self) -> socket.socket:
         try:
@@ -164,6 +181,35 @@ class Spawner:
         """Collect the exit status of a spawner that this process started and that ended."""
         if self._process is not None and self._process.poll() is not None:
             self._process = None
+
+
+async def _receive(connection: socket.socket) -> tuple[bytes, int | None]:
+    """Receive one packet, and the descriptor that may come with it."""
+    loop = asyncio.get_running_loop()
+    readable: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(connection, _set, readable)
+    try:
+        await readable
+    finally:
+        loop.remove_reader(connection)
+    answer, descriptors, _, _ = socket.recv_fds(connection, _PACKET, 1)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return answer, (descriptors[0] if descriptors else None)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _died(path: Path) -> ShimDied:
+    return ShimDied(
+        "the spawner's child died before it answered",
+        what="spawner",
+        which=str(path),
+        do="try again",
+    )
 
 
 def _environment() -> dict[str, str]:

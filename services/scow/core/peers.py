@@ -16,6 +16,7 @@ from scow.core.trace import current_traceparent, remaining
 
 if TYPE_CHECKING:
     from scow.api.container.v1.container_pb2_grpc import ContainerServiceAsyncStub
+    from scow.api.image.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
     from scow.api.image.v1.image_pb2_grpc import ImageServiceAsyncStub
     from scow.api.network.v1.network_pb2_grpc import NetworkServiceAsyncStub
     from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceAsyncStub
@@ -105,6 +106,13 @@ class Peers:
         from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 
         return ImageServiceStub(self.channel("image"))
+
+    @cached_property
+    def archive(self) -> ArchiveServiceAsyncStub:
+        """Archives and commits, which the image service serves too."""
+        from scow.api.image.v1.archive_pb2_grpc import ArchiveServiceStub
+
+        return ArchiveServiceStub(self.channel("image"))
 
     @cached_property
     def volume(self) -> VolumeServiceAsyncStub:

@@ -218,7 +218,12 @@ def load_rootfs(bundle: str) -> tuple[Mount, ...]:
     path = os.path.join(bundle, "rootfs.json")
     if not os.path.exists(path):
         return ()
-    return _Node({"rootfs": _read(path, list)}, "").each("rootfs", _mount)
+    return parse_rootfs(_read(path, list))
+
+
+def parse_rootfs(value: list[Any]) -> tuple[Mount, ...]:
+    """Make mounts of what rootfs.json has."""
+    return _Node({"rootfs": value}, "").each("rootfs", _mount)
 
 
 def parse(config: dict[str, Any], bundle: str, rootfs: tuple[Mount, ...] = ()) -> Spec:

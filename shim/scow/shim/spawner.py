@@ -8,7 +8,7 @@ starts it, detached (setsid); it outlives that service, and the shims outlive bo
 Protocol
 ========
 
-One request for each connection. The request is one packet, a JSON object of at most 64 KiB; the answer is
+One request for each connection. The request is one packet, a JSON object of at most 128 KiB; the answer is
 one packet, a JSON object; then the connection is closed. End of file without an answer means that the
 process which should have answered died: nothing may be assumed, so ask for a ``reap`` of the state
 directory.
@@ -43,6 +43,12 @@ there is no exit record, one is written that says the shim died. Safe to repeat:
 Answer: ``{"exit": {...}}``, the exit record (below). A shim that still lives is FAILED_PRECONDITION SHIM_RUNNING unless
 ``force``: then it is killed first. The same is there as a command:
 ``python -m scow.shim.reap --state-dir DIR [--force]``.
+
+**view** mounts a container's root file system, read-only, for others to read::
+
+    {"view": [...]}                     # as rootfs.json has it
+
+Answer: ``{"view": true}`` with a descriptor (SCM_RIGHTS) of the root of a mount that is attached nowhere (see `view`).
 
 **sweep** removes an engine's cgroup parent when no container is left in it: ``{"sweep": {"cgroup_parent": "scow"}}``.
 Answer: ``{"removed": true}``.
@@ -92,13 +98,13 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from scow.shim import VERSION, layers, oci, reap, sealed, shim, syscalls
+from scow.shim import VERSION, layers, oci, reap, sealed, shim, syscalls, view
 from scow.shim.errors import ShimError, from_exception
 
-_REQUEST_MAX = 64 << 10
+_REQUEST_MAX = 128 << 10
 _BACKLOG = 512
 _TIDY_SECONDS = 10.0  # between two looks for layers that were deleted, while any are mounted
 _PATIENCE_SECONDS = 5.0  # with a client that connects and says nothing
@@ -166,12 +172,16 @@ class Spawner:
             self._layers.close_others(mounted)
             if "reap" in request or "sweep" in request:
                 _answer_in_child(connection, lambda: _tidy(request))
+            elif "view" in request:
+                _answer_in_child(connection, lambda: _send_view(request, connection, mounted))
             else:
                 shim.main(request, connection, self._cache, mounted)
 
     def _mount_layers(self, request: dict[str, Any]) -> dict[str, int]:
         """Mount the layers of a container that is to be made, unless they are mounted."""
         self._layers.drop_gone()
+        if "view" in request:
+            return self._layers.hold(oci.parse_rootfs(request["view"]))
         bundle = request.get("bundle")
         if not isinstance(bundle, str):
             return {}
@@ -201,6 +211,14 @@ def _tidy(request: dict[str, Any]) -> dict[str, Any]:
     return {"exit": dataclasses.asdict(record)}
 
 
+def _send_view(
+    request: dict[str, Any], connection: socket.socket, mounted: Mapping[str, int]
+) -> dict[str, Any] | None:
+    root = view.open_view(oci.parse_rootfs(request["view"]), mounted)
+    socket.send_fds(connection, [json.dumps({"view": True}).encode()], [root])
+    return None
+
+
 def _text(wanted: Any, key: str) -> str:
     value = wanted.get(key) if isinstance(wanted, dict) else None
     if not isinstance(value, str) or not value:
@@ -209,11 +227,13 @@ def _text(wanted: Any, key: str) -> str:
     return value
 
 
-def _answer_in_child(connection: socket.socket, act: Callable[[], dict[str, Any]]) -> None:
-    """Answer with what `act` returns or raises, and end this child."""
+def _answer_in_child(connection: socket.socket, act: Callable[[], dict[str, Any] | None]) -> None:
+    """Answer with what `act` returns, unless it has answered itself, or raises; end this child."""
     try:
         try:
             message = act()
+            if message is None:
+                return
         except Exception as error:  # noqa: BLE001 - whatever it is travels to who asked
             message = {"error": from_exception(error, "do what was asked").to_json()}
         shim.answer(connection, message)

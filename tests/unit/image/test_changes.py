@@ -67,3 +67,15 @@ def test_refused(change: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         changed(change)
     assert caught.value.metadata["what"] == "change"
+
+
+def test_an_entrypoint_drops_the_command_that_was_meant_for_another() -> None:
+    config = pb.ImageConfig(cmd=["old"])
+    changes.apply(config, ['ENTRYPOINT ["new"]'])
+    assert list(config.cmd) == []
+    config = changed('CMD ["kept"]', 'ENTRYPOINT ["new"]')
+    assert list(config.cmd) == ["kept"]
+
+
+def test_the_shell_form_uses_the_shell() -> None:
+    assert list(changed('SHELL ["bash", "-c"]', "CMD a b").cmd) == ["bash", "-c", "a b"]

@@ -11,6 +11,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.client._options import ContainerOptions, Filters, build_config, filters_of
 from scow.client._results import ExecResult, RunResult
+from scow.client._sync.capture import Capture
 from scow.client._sync.lifecycle import Lifecycle
 from scow.client._sync.service import Service
 from scow.client._sync.session import Attachment, Execution
@@ -25,7 +26,7 @@ _Containers = list[pb.Container]
 _Actions = list[ReconcileAction]
 
 
-class Containers(Lifecycle):
+class Containers(Lifecycle, Capture):
     """Containers.
 
     Wherever a method takes `container`, that is an id, a unique prefix of the id, or a name; an

@@ -65,14 +65,12 @@ class Packer:
         """Write all of a tree, with an entry of its root.
 
         Args:
-            root: Descriptor of its root directory.
+            root: Descriptor of its root directory; one of O_PATH is enough.
 
         Raises:
             OSError: Something cannot be read.
         """
-        self._directory_entry(root, b"", os.fstat(root))
-        own = os.open(b".", _FOLDER, dir_fd=root)
-        stack = [self._folder(own, b"")]
+        stack = [self._directory(root, b".", b"")]
         try:
             while stack:
                 folder = stack[-1]

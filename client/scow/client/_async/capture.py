@@ -1,0 +1,90 @@
+"""What becomes of a container's file system: images and archives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.client._async.service import AsyncService
+from scow.client._async.stream import AsyncStream
+from scow.client._link import request_id
+
+
+class AsyncCapture:
+    """The part of AsyncContainers that takes a container's files elsewhere."""
+
+    def __init__(self, service: AsyncService) -> None:
+        self._service = service
+
+    async def commit(
+        self,
+        container: str,
+        reference: str = "",
+        *,
+        author: str = "",
+        message: str = "",
+        changes: Iterable[str] = (),
+        pause: bool = True,
+        timeout: float | None = None,
+    ) -> str:
+        """Make an image of a container; return its id, "sha256:...".
+
+        Args:
+            container: Running or not.
+            reference: For the image; empty leaves it without.
+            author: Of the image.
+            message: Comment of the image.
+            changes: Dockerfile instructions applied to its configuration, 'CMD ["sh"]'.
+            pause: Freeze the container meanwhile, so that no write is cut in two.
+            timeout: Seconds.
+
+        Raises:
+            InvalidReference: No such form.
+            InvalidArgument: A change that is not supported.
+            ContainerBusy: It is being removed.
+            DiskFull: No space is left.
+
+        Example::
+
+            image = await client.containers.commit("web", "web:fixed", changes=["ENV FIXED=yes"])
+        """
+        request = pb.CommitRequest(
+            request_id=request_id(),
+            container=container,
+            reference=reference,
+            author=author,
+            message=message,
+            changes=changes,
+            no_pause=not pause,
+        )
+        response = await self._service.call("Commit", request, pb.CommitResponse, timeout)
+        return response.image_id
+
+    def export(
+        self, container: str, *, timeout: float | None = None
+    ) -> AsyncStream[pb.ExportResponse]:
+        """Give a tar of a container's root file system in pieces, without what is mounted into it.
+
+        Args:
+            container: Running or not.
+            timeout: Seconds for all of it.
+
+        Raises:
+            ContainerBusy: It is being made or removed.
+            MountFailed: Its root file system cannot be mounted.
+
+        Example::
+
+            with open("web.tar", "wb") as file:
+                async with client.containers.export("web") as tar:
+                    async for message in tar:
+                        file.write(message.chunk)
+        """
+        request = pb.ExportRequest(container=container)
+        return self._service.stream(
+            "Export",
+            request,
+            pb.ExportResponse,
+            timeout,
+            lambda last: request if last is None else None,
+        )

@@ -1,0 +1,57 @@
+"""`python -m scow.core.archive.export ROOT`: writes the archive of the tree that a descriptor names to its output.
+
+When something cannot be read it says so on its standard error and ends with exit code 1; when nobody reads what it
+writes it ends silently.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+
+from scow.core.archive.pack import Packer
+
+_PIECE = 1 << 18
+
+
+class Output:
+    """A descriptor, written to in large pieces."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._buffer = bytearray()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append."""
+        self._buffer += data
+        if len(self._buffer) >= _PIECE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has been kept."""
+        view = memoryview(bytes(self._buffer))
+        self._buffer.clear()
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+
+def main() -> int:
+    """Write the archive."""
+    # One descriptor is open for each level of directories.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    output = Output(sys.stdout.fileno())
+    try:
+        Packer(output.write).pack(int(sys.argv[1]))
+        output.flush()
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        sys.stderr.write(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

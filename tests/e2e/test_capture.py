@@ -1,0 +1,224 @@
+"""`commit` and `export` of a running engine's containers."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from scow.client import Client
+from tests.e2e.cli.support import field, terminal
+from tests.support import processes
+from tests.support.engine import BIN, Engine, remains
+from tests.support.peers import Docker, Net, Podman
+
+COUNT = "i=0; while :; do echo $i >> /count; i=$((i+1)); done"
+# Bytes of the root directory's entry, whose time is the snapshot's.
+_ROOT = 3 * 512
+LARGE = "head -c 60000000 /dev/urandom > /large; echo done; exec sleep 1000"
+
+
+@pytest.fixture
+def client(engine: Engine) -> Iterator[Client]:
+    with engine.client() as client:
+        yield client
+
+
+@contextmanager
+def committed(engine: Engine, container: str, *flags: str) -> Iterator[str]:
+    image = engine.cli("commit", *flags, container).stdout.strip()
+    assert image.startswith("sha256:")
+    try:
+        yield image
+    finally:
+        engine.cli("rmi", "-f", image)
+
+
+def status(engine: Engine, container: str) -> str:
+    return field(engine, container, "{{.State.Status}}")
+
+
+def large(engine: Engine, name: str) -> None:
+    """Run a container whose commit takes its time."""
+    engine.cli("run", "-d", "--name", name, "busybox", "sh", "-c", LARGE)
+    processes.wait_for(lambda: engine.cli("logs", name).stdout == "done\n", "the large file")
+
+
+def begin_commit(engine: Engine, name: str) -> subprocess.Popen[bytes]:
+    """Start a commit and wait until its container is frozen."""
+    process = subprocess.Popen(
+        [BIN / "scow", "commit", name], env=engine.env, stdout=subprocess.PIPE
+    )
+    processes.wait_for(lambda: status(engine, name) == "paused", "the container to be frozen")
+    return process
+
+
+def test_a_writer_loses_nothing(engine: Engine) -> None:
+    engine.cli("run", "-d", "--name", "writer", "busybox", "sh", "-c", COUNT)
+    with committed(engine, "writer") as image:
+        assert status(engine, "writer") == "running"
+        engine.cli("kill", "writer")
+        whole = count_in(engine.cli("run", "--rm", image, "cat", "/count").stdout)
+        with committed(engine, "writer") as later:
+            lines = count_in(engine.cli("run", "--rm", later, "cat", "/count").stdout)
+            assert len(lines) > len(whole)
+
+
+def count_in(text: str) -> list[str]:
+    """Check that a counter's output is whole, and return its lines."""
+    assert text.endswith("\n")
+    lines = text.splitlines()
+    assert lines == [str(number) for number in range(len(lines))]
+    return lines
+
+
+def test_paused_stopped_and_created_ones_stay_so(engine: Engine) -> None:
+    engine.cli("run", "-d", "--name", "paused", "busybox", "sh", "-c", "echo x > /x; sleep 1000")
+    engine.cli("pause", "paused")
+    engine.cli("create", "--name", "created", "busybox", "true")
+    engine.cli("run", "--name", "exited", "busybox", "sh", "-c", "echo x > /x; rm /bin/wget")
+    for name in ("paused", "created", "exited"):
+        with committed(engine, name) as image:
+            assert status(engine, name) == name
+            if name == "exited":
+                shown = engine.cli("run", "--rm", image, "sh", "-c", "cat /x; test ! -e /bin/wget")
+                assert shown.stdout == "x\n"
+
+
+def test_the_configuration_is_the_containers(engine: Engine) -> None:
+    flags = ["-e", "A=1", "-w", "/tmp", "-u", "nobody", "--expose", "80", "-v", "/data"]
+    engine.cli("create", "--name", "configured", "-l", "x=y", *flags, "busybox", "echo", "hello")
+    changes = ["-c", "ENV B=2", "-c", 'ENTRYPOINT ["echo"]', "-c", "CMD from $0", "-c", "LABEL p=q"]
+    with committed(engine, "configured", "-a", "me", "-m", "why", *changes) as image:
+        (shape,) = json.loads(engine.cli("image", "inspect", image).stdout)
+        config = shape["Config"]
+        assert {"A=1", "B=2"} <= set(config["Env"])
+        assert (config["WorkingDir"], config["User"]) == ("/tmp", "nobody")
+        assert config["ExposedPorts"] == {"80/tcp": {}}
+        assert config["Volumes"] == {"/data": {}}
+        assert config["Labels"] == {"x": "y", "p": "q"}
+        assert config["Entrypoint"] == ["echo"]
+        assert config["Cmd"] == ["/bin/sh", "-c", "from $0"]
+        assert (shape["Author"], shape["Comment"]) == ("me", "why")
+    with committed(engine, "configured") as image:
+        assert engine.cli("run", "--rm", image).stdout == "hello\n"
+
+
+def test_a_client_that_goes_away(engine: Engine) -> None:
+    large(engine, "abandoned")
+    process = begin_commit(engine, "abandoned")
+    process.kill()
+    process.communicate()
+    processes.wait_for(lambda: status(engine, "abandoned") == "running", "the thaw")
+    assert engine.cli("exec", "abandoned", "echo", "thawed").stdout == "thawed\n"
+
+
+@pytest.mark.parametrize("service", ["container", "image"])
+def test_a_service_that_is_killed(own_engine: Engine, service: str) -> None:
+    large(own_engine, "survivor")
+    process = begin_commit(own_engine, "survivor")
+    own_engine.kill_service(service)
+    output, _ = process.communicate(timeout=60)  # the client tries again with the same request
+    own_engine.wait_healthy()
+    processes.wait_for(lambda: status(own_engine, "survivor") == "running", "the thaw")
+    assert own_engine.cli("exec", "survivor", "echo", "thawed").stdout == "thawed\n"
+    if process.returncode == 0:
+        image = output.decode().strip()
+        assert own_engine.cli("images", "-q", "--no-trunc").stdout.split().count(image) == 1
+    ingests = own_engine.root / "image" / "ingest"
+    processes.wait_for(lambda: not list(ingests.iterdir()), "the end of what was begun")
+
+
+def entries(tar: bytes) -> dict[str, tuple[Any, ...]]:
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        return {
+            entry.name: (entry.type, entry.mode, entry.uid, entry.size, entry.linkname)
+            for entry in archive
+            if entry.name != "."
+        }
+
+
+def export(engine: Engine, container: str) -> bytes:
+    done = subprocess.run(
+        [BIN / "scow", "export", container], env=engine.env, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_export_of_running_and_stopped_ones(engine: Engine) -> None:
+    script = "mkdir /d; echo x > /d/x; ln /d/x /d/y; rm /bin/wget; echo done; exec sleep 1000"
+    engine.cli(
+        "run",
+        "-d",
+        "--name",
+        "exported",
+        "-v",
+        "/volume",
+        "--tmpfs",
+        "/tmp",
+        "busybox",
+        "sh",
+        "-c",
+        script,
+    )
+    processes.wait_for(lambda: engine.cli("logs", "exported").stdout == "done\n", "its files")
+    engine.cli("exec", "exported", "sh", "-c", "echo volume > /volume/x; echo tmp > /tmp/x")
+    running = export(engine, "exported")
+    engine.cli("kill", "exported")
+    assert export(engine, "exported") == running
+    found = entries(running)
+    assert found["d/y"][-1] == "d/x"
+    assert "bin/wget" not in found
+    assert "bin/busybox" in found
+    assert not {name for name in found if name.startswith(("proc/", "volume/", "tmp/", "dev/p"))}
+    image = engine.cli("import", "-", stdin=running).stdout.strip()
+    engine.cli("create", "--name", "again", image, "true")
+    assert export(engine, "again")[_ROOT:] == running[_ROOT:]
+    engine.cli("rm", "again")
+    engine.cli("rmi", image)
+    assert not remains(engine.instance)
+
+
+def test_export_to_a_file_and_not_to_a_terminal(engine: Engine, tmp_path: Any) -> None:
+    engine.cli("create", "--name", "filed", "busybox", "true")
+    engine.cli("export", "-o", str(tmp_path / "out.tar"), "filed")
+    assert (tmp_path / "out.tar").read_bytes() == export(engine, "filed")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.tar"]
+    refused = engine.cli("export", "-o", str(tmp_path / "no" / "out.tar"), "filed", check=False)
+    assert refused.returncode == 1
+    with terminal(engine, "export", "filed") as shown:
+        shown.wait_for(b"cowardly")
+
+
+def test_an_export_that_nobody_reads_ends(engine: Engine, client: Client) -> None:
+    large(engine, "unread")
+    with client.containers.export("unread") as tar:
+        next(iter(tar))
+        workers = processes.mentioning("scow.core.archive.export")
+        assert workers
+    processes.wait_for(lambda: not any(map(processes.alive, workers)), "the end of the export")
+    assert not remains_mounts(engine)
+
+
+def remains_mounts(engine: Engine) -> list[str]:
+    return [line for line in remains(engine.instance) if "overlay" in line]
+
+
+@pytest.mark.parametrize("kind", [Docker, Podman])
+def test_peers_import_an_export(engine: Engine, kind: type[Docker] | type[Podman]) -> None:
+    engine.cli("run", "--name", "for-peers", "busybox", "sh", "-c", "echo told > /told")
+    tar = export(engine, "for-peers")
+    net = Net()
+    try:
+        with kind(net) as peer:
+            peer.cli("import", "-", "exported", stdin=tar)
+            assert peer.cli("run", "--rm", "exported", "cat", "/told") == "told"
+    finally:
+        net.close()
