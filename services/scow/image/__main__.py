@@ -20,9 +20,12 @@ from scow.image.archives.saving import Saver
 from scow.image.archives.selection import Selector
 from scow.image.blobs import Blobs
 from scow.image.committing import Committer
+from scow.image.elsewhere import Elsewhere
+from scow.image.fetching import Fetcher
 from scow.image.gc import Collector
 from scow.image.images import Images
 from scow.image.importing import Importer
+from scow.image.indexing import Indexer
 from scow.image.layers import Layers
 from scow.image.leases import Leases
 from scow.image.listing import Lists
@@ -70,7 +73,8 @@ async def wire(context: Context) -> Wiring:
         rows, images, collector, context.journal, partial(running_owners, context.peers)
     )
     reconciler = Reconciler(rows, blobs, layers, leases, snapshots, collector)
-    puller = Puller(settings, rows, blobs, layers, leases, records, registries, trust)
+    fetcher = Fetcher(settings, rows, blobs, layers)
+    puller = Puller(settings, fetcher, leases, records, registries, trust)
     importer = Importer(blobs, layers, leases, records)
     committer = Committer(rows, blobs, leases, records, snapshots)
     loader = Loader(settings, rows, blobs, layers, leases, records, pool)
@@ -78,7 +82,7 @@ async def wire(context: Context) -> Wiring:
     serving = _make_registry(context, rows, blobs, leases, records, collector)
 
     def ingesting() -> set[str]:
-        busy = puller.ingesting | importer.ingesting | committer.ingesting | loader.ingesting
+        busy = fetcher.ingesting | importer.ingesting | committer.ingesting | loader.ingesting
         return busy | serving.ingesting if serving is not None else busy
 
     async def reconcile() -> list[ReconcileAction]:
@@ -102,8 +106,15 @@ async def wire(context: Context) -> Wiring:
     selector = Selector(rows, blobs, images)
     saver = Saver(rows, blobs, leases, selector)
     archives = ArchiveServicer(images, committer, loader, saver, context.requests)
-    pusher = Pusher(settings, rows, blobs, leases, context.journal, registries)
-    registry_servicer = RegistryServicer(registries, pusher, Searcher(settings, registries))
+    pusher = Pusher(settings, rows, blobs, leases, context.journal, registries, fetcher)
+    registry_servicer = RegistryServicer(
+        registries,
+        pusher,
+        Searcher(settings, registries),
+        Elsewhere(settings, rows, blobs, registries),
+        Indexer(settings, rows, blobs, leases, records, registries),
+        context.requests,
+    )
 
     def register(server: grpc.aio.Server) -> None:
         add_ImageServiceServicer_to_server(servicer, server)

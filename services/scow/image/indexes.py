@@ -7,7 +7,7 @@ registry pretends is found as wrong bytes, and depth and number are bounded.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from scow.core.config import ImageSection
 from scow.core.errors import InvalidManifest, LimitExceeded
@@ -84,8 +84,14 @@ class Resolver:
                 return [*below, document]
         return None
 
-    async def everything(self, top: Document) -> list[Document]:
+    async def everything(
+        self, top: Document, here: Callable[[str], Document | None] = lambda _: None
+    ) -> list[Document]:
         """Return all that an index names, its artifacts too, children before what names them.
+
+        Args:
+            top: The index, or a manifest, which is all then.
+            here: Gives what need not be asked for.
 
         Raises:
             InvalidManifest, LimitExceeded: The index is wrong, too deep or too large.
@@ -100,7 +106,9 @@ class Resolver:
             wanted = {part.digest: part for index in indexes for part in index.parts}
             new = [part for digest, part in wanted.items() if digest not in found]
             self._check_number(len(found) + len(new))
-            level = await self._children(new)
+            known = [document for part in new if (document := here(part.digest)) is not None]
+            ready = {document.digest for document in known}
+            level = [*known, *await self._children(x for x in new if x.digest not in ready)]
             found |= {document.digest: document for document in level}
             self._check_size(found.values())
         ordered: dict[str, Document] = {}

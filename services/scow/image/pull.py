@@ -13,11 +13,9 @@ from scow.api.image.v1 import image_pb2 as pb
 from scow.core.config import ImageSection
 from scow.core.errors import InvalidArgument, InvalidManifest
 from scow.image import manifests
-from scow.image.blobs import Blobs
 from scow.image.fetching import Fetcher
 from scow.image.flights import Flights
 from scow.image.indexes import Resolver
-from scow.image.layers import Layers
 from scow.image.leases import Leases
 from scow.image.manifests import Configuration, Descriptor, Document, no_variant
 from scow.image.platforms import Platform, choose, host, runnable
@@ -27,7 +25,6 @@ from scow.image.reference import Reference
 from scow.image.registry.client import Registries
 from scow.image.registry.credentials import ANONYMOUS, Credentials
 from scow.image.registry.pulling import Registry
-from scow.image.store import ImageStore
 from scow.image.trust.check import Trust
 
 
@@ -84,9 +81,7 @@ class Puller:
 
     Args:
         settings: The service's section of the configuration.
-        rows: The tables.
-        blobs: Where blobs go.
-        layers: Who unpacks them.
+        fetcher: Who gets layers and blobs.
         leases: What work under way needs.
         records: Where an image that has come is written down.
         registries: Where images come from.
@@ -96,27 +91,19 @@ class Puller:
     def __init__(
         self,
         settings: ImageSection,
-        rows: ImageStore,
-        blobs: Blobs,
-        layers: Layers,
+        fetcher: Fetcher,
         leases: Leases,
         records: Records,
         registries: Registries,
         trust: Trust,
     ) -> None:
         self._settings = settings
-        self._rows = rows
         self._leases = leases
         self._records = records
         self._registries = registries
         self._trust = trust
-        self._fetcher = Fetcher(settings, rows, blobs, layers)
+        self._fetcher = fetcher
         self._pulls: Flights[Asked, Progress, str] = Flights()
-
-    @property
-    def ingesting(self) -> set[str]:
-        """Names of the ingests that are being written."""
-        return self._fetcher.ingesting
 
     async def pull(self, asked: Asked) -> AsyncIterator[pb.PullResponse | str]:
         """Pull an image: yield progress, then the id of the image that the reference means on this machine.

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from scow.api.image.v1 import registry_pb2
 from scow.core.config import ImageSection
-from scow.core.errors import ContentMissing, ImageNotFound
+from scow.core.errors import ContentMissing, ImageNotFound, ScowError
 from scow.core.journal import Journal
 from scow.image import manifests
 from scow.image.blobs import Blobs, lost
+from scow.image.fetching import Fetcher
 from scow.image.flights import Flights
 from scow.image.leases import Leases
 from scow.image.manifests import Descriptor, Document
@@ -23,7 +24,7 @@ from scow.image.platforms import Platform
 from scow.image.progress import REPORT_SECONDS, Phase, Progress, news
 from scow.image.reference import Reference
 from scow.image.registry.client import Registries
-from scow.image.registry.credentials import Credentials
+from scow.image.registry.credentials import ANONYMOUS, Credentials
 from scow.image.registry.uploads import Uploads
 from scow.image.store import ImageStore
 
@@ -64,6 +65,7 @@ class Pusher:
         leases: What work under way needs.
         journal: Where a push is noted.
         registries: Where images go.
+        fetcher: Gets blobs of manifests that are here without them.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Pusher:
         leases: Leases,
         journal: Journal,
         registries: Registries,
+        fetcher: Fetcher,
     ) -> None:
         self._settings = settings
         self._rows = rows
@@ -81,6 +84,7 @@ class Pusher:
         self._leases = leases
         self._journal = journal
         self._registries = registries
+        self._fetcher = fetcher
         self._pushes: Flights[Key, Progress, Result] = Flights()
         self._slots = asyncio.Semaphore(settings.max_concurrent_uploads)
 
@@ -126,7 +130,7 @@ class Pusher:
         with self._leases.hold(plan.digests):
             progress.resolved = str(reference)
             uploads = Uploads(self._registries.pushing(reference, credentials))
-            await self._send_all(uploads, reference, plan, progress)
+            await self._send_all(uploads, reference, credentials, plan, progress)
             *children, top = plan.documents
             for child in children:
                 await uploads.put_manifest(child.digest, child)
@@ -154,7 +158,7 @@ class Pusher:
             for part in document.parts
         }
         for part in list(blobs.values()):
-            if self._rows.blob_size(part.digest) is None:
+            if self._rows.blob_size(part.digest) is None and not self._origins(part.digest):
                 if not any(word in part.media_type for word in _FOREIGN):
                     raise _missing("blob", part.digest, str(reference))
                 del blobs[part.digest]
@@ -201,7 +205,12 @@ class Pusher:
         return document
 
     async def _send_all(
-        self, uploads: Uploads, reference: Reference, plan: Plan, progress: Progress
+        self,
+        uploads: Uploads,
+        reference: Reference,
+        credentials: Credentials,
+        plan: Plan,
+        progress: Progress,
     ) -> None:
         """Send the blobs that are not there, side by side; the first failure ends all."""
         for blob in plan.blobs.values():
@@ -209,12 +218,18 @@ class Pusher:
         try:
             async with asyncio.TaskGroup() as group:
                 for blob in plan.blobs.values():
-                    group.create_task(self._send(uploads, reference, blob, progress))
+                    sending = self._send(uploads, reference, credentials, blob, progress)
+                    group.create_task(sending)
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
     async def _send(
-        self, uploads: Uploads, reference: Reference, blob: Descriptor, progress: Progress
+        self,
+        uploads: Uploads,
+        reference: Reference,
+        credentials: Credentials,
+        blob: Descriptor,
+        progress: Progress,
     ) -> None:
         async with self._slots:
             if await uploads.exists(blob.digest):
@@ -229,14 +244,36 @@ class Pusher:
                 progress.set(blob.digest, Phase.PHASE_UPLOADING, position, blob.size)
 
             sent(0)
+            await self._get(blob, reference, credentials)
             await uploads.upload(blob, self._blobs.path(blob.digest), sent)
             progress.set(blob.digest, Phase.PHASE_DONE, blob.size, blob.size)
+
+    async def _get(self, blob: Descriptor, reference: Reference, credentials: Credentials) -> None:
+        """Fetch a blob of a manifest that is here alone; only the registry that is pushed to gets the credentials."""
+        error: ScowError = _missing("blob", blob.digest, str(reference))
+        for repository in self._origins(blob.digest):
+            if self._rows.blob_size(blob.digest) is not None:
+                return
+            source = Reference.parse(f"{repository}@{blob.digest}")
+            mine = credentials if source.domain == reference.domain else ANONYMOUS
+            registry = self._registries.pulling(source, mine)
+            try:
+                await self._fetcher.fetch(registry, {}, [blob], Progress())
+            except ScowError as problem:
+                error = problem
+        if self._rows.blob_size(blob.digest) is None:
+            raise error
+
+    def _origins(self, blob: str) -> list[str]:
+        """Return the repositories that have a blob which need not be here."""
+        return list(dict.fromkeys(_flat(map(self._rows.origins, self._rows.indexes_with(blob)))))
 
     def _sources(self, blob: str, reference: Reference) -> list[str]:
         """Return other repositories of the registry that are known to have a blob."""
         manifests_with = self._rows.indexes_with(blob)
         documents = [*manifests_with, *_flat(map(self._rows.indexes_with, manifests_with))]
         names = dict.fromkeys(_flat(map(self._rows.repositories_of, documents)))
+        names |= dict.fromkeys(self._origins(blob))
         start = f"{reference.domain}/"
         paths = [name.removeprefix(start) for name in names if name.startswith(start)]
         return [path for path in paths if path != reference.path][:_MOUNTS_MAX]

@@ -81,6 +81,13 @@ class Reader:
         )
         return [row["digest_reference"].partition("@")[0] for row in rows]
 
+    def origins(self, digest: str) -> list[str]:
+        """Return the repositories where the parts of a manifest that are not here can be had."""
+        rows = self._store.all(
+            "SELECT repository FROM origins WHERE manifest = ? ORDER BY 1", (digest,)
+        )
+        return [row["repository"] for row in rows]
+
     def manifest(self, digest: str) -> Manifest | None:
         """Return a manifest, index or artifact."""
         row = self._store.one("SELECT * FROM manifests WHERE digest = ?", (digest,))

@@ -34,6 +34,7 @@ class Content:
         references: Names for the last document.
         repo_digests: "NAME@sha256:..." of the last document.
         blobs: Further small ones, by digest.
+        origins: Repositories where the parts of documents are that did not come along, by the documents' digests.
         facts: For the journal.
     """
 
@@ -42,6 +43,7 @@ class Content:
     references: Sequence[str] = ()
     repo_digests: Sequence[str] = ()
     blobs: Mapping[str, bytes] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -61,7 +63,7 @@ class Records:
 
         Args:
             content: What has arrived. Who calls holds leases on all that it names.
-            action: "pull", "load", "import", "commit" or "push".
+            action: "pull", "load", "import", "commit", "push" or "create".
             recorded: Called at the end of the transaction, with what is returned.
 
         Raises:
@@ -111,6 +113,8 @@ class Records:
         known = {}
         for document in content.documents:
             digest = document.parts[0].digest if document.is_image else ""
+            if document.digest in content.origins and self._rows.image(digest) is None:
+                continue  # a configuration alone is no image
             data = content.configurations.get(digest)
             if data is None and digest and self._rows.blob_size(digest) is not None:
                 data = self._blobs.read(digest)
@@ -158,6 +162,8 @@ class Records:
         self, tx: sqlite3.Connection, content: Content, image: str | None, action: str
     ) -> None:
         top = content.documents[-1].digest
+        for digest, repository in content.origins.items():
+            self._rows.add_origin(tx, digest, repository)
         for digest_reference in content.repo_digests:
             self._rows.add_repo_digest(tx, digest_reference, image)
         for reference in content.references:

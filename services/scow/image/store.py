@@ -7,6 +7,7 @@
     descriptions    image (key) | message                                     what never changes of its pb.Image
     manifests       digest (key) | media_type | image | subject | artifact_type    image: none for indexes and artifacts
     manifest_parts  manifest, position (key) | digest                         all that it names, here or not
+    origins         manifest, repository (key)                                where its parts are, if not here
     names           reference (key) | manifest | image                        image: what it means on this machine
     repo_digests    digest_reference (key) | image                            NAME@sha256:... of pulls and pushes
     blobs           digest (key) | size                                       files in blobs/sha256/
@@ -86,6 +87,11 @@ MIGRATIONS = (
         PRIMARY KEY (manifest, position)
     );
     CREATE INDEX manifest_parts_digest ON manifest_parts(digest);
+    CREATE TABLE origins (
+        manifest TEXT NOT NULL REFERENCES manifests(digest) ON DELETE CASCADE,
+        repository TEXT NOT NULL,
+        PRIMARY KEY (manifest, repository)
+    );
     CREATE TABLE names (
         reference TEXT PRIMARY KEY,
         manifest TEXT NOT NULL,
@@ -193,6 +199,11 @@ class ImageStore(Reader):
             "INSERT OR IGNORE INTO manifest_parts VALUES (?, ?, ?)",
             [(manifest.digest, position, digest) for position, digest in enumerate(parts)],
         )
+
+    @staticmethod
+    def add_origin(tx: sqlite3.Connection, manifest: str, repository: str) -> None:
+        """Record in which repository the parts of a manifest can be had."""
+        tx.execute("INSERT OR IGNORE INTO origins VALUES (?, ?)", (manifest, repository))
 
     @staticmethod
     def delete_image(tx: sqlite3.Connection, image_id: str) -> None:

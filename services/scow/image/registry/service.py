@@ -1,4 +1,4 @@
-"""The servicer of RegistryService: a wire shell around pushes, logins and searches."""
+"""The servicer of RegistryService: a wire shell around pushes, logins, searches and indexes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import grpc
 
 from scow.api.image.v1 import registry_pb2 as pb
 from scow.api.image.v1 import registry_pb2_grpc as pb_grpc
-from scow.core.errors import Unimplemented
-from scow.image.platforms import canonical
+from scow.api.types.v1.types_pb2 import Platform as PlatformMessage
+from scow.core.requests import Requests
+from scow.image.elsewhere import Elsewhere
+from scow.image.indexing import Indexer
+from scow.image.platforms import Platform, canonical
 from scow.image.push import Pusher
 from scow.image.reference import Reference, parse_domain
 from scow.image.registry import catalogue
@@ -24,20 +27,28 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RegistryServicer(pb_grpc.RegistryServiceServicer):
     """Serves scow.api.image.v1.RegistryService."""
 
-    def __init__(self, registries: Registries, pusher: Pusher, searcher: Searcher) -> None:
+    def __init__(
+        self,
+        registries: Registries,
+        pusher: Pusher,
+        searcher: Searcher,
+        elsewhere: Elsewhere,
+        indexer: Indexer,
+        requests: Requests,
+    ) -> None:
         self._registries = registries
         self._pusher = pusher
         self._searcher = searcher
+        self._elsewhere = elsewhere
+        self._indexer = indexer
+        self._requests = requests
 
     async def Push(
         self, request: pb.PushRequest, context: Context
     ) -> AsyncIterator[pb.PushResponse]:
         """Send an image or index. Pushing again is harmless, so `request_id` needs no record."""
         reference = Reference.parse(request.reference)
-        asked = request.platform
-        platform = None
-        if request.HasField("platform"):
-            platform = canonical(asked.os, asked.architecture, asked.variant)
+        platform = _platform(request.platform) if request.HasField("platform") else None
         credentials = Credentials.of(request.auth)
         async for message in self._pusher.push(reference, platform, credentials):
             yield message
@@ -66,11 +77,27 @@ class RegistryServicer(pb_grpc.RegistryServiceServicer):
     async def GetManifest(
         self, request: pb.GetManifestRequest, context: Context
     ) -> pb.GetManifestResponse:
-        """Get a manifest from its registry."""
-        raise Unimplemented("manifests are not served yet", what="method", which="GetManifest")
+        """Look at a manifest."""
+        reference = Reference.parse(request.reference)
+        platform = _platform(request.platform) if request.HasField("platform") else None
+        return await self._elsewhere.get(reference, platform, Credentials.of(request.auth))
 
     async def CreateIndex(
         self, request: pb.CreateIndexRequest, context: Context
     ) -> pb.CreateIndexResponse:
         """Make an index."""
-        raise Unimplemented("indexes are not made yet", what="method", which="CreateIndex")
+        reference = Reference.parse(request.reference)
+        sources = [Reference.parse(each) for each in request.manifests]
+
+        async def create() -> pb.CreateIndexResponse:
+            credentials = Credentials.of(request.auth)
+            digest = await self._indexer.create(
+                reference, sources, credentials, amend=request.amend
+            )
+            return pb.CreateIndexResponse(reference=str(reference), digest=digest)
+
+        return await self._requests.once("CreateIndex", request, pb.CreateIndexResponse, create)
+
+
+def _platform(message: PlatformMessage) -> Platform:
+    return canonical(message.os, message.architecture, message.variant)
