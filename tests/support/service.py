@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,11 +28,17 @@ class Service:
         name: Of the service.
         instance: Of the engine that it plays.
         settings: Keys of the configuration as SCOW_* variables.
+        prefix: Put before its command, to run it in a network namespace.
     """
 
     def __init__(
-        self, name: str, instance: str = "tsvc", settings: dict[str, str] | None = None
+        self,
+        name: str,
+        instance: str = "tsvc",
+        settings: dict[str, str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
+        self._prefix = prefix
         self.name = name
         self.instance = instance
         self.base = Path(tempfile.mkdtemp(prefix=f"scow-{name}-"))
@@ -72,7 +79,7 @@ class Service:
         arguments = ["--root", str(self.root), "--run", str(self.run), "--instance", self.instance]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"scow.{self.name}", *arguments],
+                [*self._prefix, sys.executable, "-m", f"scow.{self.name}", *arguments],
                 env=self._settings,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

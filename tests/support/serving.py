@@ -7,6 +7,7 @@ import ipaddress
 import os
 import ssl
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,26 @@ class Serving(Service):
 
     Args:
         settings: Further keys of the configuration as SCOW_* variables.
+        prefix: Put before its command, to run it in a network namespace.
         serve: Keys of `image.serve`.
     """
 
-    def __init__(self, settings: dict[str, str] | None = None, /, **serve: str) -> None:
+    def __init__(
+        self,
+        settings: dict[str, str] | None = None,
+        /,
+        *,
+        prefix: Sequence[str] = (),
+        **serve: str,
+    ) -> None:
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         keys = {"address": self.address, "deletion": "true", **serve}
         named = {f"SCOW_IMAGE_SERVE_{key.upper()}": value for key, value in keys.items()}
-        super().__init__("image", settings={**named, **(settings or {})})
+        super().__init__("image", settings={**named, **(settings or {})}, prefix=prefix)
         self.api = Api(self.address)
+        # Folder with the CA as clients want it, where there is one.
+        self.certificates = self.base / "certificates" / self.address
         # The stub's methods are not typed.
         self.stub: Any = ImageServiceStub(self.channel)
 
