@@ -48,7 +48,9 @@ class Engine:
         self.run = self.base / "run"
         self.host = f"unix://{self.run}"
         self.log = self.base / "scowd.log"
-        self.env = {**clean_environment(), "SCOW_HOST": self.host}
+        # Credentials of this engine's user, apart from those of whoever runs the tests.
+        own = {"SCOW_CLIENT_DIR": f"{self.base}/client", "DOCKER_CONFIG": f"{self.base}/docker"}
+        self.env = {**clean_environment(), **own, "SCOW_HOST": self.host}
         self._settings = {**clean_environment(), **(settings or {})}
         self._scowd: subprocess.Popen[bytes] | None = None
 

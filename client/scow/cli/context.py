@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from scow.api.image.v1.image_pb2 import Auth
     from scow.client import Client
 
 # Objects that one command works on at once.
@@ -33,6 +34,16 @@ class Context:
 
             self._client = Client(self.host or None)
         return self._client
+
+    def auth(self, reference: str) -> Auth | None:
+        """Return the stored credentials for a reference's registry, or None.
+
+        Raises:
+            ScowError: They cannot be read.
+        """
+        from scow.client.credentials import CredentialStore
+
+        return CredentialStore().auth(reference)
 
     def out(self, text: str = "") -> None:
         """Print a line of results."""

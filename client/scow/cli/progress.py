@@ -1,4 +1,4 @@
-"""Showing a pull: redrawn lines on a terminal, one line for each event elsewhere."""
+"""Showing a pull or a push: redrawn lines on a terminal, one line for each event elsewhere."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from scow.api.image.v1.image_pb2 import Image, LayerProgress, PullResponse
+    from scow.api.image.v1.registry_pb2 import PushResponse, PushResult
     from scow.client import Stream
 
-# What Docker calls the phases of the contract.
-_WORDS = {
+# What Docker calls the phases of the contract, of a pull and of a push.
+_PULL_WORDS = {
     1: "Waiting",
     2: "Downloading",
     3: "Verifying Checksum",
@@ -23,10 +24,18 @@ _WORDS = {
     5: "Pull complete",
     6: "Already exists",
 }
+_PUSH_WORDS = {
+    1: "Preparing",
+    5: "Pushed",
+    6: "Layer already exists",
+    7: "Pushing",
+    8: "Mounted from another repository",
+}
 _DONE, _EXISTS = 5, 6
-_WITH_BAR = (2, 4)
+_WITH_BAR = (2, 4, 7)
 # Of the phases, those that a log is told: the others pass in a moment.
-_LOGGED = (2, 5, 6)
+_PULL_LOGGED = (2, 5, 6)
+_PUSH_LOGGED = (5, 6, 8)
 # Seconds between two drawings of a screen.
 _FRAME = 0.08
 
@@ -64,6 +73,36 @@ def show_pull(
     return image
 
 
+def show_push(
+    pushing: Stream[PushResponse], asked: str, out: TextIO, *, quiet: bool = False
+) -> PushResult:
+    """Show a push until it ends, and return the result. Left early, the push is cancelled.
+
+    Args:
+        pushing: The push.
+        asked: The reference as the user gave it.
+        out: Where to show it.
+        quiet: Show nothing.
+
+    Raises:
+        ScowError: The push failed.
+    """
+    view = _View() if quiet else (_PushScreen if out.isatty() else _PushLines)(asked, out)
+    result = None
+    with pushing, view:
+        for message in pushing:
+            kind = message.WhichOneof("message")
+            if kind == "layer":
+                view.layer(message.layer)
+            elif kind == "result":
+                result = message.result
+    if result is None:
+        from scow.core.errors import DataLoss
+
+        raise DataLoss("the push ended without a result", what="image", do="push it again")
+    return result
+
+
 class _View:
     """What a pull tells, shown nowhere."""
 
@@ -98,6 +137,9 @@ class _View:
 class _Lines(_View):
     """Plain lines."""
 
+    words = _PULL_WORDS
+    logged: tuple[int, ...] = _PULL_LOGGED
+
     def __init__(self, asked: str, out: TextIO) -> None:
         super().__init__()
         self._asked = asked
@@ -117,8 +159,8 @@ class _Lines(_View):
             self._changed(layer)
 
     def _changed(self, layer: LayerProgress) -> None:
-        if layer.phase in _LOGGED:
-            self._say(f"{short_digest(layer.digest)}: {_WORDS[layer.phase]}")
+        if layer.phase in self.logged:
+            self._say(f"{short_digest(layer.digest)}: {self.words[layer.phase]}")
 
     def finish(self) -> None:
         if self.digest:
@@ -148,7 +190,7 @@ class _Screen(_Lines):
     def layer(self, layer: LayerProgress) -> None:
         changed = self.phases.get(layer.digest) != layer.phase
         super().layer(layer)
-        self._layers[layer.digest] = _layer_line(layer)
+        self._layers[layer.digest] = _layer_line(layer, self.words)
         now = time.monotonic()
         if changed or now - self._last >= _FRAME:
             self._last = now
@@ -170,6 +212,15 @@ class _Screen(_Lines):
         self._out.flush()
 
 
+class _PushLines(_Lines):
+    words = _PUSH_WORDS
+    logged = _PUSH_LOGGED
+
+
+class _PushScreen(_Screen):
+    words = _PUSH_WORDS
+
+
 def _terminal_size(descriptor: int) -> tuple[int, int]:
     try:
         columns, rows = os.get_terminal_size(descriptor)
@@ -178,8 +229,8 @@ def _terminal_size(descriptor: int) -> tuple[int, int]:
     return max(rows, 2), max(columns, 20)
 
 
-def _layer_line(layer: LayerProgress) -> str:
-    line = f"{short_digest(layer.digest)}: {_WORDS.get(layer.phase, 'Waiting')}"
+def _layer_line(layer: LayerProgress, words: dict[int, str]) -> str:
+    line = f"{short_digest(layer.digest)}: {words.get(layer.phase, 'Waiting')}"
     if layer.phase not in _WITH_BAR or layer.total <= 0:
         return line
     return f"{line:<28} {bar(layer.current, layer.total)}"

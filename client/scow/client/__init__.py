@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from scow.client._sync.session import Attachment, Execution
     from scow.client._sync.stream import Stream
     from scow.client._sync.volumes import Volumes
+    from scow.client.credentials import Credentials, CredentialStore
     from scow.core import errors
 
 __all__ = [
@@ -49,6 +50,8 @@ __all__ = [
     "Client",
     "ContainerOptions",
     "Containers",
+    "CredentialStore",
+    "Credentials",
     "ExecResult",
     "Execution",
     "Images",
@@ -66,6 +69,8 @@ _HOMES = {
     "ContainerOptions": "_options",
     "ExecResult": "_results",
     "RunResult": "_results",
+    "CredentialStore": "credentials",
+    "Credentials": "credentials",
     "Client": "_sync.client",
     "Containers": "_sync.containers",
     "Images": "_sync.images",

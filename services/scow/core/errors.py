@@ -360,6 +360,10 @@ class MountFailed(FailedPrecondition):
     """The kernel refused a mount."""
 
 
+class CredentialHelperFailed(FailedPrecondition):
+    """A program that keeps credentials is missing, or fails."""
+
+
 class RegistryRefused(FailedPrecondition):
     """The registry does not take what it is sent, or does not do what it is asked."""
 

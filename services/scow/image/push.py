@@ -44,10 +44,12 @@ class Plan:
     Attributes:
         documents: Children before the indexes that name them; the last one is what the reference names.
         blobs: What manifests name, each once.
+        told: Those of them whose progress is told: layers, not configurations.
     """
 
     documents: tuple[Document, ...]
     blobs: dict[str, Descriptor]
+    told: frozenset[str]
 
     @property
     def digests(self) -> list[str]:
@@ -162,7 +164,8 @@ class Pusher:
                 if not any(word in part.media_type for word in _FOREIGN):
                     raise _missing("blob", part.digest, str(reference))
                 del blobs[part.digest]
-        return Plan(tuple(documents.values()), blobs)
+        quiet = {document.parts[0].digest for document in documents.values() if document.is_image}
+        return Plan(tuple(documents.values()), blobs, frozenset(blobs) - quiet)
 
     def _meaning(self, reference: Reference) -> str:
         """Return the digest of the document that a reference names."""
@@ -213,12 +216,14 @@ class Pusher:
         progress: Progress,
     ) -> None:
         """Send the blobs that are not there, side by side; the first failure ends all."""
-        for blob in plan.blobs.values():
-            progress.set(blob.digest, Phase.PHASE_WAITING, 0, blob.size)
+        untold = Progress()
+        for digest in plan.told:
+            progress.set(digest, Phase.PHASE_WAITING, 0, plan.blobs[digest].size)
         try:
             async with asyncio.TaskGroup() as group:
                 for blob in plan.blobs.values():
-                    sending = self._send(uploads, reference, credentials, blob, progress)
+                    seen = progress if blob.digest in plan.told else untold
+                    sending = self._send(uploads, reference, credentials, blob, seen)
                     group.create_task(sending)
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None

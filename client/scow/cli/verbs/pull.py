@@ -21,7 +21,9 @@ def _pull(options: Options, context: Context) -> int:
     if not options.quiet and tagged != reference:
         context.out("Using default tag: latest")
     sys.stdout.flush()
-    pulling = context.client.images.pull_progress(reference, platform=options.platform)
+    pulling = context.client.images.pull_progress(
+        reference, platform=options.platform, auth=context.auth(reference)
+    )
     image = show_pull(pulling, reference, sys.stdout, quiet=options.quiet)
     context.out(_complete(tagged, list(image.references)))
     return 0

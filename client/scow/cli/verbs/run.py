@@ -88,7 +88,9 @@ def _pull(options: Options, context: Context) -> None:
     from scow.cli.progress import show_pull
 
     image = options.args[0]
-    pulling = context.client.images.pull_progress(image, platform=options.platform)
+    pulling = context.client.images.pull_progress(
+        image, platform=options.platform, auth=context.auth(image)
+    )
     show_pull(pulling, image, sys.stderr, quiet=options.quiet)
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.client._aio import read
-from scow.client._async.service import AsyncService
+from scow.client._async.registries import AsyncRegistries
 from scow.client._async.stream import AsyncStream
 from scow.client._link import request_id
 from scow.client._options import Filters, filters_of, platform_of
@@ -23,7 +23,7 @@ _Images = list[pb.Image]
 _Actions = list[ReconcileAction]
 
 
-class AsyncImages:
+class AsyncImages(AsyncRegistries):
     """Images.
 
     Example::
@@ -31,9 +31,6 @@ class AsyncImages:
         image = await client.images.pull("nginx")
         print(image.id, image.size)
     """
-
-    def __init__(self, service: AsyncService) -> None:
-        self._service = service
 
     def pull_progress(
         self,

@@ -11,7 +11,7 @@ from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.client._link import request_id
 from scow.client._options import Filters, filters_of, platform_of
 from scow.client._sio import read
-from scow.client._sync.service import Service
+from scow.client._sync.registries import Registries
 from scow.client._sync.stream import Stream
 from scow.client._watch import resume_watch
 from scow.core.errors import DataLoss
@@ -23,7 +23,7 @@ _Images = list[pb.Image]
 _Actions = list[ReconcileAction]
 
 
-class Images:
+class Images(Registries):
     """Images.
 
     Example::
@@ -31,9 +31,6 @@ class Images:
         image = client.images.pull("nginx")
         print(image.id, image.size)
     """
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
 
     def pull_progress(
         self,
