@@ -15,6 +15,7 @@ from scow.api.image.v1 import registry_pb2
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.api.image.v1.registry_pb2_grpc import RegistryServiceStub
 from scow.api.types.v1.types_pb2 import Filter
+from scow.core import errors
 from tests.support.service import Service, from_rpc_error
 
 
@@ -85,6 +86,18 @@ def get(service: Service, image: str) -> pb.Image:
     """Describe an image."""
     with typed():
         return ImageServiceStub(service.channel).Get(pb.GetRequest(image=image)).image
+
+
+@contextlib.contextmanager
+def names_of_its_own(service: Service, image: pb.Image) -> Iterator[pb.Image]:
+    """Give an image, and in the end take the names and digest references that it got meanwhile."""
+    before = {*image.references, *image.repo_digests}
+    yield image
+    stub = ImageServiceStub(service.channel)
+    for kind in ("references", "repo_digests"):
+        for name in {*getattr(get(service, image.id), kind)} - before:
+            with contextlib.suppress(errors.ImageNotFound), typed():
+                stub.Remove(pb.RemoveRequest(image=name))
 
 
 def remove(service: Service, image: str) -> None:

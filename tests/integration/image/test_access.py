@@ -33,12 +33,18 @@ HUB = {
 }
 
 
+@pytest.fixture
+def image(service: Service, pulled: pb.Image) -> Iterator[pb.Image]:
+    with remote.names_of_its_own(service, pulled) as found:
+        yield found
+
+
 @pytest.fixture(scope="module")
-def image(shared_service: Service) -> Iterator[pb.Image]:
+def pulled(shared_service: Service) -> Iterator[pb.Image]:
     """An image to push."""
     with BadRegistry([TAR]) as origin:
-        yield (pulled := remote.pull(shared_service, origin.reference))
-        remote.remove(shared_service, pulled.id)
+        yield (found := remote.pull(shared_service, origin.reference))
+        remote.remove(shared_service, found.id)
 
 
 def test_basic(service: Service, image: pb.Image) -> None:
@@ -90,7 +96,7 @@ def test_a_token_that_ends_in_the_middle(service: Service, image: pb.Image, tmp_
         assert len(tokens.asked) > 3
 
 
-def test_tls(image: pb.Image, tmp_path: Path) -> None:
+def test_tls(tmp_path: Path) -> None:
     """A CA that is given is what counts, also on the loopback interface; so are client certificates."""
     (tmp_path / "other").mkdir()
     authority, other = Authority(tmp_path), Authority(tmp_path / "other")

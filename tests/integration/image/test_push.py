@@ -34,16 +34,22 @@ def registry() -> Iterator[Registry]:
         yield running
 
 
+@pytest.fixture
+def image(service: Service, made: pb.Image) -> Iterator[pb.Image]:
+    with remote.names_of_its_own(service, made) as found:
+        yield found
+
+
 @pytest.fixture(scope="module")
-def image(shared_service: Service) -> Iterator[pb.Image]:
+def made(shared_service: Service) -> Iterator[pb.Image]:
     """An image of one layer that does not compress."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         entry = tarfile.TarInfo("noise")
         entry.size = LARGE
         tar.addfile(entry, io.BytesIO(os.urandom(LARGE)))
-    yield (made := _import(shared_service, stream.getvalue()))
-    remote.remove(shared_service, made.id)
+    yield (imported := _import(shared_service, stream.getvalue(), "made:1"))
+    remote.remove(shared_service, imported.id)
 
 
 def _import(service: Service, data: bytes, reference: str = "") -> pb.Image:
