@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import hashlib
@@ -163,6 +164,27 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()
         self.wfile.write(data[start:])
+
+    def answer(self, body: bytes = b"", *headers: str, status: int = 200, end: bool = True) -> bool:
+        """Answer with headers as they are given, "NAME: VALUE", and these bytes; then hang up.
+
+        With `end` false the headers are not ended.
+        """
+        lines = [f"HTTP/1.1 {status} X", *headers, "Connection: close", *([""] if end else [])]
+        self.wfile.write("\r\n".join(lines).encode("latin-1") + b"\r\n" + body)
+        self.close_connection = True
+        return True
+
+    def drip(self, head: bytes, piece: bytes, seconds: float = 10.0) -> bool:
+        """Send a beginning, then a piece again and again, until the other side or the time is gone."""
+        deadline = time.monotonic() + seconds
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.wfile.write(head)
+            while time.monotonic() < deadline:
+                self.wfile.write(piece)
+                time.sleep(0.05)
+        return True
 
     def refuse(self, status: int, **headers: str) -> bool:
         """Answer with a status."""

@@ -141,6 +141,8 @@ class ImageSection:
     # Seconds to reach a registry, and seconds without a byte after which a download counts as cut.
     connect_seconds: float = 20.0
     stall_seconds: float = 30.0
+    # Seconds for a whole answer that is no blob: headers, a manifest, a configuration, a token.
+    document_seconds: float = 120.0
     # Attempts after a cut connection or a server's error, counted anew after each progress.
     retries: int = 5
     # Longest Retry-After in seconds that is waited for; a longer one fails with REGISTRY_RATE_LIMITED.

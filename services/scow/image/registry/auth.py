@@ -164,7 +164,7 @@ class Authorizer:
                 raise _denied(who)
             if response.status != 200:
                 raise unavailable(str(realm), RuntimeError(f"HTTP status {response.status}"))
-            body = await _body(response, str(realm))
+            body = await self._body(response, str(realm))
         try:
             value = strictjson.loads(body)
             token = value.get("token") or value["access_token"]
@@ -176,6 +176,18 @@ class Authorizer:
         if who.offline and isinstance(value.get("refresh_token"), str):
             self._identity_tokens[who.key] = value["refresh_token"]
         return f"Bearer {token}", seconds * _USED_PART
+
+    async def _body(self, response: aiohttp.ClientResponse, realm: str) -> bytes:
+        data = bytearray()
+        try:
+            async with self._http.in_time():
+                async for piece in response.content.iter_any():
+                    data += piece
+                    if len(data) > _TOKEN_MAX:
+                        raise unavailable(realm, RuntimeError("its answer has no end"))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise unavailable(realm, error) from error
+        return bytes(data)
 
     def _check_realm(self, host: str, realm: str) -> URL:
         """Refuse a realm that would carry credentials in the clear, unless the registry is that insecure itself."""
@@ -215,18 +227,6 @@ def _token_request(realm: URL, who: Who, service: str) -> Request:
 
 def _is_at(url: URL, endpoint: Endpoint) -> bool:
     return elsewhere(url).host == endpoint.host
-
-
-async def _body(response: aiohttp.ClientResponse, realm: str) -> bytes:
-    data = bytearray()
-    try:
-        async for piece in response.content.iter_any():
-            data += piece
-            if len(data) > _TOKEN_MAX:
-                raise unavailable(realm, RuntimeError("its answer has no end"))
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise unavailable(realm, error) from error
-    return bytes(data)
 
 
 def _denied(who: Who) -> Exception:

@@ -92,6 +92,10 @@ class Http:
             return True
         return is_loopback(name) and not self._contexts.has_ca(host)
 
+    def in_time(self) -> asyncio.Timeout:
+        """Return what ends the reading of a document that comes in drops, with TimeoutError."""
+        return asyncio.timeout(self._settings.document_seconds)
+
     @contextlib.asynccontextmanager
     async def ask(
         self, endpoint: Endpoint, path: str, request: Request
@@ -145,16 +149,20 @@ class Http:
         raise unavailable(request.endpoint.host, RuntimeError("it redirects without end"))
 
     def _redirected(self, request: Request, target: URL) -> Request:
+        host = request.endpoint.host
+        if target.scheme not in ("https", "http") or not target.host:
+            raise unavailable(host, RuntimeError(f"it redirects to {str(target)!r}"))
         if target.origin() == request.url.origin():
             return replace(request, url=target)
         endpoint = elsewhere(target)
         lowered = request.url.scheme == "https" and target.scheme == "http"
-        both = self.is_insecure(request.endpoint.host) and self.is_insecure(endpoint.host)
-        if target.scheme not in ("https", "http") or (lowered and not both):
+        both = self.is_insecure(host) and self.is_insecure(endpoint.host)
+        # The form that an identity token is exchanged with is as secret as a header.
+        if (lowered and not both) or isinstance(request.body, Mapping):
             raise RegistryUnavailable(
-                f"the registry {request.endpoint.host} redirects to {target.origin()}, which is not secure",
+                f"the registry {host} redirects to {target.origin()}, which is not secure",
                 what="registry",
-                which=request.endpoint.host,
+                which=host,
                 do="tell who runs it, or list both hosts in image.insecure_registries",
             )
         return replace(request, url=target, endpoint=endpoint, authorization="")
@@ -173,17 +181,20 @@ class Http:
         if request.authorization:
             headers["Authorization"] = request.authorization
         secure = request.url.scheme == "https"
+        # An upload's answer comes after its last byte.
+        patience = self.in_time() if request.body is None else asyncio.timeout(None)
         try:
-            response = await self._session.request(
-                request.method,
-                request.url,
-                headers=headers,
-                data=request.body,
-                allow_redirects=False,
-                ssl=self._context(request.endpoint) if secure else True,
-                proxy=_proxy(request.url.scheme, host),
-                timeout=self._timeout(request.endpoint),
-            )
+            async with patience:
+                response = await self._session.request(
+                    request.method,
+                    request.url,
+                    headers=headers,
+                    data=request.body,
+                    allow_redirects=False,
+                    ssl=self._context(request.endpoint) if secure else True,
+                    proxy=_proxy(request.url.scheme, host),
+                    timeout=self._timeout(request.endpoint),
+                )
         except aiohttp.ClientSSLError as error:
             raise WrongScheme(host, error) from error
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError) as error:

@@ -82,7 +82,9 @@ def unavailable(host: str, error: BaseException) -> RegistryUnavailable:
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         why = "it did not answer in time"
     else:
-        why = str(error) or type(error).__name__
+        text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+        # Further lines quote what the other side sent.
+        why = text.partition("\n")[0] or type(error).__name__
     return RegistryUnavailable(
         f"the registry {host} cannot be reached: {why}",
         what="registry",

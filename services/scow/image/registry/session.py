@@ -194,10 +194,11 @@ class Session:
         """
         data = bytearray()
         try:
-            async for piece in response.content.iter_chunked(CHUNK):
-                data += piece
-                if len(data) > limit:
-                    raise self._too_much(what, limit)
+            async with self.wire.http.in_time():
+                async for piece in response.content.iter_chunked(CHUNK):
+                    data += piece
+                    if len(data) > limit:
+                        raise self._too_much(what, limit)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise unavailable(self.host, error) from error
         return bytes(data)
