@@ -55,6 +55,15 @@ protos: .venv/.dev ## Generate the stubs of every contract
 sync-client: .venv/.dev ## Generate the sync client from the async one
 	$(BIN)/python deploy/generate-sync-client client/scow/client/_sync
 
+# Seconds for each target, and which: make fuzz SECONDS_EACH=600 TARGETS="layer index"
+SECONDS_EACH ?= 60
+TARGETS ?= reference document configuration change header index layer
+.PHONY: fuzz
+fuzz: .packages-test .venv/.dev ## Fuzz what parses strangers' input, led by coverage
+	for target in $(TARGETS); do \
+		$(BIN)/python -m tests.fuzz.atheris_run $$target -max_total_time=$(SECONDS_EACH) -max_len=8192 || exit 1; \
+	done
+
 .PHONY: bench
 bench: .packages-test .venv/.dev ## Measure scow beside docker and podman
 	$(BIN)/python -m tests.bench $(BENCH)

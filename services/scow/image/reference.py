@@ -108,8 +108,11 @@ class Reference:
     @property
     def familiar(self) -> str:
         """The shortest name that means the same, as Docker shows it: "nginx:latest"."""
-        name = self.repository.removeprefix(f"{DEFAULT_DOMAIN}/").removeprefix("library/")
-        return name + self._suffix()
+        short = self.repository.removeprefix(f"{DEFAULT_DOMAIN}/")
+        for name in (short.removeprefix("library/"), short):
+            if _split_domain(name) == (self.domain, self.path):
+                return name + self._suffix()
+        return str(self)
 
     def __str__(self) -> str:
         """Return the complete reference."""

@@ -1,0 +1,117 @@
+"""Where the fuzzers begin: valid and nearly valid input for each target."""
+
+from __future__ import annotations
+
+import json
+
+from tests.support.layers import CORPUS
+
+_DIGEST = "sha256:" + "ab" * 32
+_PART = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": _DIGEST, "size": 5}
+_CONFIG_PART = {**_PART, "mediaType": "application/vnd.oci.image.config.v1+json"}
+_PLATFORM = {"os": "linux", "architecture": "amd64", "variant": "v1"}
+MANIFEST = {
+    "schemaVersion": 2,
+    "mediaType": "application/vnd.oci.image.manifest.v1+json",
+    "config": _CONFIG_PART,
+    "layers": [_PART, _PART],
+    "subject": _PART,
+    "artifactType": "",
+    "annotations": {"a": "b"},
+}
+INDEX = {
+    "schemaVersion": 2,
+    "mediaType": "application/vnd.oci.image.index.v1+json",
+    "manifests": [{**_PART, "platform": _PLATFORM}, {**_PART, "platform": None}],
+}
+CONFIGURATION = {
+    **_PLATFORM,
+    "created": "2024-01-02T03:04:05.678901234+01:00",
+    "author": "a",
+    "comment": "c",
+    "docker_version": "1",
+    "rootfs": {"type": "layers", "diff_ids": [_DIGEST]},
+    "history": [{"created": "2024-01-02T03:04:05Z", "empty_layer": True}],
+    "config": {
+        "User": "1:2",
+        "ExposedPorts": {"80/tcp": {}},
+        "Env": ["A=1"],
+        "Entrypoint": ["sh"],
+        "Cmd": None,
+        "Volumes": {"/v": {}},
+        "WorkingDir": "/",
+        "Labels": {"a": "b"},
+        "StopSignal": "TERM",
+        "Shell": ["sh", "-c"],
+        "OnBuild": [],
+        "Healthcheck": {"Test": ["CMD", "x"], "Interval": 10**9, "Retries": 3},
+    },
+}
+REFERENCES = f"""
+nginx
+library/nginx:1.2-3
+library/library/nginx
+docker.io/a.b/c
+ghcr.io/org/app_a/b--c:Tag
+[::1]:5000/a@{_DIGEST}
+localhost:5000/a:b
+LOCALHOST/a:t@{_DIGEST}
+index.docker.io/nginx
+a..b
+a/../b
+{"f" * 64}
+\u00fc
+a b
+""".strip().split("\n")
+CHANGES = r"""
+CMD ["sh", "-c", "x"]
+CMD ["\ud800"]
+ENTRYPOINT sh -c x
+ENV A=1 B='2 3'
+ENV A 1
+EXPOSE 80 81/udp 90-95/tcp
+LABEL a=b c=d
+USER me
+WORKDIR ../a
+VOLUME /a /b
+VOLUME ["/a"]
+STOPSIGNAL SIGTERM
+ONBUILD RUN x
+HEALTHCHECK --interval=5s --timeout=1m30s --retries=3 CMD x
+HEALTHCHECK NONE
+SHELL ["sh"]
+""".strip().split("\n")
+HEADERS = """
+Bearer realm="https://auth.example/token",service="a, b",scope="repository:a:pull"
+Basic realm=x
+120
+Fri, 31 Dec 1999 23:59:59 GMT
+https://user:pw@host:99/x?y#z
+//host/x
+/x
+http://[::1]:5000/
+""".strip().split("\n")
+
+
+def _json(*values: object) -> list[bytes]:
+    return [json.dumps(value).encode() for value in values]
+
+
+def _texts(texts: list[str]) -> list[bytes]:
+    return [text.encode() for text in texts]
+
+
+def _layers() -> list[bytes]:
+    made = (case.make() for name, case in CORPUS.items() if not name.startswith("ends:"))
+    return [data for data in made if len(data) <= 8192]
+
+
+SEEDS: dict[str, list[bytes]] = {
+    "reference": _texts(REFERENCES),
+    "document": _json(MANIFEST, INDEX),
+    "configuration": _json(CONFIGURATION),
+    "change": _texts(CHANGES),
+    "header": _texts(HEADERS),
+    "index": _layers(),
+}
+SEEDS["layer"] = SEEDS["index"]

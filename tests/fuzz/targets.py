@@ -1,0 +1,170 @@
+"""What the fuzzers throw bytes at, and what may come of it: a result, or the errors that the module documents.
+
+Each target takes any bytes. Hypothesis (`test_*.py`) and atheris (`atheris_run.py`) share them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from yarl import URL
+
+from scow.api.image.v1 import image_pb2 as pb
+from scow.core.errors import (
+    InvalidArgument,
+    InvalidManifest,
+    InvalidReference,
+    LimitExceeded,
+    PlatformNotFound,
+    RegistryUnavailable,
+)
+from scow.image import changes, manifests
+from scow.image.erofs.collect import Collector
+from scow.image.platforms import Platform
+from scow.image.reference import Reference
+from scow.image.registry.auth import parse_challenge
+from scow.image.registry.endpoints import Endpoint
+from scow.image.registry.http import located
+from scow.image.registry.problems import retry_after
+from scow.image.unpack.apply import Applier
+from scow.image.unpack.faults import Fault
+from scow.image.unpack.streams import TarStream
+from scow.image.unpack.tree import Tree
+
+_MAX_BYTES = 1 << 22
+_MAX_ENTRIES = 200
+_PLATFORM = Platform("linux", "amd64")
+
+
+def reference(data: bytes) -> None:
+    """A reference that is accepted survives its own text, and names nothing but itself."""
+    text = data.decode("utf-8", "surrogateescape")
+    try:
+        found = Reference.parse(text)
+    except InvalidReference as error:
+        error.to_details()
+        return
+    assert Reference.parse(str(found)) == found
+    assert Reference.parse(found.familiar) == found
+    for part in (found.domain, found.path, found.tag):
+        assert ".." not in part.split("/")
+        assert not part.startswith("/")
+        assert part.isascii()
+        assert part.isprintable()
+
+
+def document(data: bytes) -> None:
+    """A manifest or index has parts with digests; nothing else is raised than what a caller knows."""
+    try:
+        found = manifests.parse_document(data, manifests.OCI_MANIFEST, 128)
+        if found.is_index:
+            manifests.choose_manifest(data, _PLATFORM, "fuzz")
+    except (InvalidManifest, LimitExceeded, PlatformNotFound) as error:
+        error.to_details()
+        return
+    assert all(part.digest.startswith("sha256:") and part.size >= 0 for part in found.parts)
+
+
+def configuration(data: bytes) -> None:
+    """A configuration that is accepted can be written down and read again."""
+    try:
+        found = manifests.parse_configuration(data)
+    except InvalidManifest as error:
+        error.to_details()
+        return
+    assert pb.ImageConfig.FromString(found.config.SerializeToString()) == found.config
+    assert all(diff_id.startswith("sha256:") for diff_id in found.diff_ids)
+    assert -(1 << 63) <= found.created_ns < 1 << 63
+
+
+def change(data: bytes) -> None:
+    """An instruction changes the configuration, or is refused."""
+    config = pb.ImageConfig(env=["A=1"], exposed_ports=["80/tcp"])
+    try:
+        changes.apply(config, data.decode("utf-8", "replace").split("\0"))
+    except InvalidArgument as error:
+        error.to_details()
+        return
+    assert pb.ImageConfig.FromString(config.SerializeToString()) == config
+
+
+def header(data: bytes) -> None:
+    """Whatever a registry's headers say: a challenge, seconds, a URL or the error of none."""
+    text = data.decode("latin-1")
+    found = parse_challenge(text)
+    assert found.scheme == found.scheme.lower()
+    seconds = retry_after(text)
+    assert seconds is None or seconds >= 0
+    try:
+        located(text, URL("https://registry.example/v2/"), Endpoint("registry.example"))
+    except RegistryUnavailable as error:
+        error.to_details()
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    return (data[at : at + 1000] for at in range(0, len(data), 1000))
+
+
+def index(data: bytes) -> str:
+    """Return the kind of fault of a layer that is to be indexed, or nothing."""
+    stream = TarStream(_pieces(data), _MAX_BYTES)
+    try:
+        Collector(stream, _MAX_ENTRIES).run()
+        stream.finish()
+    except Fault as fault:
+        assert fault.message
+        return fault.kind
+    finally:
+        stream.close()
+    return ""
+
+
+def unpack(data: bytes) -> str:
+    """Return the kind of fault of a layer that is unpacked, or nothing; beside its folder nothing changes."""
+    base = Path(tempfile.mkdtemp(prefix="scow-fuzz-"))
+    try:
+        (base / "outside").write_text("untouched")
+        (base / "layer").mkdir()
+        kind = _unpack(data, base / "layer")
+        assert sorted(path.name for path in base.iterdir()) == ["layer", "outside"]
+        assert (base / "outside").read_text() == "untouched"
+        assert (base / "outside").stat().st_nlink == 1
+        return kind
+    finally:
+        shutil.rmtree(base)
+
+
+def _unpack(data: bytes, target: Path) -> str:
+    stream = TarStream(_pieces(data), _MAX_BYTES)
+    tree = Tree(str(target))
+    try:
+        Applier(tree, stream, _MAX_ENTRIES).run()
+        stream.finish()
+    except Fault as fault:
+        assert fault.message
+        return fault.kind
+    finally:
+        tree.close()
+        stream.close()
+    return ""
+
+
+def layer(data: bytes) -> None:
+    """Both forms of a layer refuse the same, for the same kind of reason."""
+    kind = index(data)
+    assert unpack(data) == kind
+
+
+# Those that touch no file system, so that a fuzzer does thousands in a second.
+QUICK: dict[str, Callable[[bytes], object]] = {
+    "reference": reference,
+    "document": document,
+    "configuration": configuration,
+    "change": change,
+    "header": header,
+    "index": index,
+}
+TARGETS = {**QUICK, "layer": layer}
