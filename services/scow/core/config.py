@@ -156,6 +156,18 @@ class ImageSection:
     # Of archives that are loaded: bytes when decompressed, and entries.
     max_archive_bytes: int = 256 << 30
     max_archive_entries: int = 100_000
+    # Unused images go, the one that was used longest ago first, when the disk is fuller than the high mark in percent
+    # (0: never), until it is at the low one.
+    gc_high_percent: float = 0.0
+    gc_low_percent: float = 0.0
+    # Seconds since its last use in which an image is not touched then, and how many of the images that were used last
+    # are not.
+    gc_min_age_seconds: float = 3600.0
+    gc_keep: int = 0
+    # Images that stay, as patterns of their names: "registry.example/base/*", "busybox".
+    gc_pinned: tuple[str, ...] = ()
+    # Seconds for which damaged blobs are kept aside after a repair.
+    quarantine_keep_seconds: float = 604800.0
     # Seconds for which a partial download is kept to be resumed.
     ingest_keep_seconds: float = 86400.0
     serve: ServeSection = field(default_factory=ServeSection)

@@ -69,9 +69,7 @@ async def wire(context: Context) -> Wiring:
     unpacking = Unpacking(rows, layers, leases)
     snapshots = Snapshots(rows, images, trust, unpacking, Overlay(base, layers.path))
     collector = Collector(rows, blobs, layers, leases, context.journal)
-    removal = Removal(
-        rows, images, collector, context.journal, partial(running_owners, context.peers)
-    )
+    removal = Removal(rows, images, collector, partial(running_owners, context.peers))
     reconciler = Reconciler(rows, blobs, layers, leases, snapshots, collector)
     fetcher = Fetcher(settings, rows, blobs, layers)
     puller = Puller(settings, fetcher, leases, records, registries, trust)

@@ -15,7 +15,7 @@ from scow.core.times import now_ns
 from scow.image.blobs import Blobs
 from scow.image.layers import Layers
 from scow.image.leases import Leases
-from scow.image.store import ImageStore, Layer
+from scow.image.store import Image, ImageStore, Layer
 
 
 @dataclass
@@ -70,15 +70,46 @@ class Collector:
             self._forget_image(tx, image)
         for document in dropped:
             for image in self._rows.unnamed_below(tx, document):
-                if image not in gone.images and not self._keeps(tx, image):
+                if image not in gone.images and not self._keeps(image):
                     self._forget_image(tx, image)
                     gone.images.append(image)
         self._rows.delete_expired(tx, now_ns())
         gone.layers, gone.blobs = self._rows.delete_unused(tx, self._leases)
         return gone
 
-    def _keeps(self, tx: sqlite3.Connection, image: str) -> bool:
-        """Tell whether a snapshot, a client's lease or a pin keeps an image; called inside of a transaction."""
+    def unused(self) -> list[Image]:
+        """Return the images that may go: no snapshot, lease, work under way or pin keeps them.
+
+        What only an index kept whole holds is left out: it goes with the index.
+        """
+        kept = self._rows.used_images() | self._rows.leased_images() | self._rows.in_indexes_only()
+        return [
+            image
+            for image in self._rows.images()
+            if image.id not in kept and not image.pinned and image.id not in self._leases
+        ]
+
+    async def drop(self, image_id: str) -> tuple[list[str], Gone]:
+        """Untag and forget an image that nothing uses; return its references and what is gone: nothing if it is used."""
+        if image_id not in {image.id for image in self.unused()}:
+            return [], Gone()
+        untagged = [*self._rows.names(image_id), *self._rows.repo_digests(image_id)]
+        with self._rows.transaction() as tx:
+            dropped = [self.untag(tx, image_id, reference) for reference in untagged]
+            gone = self.forget(tx, [image_id], dropped)
+        await self.discard(gone)
+        return untagged, gone
+
+    def untag(self, tx: sqlite3.Connection, image_id: str, reference: str) -> str:
+        """Drop a reference or digest reference; return the document that it stood for."""
+        known = self._rows.name(reference)
+        self._rows.unname(tx, reference)
+        self._rows.drop_repo_digest(tx, reference)
+        self._journal.append(tx, "image", image_id, "untag", name=reference)
+        return known.manifest if known else reference.partition("@")[2]
+
+    def _keeps(self, image: str) -> bool:
+        """Tell whether a snapshot, a client's lease or a pin keeps an image."""
         found = self._rows.image(image)
         return (
             image in self._rows.used_images()

@@ -136,6 +136,39 @@ class Layers:
             raise
         return await self.record(number, unpacked, blob)
 
+    @contextlib.asynccontextmanager
+    async def fresh(self, layer: Layer) -> AsyncIterator[Fresh]:
+        """Unpack a recorded layer's blob once more, to compare the layer with it, and perhaps to replace it.
+
+        Raises:
+            LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull, DigestMismatch: As they say.
+        """
+        since = time.time_ns()
+        with open_blob(self._blobs.path(layer.blob), layer.blob) as source:
+            number, unpacked = await self.unpack(source)
+        try:
+            check_diff_id(unpacked, layer.blob, layer.diff_id)
+            yield Fresh(self, layer, number, since)
+        finally:
+            if number in self._busy:
+                await asyncio.shield(self.discard(number))
+
+    async def compare(self, layer: Layer, number: int, since_ns: int) -> list[str]:
+        """Return how a layer differs from a fresh one that is not recorded."""
+        fresh = self._folder / f"{_NEW}{number}"
+        return await self._pool.compare(self.path(layer.number), fresh, since_ns)
+
+    async def adopt(self, layer: Layer, number: int, aside: Path) -> None:
+        """Let a fresh folder take the place of a layer's, which is moved aside."""
+        (self._folder / f"{_NEW}{number}").rename(self.path(number))
+        await self._sync()
+        # Killed between these two, the layer is missing, and made anew by reconciliation.
+        if self.path(layer.number).exists():
+            self.path(layer.number).rename(aside)
+        with self._rows.transaction() as tx:
+            self._rows.set_layer_number(tx, layer.diff_id, number)
+        self._busy.discard(number)
+
     def missing(self) -> list[Layer]:
         """Return the recorded layers whose folders are gone."""
         return [layer for layer in self._rows.all_layers() if not self.path(layer.number).is_dir()]
@@ -170,6 +203,24 @@ class Layers:
         known = {layer.number for layer in self._rows.all_layers()}
         found = {int(name.removeprefix(_NEW)) for name in os.listdir(self._folder)}
         return sorted(found - known - self._busy)
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """A recorded layer, unpacked once more to a number of its own; made by `Layers.fresh`."""
+
+    layers: Layers
+    layer: Layer
+    number: int
+    since_ns: int
+
+    async def differences(self) -> list[str]:
+        """Return how the recorded layer differs from it."""
+        return await self.layers.compare(self.layer, self.number, self.since_ns)
+
+    async def adopt(self, aside: Path) -> None:
+        """Take the place of the recorded layer's folder, which is moved aside."""
+        await self.layers.adopt(self.layer, self.number, aside)
 
 
 def check_diff_id(unpacked: Unpacked, blob: str, diff_id: str) -> None:

@@ -128,6 +128,22 @@ class Puller:
                 yield message
             yield image_id
 
+    async def fetch_blob(self, reference: Reference, blob: Descriptor) -> None:
+        """Get a blob of a repository that is not here any more; who calls holds a lease on it.
+
+        Raises:
+            ManifestNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable, DigestMismatch, DiskFull: As they say.
+        """
+        registry = self._registries.pulling(reference, Credentials())
+        await self._fetcher.fetch(registry, {}, [blob], Progress())
+
+    async def fetch_document(self, reference: Reference) -> bytes:
+        """Get a manifest or index by its digest reference, without recording it; errors as of `fetch_blob`."""
+        data, _ = await self._registries.pulling(reference, Credentials()).manifest(
+            reference.digest
+        )
+        return data
+
     async def _pull(self, asked: Asked, progress: Progress) -> str:
         reference = asked.reference
         self._trust.rule(reference.repository)  # what is rejected is not asked for

@@ -123,3 +123,20 @@ LAYERS_NOT_HELD = """
     SELECT * FROM layers WHERE diff_id NOT IN (SELECT diff_id FROM image_layers)
     AND diff_id NOT IN (SELECT digest FROM lease_content)
 """
+
+# What each image has: diff ids of layers, digests of manifests and of what these name.
+CONTENT = """
+    SELECT image, diff_id AS item FROM image_layers
+    UNION SELECT image, digest FROM manifests WHERE image IS NOT NULL
+    UNION SELECT manifests.image, manifest_parts.digest FROM manifests
+    JOIN manifest_parts ON manifest = manifests.digest WHERE manifests.image IS NOT NULL
+"""
+
+IMAGES_WITH = """
+    SELECT id AS image FROM images WHERE id = ?1
+    UNION SELECT image FROM image_layers WHERE diff_id = ?1
+    UNION SELECT image FROM manifests WHERE digest = ?1 AND image IS NOT NULL
+    UNION SELECT image FROM manifests JOIN manifest_parts ON manifest = manifests.digest
+    WHERE manifest_parts.digest = ?1 AND image IS NOT NULL
+    UNION SELECT names.image FROM names WHERE manifest = ?1 AND image IS NOT NULL
+"""

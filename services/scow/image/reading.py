@@ -8,8 +8,10 @@ from sqlite3 import Row
 
 from scow.core.store import Store
 from scow.image.queries import (
+    CONTENT,
     DESCRIBED,
     FAULTS,
+    IMAGES_WITH,
     IN_INDEXES_ONLY,
     LAYER_SIZES,
     LEASED_IMAGES,
@@ -203,6 +205,31 @@ class Reader:
     def layer_sizes(self, image_id: str) -> list[int]:
         """Return the bytes of an image's layers, the lowest first, as `image_rows` counts them."""
         return [row["size"] for row in self._store.all(LAYER_SIZES, (image_id,))]
+
+    def content_of_images(self) -> dict[str, set[str]]:
+        """Return what each image has, here or not: diff ids of its layers, and digests of its documents and blobs."""
+        found: dict[str, set[str]] = {}
+        for image, item in self._store.all(CONTENT):
+            found.setdefault(image, set()).add(item)
+        return found
+
+    def images_with(self, digest: str) -> list[str]:
+        """Return the images that a layer, document or blob belongs to; that of an image's own id too."""
+        return [row["image"] for row in self._store.all(IMAGES_WITH, (digest,))]
+
+    def names_meaning(self, digest: str) -> list[str]:
+        """Return the references that stand for a document."""
+        rows = self._store.all("SELECT reference FROM names WHERE manifest = ?", (digest,))
+        return [row["reference"] for row in rows]
+
+    def snapshots_before(self, diff_id: str, since_ns: int) -> list[str]:
+        """Return who has a snapshot with a layer that was made before a time."""
+        rows = self._store.all(
+            "SELECT owner FROM snapshots WHERE created_ns <= ?"
+            " AND image IN (SELECT image FROM image_layers WHERE diff_id = ?)",
+            (since_ns, diff_id),
+        )
+        return [row["owner"] for row in rows]
 
     def in_indexes_only(self) -> set[str]:
         """Return the images that have no name: only an index that is kept whole holds them."""

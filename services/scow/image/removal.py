@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.errors import ImageHasReferences, ImageInUse, InvalidReference
-from scow.core.journal import Journal
 from scow.core.requests import remember
 from scow.image.gc import Collector, Gone
 from scow.image.images import Images
@@ -52,7 +51,6 @@ class Removal:
         rows: The tables.
         images: Who finds them.
         collector: Who deletes what nothing holds any more.
-        journal: Of changes.
         running: Tells which of some owners are running containers.
     """
 
@@ -61,13 +59,11 @@ class Removal:
         rows: ImageStore,
         images: Images,
         collector: Collector,
-        journal: Journal,
         running: Running,
     ) -> None:
         self._rows = rows
         self._images = images
         self._collector = collector
-        self._journal = journal
         self._running = running
 
     async def remove(self, name: str, force: bool) -> pb.RemoveResponse:
@@ -133,22 +129,13 @@ class Removal:
     def _forget(self, target: _Target, untagged: list[str]) -> tuple[pb.RemoveResponse, Gone]:
         image = target.image.id
         with self._rows.transaction() as tx:
-            dropped = [self._meaning(reference) for reference in untagged]
-            for reference in untagged:
-                self._rows.unname(tx, reference)
-                self._rows.drop_repo_digest(tx, reference)
-                self._journal.append(tx, "image", image, "untag", name=reference)
+            dropped = [self._collector.untag(tx, image, reference) for reference in untagged]
             rest = self._rows.names(image) or self._rows.repo_digests(image)
             kept = rest or target.owners or image in self._rows.leased_images()
             gone = self._collector.forget(tx, [] if kept else [image], dropped)
             response = pb.RemoveResponse(untagged=untagged, deleted=gone.digests)
             remember(tx, response)
         return response, gone
-
-    def _meaning(self, reference: str) -> str:
-        """Return the document that a reference stands for."""
-        known = self._rows.name(reference)
-        return known.manifest if known else reference.partition("@")[2]
 
     def _without_image(self, name: str) -> Name | None:
         """Return the name when it means something that is no image on this machine."""
@@ -161,16 +148,17 @@ class Removal:
     async def _remove_document(self, name: Name) -> pb.RemoveResponse:
         """Drop the name of an artifact, or of an index of others' images."""
         with self._rows.transaction() as tx:
-            self._rows.unname(tx, name.reference)
             untagged = [name.reference]
-            last = name.manifest not in {other.manifest for other in self._rows.all_names()}
             repository = _repository(name.reference)
-            digest_reference = f"{repository}@{name.manifest}"
-            if last and repository in self._rows.repositories_of(name.manifest):
-                self._rows.drop_repo_digest(tx, digest_reference)
-                untagged.append(digest_reference)
+            others = {
+                _repository(other.reference)
+                for other in self._rows.all_names()
+                if other.manifest == name.manifest and other.reference != name.reference
+            }
+            if repository not in others and repository in self._rows.repositories_of(name.manifest):
+                untagged.append(f"{repository}@{name.manifest}")
             for reference in untagged:
-                self._journal.append(tx, "image", name.manifest, "untag", name=reference)
+                self._collector.untag(tx, name.manifest, reference)
             gone = self._collector.forget(tx, [], [name.manifest])
             deleted = [*gone.digests]
             if name.manifest in {digest for digest, _ in gone.blobs}:

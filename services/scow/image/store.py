@@ -240,13 +240,16 @@ class ImageStore(Reader):
         layers = [layer for row in found if (layer := Layer(**row)).diff_id not in held]
         gone = [(layer.diff_id,) for layer in layers]
         tx.executemany("DELETE FROM layers WHERE diff_id = ?", gone)
-        tx.executemany("DELETE FROM faults WHERE digest = ?", gone)
         found = tx.execute(BLOBS_NOT_HELD)
         blobs = [(row["digest"], row["size"]) for row in found if row["digest"] not in held]
         gone = [(digest,) for digest, _ in blobs]
         tx.executemany("DELETE FROM manifests WHERE digest = ?", gone)
         tx.executemany("DELETE FROM blobs WHERE digest = ?", gone)
-        tx.executemany("DELETE FROM faults WHERE digest = ?", gone)
+        tx.execute(
+            "DELETE FROM faults WHERE digest NOT IN (SELECT diff_id FROM layers)"
+            " AND digest NOT IN (SELECT digest FROM blobs)"
+            " AND digest NOT IN (SELECT digest FROM manifest_parts)"
+        )
         return layers, blobs
 
     @staticmethod
@@ -278,7 +281,8 @@ class ImageStore(Reader):
 
     @staticmethod
     def insert_layer(tx: sqlite3.Connection, layer: Layer) -> None:
-        """Record an unpacked layer."""
+        """Record an unpacked layer; whatever was wrong with an earlier one is forgotten."""
+        tx.execute("DELETE FROM faults WHERE digest = ?", (layer.diff_id,))
         tx.execute(
             "INSERT INTO layers VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -294,8 +298,9 @@ class ImageStore(Reader):
 
     @staticmethod
     def insert_blob(tx: sqlite3.Connection, digest: str, size: int) -> None:
-        """Record a blob."""
+        """Record a blob; whatever was wrong with an earlier one is forgotten."""
         tx.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (digest, size))
+        tx.execute("DELETE FROM faults WHERE digest = ?", (digest,))
 
     @staticmethod
     def insert_snapshot(tx: sqlite3.Connection, snapshot: Snapshot, created_ns: int) -> None:

@@ -178,11 +178,12 @@ class UnpackPool:
                     await worker.send({"available": available, "final": final})
             return Unpacked(**_result(message, destination))
 
-    async def sync(self, path: Path) -> None:
-        """Write the whole file system of `path` to its disk (syncfs(2))."""
+    async def compare(self, kept: Path, fresh: Path, since_ns: int) -> list[str]:
+        """Return how a folder differs from another one; see `compare.compare`."""
+        job = {"op": "compare", "kept": str(kept), "fresh": str(fresh), "since_ns": since_ns}
         async with self.lend() as worker:
-            worker.start({"op": "sync", "path": str(path)}, [])
-            _result(await worker.receive(), path)
+            worker.start(job, [])
+            return list(_result(await worker.receive(), fresh)["differences"])
 
     @contextlib.asynccontextmanager
     async def lend(self, *, slot: bool = True) -> AsyncIterator[Worker]:

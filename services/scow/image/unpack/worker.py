@@ -7,12 +7,12 @@ It takes jobs from a SOCK_SEQPACKET socket, one JSON message each, and answers i
     -> {"available": m, "final": bool}
     <- {"done": {"diff_id", "tar_size", "size", "inodes", "has_root", "compression", "skipped_xattrs"}}
     <- {"fault": {"kind", "message", "entry"}}   and the worker ends
-    -> {"op": "sync", "path": path}         <- {"done": {}}
     -> {"op": "split", "prefix": path, "max_bytes": n, "max_entries": n, "max_file_bytes": n} + pipe
     <- {"passing": name, "current": n, "size": n}    of a large file
     <- {"file": name, "number", "size", "digest"}    it is written to `<prefix>.<number>`
     <- {"link": name, "target": name}
     <- {"done": {}}
+    -> {"op": "compare", "kept": path, "fresh": path, "since_ns": n}   <- {"done": {"differences": [...]}}
 
 An archive to be split comes through a pipe. Of a layer the first descriptor is its file, compressed or not; the second,
 with "copy", gets the plain tar. The worker parses what strangers wrote: it keeps no capability but those that writing
@@ -31,6 +31,7 @@ from scow.core.disk import FULL
 from scow.image import syscalls
 from scow.image.archives.splitter import Pipe, Splitter
 from scow.image.unpack.apply import Applier
+from scow.image.unpack.compare import compare
 from scow.image.unpack.faults import DISK_FULL, REFUSED, Fault
 from scow.image.unpack.streams import Feed, TarStream, plain
 from scow.image.unpack.tree import Tree
@@ -67,10 +68,10 @@ class Worker:
 
     def _do(self, job: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         try:
-            if job["op"] == "sync":
-                return {"done": _sync(job["path"])}
             if job["op"] == "split":
                 return {"done": self._split(job, descriptors[0])}
+            if job["op"] == "compare":
+                return {"done": _compare(job)}
             return {"done": self._unpack(job, descriptors)}
         except Fault as fault:
             about = {"kind": fault.kind, "message": fault.message, "entry": fault.entry}
@@ -120,13 +121,10 @@ class Worker:
         return {}
 
 
-def _sync(path: str) -> dict[str, Any]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        syscalls.syncfs(descriptor)
-    finally:
-        os.close(descriptor)
-    return {}
+def _compare(job: dict[str, Any]) -> dict[str, Any]:
+    # A message is short: names of files are not.
+    found = compare(job["kept"], job["fresh"], job["since_ns"])
+    return {"differences": [difference[:512] for difference in found]}
 
 
 def main() -> None:
