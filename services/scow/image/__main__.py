@@ -11,6 +11,7 @@ import grpc
 from scow.api.image.v1.archive_pb2_grpc import add_ArchiveServiceServicer_to_server
 from scow.api.image.v1.image_pb2_grpc import add_ImageServiceServicer_to_server
 from scow.api.image.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
+from scow.api.image.v1.store_pb2_grpc import add_StoreServiceServicer_to_server
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.owners import running_owners, unknown_owners
 from scow.core.server import Context, Wiring, main
@@ -41,6 +42,7 @@ from scow.image.service import ImageServicer
 from scow.image.snapshots.overlay import Overlay
 from scow.image.snapshotting import Snapshots
 from scow.image.store import MIGRATIONS, ImageStore
+from scow.image.store_wiring import Keeping, Parts
 from scow.image.trust.check import Trust
 from scow.image.unpack.pool import Limits, UnpackPool
 from scow.image.unpacking import Unpacking
@@ -77,6 +79,10 @@ async def wire(context: Context) -> Wiring:
     committer = Committer(rows, blobs, leases, records, snapshots)
     loader = Loader(settings, rows, blobs, layers, leases, records, pool)
 
+    keeping = Keeping(
+        context,
+        Parts(base, rows, blobs, layers, leases, images, snapshots, collector, puller),
+    )
     serving = _make_registry(context, rows, blobs, leases, records, collector)
 
     def ingesting() -> set[str]:
@@ -87,7 +93,8 @@ async def wire(context: Context) -> Wiring:
         if serving is not None:
             serving.reconcile()
         gone = await unknown_owners(context.peers, snapshots.owners())
-        return await reconciler.reconcile(gone, ingesting, settings.ingest_keep_seconds)
+        actions = await reconciler.reconcile(gone, ingesting, settings.ingest_keep_seconds)
+        return [*actions, *await keeping.reconcile()]
 
     servicer = ImageServicer(
         images,
@@ -118,6 +125,7 @@ async def wire(context: Context) -> Wiring:
         add_ImageServiceServicer_to_server(servicer, server)
         add_ArchiveServiceServicer_to_server(archives, server)
         add_RegistryServiceServicer_to_server(registry_servicer, server)
+        add_StoreServiceServicer_to_server(keeping.servicer, server)
 
     async def close() -> None:
         if serving is not None:

@@ -114,7 +114,7 @@ class Checker:
         if not names:
             layers = self._rows.all_layers()
             images = [image.id for image in self._rows.images()]
-            blobs = {**self._rows.blobs(), **self._lost(layers)}
+            blobs = {**self._rows.blobs(), **self._lost()}
             return _Scope(blobs, self._rows.all_manifests(), layers, images)
         documents: dict[str, Manifest] = {}
         for name in names:
@@ -128,18 +128,16 @@ class Checker:
         unpacked = {x.diff_id: x for image in found for x in self._rows.layers(image)}
         layers = list(unpacked.values())
         digests |= {layer.blob for layer in layers}
-        known = {**self._rows.blobs(), **self._lost(layers)}
+        known = {**self._rows.blobs(), **self._lost()}
         blobs = {digest: size for digest, size in known.items() if digest in digests}
         return _Scope(blobs, list(documents.values()), layers, sorted(found))
 
-    def _lost(self, layers: Sequence[Layer]) -> dict[str, int]:
+    def _lost(self) -> dict[str, int]:
         """Return the blobs that an earlier check put aside: they have no record, but are missed."""
-        known = {layer.diff_id for layer in layers}
-        faults = [fault.digest for fault in self._rows.faults()]
         return {
-            digest: 0
-            for digest in faults
-            if digest not in known and self._rows.blob_size(digest) is None
+            fault.digest: 0
+            for fault in self._rows.faults()
+            if fault.kind == "blob" and self._rows.blob_size(fault.digest) is None
         }
 
     async def _outcomes(self, scope: _Scope, repair: bool) -> AsyncIterator[_Outcome]:
@@ -160,7 +158,7 @@ class Checker:
             if recorded and self._rows.blob_size(digest) is None:
                 return _Outcome(0, [])  # it was collected meanwhile
             if not fault:
-                self._repairer.clear(digest)
+                self._repairer.clear("blob", digest)
                 return _Outcome(size, [])
             action, repaired = "", False
             if repair:
@@ -230,7 +228,7 @@ class Checker:
             async with self._layers.fresh(known) as fresh:
                 differences = await fresh.differences() if there else ["its folder is gone"]
                 if not differences:
-                    self._repairer.clear(layer.diff_id)
+                    self._repairer.clear("layer", layer.diff_id)
                     return _Outcome(layer.tar_size, [])
                 fault, detail = DIFFERS if there else MISSING, "; ".join(differences)
                 action = await self._repairer.layer(fresh) if repair else ""

@@ -33,7 +33,7 @@ class Gone:
 
     @property
     def digests(self) -> list[str]:
-        """Ids of the images, then diff ids of the layers."""
+        """Ids of the images, then diff ids of the layers, each image's topmost first."""
         return [*self.images, *(layer.diff_id for layer in self.layers)]
 
 
@@ -66,15 +66,16 @@ class Collector:
             dropped: Documents of which a name was dropped in this transaction.
         """
         gone = Gone([*images])
-        for image in gone.images:
-            self._forget_image(tx, image)
+        diff_ids = [d for image in gone.images for d in self._forget_image(tx, image)]
         for document in dropped:
             for image in self._rows.unnamed_below(tx, document):
                 if image not in gone.images and not self._keeps(image):
-                    self._forget_image(tx, image)
+                    diff_ids += self._forget_image(tx, image)
                     gone.images.append(image)
         self._rows.delete_expired(tx, now_ns())
-        gone.layers, gone.blobs = self._rows.delete_unused(tx, self._leases)
+        layers, gone.blobs = self._rows.delete_unused(tx, self._leases)
+        order = {diff_id: position for position, diff_id in enumerate(diff_ids)}
+        gone.layers = sorted(layers, key=lambda layer: order.get(layer.diff_id, len(order)))
         return gone
 
     def unused(self) -> list[Image]:
@@ -90,7 +91,7 @@ class Collector:
         ]
 
     async def drop(self, image_id: str) -> tuple[list[str], Gone]:
-        """Untag and forget an image that nothing uses; return its references and what is gone: nothing if it is used."""
+        """Untag and forget an image; return its references and what is gone: nothing when something uses it."""
         if image_id not in {image.id for image in self.unused()}:
             return [], Gone()
         untagged = [*self._rows.names(image_id), *self._rows.repo_digests(image_id)]
@@ -117,9 +118,12 @@ class Collector:
             or (found is not None and bool(found.pinned))
         )
 
-    def _forget_image(self, tx: sqlite3.Connection, image: str) -> None:
+    def _forget_image(self, tx: sqlite3.Connection, image: str) -> list[str]:
+        """Forget an image; return its layers, the topmost first."""
+        diff_ids = self._rows.diff_ids(image)
         self._rows.delete_image(tx, image)
         self._journal.append(tx, "image", image, "delete")
+        return diff_ids[::-1]
 
     async def discard(self, gone: Gone) -> None:
         """Delete the files of what was forgotten. Call it with no await since the transaction."""

@@ -7,7 +7,11 @@ it has reached the disk: after a power cut no row tells of files that are not th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from scow.core.disk import writing

@@ -48,11 +48,12 @@ class Pruner:
             for image in self._collector.unused()
             if all(image.created_ns < limit for limit in limits)
         ]
-        chosen: list[str] = []
-        for start in range(0, len(candidates), _AT_ONCE):
-            for image in self._images.describe_all(candidates[start : start + _AT_ONCE]):
-                if not (dangling and image.references) and _labelled(image, wanted):
-                    chosen.append(image.id)
+        chosen = [
+            image.id
+            for start in range(0, len(candidates), _AT_ONCE)
+            for image in self._images.describe_all(candidates[start : start + _AT_ONCE])
+            if not (dangling and image.references) and _labelled(image, wanted)
+        ]
         response = pb.PruneResponse()
         for image_id in chosen:
             # Asked again: a container may have been made from it meanwhile.

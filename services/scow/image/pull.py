@@ -132,16 +132,15 @@ class Puller:
         """Get a blob of a repository that is not here any more; who calls holds a lease on it.
 
         Raises:
-            ManifestNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable, DigestMismatch, DiskFull: As they say.
+            ManifestNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable, DigestMismatch,
+            DiskFull: As they say.
         """
-        registry = self._registries.pulling(reference, Credentials())
+        registry = self._registries.pulling(reference, ANONYMOUS)
         await self._fetcher.fetch(registry, {}, [blob], Progress())
 
     async def fetch_document(self, reference: Reference) -> bytes:
         """Get a manifest or index by its digest reference, without recording it; errors as of `fetch_blob`."""
-        data, _ = await self._registries.pulling(reference, Credentials()).manifest(
-            reference.digest
-        )
+        data, _ = await self._registries.pulling(reference, ANONYMOUS).manifest(reference.digest)
         return data
 
     async def _pull(self, asked: Asked, progress: Progress) -> str:

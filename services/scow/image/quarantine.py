@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.times import now_ns
-from scow.image.layers import remove_tree
+from scow.core.trees import remove_tree
 from scow.image.reconcile import action
 from scow.image.store import ImageStore
 

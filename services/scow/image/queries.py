@@ -48,14 +48,14 @@ REPO_DIGESTS = """
 
 FAULTS = """
     SELECT image_layers.image, faults.digest FROM faults
-    JOIN image_layers ON diff_id = faults.digest
+    JOIN image_layers ON diff_id = faults.digest AND kind = 'layer'
     WHERE image_layers.image IN (SELECT value FROM json_each(?1))
     UNION SELECT manifests.image, faults.digest FROM faults
-    JOIN manifest_parts ON manifest_parts.digest = faults.digest
+    JOIN manifest_parts ON manifest_parts.digest = faults.digest AND kind = 'blob'
     JOIN manifests ON manifests.digest = manifest_parts.manifest
     WHERE manifests.image IN (SELECT value FROM json_each(?1))
     UNION SELECT manifests.image, faults.digest FROM faults
-    JOIN manifests ON manifests.digest = faults.digest
+    JOIN manifests ON manifests.digest = faults.digest AND kind = 'blob'
     WHERE manifests.image IN (SELECT value FROM json_each(?1))
 """
 
@@ -124,11 +124,11 @@ LAYERS_NOT_HELD = """
     AND diff_id NOT IN (SELECT digest FROM lease_content)
 """
 
-# What each image has: diff ids of layers, digests of manifests and of what these name.
+# What each image has: its layers, its manifests and what these name. A plain tar is a layer and a blob of one digest.
 CONTENT = """
-    SELECT image, diff_id AS item FROM image_layers
-    UNION SELECT image, digest FROM manifests WHERE image IS NOT NULL
-    UNION SELECT manifests.image, manifest_parts.digest FROM manifests
+    SELECT image, 'layer/' || diff_id AS item FROM image_layers
+    UNION SELECT image, 'blob/' || digest FROM manifests WHERE image IS NOT NULL
+    UNION SELECT manifests.image, 'blob/' || manifest_parts.digest FROM manifests
     JOIN manifest_parts ON manifest = manifests.digest WHERE manifests.image IS NOT NULL
 """
 

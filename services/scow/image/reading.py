@@ -207,7 +207,7 @@ class Reader:
         return [row["size"] for row in self._store.all(LAYER_SIZES, (image_id,))]
 
     def content_of_images(self) -> dict[str, set[str]]:
-        """Return what each image has, here or not: diff ids of its layers, and digests of its documents and blobs."""
+        """Return what each image has, here or not: "layer/DIFF_ID", and "blob/DIGEST" of documents too."""
         found: dict[str, set[str]] = {}
         for image, item in self._store.all(CONTENT):
             found.setdefault(image, set()).add(item)
@@ -289,7 +289,9 @@ class Reader:
 
     def faults(self) -> list[Fault]:
         """Return what stayed damaged."""
-        return [Fault(**row) for row in self._store.all("SELECT * FROM faults ORDER BY digest")]
+        return [
+            Fault(**row) for row in self._store.all("SELECT * FROM faults ORDER BY kind, digest")
+        ]
 
 
 def _grouped(rows: Iterable[Row]) -> dict[str, list[str]]:

@@ -54,11 +54,11 @@ class Repairer:
         self._fetch_blob = fetch_blob
         self._fetch_document = fetch_document
 
-    def clear(self, digest: str) -> None:
+    def clear(self, kind: str, digest: str) -> None:
         """Forget that something was damaged."""
-        if any(fault.digest == digest for fault in self._rows.faults()):
+        if any((fault.kind, fault.digest) == (kind, digest) for fault in self._rows.faults()):
             with self._rows.transaction() as tx:
-                self._rows.clear_fault(tx, digest)
+                self._rows.clear_fault(tx, kind, digest)
 
     async def blob(self, digest: str, size: int, fault: str, detail: str) -> tuple[str, bool]:
         """Put a damaged blob aside and fetch it again; return what was done, and whether all is right now.
@@ -71,7 +71,7 @@ class Repairer:
         with self._rows.transaction() as tx:
             if not is_document:  # so that whoever needs it fetches it
                 self._rows.delete_blob(tx, digest)
-            self._rows.set_fault(tx, Fault(digest, fault, detail, now_ns()))
+            self._rows.set_fault(tx, Fault("blob", digest, fault, detail, now_ns()))
         for repository in self._repositories(digest):
             try:
                 await self._fetch(Reference.parse(f"{repository}@{digest}"), size, is_document)
@@ -80,7 +80,7 @@ class Repairer:
             except ScowError as error:
                 _log.info("not fetched", digest=digest, repository=repository, error=str(error))
             else:
-                self.clear(digest)
+                self.clear("blob", digest)
                 return "fetched", True
         return "quarantined" if there else "", False
 
@@ -130,5 +130,5 @@ class Repairer:
     async def layer(self, fresh: Fresh) -> str:
         """Let a fresh layer take the place of a damaged one; return what was done."""
         await fresh.adopt(self._quarantine.layer_path(fresh.layer.diff_id))
-        self.clear(fresh.layer.diff_id)
+        self.clear("layer", fresh.layer.diff_id)
         return "rebuilt"

@@ -72,8 +72,9 @@ class Lease:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a blob or layer, by its digest: found by a check and not repaired."""
+    """What is wrong with a "blob" or "layer", by its digest: found by a check and not repaired."""
 
+    kind: str
     digest: str
     fault: str
     detail: str

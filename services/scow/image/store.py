@@ -15,7 +15,7 @@
     snapshots       owner (key) | number | image | created_ns                 folders snapshots/<number>
     leases          id (key) | expires_ns | labels                            labels: JSON
     lease_content   lease, digest (key)                                       of blobs, manifests and images
-    faults          digest (key) | fault | detail | found_ns                  blobs and layers that stayed damaged
+    faults          kind, digest (key) | fault | detail | found_ns            "blob"s and "layer"s that stayed damaged
     numbers         last                                                      the last number that was given out
 
 A manifest or index is a blob too. What is held: names, repo digests, leases and images hold manifests, a manifest
@@ -131,10 +131,12 @@ MIGRATIONS = (
         PRIMARY KEY (lease, digest)
     );
     CREATE TABLE faults (
-        digest TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        digest TEXT NOT NULL,
         fault TEXT NOT NULL,
         detail TEXT NOT NULL,
-        found_ns INTEGER NOT NULL
+        found_ns INTEGER NOT NULL,
+        PRIMARY KEY (kind, digest)
     );
     CREATE TABLE numbers (last INTEGER NOT NULL);
     INSERT INTO numbers VALUES (0);
@@ -246,8 +248,8 @@ class ImageStore(Reader):
         tx.executemany("DELETE FROM manifests WHERE digest = ?", gone)
         tx.executemany("DELETE FROM blobs WHERE digest = ?", gone)
         tx.execute(
-            "DELETE FROM faults WHERE digest NOT IN (SELECT diff_id FROM layers)"
-            " AND digest NOT IN (SELECT digest FROM blobs)"
+            "DELETE FROM faults WHERE kind = 'layer' AND digest NOT IN (SELECT diff_id FROM layers)"
+            " OR kind = 'blob' AND digest NOT IN (SELECT digest FROM blobs)"
             " AND digest NOT IN (SELECT digest FROM manifest_parts)"
         )
         return layers, blobs
@@ -282,7 +284,7 @@ class ImageStore(Reader):
     @staticmethod
     def insert_layer(tx: sqlite3.Connection, layer: Layer) -> None:
         """Record an unpacked layer; whatever was wrong with an earlier one is forgotten."""
-        tx.execute("DELETE FROM faults WHERE digest = ?", (layer.diff_id,))
+        tx.execute("DELETE FROM faults WHERE kind = 'layer' AND digest = ?", (layer.diff_id,))
         tx.execute(
             "INSERT INTO layers VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -300,7 +302,7 @@ class ImageStore(Reader):
     def insert_blob(tx: sqlite3.Connection, digest: str, size: int) -> None:
         """Record a blob; whatever was wrong with an earlier one is forgotten."""
         tx.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (digest, size))
-        tx.execute("DELETE FROM faults WHERE digest = ?", (digest,))
+        tx.execute("DELETE FROM faults WHERE kind = 'blob' AND digest = ?", (digest,))
 
     @staticmethod
     def insert_snapshot(tx: sqlite3.Connection, snapshot: Snapshot, created_ns: int) -> None:
@@ -353,11 +355,11 @@ class ImageStore(Reader):
     def set_fault(tx: sqlite3.Connection, fault: Fault) -> None:
         """Record that a blob or layer is damaged."""
         tx.execute(
-            "INSERT OR REPLACE INTO faults VALUES (?, ?, ?, ?)",
-            (fault.digest, fault.fault, fault.detail, fault.found_ns),
+            "INSERT OR REPLACE INTO faults VALUES (?, ?, ?, ?, ?)",
+            (fault.kind, fault.digest, fault.fault, fault.detail, fault.found_ns),
         )
 
     @staticmethod
-    def clear_fault(tx: sqlite3.Connection, digest: str) -> None:
+    def clear_fault(tx: sqlite3.Connection, kind: str, digest: str) -> None:
         """Forget a fault: all is right again."""
-        tx.execute("DELETE FROM faults WHERE digest = ?", (digest,))
+        tx.execute("DELETE FROM faults WHERE kind = ? AND digest = ?", (kind, digest))

@@ -44,7 +44,8 @@ class Usage:
             for row in self._rows.all_layers()
         }
         blobs = self._rows.blobs()
-        size_of = {**layers, **blobs}
+        size_of = {f"layer/{digest}": size for digest, size in layers.items()}
+        size_of |= {f"blob/{digest}": size for digest, size in blobs.items()}
         content = self._rows.content_of_images()
         shares = Counter(item for items in content.values() for item in items)
         used = self._rows.used_images()
@@ -62,7 +63,7 @@ class Usage:
             )
         for kind, sizes in (("layer", layers), ("blob", blobs)):
             for digest, size in sizes.items():
-                count = shares[digest]
+                count = shares[f"{kind}/{digest}"]
                 shared = size if count > 1 else 0
                 response.items.add(kind=kind, id=digest, size=size, shared=shared, in_use=count > 0)
         held = shares.keys() & size_of.keys()

@@ -15,9 +15,9 @@ from scow.api.image.v1 import image_pb2 as pb
 from scow.api.types.v1.types_pb2 import Platform
 from scow.core import errors
 from tests.integration.image.conftest import leftovers
-from tests.integration.image.test_service import raising, stub_of
 from tests.support.badregistry import BadRegistry, Handler, digest_of, layer_tar
 from tests.support.content import INDEX, Content, Entry
+from tests.support.imageservice import raising, stub_of
 from tests.support.registry import Registry
 from tests.support.service import Service
 

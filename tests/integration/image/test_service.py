@@ -9,50 +9,23 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
-from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.api.types.v1.types_pb2 import Filter, Platform
 from scow.core import errors
 from tests.support import images
 from tests.support.badregistry import BadRegistry, Handler, digest_of, layer_tar
 from tests.support.busybox import rootfs_tar
+from tests.support.imageservice import import_tar, raising, stub_of
 from tests.support.registry import Registry
-from tests.support.service import Service, from_rpc_error
+from tests.support.service import Service
 
 
 @pytest.fixture
 def own() -> Iterator[Service]:
     with Service("image") as running:
         yield running
-
-
-def stub_of(service: Service) -> ImageServiceStub:
-    return ImageServiceStub(service.channel)
-
-
-def import_tar(service: Service, data: bytes, reference: str = "", **opened: object) -> pb.Image:
-    first = pb.ImportRequest.Open(reference=reference)
-    for key, value in opened.items():
-        getattr(first, key).extend(value) if isinstance(value, list) else setattr(first, key, value)
-    messages = [pb.ImportRequest(open=first)]
-    size = 1 << 16
-    messages += [pb.ImportRequest(chunk=data[at : at + size]) for at in range(0, len(data), size)]
-    try:
-        return stub_of(service).Import(iter(messages), timeout=60).image
-    except grpc.RpcError as error:
-        raise from_rpc_error(error) from error
-
-
-def raising(error: type[errors.ScowError], call: object, request: object) -> errors.ScowError:
-    assert callable(call)
-    with pytest.raises(grpc.RpcError) as caught:
-        call(request)
-    typed = from_rpc_error(caught.value)
-    assert isinstance(typed, error), typed
-    return typed
 
 
 @pytest.mark.parametrize(

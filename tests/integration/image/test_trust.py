@@ -15,9 +15,9 @@ from scow.api.image.v1 import image_pb2 as pb
 from scow.core import errors
 from tests.integration.image.conftest import SETTINGS, leftovers
 from tests.integration.image.test_platforms import pull, remove_all, two
-from tests.integration.image.test_service import import_tar, raising, stub_of
 from tests.support.badregistry import digest_of, layer_tar
 from tests.support.content import Content
+from tests.support.imageservice import import_tar, raising, stub_of
 from tests.support.registry import Registry
 from tests.support.service import Service
 from tests.support.signing import (
