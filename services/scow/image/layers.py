@@ -165,7 +165,7 @@ class Layers:
     async def adopt(self, layer: Layer, number: int, aside: Path) -> None:
         """Let a fresh folder take the place of a layer's, which is moved aside."""
         (self._folder / f"{_NEW}{number}").rename(self.path(number))
-        await self._sync()
+        await self.sync()
         # Killed between these two, the layer is missing, and made anew by reconciliation.
         if self.path(layer.number).exists():
             self.path(layer.number).rename(aside)
