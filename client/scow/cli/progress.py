@@ -1,4 +1,4 @@
-"""Showing a pull or a push: redrawn lines on a terminal, one line for each event elsewhere."""
+"""Showing a pull, push or load: redrawn lines on a terminal, one line for each event elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from scow.api.image.v1.archive_pb2 import LoadResponse, LoadResult
     from scow.api.image.v1.image_pb2 import Image, LayerProgress, PullResponse
     from scow.api.image.v1.registry_pb2 import PushResponse, PushResult
     from scow.client import Stream
@@ -101,6 +102,23 @@ def show_push(
 
         raise DataLoss("the push ended without a result", what="image", do="push it again")
     return result
+
+
+def show_load(loading: Stream[LoadResponse], out: TextIO, *, quiet: bool = False) -> LoadResult:
+    """Show a load on a terminal until it ends, and return its result. Left early, the load is given up.
+
+    Raises:
+        ScowError: The load failed.
+    """
+    view = _Screen("", out) if out.isatty() and not quiet else _View()
+    with loading, view:
+        for message in loading:
+            if message.WhichOneof("message") == "result":
+                return message.result
+            view.layer(message.layer)
+    from scow.core.errors import DataLoss
+
+    raise DataLoss("the load ended without a result", what="archive", do="load it again")
 
 
 class _View:

@@ -33,10 +33,17 @@ async def read(file: BinaryIO, size: int) -> bytes:
     return await asyncio.to_thread(file.read, size)
 
 
+async def write(file: BinaryIO, data: bytes) -> None:
+    """Write to a file, in a thread: the file may be a pipe or a slow disk."""
+    await asyncio.to_thread(file.write, data)
+
+
 class Incoming(Generic[R]):
     """The responses of a streaming call."""
 
-    def __init__(self, call: grpc.aio.UnaryStreamCall[Message, R]) -> None:
+    def __init__(
+        self, call: grpc.aio.UnaryStreamCall[Message, R] | grpc.aio.StreamStreamCall[Message, R]
+    ) -> None:
         self._call = call
 
     async def receive(self) -> R | None:
@@ -136,6 +143,22 @@ class Transport:
             response_deserializer=response.FromString,
         )
         return Incoming(call(request, timeout=timeout, metadata=data))
+
+    def exchange(
+        self,
+        method: str,
+        requests: AsyncIterator[Message],
+        response: type[R],
+        timeout: float | None,
+        data: Metadata,
+    ) -> Incoming[R]:
+        """Make a call with many requests and many responses."""
+        call: grpc.aio.StreamStreamMultiCallable[Message, R] = self._channel.stream_stream(
+            method,
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=response.FromString,
+        )
+        return Incoming(call(requests, timeout=timeout, metadata=data))
 
     async def upload(
         self,

@@ -38,6 +38,11 @@ def read(file: BinaryIO, size: int) -> bytes:
     return file.read(size)
 
 
+def write(file: BinaryIO, data: bytes) -> None:
+    """Write to a file."""
+    file.write(data)
+
+
 class Incoming(Generic[R]):
     """The responses of a streaming call."""
 
@@ -147,6 +152,22 @@ class Transport:
             response_deserializer=response.FromString,
         )
         return Incoming(call(request, timeout=timeout, metadata=data))
+
+    def exchange(
+        self,
+        method: str,
+        requests: Iterator[Message],
+        response: type[R],
+        timeout: float | None,
+        data: Metadata,
+    ) -> Incoming[R]:
+        """Make a call with many requests and many responses."""
+        call: grpc.StreamStreamMultiCallable[Message, R] = self._channel.stream_stream(
+            method,
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=response.FromString,
+        )
+        return Incoming(call(requests, timeout=timeout, metadata=data))
 
     def upload(
         self,

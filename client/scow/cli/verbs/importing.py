@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 def _import(options: Options, context: Context) -> int:
     source, *rest = options.args
+    about = {
+        "reference": rest[0] if rest else "",
+        "message": options.message,
+        "changes": options.change,
+        "platform": options.platform,
+    }
     if source.startswith(("http://", "https://")):
-        raise UsageError(
-            f"importing from {source} is not supported: fetch it and import the file", 1
-        )
-    if source != "-" and not os.path.isfile(source):
-        raise UsageError(f"open {source}: no such file", 1)
-    image = context.client.images.import_tar(
-        sys.stdin.buffer if source == "-" else source,
-        rest[0] if rest else "",
-        message=options.message,
-        changes=options.change,
-        platform=options.platform,
-    )
+        image = context.client.images.import_url(source, **about)
+    else:
+        if source != "-" and not os.path.isfile(source):
+            raise UsageError(f"open {source}: no such file", 1)
+        file = sys.stdin.buffer if source == "-" else source
+        image = context.client.images.import_tar(file, **about)
     context.out(image.id)
     return 0
 
@@ -35,7 +35,7 @@ def _import(options: Options, context: Context) -> int:
 VERBS = (
     Verb(
         "import",
-        "[OPTIONS] file|- [REPOSITORY[:TAG]]",
+        "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
         "Import the contents from a tarball to create a filesystem image",
         _import,
         flags=(

@@ -37,6 +37,7 @@ class AsyncStream(Generic[R]):
         request: Message,
         timeout: float | None,
         resume: Callable[[R | None], Message | None],
+        failure: Callable[[], Exception | None] = lambda: None,
     ) -> None:
         self._link = link
         self._service = service
@@ -44,6 +45,7 @@ class AsyncStream(Generic[R]):
         self._request = request
         self._backoff = Backoff(link.patience, timeout)
         self._resume = resume
+        self._failure = failure
         self._incoming: Incoming[R] | None = None
         self._last: R | None = None
         self._closed = False
@@ -58,8 +60,12 @@ class AsyncStream(Generic[R]):
                     self._incoming = self._start(self._request, self._backoff.remaining())
                 response = await self._incoming.receive()
             except WireError as error:
+                await self._own_failure()
                 await self._recover(error)
                 continue
+            except BaseException:  # grpc.aio cancels the call when what it sends fails
+                await self._own_failure()
+                raise
             if response is None:
                 break
             self._last = response
@@ -67,6 +73,13 @@ class AsyncStream(Generic[R]):
             return response
         await self.close()
         raise StopAsyncIteration
+
+    async def _own_failure(self) -> None:
+        """Raise what failed on this side; the transport has a status for it, but without a reason."""
+        failure = self._failure()
+        if failure is not None:
+            await self.close()
+            raise failure
 
     async def _recover(self, error: WireError) -> None:
         """Get ready for another attempt, or raise the error."""

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO
-
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.client._link import request_id
 from scow.client._options import Filters, filters_of, platform_of
-from scow.client._sio import read
+from scow.client._sync.archives import Archives
 from scow.client._sync.registries import Registries
 from scow.client._sync.stream import Stream
 from scow.client._watch import resume_watch
 from scow.core.errors import DataLoss
 
-# Bytes of one message of an upload.
-_CHUNK = 1 << 20
-
 _Images = list[pb.Image]
 _Actions = list[ReconcileAction]
 
 
-class Images(Registries):
+class Images(Archives, Registries):
     """Images.
 
     Example::
@@ -93,68 +86,6 @@ class Images(Registries):
             which=reference,
             do="pull it again",
         )
-
-    def import_tar(
-        self,
-        source: str | os.PathLike[str] | BinaryIO,
-        reference: str = "",
-        *,
-        message: str = "",
-        changes: Iterable[str] = (),
-        platform: str = "",
-        timeout: float | None = None,
-    ) -> pb.Image:
-        """Make an image of one layer from a tar of a root file system.
-
-        Args:
-            source: Path or open binary file: plain, or compressed with gzip, zstd, xz or bzip2.
-            reference: For the image; empty leaves it without.
-            message: Comment of the image.
-            changes: Dockerfile instructions, 'CMD ["sh"]'.
-            platform: "linux/arm64"; empty means the host's.
-            timeout: Seconds.
-
-        Raises:
-            InvalidArchive: The tar cannot be read or reaches outside of its root.
-            InvalidArgument: A change that is not supported.
-            OSError: The source cannot be read.
-
-        Example::
-
-            image = client.images.import_tar("rootfs.tar", "base", changes=['CMD ["sh"]'])
-        """
-        opened = pb.ImportRequest.Open(
-            request_id=request_id(), reference=reference, message=message, changes=changes
-        )
-        if platform:
-            opened.platform.CopyFrom(platform_of(platform))
-        if isinstance(source, (str, os.PathLike)):
-            with open(source, "rb") as file:
-                return self._import(opened, file, timeout)
-        return self._import(opened, source, timeout)
-
-    def _import(
-        self, opened: pb.ImportRequest.Open, file: BinaryIO, timeout: float | None
-    ) -> pb.Image:
-        failures: list[OSError] = []
-
-        def requests() -> Iterator[pb.ImportRequest]:
-            yield pb.ImportRequest(open=opened)
-            try:
-                while chunk := read(file, _CHUNK):
-                    yield pb.ImportRequest(chunk=chunk)
-            except OSError as error:
-                # The transport would turn it into a status without a reason.
-                failures.append(error)
-                raise
-
-        try:
-            response = self._service.upload("Import", requests(), pb.ImportResponse, timeout)
-        except BaseException:  # grpc.aio cancels the call when the requests fail
-            if failures:
-                raise failures[0] from None
-            raise
-        return response.image
 
     def get(self, image: str, *, timeout: float | None = None) -> pb.Image:
         """Describe one image.

@@ -100,6 +100,35 @@ class Service:
             resume,
         )
 
+    def exchange(
+        self,
+        method: str,
+        requests: Iterator[Message],
+        response: type[R],
+        timeout: float | None,
+        failure: Callable[[], Exception | None],
+    ) -> Stream[R]:
+        """Make a call with many requests and many responses; it is not repeated.
+
+        Args:
+            method: Name of the method in the contract.
+            requests: Its requests.
+            response: The class of its responses.
+            timeout: Seconds for all of it; None means no limit.
+            failure: Tells why the requests ended with an error, if they did.
+        """
+        return Stream(
+            self.link,
+            self.name,
+            lambda _, seconds: self._transport.exchange(
+                self._path(method), requests, response, seconds, self.link.metadata()
+            ),
+            Empty(),
+            timeout,
+            lambda _: None,
+            failure,
+        )
+
     def upload(
         self,
         method: str,

@@ -1,0 +1,319 @@
+"""Images in archives, as a client sees them: save, load, import."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO, Literal
+
+from google.protobuf.message import Message
+
+from scow.api.image.v1 import archive_pb2 as archive_pb
+from scow.api.image.v1 import image_pb2 as pb
+from scow.client._link import request_id
+from scow.client._options import platform_of
+from scow.client._sio import read, write
+from scow.client._sync.service import Service
+from scow.client._sync.stream import Stream
+from scow.core.errors import DataLoss
+
+# Bytes of one message of an upload.
+_CHUNK = 1 << 20
+
+Format = Literal["docker-archive", "oci-archive"]
+Place = str | os.PathLike[str] | BinaryIO
+_Images = list[archive_pb.LoadedImage]
+_FORMATS = {
+    "docker-archive": archive_pb.SaveRequest.FORMAT_DOCKER_ARCHIVE,
+    "oci-archive": archive_pb.SaveRequest.FORMAT_OCI_ARCHIVE,
+}
+
+
+class Archives:
+    """The part of `Images` that has to do with archives."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def save_stream(
+        self,
+        images: str | Iterable[str],
+        *,
+        format: Format = "docker-archive",  # noqa: A002  the natural word
+        platform: str = "",
+        timeout: float | None = None,
+    ) -> Stream[archive_pb.SaveResponse]:
+        """Return an archive of images as a stream of messages, each with a `chunk` of at most about 1 MiB.
+
+        Args:
+            images: References, ids, digest references; a name without a tag means all its tags.
+                An image has in the archive the references by which it is named here.
+            format: "docker-archive" is what `docker load` reads, and an OCI layout as well; "oci-archive" is
+                the layout alone.
+            platform: "linux/arm64": only this image of an index that is kept whole; empty means all of it.
+            timeout: Seconds for all of it.
+
+        Raises:
+            ImageNotFound, AmbiguousId, InvalidReference, PlatformNotFound: As they say.
+            ContentMissing: A part of an image is not here.
+
+        Example::
+
+            with client.images.save_stream("nginx") as archive:
+                for message in archive:
+                    send(message.chunk)
+        """
+        names = [images] if isinstance(images, str) else images
+        request = archive_pb.SaveRequest(images=names, format=_FORMATS[format])
+        if platform:
+            request.platform.CopyFrom(platform_of(platform))
+        return self._service.stream(
+            "ArchiveService/Save", request, archive_pb.SaveResponse, timeout, lambda _: None
+        )
+
+    def save(
+        self,
+        images: str | Iterable[str],
+        target: Place,
+        *,
+        format: Format = "docker-archive",  # noqa: A002  the natural word
+        platform: str = "",
+        timeout: float | None = None,
+    ) -> None:
+        """Write an archive of images; further arguments and errors as of `save_stream`.
+
+        Args:
+            images: As of `save_stream`.
+            target: Path or open binary file. A file at the path is replaced when the archive is complete.
+            format: As of `save_stream`.
+            platform: As of `save_stream`.
+            timeout: Seconds for all of it.
+
+        Raises:
+            OSError: The target cannot be written.
+
+        Example::
+
+            client.images.save(["nginx", "redis:7"], "images.tar")
+        """
+        stream = self.save_stream(images, format=format, platform=platform, timeout=timeout)
+        with stream:
+            if not isinstance(target, (str, os.PathLike)):
+                _write_all(stream, target)
+                return
+            path = os.fspath(target)
+            if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe
+                with open(path, "wb") as file:
+                    _write_all(stream, file)
+                return
+            _write_file(stream, path)
+
+    def load_progress(
+        self, source: BinaryIO, *, platform: str = "", timeout: float | None = None
+    ) -> Stream[archive_pb.LoadResponse]:
+        """Store the images of an archive, and tell the progress of each layer; the last message has the images.
+
+        Closing the iterator gives the load up, and nothing of the archive stays.
+
+        Args:
+            source: Open binary file: a Docker archive or an OCI layout as a tar, plain or compressed with gzip,
+                zstd, xz or bzip2.
+            platform: "linux/arm64": only images of this platform; empty means all that the archive has.
+            timeout: Seconds for all of it.
+
+        Raises:
+            InvalidArchive: It is no archive of images, is cut short, or has an entry that leads out of it.
+            DigestMismatch, LayerCorrupt, InvalidManifest: It contradicts itself.
+            PlatformNotFound: It has no image of the platform.
+            LimitExceeded, DiskFull: As they say.
+            OSError: The source cannot be read.
+
+        Example::
+
+            with open("images.tar", "rb") as file:
+                with client.images.load_progress(file) as progress:
+                    for message in progress:
+                        print(message.layer.digest, message.layer.phase)
+        """
+        opened = archive_pb.LoadRequest.Open(request_id=request_id())
+        if platform:
+            opened.platform.CopyFrom(platform_of(platform))
+        upload = _Upload(
+            archive_pb.LoadRequest(open=opened),
+            source,
+            lambda chunk: archive_pb.LoadRequest(chunk=chunk),
+        )
+        return self._service.exchange(
+            "ArchiveService/Load",
+            upload.requests(),
+            archive_pb.LoadResponse,
+            timeout,
+            lambda: upload.failure,
+        )
+
+    def load(self, source: Place, *, platform: str = "", timeout: float | None = None) -> _Images:
+        """Store the images of an archive and return their ids and names; errors as of `load_progress`.
+
+        Args:
+            source: Path or open binary file.
+            platform: As of `load_progress`.
+            timeout: Seconds for all of it.
+
+        Example::
+
+            for image in client.images.load("images.tar"):
+                print(image.id, image.references)
+        """
+        with _opened(source) as file:
+            progress = self.load_progress(file, platform=platform, timeout=timeout)
+            with progress:
+                for message in progress:
+                    if message.WhichOneof("message") == "result":
+                        return [*message.result.images]
+        raise DataLoss("the load ended without a result", what="archive", do="load it again")
+
+    def import_tar(
+        self,
+        source: Place,
+        reference: str = "",
+        *,
+        message: str = "",
+        changes: Iterable[str] = (),
+        platform: str = "",
+        timeout: float | None = None,
+    ) -> pb.Image:
+        """Make an image of one layer from a tar of a root file system.
+
+        Args:
+            source: Path or open binary file: plain, or compressed with gzip, zstd, xz or bzip2.
+            reference: For the image; empty leaves it without.
+            message: Comment of the image.
+            changes: Dockerfile instructions, 'CMD ["sh"]'.
+            platform: "linux/arm64"; empty means the host's.
+            timeout: Seconds.
+
+        Raises:
+            InvalidArchive: The tar cannot be read or reaches outside of its root.
+            InvalidArgument: A change that is not supported.
+            OSError: The source cannot be read.
+
+        Example::
+
+            image = client.images.import_tar("rootfs.tar", "base", changes=['CMD ["sh"]'])
+        """
+        opened = _open(reference, message, changes, platform)
+        with _opened(source) as file:
+            return self._import(opened, file, timeout)
+
+    def import_url(
+        self,
+        url: str,
+        reference: str = "",
+        *,
+        message: str = "",
+        changes: Iterable[str] = (),
+        platform: str = "",
+        timeout: float | None = None,
+    ) -> pb.Image:
+        """Make an image of a tar that the service fetches; arguments and errors further as of `import_tar`.
+
+        Args:
+            url: "http://..." or "https://...".
+            reference: As of `import_tar`.
+            message: As of `import_tar`.
+            changes: As of `import_tar`.
+            platform: As of `import_tar`.
+            timeout: Seconds.
+
+        Raises:
+            SourceUnavailable: It cannot be fetched.
+
+        Example::
+
+            image = client.images.import_url("https://example.com/rootfs.tar.xz", "base")
+        """
+        opened = _open(reference, message, changes, platform)
+        opened.url = url
+        return self._import(opened, None, timeout)
+
+    def _import(
+        self, opened: pb.ImportRequest.Open, file: BinaryIO | None, timeout: float | None
+    ) -> pb.Image:
+        upload = _Upload(
+            pb.ImportRequest(open=opened), file, lambda chunk: pb.ImportRequest(chunk=chunk)
+        )
+        try:
+            response = self._service.upload("Import", upload.requests(), pb.ImportResponse, timeout)
+        except BaseException:  # grpc.aio cancels the call when the requests fail
+            if upload.failure is not None:
+                raise upload.failure from None
+            raise
+        return response.image
+
+
+class _Upload:
+    """The requests of an upload: one that opens it, then a file in pieces.
+
+    Args:
+        first: The first request.
+        file: The file, or None.
+        wrap: Makes a request of a piece.
+
+    Attributes:
+        failure: Why the file could not be read: the transport would turn it into a status without a reason.
+    """
+
+    def __init__(
+        self, first: Message, file: BinaryIO | None, wrap: Callable[[bytes], Message]
+    ) -> None:
+        self._first = first
+        self._file = file
+        self._wrap = wrap
+        self.failure: OSError | None = None
+
+    def requests(self) -> Iterator[Message]:
+        yield self._first
+        try:
+            while self._file is not None and (chunk := read(self._file, _CHUNK)):
+                yield self._wrap(chunk)
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+def _open(
+    reference: str, message: str, changes: Iterable[str], platform: str
+) -> pb.ImportRequest.Open:
+    opened = pb.ImportRequest.Open(
+        request_id=request_id(), reference=reference, message=message, changes=changes
+    )
+    if platform:
+        opened.platform.CopyFrom(platform_of(platform))
+    return opened
+
+
+def _opened(source: Place) -> contextlib.AbstractContextManager[BinaryIO]:
+    if isinstance(source, (str, os.PathLike)):
+        return open(source, "rb")
+    return contextlib.nullcontext(source)
+
+
+def _write_all(stream: Stream[archive_pb.SaveResponse], file: BinaryIO) -> None:
+    for message in stream:
+        write(file, message.chunk)
+
+
+def _write_file(stream: Stream[archive_pb.SaveResponse], path: str) -> None:
+    """Write to a temporary name beside the path, and rename it when all is there."""
+    path = os.path.realpath(path)
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}")
+    try:
+        with open(temporary, "xb") as file:
+            _write_all(stream, file)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
