@@ -5,21 +5,38 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from scow.core import config
+from scow.image.registry import hoststoml
+from scow.image.registry.hosts import Hosts
 from tests.support.engine import BIN, PROJECT, Engine
+from tests.support.registry import Registry
 
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs/guide").glob("*.md"))]
+_TOML = re.compile(r"^```toml\n# /etc/scow/(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+@pytest.fixture(scope="module")
+def registry() -> Iterator[dict[str, str]]:
+    """What pages call $REGISTRY, with its user."""
+    with Registry(users={"me": "secret"}) as running:
+        yield {
+            "REGISTRY": running.address,
+            "REGISTRY_USER": "me",
+            "REGISTRY_PASSWORD": "secret",
+        }
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_page(page: Path, engine: Engine, tmp_path: Path) -> None:
+def test_page(page: Path, engine: Engine, registry: dict[str, str], tmp_path: Path) -> None:
     blocks = _BLOCK.findall(page.read_text())
     assert blocks, f"{page} shows no commands"
-    environment = {**engine.env, "PATH": f"{BIN}:{engine.env.get('PATH', '')}"}
+    environment = {**engine.env, **registry, "PATH": f"{BIN}:{engine.env.get('PATH', '')}"}
     for language, code in blocks:
         shell = ["bash", "-euo", "pipefail", "-x", "-c", code]
         command = shell if language == "sh" else [sys.executable, "-c", code]
@@ -30,6 +47,18 @@ def test_page(page: Path, engine: Engine, tmp_path: Path) -> None:
             f"in {page.name}:\n{code}\n{done.stdout}{done.stderr}\n{engine.read_log()}"
         )
     assert engine.cli("ps", "-aq").stdout == "", f"{page.name} leaves containers"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_configuration_is_one(page: Path, tmp_path: Path) -> None:
+    for name, text in _TOML.findall(page.read_text()):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        if name == "scow.toml":
+            Hosts(config.load(file, {}).image)
+        else:
+            assert hoststoml.read(tmp_path / "certs.d", file.parent.name)[0]
 
 
 def test_links_lead_somewhere() -> None:
