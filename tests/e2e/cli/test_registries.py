@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cli.support import shown, terminal
+from tests.support.content import Content
 from tests.support.engine import BIN, Engine, as_root
 from tests.support.peers import Docker, Net, Podman
 from tests.support.registry import Registry
@@ -143,3 +144,21 @@ def test_other_engines_run_what_was_pushed(engine: Engine) -> None:
                 assert ran.splitlines()[-1] == "b"
     finally:
         net.close()
+
+
+def test_of_a_pulled_index_this_machine_s_image_is_pushed(engine: Engine) -> None:
+    with Registry() as registry:
+        content = Content(registry, "several")
+        entries = [content.image(arch, {"file": arch.encode()}) for arch in ("amd64", "arm64")]
+        content.index(entries, "1")
+        source, target = f"{content.repository}:1", f"{registry.address}/one:1"
+        engine.cli("pull", "-q", source)
+        engine.cli("tag", source, target)
+        done = engine.cli("push", target)
+        assert "only its image for linux/amd64 is pushed" in done.stderr
+        assert done.stdout.splitlines()[-1].startswith(f"1: digest: {entries[0]['digest']} size: ")
+        assert registry.digest("one", "1") == entries[0]["digest"]
+        refused = engine.cli("push", "--platform", "linux/arm64", target, check=False)
+        assert refused.returncode == 1
+        assert str(entries[1]["digest"]) in refused.stderr
+        engine.cli("rmi", "-f", source, target)

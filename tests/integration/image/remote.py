@@ -76,6 +76,13 @@ def tags(service: Service, repository: str) -> list[str]:
         return list(RegistryServiceStub(service.channel).ListTags(request, timeout=60).tags)
 
 
+def images(service: Service) -> list[str]:
+    """Return the ids of all images."""
+    with typed():
+        found = ImageServiceStub(service.channel).List(pb.ListRequest(all=True)).images
+    return [image.id for image in found]
+
+
 def tag(service: Service, image: str, reference: str) -> None:
     """Give an image a name."""
     with typed():

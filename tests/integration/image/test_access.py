@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,6 +172,35 @@ def test_a_catalogue_is_searched(service: Service, image: pb.Image) -> None:
         assert len(remote.search(service, f"{registry.address}/")) == 3
         assert len(remote.search(service, f"{registry.address}/", limit=1)) == 1
         assert remote.search(service, f"{registry.address}/web", {"is-official": "true"}) == []
+
+
+def test_lists_in_pages(service: Service) -> None:
+    pages = {
+        "": (["a", "b"], '</v2/x/tags/list?last=b&n=2>; rel="next"'),
+        "b": (["c"], '<tags/list?n=2&last=c>; title="more"; rel=next'),
+        "c": (None, ""),
+        "far": ([], '<http://elsewhere.test/v2/x/tags/list?last=a>; rel="next"'),
+    }
+    with BadRegistry([TAR]) as registry:
+        first = [""]
+
+        def answer(handler: Handler) -> bool:
+            last = re.search(r"last=(\w+)", handler.path)
+            names, link = pages[last[1] if last else first[0]]
+            data = json.dumps({"name": "x", "tags": names}).encode()
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(data)))
+            if link:
+                handler.send_header("Link", link)
+            handler.end_headers()
+            handler.wfile.write(data)
+            return True
+
+        registry.misbehave = answer
+        assert remote.tags(service, f"{registry.address}/x") == ["a", "b", "c"]
+        first[0] = "far"
+        with pytest.raises(errors.RegistryUnavailable, match="another host"):
+            remote.tags(service, f"{registry.address}/x")
 
 
 def test_the_hub_is_searched() -> None:

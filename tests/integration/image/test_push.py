@@ -7,7 +7,9 @@ import io
 import os
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +19,10 @@ from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.api.image.v1.registry_pb2_grpc import RegistryServiceStub
 from scow.core import errors
 from tests.integration.image import remote
+from tests.integration.image.conftest import SETTINGS
 from tests.support import processes
 from tests.support.badregistry import BadRegistry, layer_tar
+from tests.support.content import Content
 from tests.support.proxies import CuttingProxy
 from tests.support.registry import Registry
 from tests.support.service import Service
@@ -43,13 +47,18 @@ def image(service: Service, made: pb.Image) -> Iterator[pb.Image]:
 @pytest.fixture(scope="module")
 def made(shared_service: Service) -> Iterator[pb.Image]:
     """An image of one layer that does not compress."""
+    yield (imported := _import(shared_service, _noise(LARGE), "made:1"))
+    remote.remove(shared_service, imported.id)
+
+
+def _noise(size: int) -> bytes:
+    """Return a tar that does not compress."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         entry = tarfile.TarInfo("noise")
-        entry.size = LARGE
-        tar.addfile(entry, io.BytesIO(os.urandom(LARGE)))
-    yield (imported := _import(shared_service, stream.getvalue(), "made:1"))
-    remote.remove(shared_service, imported.id)
+        entry.size = size
+        tar.addfile(entry, io.BytesIO(os.urandom(size)))
+    return stream.getvalue()
 
 
 def _import(service: Service, data: bytes, reference: str = "") -> pb.Image:
@@ -247,3 +256,71 @@ def test_a_client_that_goes_away_leaves_nothing(service: Service, image: pb.Imag
         registry.misbehave = lambda _: False
         remote.push(service, reference)
         assert not registry.uploads
+
+
+def test_an_upload_that_stalls(service: Service, image: pb.Image) -> None:
+    """The registry takes nothing more: that is told, however long it keeps the connection."""
+    with UploadRegistry() as registry:
+        end = threading.Event()
+        registry.misbehave = lambda handler: handler.command == "PATCH" and end.wait(30)
+        remote.tag(service, image.id, f"{registry.address}/up:1")
+        with pytest.raises(errors.RegistryUnavailable, match="in time"):
+            remote.push(service, f"{registry.address}/up:1")
+        end.set()
+
+
+def test_an_index_is_pushed_whole_or_not_at_all(service: Service, registry: Registry) -> None:
+    content = Content(registry, "whole")
+    entries = [content.image(arch, {"file": arch.encode()}) for arch in ("amd64", "arm64")]
+    index = content.index(entries, "1")
+    reference = f"{content.repository}:1"
+    with UploadRegistry() as target:
+        copied = f"{target.address}/up:1"
+        pulled = remote.pull(service, reference)
+        remote.tag(service, reference, copied)
+        with pytest.raises(errors.ContentMissing) as caught:
+            remote.push(service, copied)
+        assert caught.value.which == entries[1]["digest"]
+        assert not target.asked, "nothing is sent of what is not whole"
+        request = pb.PullRequest(reference=reference, all_platforms=True)
+        list(ImageServiceStub(service.channel).Pull(request, timeout=60))
+        result, _ = remote.push(service, copied)
+        assert result.digest == index["digest"]
+        assert list(target.manifests) == [*(entry["digest"] for entry in entries), "1"]
+    for image in ImageServiceStub(service.channel).List(pb.ListRequest(all=True)).images:
+        if any(name.startswith((content.repository, target.address)) for name in image.references):
+            remote.remove(service, image.id)
+    assert pulled.id not in remote.images(service)
+
+
+def test_chunks_and_a_limit_for_one_host(tmp_path: Path) -> None:
+    with UploadRegistry() as registry:
+        file = tmp_path / "scow.toml"
+        file.write_text(
+            f"[image]\nupload_chunk_bytes = {1 << 20}\n"
+            f'[image.registries."{registry.address}"]\nmax_connections = 1\n'
+        )
+        active: list[int] = [0]
+        seen = []
+
+        def watch(handler: UploadHandler) -> bool:
+            active[0] += 1
+            seen.append(active[0])
+            time.sleep(0.02)
+            active[0] -= 1
+            return False
+
+        registry.misbehave = watch
+        with Service("image", settings={**SETTINGS, "SCOW_CONFIG": str(file)}) as service:
+            reference = f"{registry.address}/up:1"
+            _import(service, _noise(3 << 20), reference)
+            remote.push(service, reference)
+            assert [size for _, size in registry.patches()][:3] == [1 << 20] * 3
+            starts = [int(text.partition("-")[0]) for text, _ in registry.patches()]
+            assert starts == [number << 20 for number in range(len(starts))]
+            assert set(seen) == {1}
+            registry.asked.clear()
+            registry.blobs.clear()
+            registry.least = str(2 << 20)
+            remote.push(service, reference)
+            assert registry.patches()[0][1] == 2 << 20

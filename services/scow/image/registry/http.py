@@ -193,7 +193,7 @@ class Http:
                     allow_redirects=False,
                     ssl=self._context(request.endpoint) if secure else True,
                     proxy=_proxy(request.url.scheme, host),
-                    timeout=self._timeout(request.endpoint),
+                    timeout=self._timeout(request),
                 )
         except aiohttp.ClientSSLError as error:
             raise WrongScheme(host, error) from error
@@ -212,13 +212,15 @@ class Http:
         verify = not self.is_insecure(endpoint.host)
         return self._contexts.get(endpoint.host, endpoint.tls, verify=verify)
 
-    def _timeout(self, endpoint: Endpoint) -> aiohttp.ClientTimeout:
-        connect = self._settings.connect_seconds
+    def _timeout(self, request: Request) -> aiohttp.ClientTimeout:
+        endpoint = request.endpoint
+        connect, read = self._settings.connect_seconds, self._settings.stall_seconds
         if not endpoint.is_origin and endpoint.namespace:
             connect = min(connect, self._settings.mirror_connect_seconds)
-        return aiohttp.ClientTimeout(
-            total=None, sock_connect=connect, sock_read=self._settings.stall_seconds
-        )
+        if request.method not in ("GET", "HEAD"):
+            # A registry may read a blob again before it says that it has it.
+            read = max(read, self._settings.document_seconds)
+        return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read)
 
 
 def elsewhere(url: URL) -> Endpoint:
