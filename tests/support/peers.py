@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -66,7 +67,7 @@ class _Tool:
 
     def __init__(self, net: Net, *, insecure: Sequence[str] = ()) -> None:
         self.base = Path(tempfile.mkdtemp(prefix=f"scow-{self.name}-"))
-        self.cgroup = f"tpeer{self.name}"
+        self.cgroup = f"tpeer{self.name}{secrets.token_hex(3)}"
         self._net = net
         self._insecure = insecure
 

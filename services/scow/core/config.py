@@ -101,6 +101,8 @@ class ServeSection:
     max_upload_bytes: int = 0
     # Seconds for which an upload that is not gone on with, and a blob that no manifest names, are kept.
     keep_seconds: float = 86400.0
+    # Connections at once; further ones are hung up on.
+    max_connections: int = 512
     # Seconds without a byte after which a client is given up.
     stall_seconds: float = 60.0
 

@@ -2,7 +2,7 @@
 
 What is where, from the outside in::
 
-    server.py         starts and stops it; listening.py: addresses and TLS
+    server.py         starts and stops it; listening.py: addresses and TLS; doors.py: connections
     routing.py        routes; middleware: errors as the specification writes them, log lines, figures
     authorization.py  who may do what: none, basic, token;  users.py, access.py, tokens.py
     blobs.py          reading and deleting blobs;  uploading.py: the requests of an upload, uploads.py: their state

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from aiohttp import web
 
 from scow.core.config import ServeSection
 from scow.core.errors import AddressInUse, InvalidConfig
@@ -119,16 +119,24 @@ def make_certificate(settings: ServeSection) -> Certificate | None:
     return Certificate(settings.certificate, settings.key)
 
 
-async def listen(runner: web.AppRunner, address: Address, certificate: Certificate | None) -> None:
+async def listen(
+    make: Callable[[], asyncio.Protocol], address: Address, certificate: Certificate | None
+) -> asyncio.Server:
     """Listen on an address.
+
+    Args:
+        make: Makes what talks on a connection.
+        address: The address.
+        certificate: None means plain HTTP.
 
     Raises:
         AddressInUse: Somebody else does.
         InvalidConfig: It is not this machine's, or may not be listened on.
     """
     context = certificate.context if certificate else None
+    loop = asyncio.get_running_loop()
     try:
-        await web.TCPSite(runner, address.host, address.port, ssl_context=context).start()
+        return await loop.create_server(make, address.host, address.port, ssl=context)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise AddressInUse(

@@ -15,6 +15,7 @@ from scow.image.serving.access import ANONYMOUS
 from scow.image.serving.authorization import Authorization, Caller
 from scow.image.serving.blobs import BlobHandlers
 from scow.image.serving.catalogue import CatalogueHandlers
+from scow.image.serving.doors import Doors
 from scow.image.serving.manifests import ManifestHandlers
 from scow.image.serving.refusals import Refusal, refusal_of
 from scow.image.serving.registry import CALLER
@@ -34,6 +35,7 @@ def make_application(
     manifests: ManifestHandlers,
     catalogue: CatalogueHandlers,
     traffic: Traffic,
+    doors: Doors,
     observe: Observe | None,
 ) -> web.Application:
     """Return the application.
@@ -45,6 +47,7 @@ def make_application(
         manifests: Answer.
         catalogue: Answer.
         traffic: Told of requests that begin and end.
+        doors: Told of connections that ask.
         observe: Told method, status and seconds of each request.
     """
 
@@ -53,7 +56,8 @@ def make_application(
         return web.json_response({})
 
     app = web.Application(
-        middlewares=[_around(authorization, traffic, observe)], client_max_size=_FORM_BYTES
+        middlewares=[_around(_Around(authorization, observe), traffic, doors)],
+        client_max_size=_FORM_BYTES,
     )
     app.on_response_prepare.append(_say_version)
     name = "/v2/{name:.+}"
@@ -83,12 +87,12 @@ async def _say_version(_: web.Request, answer: web.StreamResponse) -> None:
     answer.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
 
 
-def _around(authorization: Authorization, traffic: Traffic, observe: Observe | None) -> Middleware:
+def _around(parts: _Around, traffic: Traffic, doors: Doors) -> Middleware:
     """Return the middleware."""
-    parts = _Around(authorization, observe)
 
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+        doors.asked(request.transport)
         with traffic.request():
             return await parts.serve(request, handler)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 from aiohttp import web
 
@@ -17,6 +19,7 @@ from scow.image.serving import listening
 from scow.image.serving.authorization import Authorization
 from scow.image.serving.blobs import BlobHandlers
 from scow.image.serving.catalogue import CatalogueHandlers
+from scow.image.serving.doors import Doors
 from scow.image.serving.figures import make_observe
 from scow.image.serving.manifests import ManifestHandlers
 from scow.image.serving.names import Naming
@@ -29,6 +32,8 @@ from scow.image.serving.uploading import UploadHandlers
 from scow.image.serving.uploads import Uploads
 from scow.image.store import ImageStore
 
+# For which a connection is kept without a request.
+_IDLE_SECONDS = 75.0
 # For a handler that is cancelled.
 _CUT_SECONDS = 0.5
 _log = structlog.get_logger()
@@ -78,6 +83,7 @@ class RegistryServer:
         self._uploads = Uploads(rows, blobs, leases, self._repositories)
         removal = Removal(rows, self._repositories, collector, journal)
         self._traffic = Traffic()
+        self._doors = Doors(serve.max_connections, serve.stall_seconds)
         self._drain_seconds = 0.0
         observe: Observe | None = make_observe() if metrics else None
         self._app = make_application(
@@ -87,9 +93,11 @@ class RegistryServer:
             ManifestHandlers(registry, records, removal),
             CatalogueHandlers(registry),
             self._traffic,
+            self._doors,
             observe,
         )
         self._runner: web.AppRunner | None = None
+        self._listening: list[asyncio.Server] = []
 
     @property
     def ingesting(self) -> set[str]:
@@ -107,16 +115,22 @@ class RegistryServer:
         """
         self._drain_seconds = drain_seconds
         runner = web.AppRunner(
-            self._app, handle_signals=False, access_log=None, shutdown_timeout=_CUT_SECONDS
+            self._app,
+            handle_signals=False,
+            access_log=None,
+            keepalive_timeout=_IDLE_SECONDS,
+            shutdown_timeout=_CUT_SECONDS,
         )
+        self._runner = runner
         await runner.setup()
+        assert runner.server is not None
         try:
             for address in self._addresses:
-                await listening.listen(runner, address, self._certificate)
+                make = self._doors.guard(runner.server)
+                self._listening.append(await listening.listen(make, address, self._certificate))
         except BaseException:
-            await runner.cleanup()
+            await self.close()
             raise
-        self._runner = runner
         _log.info("registry serves", addresses=[str(address) for address in self._addresses])
 
     def reconcile(self) -> None:
@@ -134,9 +148,9 @@ class RegistryServer:
 
     async def close(self) -> None:
         """Take no more requests, let those under way end, cut the rest."""
+        for server in self._listening:
+            server.close()
         if self._runner is not None:
-            for site in self._runner.sites:
-                await site.stop()
             # aiohttp's own waiting takes no more bytes of an upload.
             await self._traffic.drained(self._drain_seconds)
             await self._runner.cleanup()

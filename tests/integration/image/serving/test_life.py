@@ -191,6 +191,20 @@ def test_a_client_that_stalls(serving: Serving) -> None:
     assert serving.api.call("DELETE", where).status == 204
 
 
+def test_too_many_connections() -> None:
+    """Some beyond the limit are hung up on; so are those that ask for nothing. Others are served then."""
+    with Serving(max_connections="4", stall_seconds="2") as own:
+        address = ("127.0.0.1", own.port)
+        clients = [socket.create_connection(address) for _ in range(6)]
+        clients[0].sendall(b"GET /v2/ HTT")  # no whole request
+        for client in clients:
+            client.settimeout(20)
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(100) == b""
+            client.close()
+        assert own.api.call("GET", "/v2/").status == 200
+
+
 def open_blobs(serving: Serving) -> list[str]:
     """Return the blobs that the service has open."""
     folder = Path(f"/proc/{serving.pid}/fd")

@@ -1,0 +1,78 @@
+"""Connections: not too many, and none that never asks for anything, so that strangers cannot use up descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Doors:
+    """Lets connections in.
+
+    Args:
+        most: Connections at once; further ones are hung up on.
+        patience: Seconds within which the first request must have come.
+    """
+
+    def __init__(self, most: int, patience: float) -> None:
+        self._most = most
+        self._patience = patience
+        # What ends those that have not asked yet; None for the others.
+        self._timers: dict[asyncio.BaseTransport, asyncio.TimerHandle | None] = {}
+
+    def guard(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+        """Return a factory of protocols that stand before those of another one."""
+        return lambda: _Guarded(self, make())
+
+    def enter(self, transport: asyncio.Transport) -> None:
+        """Let a connection in, or hang up."""
+        if len(self._timers) >= self._most:
+            transport.abort()
+            return
+        loop = asyncio.get_running_loop()
+        self._timers[transport] = loop.call_later(self._patience, transport.abort)
+
+    def asked(self, transport: asyncio.BaseTransport | None) -> None:
+        """Note that a connection's request has come; its handler watches over it from now on."""
+        timer = self._timers.get(transport) if transport is not None else None
+        if transport is not None and timer is not None:
+            timer.cancel()
+            self._timers[transport] = None
+
+    def leave(self, transport: asyncio.BaseTransport) -> None:
+        """Forget a connection."""
+        timer = self._timers.pop(transport, None)
+        if timer is not None:
+            timer.cancel()
+
+
+class _Guarded(asyncio.Protocol):
+    """Hands everything on."""
+
+    def __init__(self, doors: Doors, inner: asyncio.Protocol) -> None:
+        self._doors = doors
+        self._inner = inner
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._doors.enter(transport)
+        self._inner.connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._transport is not None:
+            self._doors.leave(self._transport)
+        self._inner.connection_lost(error)
+
+    def data_received(self, data: bytes) -> None:
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
