@@ -396,6 +396,10 @@ class RegistryUnavailable(Unavailable):
     """The registry cannot be reached, stalls, or answers with a server's error."""
 
 
+class SourceUnavailable(Unavailable):
+    """What is to be imported cannot be fetched."""
+
+
 class ServiceUnavailable(Unavailable):
     """Another service of the engine cannot be reached."""
 

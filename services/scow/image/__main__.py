@@ -75,7 +75,7 @@ async def wire(context: Context) -> Wiring:
     reconciler = Reconciler(rows, blobs, layers, leases, snapshots, collector)
     fetcher = Fetcher(settings, rows, blobs, layers)
     puller = Puller(settings, fetcher, leases, records, registries, trust)
-    importer = Importer(blobs, layers, leases, records)
+    importer = Importer(settings, blobs, layers, leases, records, pool)
     committer = Committer(rows, blobs, leases, records, snapshots)
     loader = Loader(settings, rows, blobs, layers, leases, records, pool)
 

@@ -55,6 +55,11 @@ class Ingest:
                 view = view[written:]
         self._wake()
 
+    def grown(self, size: int) -> None:
+        """Note that a worker has written the file up to `size`; `claim` follows."""
+        self.size = size
+        self._wake()
+
     def restart(self) -> None:
         """Forget all bytes, and that they were wrong. Nobody may be reading."""
         os.ftruncate(self.descriptor, 0)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import bz2
-import lzma
 import os
-from collections.abc import AsyncIterator, Callable
-from io import BufferedIOBase
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 
 from scow.api.image.v1 import image_pb2 as pb
+from scow.core.config import ImageSection
 from scow.core.times import now_ns
 from scow.image import changes, manifests
+from scow.image.archives.download import download
+from scow.image.archives.pipes import PipeWriter
 from scow.image.blobs import Blobs, Ingest
 from scow.image.digests import digest_of
 from scow.image.layers import Layers
@@ -22,26 +22,44 @@ from scow.image.platforms import Platform
 from scow.image.records import Content, Records
 from scow.image.reference import Reference
 from scow.image.store import Layer
-from scow.image.unpack.pool import Unpacked
+from scow.image.unpack.pool import Unpacked, UnpackPool, error_of
+from scow.image.unpack.streams import compression
 
 _LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 _SUFFIXES = {"gzip": "+gzip", "zstd": "+zstd"}
 # No layer's media type: such layers are kept plain.
-_OPENERS: dict[str, Callable[[Path], BufferedIOBase]] = {
-    "xz": lzma.LZMAFile,
-    "bzip2": bz2.BZ2File,
-}
-_PIECE = 1 << 20
+_EXPANDED = ("xz", "bzip2")
+# By so much of a tar its compression is told.
+_START = 512
 
 
 class Importer:
-    """Makes images of tars."""
+    """Makes images of tars.
 
-    def __init__(self, blobs: Blobs, layers: Layers, leases: Leases, records: Records) -> None:
+    Args:
+        settings: The service's section of the configuration.
+        blobs: Where blobs go.
+        layers: Who unpacks.
+        leases: What work under way needs.
+        records: Who records images.
+        pool: Who decompresses.
+    """
+
+    def __init__(
+        self,
+        settings: ImageSection,
+        blobs: Blobs,
+        layers: Layers,
+        leases: Leases,
+        records: Records,
+        pool: UnpackPool,
+    ) -> None:
+        self._settings = settings
         self._blobs = blobs
         self._layers = layers
         self._leases = leases
         self._records = records
+        self._pool = pool
         self.ingesting: set[str] = set()
 
     async def import_tar(
@@ -54,24 +72,25 @@ class Importer:
         """Make an image; return its id.
 
         Args:
-            opened: Message and changes.
+            opened: Message and changes, and where the tar is when it does not come in chunks.
             reference: The new image's name, or None.
             platform: Of the programs in the tar.
             chunks: The tar, plain or compressed.
 
         Raises:
-            InvalidArgument: A change that cannot be applied.
+            InvalidArgument: A change that cannot be applied, or a URL that is none.
+            SourceUnavailable: The URL cannot be fetched.
             LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull: Nothing is left then.
         """
         config = pb.ImageConfig()
         changes.apply(config, opened.changes)
+        if opened.url:
+            chunks = download(opened.url, self._settings)
         name = f"import-{os.urandom(8).hex()}"
-        self.ingesting |= {name, f"{name}-plain"}
+        self.ingesting.add(name)
         ingest = self._blobs.ingest(name)
         try:
             number, unpacked = await self._receive(ingest, chunks)
-            if unpacked.compression in _OPENERS:
-                ingest = await self._decompressed(ingest, number, unpacked.compression)
             with self._leases.hold([ingest.digest, unpacked.diff_id]):
                 blob = Descriptor(ingest.digest, ingest.size, _media_type(unpacked))
                 layer = await self._layers.keep(number, unpacked, ingest)
@@ -80,18 +99,27 @@ class Importer:
             ingest.discard()
             raise
         finally:
-            self.ingesting -= {name, f"{name}-plain"}
+            self.ingesting.discard(name)
 
     async def _receive(self, ingest: Ingest, chunks: AsyncIterator[bytes]) -> tuple[int, Unpacked]:
         """Write the tar down while it is being unpacked."""
+        start, rest = await _peek(chunks)
+        if compression(start) not in _EXPANDED:
+            return await self._unpack(ingest, _write(ingest, rest))
+        number, unpacked = await self._unpack(ingest, self._expand(ingest, rest))
+        ingest.claim(unpacked.diff_id, unpacked.tar_size)  # what was read is the plain tar
+        return number, unpacked
+
+    async def _unpack(
+        self, ingest: Ingest, writing: Coroutine[None, None, None]
+    ) -> tuple[int, Unpacked]:
+        """Unpack an ingest while it is being written; the first failure of the two ends both."""
         unpacking = asyncio.create_task(self._layers.unpack(ingest))
+        feeding = asyncio.create_task(writing)
         try:
-            async for chunk in chunks:
-                ingest.write(chunk)
-                if unpacking.done():  # it failed: the rest need not come
-                    break
-                await asyncio.sleep(0)
-            else:
+            await asyncio.wait([unpacking, feeding], return_when=asyncio.FIRST_COMPLETED)
+            if not unpacking.done():
+                await feeding
                 ingest.finish()
             return await unpacking
         except BaseException as error:
@@ -101,18 +129,32 @@ class Importer:
             if not unpacking.cancelled() and unpacking.exception() is None:
                 await self._layers.discard(unpacking.result()[0])
             raise
+        finally:
+            feeding.cancel()
+            await asyncio.wait([feeding])
 
-    async def _decompressed(self, packed: Ingest, number: int, compression: str) -> Ingest:
-        """Return the plain tar of one in a compression that layers must not have; the worker has read it before."""
-        plain = self._blobs.ingest(f"{packed.path.name}-plain")
+    async def _expand(self, ingest: Ingest, chunks: AsyncIterator[bytes]) -> None:
+        """Let a worker write the ingest: the plain tar."""
+        pipe = PipeWriter()
         try:
-            await asyncio.to_thread(_copy, _OPENERS[compression], packed.path, plain)
-        except BaseException:
-            plain.discard()
-            await self._layers.discard(number)
-            raise
-        packed.discard()
-        return plain
+            async with self._pool.lend(slot=False) as worker:
+                job = {"op": "expand", "max_bytes": self._settings.max_layer_bytes}
+                worker.start(job, [pipe.reader, ingest.descriptor])
+                pipe.passed()
+                feeding = asyncio.create_task(pipe.feed(chunks))
+                try:
+                    while "done" not in (message := await worker.receive()):
+                        if "fault" in message:
+                            if feeding.done():
+                                feeding.result()  # who sends has failed: a cut tar follows from it
+                            raise error_of(**message["fault"], destination=_inside(ingest))
+                        ingest.grown(message["written"])
+                    await feeding
+                finally:
+                    feeding.cancel()
+                    await asyncio.wait([feeding])
+        finally:
+            pipe.close()
 
     async def _record(
         self,
@@ -124,7 +166,7 @@ class Importer:
         layer: Layer,
     ) -> str:
         created = now_ns()
-        comment = opened.message or "imported"
+        comment = opened.message or (f"Imported from {opened.url}" if opened.url else "imported")
         data = manifests.make_configuration(config, platform, [layer.diff_id], created, comment)
         described = Descriptor(digest_of(data), len(data), manifests.OCI_CONFIG)
         manifest = manifests.make_manifest(described, [blob])
@@ -141,7 +183,26 @@ def _media_type(unpacked: Unpacked) -> str:
     return _LAYER_TYPE + _SUFFIXES.get(unpacked.compression, "")
 
 
-def _copy(opener: Callable[[Path], BufferedIOBase], source: Path, target: Ingest) -> None:
-    with opener(source) as stream:
-        while data := stream.read(_PIECE):
-            target.write(data)
+def _inside(ingest: Ingest) -> Path:
+    """Return a path in the ingest's folder, as `error_of` wants it."""
+    return ingest.path
+
+
+async def _write(ingest: Ingest, chunks: AsyncIterator[bytes]) -> None:
+    async for chunk in chunks:
+        ingest.write(chunk)
+        await asyncio.sleep(0)
+
+
+async def _peek(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+    """Return the first bytes, and all of them again."""
+    start = b""
+    while len(start) < _START and (chunk := await anext(chunks, None)) is not None:
+        start += chunk
+
+    async def all_of_them() -> AsyncIterator[bytes]:
+        yield start
+        async for chunk in chunks:
+            yield chunk
+
+    return start, all_of_them()

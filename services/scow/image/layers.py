@@ -43,7 +43,7 @@ class Layers:
         self._blobs = blobs
         self._pool = pool
         self._busy: set[int] = set()
-        self.sync = SharedSync(self._folder)
+        self._sync = SharedSync(self._folder)
 
     def path(self, number: int) -> Path:
         """Return a layer's folder."""
@@ -103,7 +103,7 @@ class Layers:
 
     async def _record(self, number: int, unpacked: Unpacked, blob: str) -> Layer:
         (self._folder / f"{_NEW}{number}").rename(self.path(number))
-        await self.sync()
+        await self._sync()
         known = self._rows.layer(unpacked.diff_id)
         if known is not None:
             return known
@@ -165,7 +165,7 @@ class Layers:
     async def adopt(self, layer: Layer, number: int, aside: Path) -> None:
         """Let a fresh folder take the place of a layer's, which is moved aside."""
         (self._folder / f"{_NEW}{number}").rename(self.path(number))
-        await self.sync()
+        await self._sync()
         # Killed between these two, the layer is missing, and made anew by reconciliation.
         if self.path(layer.number).exists():
             self.path(layer.number).rename(aside)
@@ -189,7 +189,7 @@ class Layers:
                 number, unpacked = await self.unpack(source)
             if unpacked.diff_id != layer.diff_id:
                 raise lost(layer.blob)
-            await self.sync()
+            await self._sync()
             (self._folder / f"{_NEW}{number}").rename(self.path(layer.number))
         finally:
             await self.discard(number)

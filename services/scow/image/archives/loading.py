@@ -22,6 +22,7 @@ from scow.image.leases import Leases
 from scow.image.platforms import Platform
 from scow.image.progress import Phase, Progress
 from scow.image.records import Content, Records
+from scow.image.sharedsync import SharedSync
 from scow.image.store import ImageStore
 from scow.image.unpack.pool import Unpacked, UnpackPool
 
@@ -57,6 +58,7 @@ class Loader:
         self._layers = layers
         self._leases = leases
         self._records = records
+        self._sync = SharedSync(blobs.path(""))
         self._receiver = Receiver(settings, blobs, pool)
         self.ingesting: set[str] = set()
 
@@ -111,7 +113,7 @@ class Loader:
             with writing(self._blobs.path("")):
                 for digest, file in plan.blobs.items():
                     file.path.rename(self._blobs.path(digest))
-            await self._layers.sync()
+            await self._sync()
             with self._rows.transaction() as tx:
                 for digest, file in plan.blobs.items():
                     self._rows.insert_blob(tx, digest, file.size)

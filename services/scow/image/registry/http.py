@@ -192,7 +192,7 @@ class Http:
                     data=request.body,
                     allow_redirects=False,
                     ssl=self._context(request.endpoint) if secure else True,
-                    proxy=_proxy(request.url.scheme, host),
+                    proxy=proxy_for(request.url.scheme, host),
                     timeout=self._timeout(request),
                 )
         except aiohttp.ClientSSLError as error:
@@ -262,7 +262,7 @@ def _target(response: aiohttp.ClientResponse) -> URL | None:
         raise unavailable(response.url.host or "", error) from error
 
 
-def _proxy(scheme: str, host: str) -> str | None:
+def proxy_for(scheme: str, host: str) -> str | None:
     """Return the environment's proxy for a host (HTTPS_PROXY, HTTP_PROXY, NO_PROXY); loopback has none."""
     if is_loopback(hostname(host)) or urllib.request.proxy_bypass(host):
         return None

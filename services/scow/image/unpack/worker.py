@@ -12,11 +12,14 @@ It takes jobs from a SOCK_SEQPACKET socket, one JSON message each, and answers i
     <- {"file": name, "number", "size", "digest"}    it is written to `<prefix>.<number>`
     <- {"link": name, "target": name}
     <- {"done": {}}
+    -> {"op": "expand", "max_bytes": n} + pipe, file
+    <- {"written": n}                       so much of the decompressed bytes is in the file
+    <- {"done": {}}
     -> {"op": "compare", "kept": path, "fresh": path, "since_ns": n}   <- {"done": {"differences": [...]}}
 
-An archive to be split comes through a pipe. Of a layer the first descriptor is its file, compressed or not; the second,
-with "copy", gets the plain tar. The worker parses what strangers wrote: it keeps no capability but those that writing
-files takes, and dies with the service.
+What is to be split or expanded comes through a pipe. Of a layer the first descriptor is its file, compressed or not;
+the second, with "copy", gets the plain tar. The worker parses what strangers wrote: it keeps no capability but those
+that writing files takes, and dies with the service.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ from typing import Any
 
 from scow.core.disk import FULL
 from scow.image import syscalls
-from scow.image.archives.splitter import Pipe, Splitter
+from scow.image.archives.expanding import expand
+from scow.image.archives.splitter import Pipe, Splitter, Tell
 from scow.image.unpack.apply import Applier
 from scow.image.unpack.compare import compare
 from scow.image.unpack.faults import DISK_FULL, REFUSED, Fault
@@ -68,6 +72,8 @@ class Worker:
 
     def _do(self, job: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         try:
+            if job["op"] == "expand":
+                return {"done": _expand(job, descriptors, self._send)}
             if job["op"] == "split":
                 return {"done": self._split(job, descriptors[0])}
             if job["op"] == "compare":
@@ -125,6 +131,13 @@ def _compare(job: dict[str, Any]) -> dict[str, Any]:
     # A message is short: names of files are not.
     found = compare(job["kept"], job["fresh"], job["since_ns"])
     return {"differences": [difference[:512] for difference in found]}
+
+
+def _expand(job: dict[str, Any], descriptors: list[int], tell: Tell) -> dict[str, Any]:
+    pipe, file = descriptors
+    _, pieces = plain(Pipe(pipe))
+    expand(pieces, file, job["max_bytes"], tell)
+    return {}
 
 
 def main() -> None:
