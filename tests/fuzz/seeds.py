@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from tests.support import archives
+from tests.support.archives import docker_archive, oci_image, oci_layout, tar
 from tests.support.layers import CORPUS
 
 _DIGEST = "sha256:" + "ab" * 32
@@ -115,3 +117,12 @@ SEEDS: dict[str, list[bytes]] = {
     "index": _layers(),
 }
 SEEDS["layer"] = SEEDS["index"]
+_LAYER = tar({"file": b"content"})
+_MANIFEST, _BLOBS = oci_image([_LAYER])
+_DOCKER = docker_archive([_LAYER], "good:1")
+ARCHIVES = [_DOCKER, oci_layout([(_MANIFEST, archives.MANIFEST, "good:1")], _BLOBS)]
+SEEDS["archive"] = [
+    tar(_DOCKER),
+    tar(ARCHIVES[1]),
+    tar({**_DOCKER, **ARCHIVES[1]}),
+]

@@ -5,15 +5,20 @@ Each target takes any bytes. Hypothesis (`test_*.py`) and atheris (`atheris_run.
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from yarl import URL
 
 from scow.api.image.v1 import image_pb2 as pb
+from scow.core.config import ImageSection
 from scow.core.errors import (
+    DigestMismatch,
+    InvalidArchive,
     InvalidArgument,
     InvalidManifest,
     InvalidReference,
@@ -21,7 +26,15 @@ from scow.core.errors import (
     PlatformNotFound,
     RegistryUnavailable,
 )
+from scow.core.store import Store
+from scow.core.trees import remove_tree
 from scow.image import changes, manifests
+from scow.image.archives.archive import Archive, File
+from scow.image.archives.dockerarchive import DockerArchive
+from scow.image.archives.ocilayout import OciLayout
+from scow.image.archives.plan import Planner
+from scow.image.archives.splitter import Splitter
+from scow.image.blobs import Blobs
 from scow.image.erofs.collect import Collector
 from scow.image.platforms import Platform
 from scow.image.reference import Reference
@@ -29,6 +42,7 @@ from scow.image.registry.auth import parse_challenge
 from scow.image.registry.endpoints import Endpoint
 from scow.image.registry.http import located
 from scow.image.registry.problems import retry_after
+from scow.image.store import MIGRATIONS, ImageStore
 from scow.image.unpack.apply import Applier
 from scow.image.unpack.faults import Fault
 from scow.image.unpack.streams import TarStream
@@ -104,6 +118,58 @@ def header(data: bytes) -> None:
         error.to_details()
 
 
+@functools.cache
+def _empty_store() -> tuple[ImageStore, Blobs]:
+    folder = Path(tempfile.mkdtemp(prefix="scow-fuzz-store-"))
+    try:
+        return ImageStore(Store.open(folder / "image.db", MIGRATIONS)), Blobs(folder)
+    finally:
+        shutil.rmtree(folder)  # the open database is all that is needed
+
+
+def archive(data: bytes) -> None:
+    """An archive of images is split and planned, or refused; beside its ingests nothing is written."""
+    base = Path(tempfile.mkdtemp(prefix="scow-fuzz-"))
+    try:
+        _plan(_split(data, base))
+    except (Fault, InvalidArchive, InvalidManifest, LimitExceeded, DigestMismatch) as error:
+        assert error.message
+    finally:
+        assert all(path.name.startswith("load.") and path.is_file() for path in base.iterdir())
+        shutil.rmtree(base)
+
+
+def _split(data: bytes, base: Path) -> Archive:
+    found = Archive()
+
+    def tell(message: dict[str, Any]) -> None:
+        if "link" in message:
+            found.link(message["link"], message["target"])
+        elif "file" in message:
+            path = base / f"load.{message['number']}"
+            found.add(message["file"], File(path, message["size"], message["digest"]))
+
+    stream = TarStream(_pieces(data), _MAX_BYTES)
+    try:
+        Splitter(stream, str(base / "load"), _MAX_ENTRIES, _MAX_BYTES, tell).run()
+        stream.finish()
+    finally:
+        stream.close()
+    return found
+
+
+def _plan(found: Archive) -> None:
+    settings = ImageSection()
+    rows, blobs = _empty_store()
+    planner = Planner(found, rows, None, settings.max_config_bytes)
+    if found.find("index.json") is not None:
+        OciLayout(found, planner, settings, None).read()
+    if found.find("manifest.json") is not None:
+        DockerArchive(found, planner, settings, rows, blobs).read()
+    plan = planner.finish()
+    assert all(file.digest == digest for digest, file in plan.blobs.items())
+
+
 def _pieces(data: bytes) -> Iterator[bytes]:
     return (data[at : at + 1000] for at in range(0, len(data), 1000))
 
@@ -134,7 +200,7 @@ def unpack(data: bytes) -> str:
         assert (base / "outside").stat().st_nlink == 1
         return kind
     finally:
-        shutil.rmtree(base)
+        remove_tree(base)
 
 
 def _unpack(data: bytes, target: Path) -> str:
@@ -166,5 +232,6 @@ QUICK: dict[str, Callable[[bytes], object]] = {
     "change": change,
     "header": header,
     "index": index,
+    "archive": archive,
 }
 TARGETS = {**QUICK, "layer": layer}

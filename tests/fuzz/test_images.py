@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz import targets
 from tests.fuzz.mutations import documents, tars
-from tests.fuzz.seeds import CHANGES, CONFIGURATION, HEADERS, INDEX, MANIFEST, REFERENCES, SEEDS
+from tests.fuzz.seeds import (
+    ARCHIVES,
+    CHANGES,
+    CONFIGURATION,
+    HEADERS,
+    INDEX,
+    MANIFEST,
+    REFERENCES,
+    SEEDS,
+)
+from tests.support.archives import tar
 
 bounded = settings(
     derandomize=True,
@@ -38,6 +50,24 @@ def test_layers(data: bytes) -> None:
 @given(st.binary(max_size=3000))
 def test_noise(data: bytes) -> None:
     targets.layer(data)
+
+
+@settings(bounded, max_examples=100)
+@given(tars(SEEDS["archive"]))
+def test_archives(data: bytes) -> None:
+    targets.archive(data)
+
+
+@settings(bounded, max_examples=100)
+@given(documents([{"manifest.json": json.loads(ARCHIVES[0]["manifest.json"])}]))
+def test_archives_of_docker(data: bytes) -> None:
+    targets.archive(tar({**ARCHIVES[0], "manifest.json": data.partition(b": ")[2][:-1]}))
+
+
+@settings(bounded, max_examples=100)
+@given(documents([json.loads(ARCHIVES[1]["index.json"])]))
+def test_layouts(data: bytes) -> None:
+    targets.archive(tar({**ARCHIVES[1], "index.json": data}))
 
 
 @bounded

@@ -65,6 +65,7 @@ class DockerArchive:
             self._entry(entry)
 
     def _entry(self, entry: dict[str, Any]) -> None:
+        self._planner.count()
         [name] = _names([entry.get("Config")], "Config")
         file = self._archive.need(name, MANIFEST)
         references = _references(entry.get("RepoTags"))

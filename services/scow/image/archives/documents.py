@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TypeVar
 
+from scow.image import strictjson
 from scow.image.archives.archive import bad
 
 Kind = TypeVar("Kind", dict, list)  # type: ignore[type-arg]
@@ -17,9 +17,9 @@ def parse_object(data: bytes, name: str, kind: type[Kind]) -> Kind:
         InvalidArchive: It is no JSON, or of another kind.
     """
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        bad("it is no JSON", name)
+        value = strictjson.loads(data)
+    except ValueError as error:
+        bad(f"it is no JSON: {error}", name)
     if not isinstance(value, kind):
         bad(f"it is no {'object' if kind is dict else 'list'}", name)
     return value

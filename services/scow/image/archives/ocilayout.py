@@ -68,15 +68,15 @@ class OciLayout:
         document = self._document(descriptor, INDEX)
         if not document.is_index:
             return Top([document]) if self._manifest(document) else None
-        documents = self._below(document, 0)
+        documents = self._below(document, 0, set())
         if not any(found.is_image for found in documents):
             if self._platform is not None:
                 return None
             bad("it names no image that is in the archive", blob_name(descriptor.digest))
         return Top(documents)
 
-    def _below(self, index: Document, depth: int) -> list[Document]:
-        """Return what is wanted of what an index names, and at the end the index."""
+    def _below(self, index: Document, depth: int, seen: set[str]) -> list[Document]:
+        """Return what is wanted of what an index names, each once, and at the end the index."""
         if depth >= DEPTH_MAX:
             raise InvalidManifest(
                 f"the archive has indexes within indexes, more than {DEPTH_MAX} deep",
@@ -86,9 +86,12 @@ class OciLayout:
             )
         found: list[Document] = []
         for part in self._parts(index):
+            if part.digest in seen:
+                continue
+            seen.add(part.digest)
             child = self._document(part, blob_name(index.digest))
             if child.is_index:
-                found += self._below(child, depth + 1)
+                found += self._below(child, depth + 1, seen)
             else:
                 self._manifest(child, chosen=True)
                 found.append(child)
@@ -111,6 +114,7 @@ class OciLayout:
         return [part for part, platform in there if platform is None and part.media_type in INDEXES]
 
     def _document(self, descriptor: Descriptor, wanted_by: str) -> Document:
+        self._planner.count()
         name = blob_name(descriptor.digest)
         file = self._archive.need(name, wanted_by)
         self._planner.blob(descriptor, wanted_by)

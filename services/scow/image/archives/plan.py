@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from scow.core.errors import DigestMismatch, InvalidManifest, PlatformNotFound
+from scow.core.errors import DigestMismatch, InvalidManifest, LimitExceeded, PlatformNotFound
 from scow.image import manifests
 from scow.image.archives.archive import Archive, File, bad
+from scow.image.indexes import DOCUMENTS_MAX
 from scow.image.manifests import Configuration, Descriptor, Document
 from scow.image.platforms import Platform, runnable
 from scow.image.store import ImageStore
@@ -74,6 +75,22 @@ class Planner:
         self._max_config_bytes = max_config_bytes
         # Platforms of images that were not wanted.
         self._skipped: set[str] = set()
+        self._read = 0
+
+    def count(self) -> None:
+        """Count a manifest, index or configuration that is about to be read.
+
+        Raises:
+            LimitExceeded: There are too many.
+        """
+        self._read += 1
+        if self._read > DOCUMENTS_MAX:
+            raise LimitExceeded(
+                f"the archive has more than {DOCUMENTS_MAX} manifests",
+                what="archive",
+                which="manifests",
+                do="load its images from several archives",
+            )
 
     def configuration(self, name: str, file: File) -> Configuration:
         """Read an image's configuration, and plan to keep it."""
