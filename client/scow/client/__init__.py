@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scow.client._async.client import AsyncClient
     from scow.client._async.containers import AsyncContainers
     from scow.client._async.images import AsyncImages
+    from scow.client._async.manifests import AsyncManifests
     from scow.client._async.networks import AsyncNetworks
     from scow.client._async.session import AsyncAttachment, AsyncExecution
     from scow.client._async.stream import AsyncStream
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from scow.client._sync.client import Client
     from scow.client._sync.containers import Containers
     from scow.client._sync.images import Images
+    from scow.client._sync.manifests import Manifests
     from scow.client._sync.networks import Networks
     from scow.client._sync.session import Attachment, Execution
     from scow.client._sync.stream import Stream
@@ -43,6 +45,7 @@ __all__ = [
     "AsyncContainers",
     "AsyncExecution",
     "AsyncImages",
+    "AsyncManifests",
     "AsyncNetworks",
     "AsyncStream",
     "AsyncVolumes",
@@ -55,6 +58,7 @@ __all__ = [
     "ExecResult",
     "Execution",
     "Images",
+    "Manifests",
     "Networks",
     "RunResult",
     "Stream",
@@ -74,6 +78,7 @@ _HOMES = {
     "Client": "_sync.client",
     "Containers": "_sync.containers",
     "Images": "_sync.images",
+    "Manifests": "_sync.manifests",
     "Networks": "_sync.networks",
     "Volumes": "_sync.volumes",
     "Stream": "_sync.stream",
@@ -82,6 +87,7 @@ _HOMES = {
     "AsyncClient": "_async.client",
     "AsyncContainers": "_async.containers",
     "AsyncImages": "_async.images",
+    "AsyncManifests": "_async.manifests",
     "AsyncNetworks": "_async.networks",
     "AsyncVolumes": "_async.volumes",
     "AsyncStream": "_async.stream",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scow.cli.container_flags import PLATFORM
 from scow.cli.inspecting import FORMAT
 from scow.cli.parser import Flag, Options, Refused, Verb
 
@@ -30,12 +31,16 @@ class _Finder:
         context: Has the client.
         template: What will be shown; None means all.
         size: Also count the bytes of containers' files.
+        platform: Which image of an index; empty means the one that is run.
     """
 
-    def __init__(self, context: Context, template: Template | None, size: bool) -> None:
+    def __init__(
+        self, context: Context, template: Template | None, size: bool, platform: str
+    ) -> None:
         self._context = context
         self._template = template
         self._size = size
+        self._platform = platform
 
     def container(self, name: str) -> Struct:
         """Return a container in Docker's shape."""
@@ -67,7 +72,7 @@ class _Finder:
         """Return an image in Docker's shape."""
         from scow.cli.shapes.image import image_shape
 
-        return image_shape(self._context.client.images.get(name))
+        return image_shape(self._context.client.images.get(name, platform=self._platform))
 
     def network(self, name: str) -> Struct:
         """Return a network in Docker's shape."""
@@ -109,7 +114,8 @@ def _of_kind(kind: str, options: Options, context: Context) -> int:
     from scow.cli.inspecting import inspect, parse_layout
 
     template = parse_layout(options.format)
-    finder = _Finder(context, template, getattr(options, "size", False))
+    size, platform = getattr(options, "size", False), getattr(options, "platform", "")
+    finder = _Finder(context, template, size, platform)
     return inspect(options.args, getattr(finder, kind), template, context)
 
 
@@ -145,7 +151,7 @@ VERBS = (
         "[OPTIONS] IMAGE [IMAGE...]",
         "Display detailed information on one or more images",
         lambda options, context: _of_kind("image", options, context),
-        flags=(FORMAT,),
+        flags=(FORMAT, PLATFORM),
         least=1,
     ),
 )

@@ -66,14 +66,14 @@ def _create_container(config: ContainerConfig, options: Options, context: Contex
 
 
 def _create_pulled(config: ContainerConfig, options: Options, context: Context) -> CreateResponse:
-    from scow.core.errors import ImageNotFound
+    from scow.core.errors import ImageNotFound, PlatformNotFound
 
     containers = context.client.containers
     if options.pull == "always":
         _pull(options, context)
     try:
         return containers.create_from(config, name=options.name)
-    except ImageNotFound:
+    except (ImageNotFound, PlatformNotFound):
         if options.pull != "missing":
             raise
     if not options.quiet:

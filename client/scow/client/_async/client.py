@@ -11,6 +11,7 @@ from scow.client._link import SERVICES, Link
 if TYPE_CHECKING:
     from scow.client._async.containers import AsyncContainers
     from scow.client._async.images import AsyncImages
+    from scow.client._async.manifests import AsyncManifests
     from scow.client._async.networks import AsyncNetworks
     from scow.client._async.volumes import AsyncVolumes
 
@@ -65,6 +66,13 @@ class AsyncClient:
         from scow.client._async.images import AsyncImages
 
         return AsyncImages(self._service("image"))
+
+    @cached_property
+    def manifests(self) -> AsyncManifests:
+        """The image service, as far as it makes indexes and looks at registries' manifests."""
+        from scow.client._async.manifests import AsyncManifests
+
+        return AsyncManifests(self._service("image"))
 
     @cached_property
     def volumes(self) -> AsyncVolumes:

@@ -30,6 +30,7 @@ class AsyncImages(AsyncArchives, AsyncRegistries):
         reference: str,
         *,
         platform: str = "",
+        all_platforms: bool = False,
         auth: pb.Auth | None = None,
         timeout: float | None = None,
     ) -> AsyncStream[pb.PullResponse]:
@@ -40,11 +41,13 @@ class AsyncImages(AsyncArchives, AsyncRegistries):
         Args:
             reference: "nginx" means docker.io/library/nginx:latest.
             platform: "linux/arm64"; empty means the host's.
+            all_platforms: Keep an index whole: fetch the images of all its platforms. Excludes `platform`.
             auth: What the registry wants to know.
             timeout: Seconds for all of it.
 
         Raises:
             InvalidReference: No such form.
+            ImageUntrusted, InvalidTrustPolicy: The trust policy does not let it in, or cannot be read.
             ManifestNotFound, PlatformNotFound: The registry does not have it.
             RegistryDenied, RegistryRateLimited, RegistryUnavailable: The registry refused.
             DigestMismatch, LayerCorrupt: The bytes are not what they must be.
@@ -56,7 +59,9 @@ class AsyncImages(AsyncArchives, AsyncRegistries):
                 async for message in progress:
                     print(message.layer.current, message.layer.total)
         """
-        request = pb.PullRequest(request_id=request_id(), reference=reference, auth=auth)
+        request = pb.PullRequest(
+            request_id=request_id(), reference=reference, auth=auth, all_platforms=all_platforms
+        )
         if platform:
             request.platform.CopyFrom(platform_of(platform))
         return self._service.stream("Pull", request, pb.PullResponse, timeout, lambda _: request)
@@ -66,6 +71,7 @@ class AsyncImages(AsyncArchives, AsyncRegistries):
         reference: str,
         *,
         platform: str = "",
+        all_platforms: bool = False,
         auth: pb.Auth | None = None,
         timeout: float | None = None,
     ) -> pb.Image:
@@ -75,7 +81,9 @@ class AsyncImages(AsyncArchives, AsyncRegistries):
 
             image = await client.images.pull("docker.io/library/nginx:1.27")
         """
-        progress = self.pull_progress(reference, platform=platform, auth=auth, timeout=timeout)
+        progress = self.pull_progress(
+            reference, platform=platform, all_platforms=all_platforms, auth=auth, timeout=timeout
+        )
         async with progress:
             async for message in progress:
                 if message.WhichOneof("message") == "image":
@@ -87,15 +95,19 @@ class AsyncImages(AsyncArchives, AsyncRegistries):
             do="pull it again",
         )
 
-    async def get(self, image: str, *, timeout: float | None = None) -> pb.Image:
+    async def get(
+        self, image: str, *, platform: str = "", timeout: float | None = None
+    ) -> pb.Image:
         """Describe one image.
 
         Args:
             image: Reference, digest reference, id, or a unique prefix of the id.
+            platform: "linux/arm64": which image of an index that is kept whole; empty means the one that is run.
             timeout: Seconds.
 
         Raises:
             ImageNotFound: No such image.
+            PlatformNotFound: It is here for other platforms alone.
             AmbiguousId: Several images share the prefix.
 
         Example::
@@ -103,6 +115,8 @@ class AsyncImages(AsyncArchives, AsyncRegistries):
             print((await client.images.get("nginx")).config.cmd)
         """
         request = pb.GetRequest(image=image)
+        if platform:
+            request.platform.CopyFrom(platform_of(platform))
         return (await self._service.call("Get", request, pb.GetResponse, timeout)).image
 
     async def list(

@@ -11,6 +11,7 @@ from scow.client._sync.service import Service
 if TYPE_CHECKING:
     from scow.client._sync.containers import Containers
     from scow.client._sync.images import Images
+    from scow.client._sync.manifests import Manifests
     from scow.client._sync.networks import Networks
     from scow.client._sync.volumes import Volumes
 
@@ -65,6 +66,13 @@ class Client:
         from scow.client._sync.images import Images
 
         return Images(self._service("image"))
+
+    @cached_property
+    def manifests(self) -> Manifests:
+        """The image service, as far as it makes indexes and looks at registries' manifests."""
+        from scow.client._sync.manifests import Manifests
+
+        return Manifests(self._service("image"))
 
     @cached_property
     def volumes(self) -> Volumes:

@@ -17,7 +17,13 @@ from scow.client._sync.service import Service
 from scow.client._sync.session import Attachment, Execution
 from scow.client._sync.stream import Stream
 from scow.client._watch import resume_logs, resume_watch
-from scow.core.errors import ImageNotFound, NotFound, ScowError, ShimDied
+from scow.core.errors import (
+    ImageNotFound,
+    NotFound,
+    PlatformNotFound,
+    ScowError,
+    ShimDied,
+)
 
 if TYPE_CHECKING:
     from scow.client._sync.images import Images
@@ -376,7 +382,8 @@ class Containers(Lifecycle, Capture):
             options: See ContainerOptions.
 
         Raises:
-            ImageNotFound: No such image, and `pull` is "never".
+            ImageNotFound, PlatformNotFound: No such image, or not for the platform, and `pull` is "never".
+            PlatformMismatch: The image is for another platform than the machine.
             NameInUse: Another container has the name.
             CommandNotFound, CommandNotExecutable: The command cannot be executed.
             AddressInUse: A host port is taken.
@@ -410,7 +417,7 @@ class Containers(Lifecycle, Capture):
             self._images().pull(config.image, platform=platform)
         try:
             return (self.create_from(config, name=name)).container
-        except ImageNotFound:
+        except (ImageNotFound, PlatformNotFound):
             if pull != "missing":
                 raise
         self._images().pull(config.image, platform=platform)

@@ -1,0 +1,97 @@
+"""Manifests and indexes: what a registry has, and indexes made of several images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scow.api.image.v1 import registry_pb2 as pb
+from scow.api.image.v1.image_pb2 import Auth
+from scow.client._async.service import AsyncService
+from scow.client._link import request_id
+from scow.client._options import platform_of
+
+
+class AsyncManifests:
+    """Manifests and indexes.
+
+    Example::
+
+        for part in (await client.manifests.inspect("nginx")).parts:
+            print(part.platform.architecture, part.digest)
+    """
+
+    def __init__(self, service: AsyncService) -> None:
+        self._service = service
+
+    async def inspect(
+        self,
+        reference: str,
+        *,
+        platform: str = "",
+        auth: Auth | None = None,
+        timeout: float | None = None,
+    ) -> pb.GetManifestResponse:
+        """Get a manifest or index from its registry; nothing is stored.
+
+        An index that `create` made and that was not pushed yet is answered from here.
+
+        Args:
+            reference: "nginx" means docker.io/library/nginx:latest.
+            platform: "linux/arm64": of an index, the manifest of this platform; empty means the index itself.
+            auth: What the registry wants to know.
+            timeout: Seconds.
+
+        Raises:
+            InvalidReference: No such form.
+            ManifestNotFound, PlatformNotFound: The registry does not have it.
+            RegistryDenied, RegistryRateLimited, RegistryUnavailable: The registry refused.
+
+        Example::
+
+            print((await client.manifests.inspect("nginx", platform="linux/arm64")).content)
+        """
+        request = pb.GetManifestRequest(reference=reference, auth=auth)
+        if platform:
+            request.platform.CopyFrom(platform_of(platform))
+        return await self._service.call(
+            "RegistryService/GetManifest", request, pb.GetManifestResponse, timeout
+        )
+
+    async def create(
+        self,
+        reference: str,
+        manifests: Iterable[str],
+        *,
+        amend: bool = False,
+        auth: Auth | None = None,
+        timeout: float | None = None,
+    ) -> pb.CreateIndexResponse:
+        """Make an index of images that are here or at registries; `images.push` sends it.
+
+        Args:
+            reference: For the index.
+            manifests: References of images, one for each platform; an index gives all of its entries.
+            amend: Add to the index that has the reference, in place of the same platforms.
+            auth: What the images' registries want to know.
+            timeout: Seconds.
+
+        Raises:
+            NameInUse: The reference means something already.
+            InvalidReference, InvalidArgument: No such form; two images for one platform.
+            ManifestNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable: As they say.
+
+        Example::
+
+            await client.manifests.create("r.example/app:1", ["r.example/app:amd64", "r.example/app:arm64"])
+            await client.images.push("r.example/app:1")
+        """
+        request = pb.CreateIndexRequest(
+            request_id=request_id(),
+            reference=reference,
+            manifests=manifests,
+            amend=amend,
+            auth=auth,
+        )
+        return await self._service.call(
+            "RegistryService/CreateIndex", request, pb.CreateIndexResponse, timeout
+        )
