@@ -54,6 +54,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Display detailed information on one or more containers",
     ),
     "image inspect": ("inspect", "Display detailed information on one or more images"),
+    "manifest create": (
+        "manifest",
+        "Create a local manifest list for annotating and pushing to a registry",
+    ),
+    "manifest inspect": ("manifest", "Display an image manifest, or manifest list"),
+    "manifest push": ("manifest", "Push a manifest list to a repository"),
+    "manifest rm": ("manifest", "Delete one or more manifest lists from local storage"),
     "network inspect": (
         "network",
         "Display detailed information on one or more networks",
@@ -71,6 +78,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS: dict[str, str] = {
     "container": "Manage containers",
     "image": "Manage images",
+    "manifest": "Manage image manifests and manifest lists",
     "network": "Manage networks",
     "system": "Manage scow",
     "volume": "Manage volumes",

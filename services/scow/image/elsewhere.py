@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from scow.api.image.v1 import registry_pb2 as pb
+from scow.api.types.v1.types_pb2 import Platform as PlatformMessage
 from scow.core.config import ImageSection
 from scow.image import manifests
 from scow.image.blobs import Blobs
@@ -82,9 +85,16 @@ class Elsewhere:
         response.parts.extend(map(_part, layers))
         if document.is_image:
             data = await registry.small_blob(config, self._settings.max_config_bytes)
-            about = manifests.parse_configuration(data).platform
-            response.platform.MergeFrom(platform_message(about))
+            response.platform.MergeFrom(_written(data))
         return response
+
+
+def _written(configuration: bytes) -> PlatformMessage:
+    """Return the platform of an image as its configuration has it, "v8" of arm64 too."""
+    manifests.parse_configuration(configuration)  # refuses what is none
+    value = json.loads(configuration)
+    keys = ("os", "architecture", "variant")
+    return PlatformMessage(**{key: value.get(key) or "" for key in keys})
 
 
 def _part(part: Descriptor, platform: Platform | None = None) -> pb.ManifestPart:

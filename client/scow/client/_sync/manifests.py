@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from scow.api.image.v1 import image_pb2
 from scow.api.image.v1 import registry_pb2 as pb
 from scow.api.image.v1.image_pb2 import Auth
 from scow.client._link import request_id
 from scow.client._options import platform_of
 from scow.client._sync.service import Service
+from scow.core.errors import ImageNotFound, ManifestNotFound
 
 
 class Manifests:
@@ -94,4 +96,35 @@ class Manifests:
         )
         return self._service.call(
             "RegistryService/CreateIndex", request, pb.CreateIndexResponse, timeout
+        )
+
+    def remove(self, reference: str, *, timeout: float | None = None) -> list[str]:
+        """Drop the reference of an index; return the digests of what is gone with it.
+
+        Raises:
+            ManifestNotFound: There is no such reference, or it means an image.
+
+        Example::
+
+            client.manifests.remove("r.example/app:1")
+        """
+        try:
+            found = self._service.call(
+                "Get", image_pb2.GetRequest(image=reference), image_pb2.GetResponse, timeout
+            )
+            is_index = bool(found.index)
+        except ImageNotFound:  # an index of other machines' images, or nothing
+            is_index = True
+        request = image_pb2.RemoveRequest(request_id=request_id(), image=reference)
+        try:
+            if is_index:
+                removed = self._service.call("Remove", request, image_pb2.RemoveResponse, timeout)
+                return [*removed.deleted]
+        except ImageNotFound:
+            pass
+        raise ManifestNotFound(
+            f"there is no index {reference}",
+            what="index",
+            which=reference,
+            do="see what there is with `scow images`; an image is removed with `scow rmi`",
         )
