@@ -48,12 +48,12 @@ class _Draft:
 
     def add(self, platform: Platform | None, entry: Entry) -> None:
         """Add an entry, in place of one of the same platform."""
-        kept = []
-        for known, other in self.entries:
+        for position, (known, other) in enumerate(self.entries):
             same_platform = platform is not None and known == platform
-            if not same_platform and other["digest"] != entry["digest"]:
-                kept.append((known, other))
-        self.entries = [*kept, (platform, entry)]
+            if same_platform or other["digest"] == entry["digest"]:
+                self.entries[position] = (platform, entry)
+                return
+        self.entries.append((platform, entry))
 
 
 class Indexer:

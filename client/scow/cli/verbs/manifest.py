@@ -6,6 +6,7 @@ from scow.cli.parser import Flag, Options, Refused, Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from scow.api.image.v1.registry_pb2 import GetManifestResponse
     from scow.cli.context import Context
 
 _INSECURE = Flag(
@@ -37,14 +38,26 @@ def _inspect(options: Options, context: Context) -> int:
     if not shapes.is_index(found):
         context.out(shapes.text(shapes.verbose(reference, found), "\t"))
         return 0
+    context.out(shapes.text(_children(reference, found, context), "\t"))
+    return 0
+
+
+def _children(
+    reference: str, found: GetManifestResponse, context: Context
+) -> list[dict[str, object]]:
+    """Return what `--verbose` tells of each manifest of an index."""
+    from scow.cli.references import parted, with_tag
+    from scow.cli.shapes import manifest as shapes
+
     repository = found.reference.partition("@")[0]
-    described = []
+    tag = parted(with_tag(reference))[1]
+    children = []
     for entry in shapes.document(found)["manifests"]:
         name = f"{repository}@{entry['digest']}"
         child = context.client.manifests.inspect(name, auth=context.auth(name))
-        described.append(shapes.verbose(name, child, entry))
-    context.out(shapes.text(described, "\t"))
-    return 0
+        shown = f"{repository}:{tag}@{entry['digest']}" if tag else name
+        children.append(shapes.verbose(shown, child, entry))
+    return children
 
 
 def _check_listed(index: str, reference: str, digest: str, context: Context) -> None:

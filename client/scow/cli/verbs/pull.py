@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from scow.cli.container_flags import PLATFORM
-from scow.cli.parser import Flag, Options, Verb
+from scow.cli.parser import Flag, Options, UsageError, Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,20 +13,43 @@ if TYPE_CHECKING:
 
 
 def _pull(options: Options, context: Context) -> int:
-    from scow.cli.progress import show_pull
-    from scow.cli.references import with_tag
+    from scow.cli.references import parted, with_tag
 
     reference = options.args[0]
+    if options.all_platforms and options.platform:
+        raise UsageError("conflicting options: --platform and --all-platforms", 1)
+    if options.all_tags:
+        if parted(reference)[1] or "@" in reference:
+            raise UsageError("tag can't be used with --all-tags/-a", 1)
+        for tag in _tags(reference, context):
+            _one(f"{reference}:{tag}", options, context)
+        return 0
     tagged = with_tag(reference)
     if not options.quiet and tagged != reference:
         context.out("Using default tag: latest")
+    _one(reference, options, context)
+    return 0
+
+
+def _tags(repository: str, context: Context) -> list[str]:
+    """Return the tags of a repository, without those that stand for signatures and the like of a digest."""
+    tags = context.client.images.tags(repository, auth=context.auth(repository))
+    return [tag for tag in tags if not tag.startswith("sha256-")]
+
+
+def _one(reference: str, options: Options, context: Context) -> None:
+    from scow.cli.progress import show_pull
+    from scow.cli.references import with_tag
+
     sys.stdout.flush()
     pulling = context.client.images.pull_progress(
-        reference, platform=options.platform, auth=context.auth(reference)
+        reference,
+        platform=options.platform,
+        all_platforms=options.all_platforms,
+        auth=context.auth(reference),
     )
     image = show_pull(pulling, reference, sys.stdout, quiet=options.quiet)
-    context.out(_complete(tagged, list(image.references)))
-    return 0
+    context.out(_complete(with_tag(reference), list(image.references)))
 
 
 def _complete(reference: str, references: list[str]) -> str:
@@ -41,6 +64,8 @@ VERBS = (
         "Download an image from a registry",
         _pull,
         flags=(
+            Flag("all-tags", "a", help="Download all tagged images in the repository"),
+            Flag("all-platforms", help="Keep an index whole: download the images of all platforms"),
             PLATFORM,
             Flag("quiet", "q", help="Suppress verbose output"),
         ),
