@@ -38,12 +38,19 @@ class Context:
     def auth(self, reference: str) -> Auth | None:
         """Return the stored credentials for a reference's registry, or None.
 
+        A helper program that fails is warned of: what is public needs no credentials.
+
         Raises:
-            ScowError: They cannot be read.
+            InvalidConfig: The file with them cannot be read.
         """
         from scow.client.credentials import CredentialStore
+        from scow.core.errors import CredentialHelperFailed
 
-        return CredentialStore().auth(reference)
+        try:
+            return CredentialStore().auth(reference)
+        except CredentialHelperFailed as error:
+            self.warn(f"WARNING: {error}")
+            return None
 
     def out(self, text: str = "") -> None:
         """Print a line of results."""

@@ -152,7 +152,12 @@ def test_of_a_pulled_index_this_machine_s_image_is_pushed(engine: Engine) -> Non
         entries = [content.image(arch, {"file": arch.encode()}) for arch in ("amd64", "arm64")]
         content.index(entries, "1")
         source, target = f"{content.repository}:1", f"{registry.address}/one:1"
-        engine.cli("pull", "-q", source)
+        docker_s = Path(engine.env["DOCKER_CONFIG"]) / "config.json"
+        docker_s.parent.mkdir()
+        docker_s.write_text('{"credsStore": "not-here"}')
+        warned = engine.cli("pull", "-q", source)
+        assert "WARNING: the program docker-credential-not-here failed" in warned.stderr
+        docker_s.unlink()
         engine.cli("tag", source, target)
         done = engine.cli("push", target)
         assert "only its image for linux/amd64 is pushed" in done.stderr

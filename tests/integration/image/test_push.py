@@ -324,3 +324,29 @@ def test_chunks_and_a_limit_for_one_host(tmp_path: Path) -> None:
             registry.least = str(2 << 20)
             remote.push(service, reference)
             assert registry.patches()[0][1] == 2 << 20
+
+
+def test_what_is_pushed_is_not_collected(service: Service) -> None:
+    """The image is removed while it is pushed: what is on its way stays until it has arrived."""
+    with UploadRegistry() as target:
+        begun, go_on = threading.Event(), threading.Event()
+
+        def hold(handler: UploadHandler) -> bool:
+            if handler.command == "POST":
+                begun.set()
+                go_on.wait(20)
+            return False
+
+        target.misbehave = hold
+        reference = f"{target.address}/up:1"
+        imported = _import(service, _noise(2 << 20), reference)
+        request = registry_pb2.PushRequest(reference=reference)
+        call = RegistryServiceStub(service.channel).Push(request, timeout=60)
+        assert begun.wait(20)
+        remote.remove(service, imported.id)
+        ImageServiceStub(service.channel).Reconcile(pb.ReconcileRequest())
+        go_on.set()
+        *_, last = call
+        assert last.result.digest
+        assert len(target.blobs) == 2
+        ImageServiceStub(service.channel).Reconcile(pb.ReconcileRequest())

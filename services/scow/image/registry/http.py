@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ssl
 import urllib.request
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -63,7 +64,10 @@ class Http:
         self._settings = settings
         self._schemes: dict[str, str] = {}
         self._contexts = Contexts(settings.certs_dir)
-        self._slots: dict[str, asyncio.Semaphore] = {}
+        # Of hosts that are being asked: redirects may lead to ever new ones.
+        self._slots: weakref.WeakValueDictionary[str, asyncio.Semaphore] = (
+            weakref.WeakValueDictionary()
+        )
         self._limits = {
             host_of(domain): section.max_connections
             for domain, section in settings.registries.items()
@@ -169,10 +173,11 @@ class Http:
 
     def _slot(self, host: str) -> asyncio.Semaphore:
         """Return what limits the requests to a host at once."""
-        if host not in self._slots:
+        slot = self._slots.get(host)
+        if slot is None:
             limit = self._limits.get(host, self._settings.max_connections_per_host)
-            self._slots[host] = asyncio.Semaphore(max(1, limit))
-        return self._slots[host]
+            slot = self._slots[host] = asyncio.Semaphore(max(1, limit))
+        return slot
 
     @contextlib.asynccontextmanager
     async def _once(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -73,27 +73,6 @@ class Registry:
 
         return await self._first(get, *((PULL,) if by_digest else (PULL, RESOLVE)))
 
-    async def resolve(self, tag: str) -> str:
-        """Return the digest that a tag stands for, without getting the manifest; empty when nobody tells it.
-
-        Raises:
-            ManifestNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable: As they say.
-        """
-
-        async def head(session: Session) -> str:
-            async def attempt() -> str:
-                path = session.path(f"manifests/{tag}")
-                asked = {"Accept": ", ".join(ACCEPTED)}
-                scopes = session.scopes("pull")
-                async with session.request(
-                    "HEAD", path, scopes, kind="image", headers=asked
-                ) as response:
-                    return response.headers.get("Docker-Content-Digest", "")
-
-            return await session.patiently(attempt)
-
-        return await self._first(head, PULL, RESOLVE)
-
     async def small_blob(self, blob: Descriptor, limit: int) -> bytes:
         """Get a blob of limited size, verified.
 

@@ -18,7 +18,7 @@ from scow.core.errors import InvalidConfig
 from scow.image.registry.endpoints import Tls
 from scow.image.registry.hoststoml import folders
 
-_Key = tuple[str, Tls, bool]
+_Key = tuple[tuple[str, ...], tuple[tuple[str, str], ...], bool]
 _Stamp = tuple[tuple[str, int], ...]
 
 
@@ -47,10 +47,11 @@ class Contexts:
         cas, pairs = self._files(host)
         cas, pairs = [*tls.cas, *cas], [*tls.pairs, *pairs]
         stamp = _stamp([*cas, *(name for pair in pairs for name in pair)])
-        key = (host, tls, verify)
+        # Hosts without files share one: each holds all of the system's CAs.
+        key = (tuple(cas), tuple(pairs), verify and tls.verify)
         known = self._known.get(key)
         if known is None or known[0] != stamp:
-            known = self._known[key] = (stamp, _context(cas, pairs, verify and tls.verify))
+            known = self._known[key] = (stamp, _context(*key))
         return known[1]
 
     def has_ca(self, host: str) -> bool:
@@ -89,7 +90,9 @@ def _stamp(files: list[str]) -> _Stamp:
     return tuple(stamp)
 
 
-def _context(cas: list[str], pairs: list[tuple[str, str]], verify: bool) -> ssl.SSLContext:
+def _context(
+    cas: tuple[str, ...], pairs: tuple[tuple[str, str], ...], verify: bool
+) -> ssl.SSLContext:
     context = ssl.create_default_context()
     for file in cas:
         try:
