@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+# MiB that the image service and its workers may take at their peak.
+PEAK_MAX = 200.0
+
 
 @dataclass
 class Row:
@@ -17,6 +20,7 @@ class Row:
         budget: Largest ratio to the peer that the design allows, or None.
         limit: Largest value that the design allows, or None.
         peer: Engine that the budget is about.
+        peak: MiB that the image service and its workers took at most.
     """
 
     what: str
@@ -25,6 +29,7 @@ class Row:
     budget: float | None = None
     limit: float | None = None
     peer: str = "docker"
+    peak: float | None = None
 
     @property
     def within(self) -> bool | None:
@@ -32,6 +37,8 @@ class Row:
         scow = self.values.get("scow")
         if scow is None:
             return None
+        if self.peak is not None and self.peak > PEAK_MAX:
+            return False
         if self.limit is not None:
             return scow <= self.limit
         peer = self.values.get(self.peer)
@@ -44,12 +51,13 @@ _WORDS = {True: "yes", False: "NO", None: "-"}
 def render(rows: Sequence[Row], engines: Sequence[str]) -> str:
     """Return the table as Markdown: medians, each peer's ratio to scow, and whether the budget is kept."""
     peers = [engine for engine in engines if engine != "scow"]
-    head = ["what", *engines, *(f"{peer}/scow" for peer in peers), "budget", "kept"]
+    head = ["what", *engines, *(f"{peer}/scow" for peer in peers), "peak", "budget", "kept"]
     lines = [head, ["---"] * len(head)]
     for row in rows:
         cells = [row.what]
         cells += [_number(row.values.get(engine), row.unit) for engine in engines]
         cells += [_ratio(row.values.get(peer), row.values.get("scow")) for peer in peers]
+        cells.append(_number(row.peak, "MiB"))
         lines.append([*cells, _budget(row), _WORDS[row.within]])
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     lines[1] = ["-" * width for width in widths]

@@ -169,7 +169,7 @@ class Podman(_Tool):
         more: list[str] = []
         if verb in ("run", "create"):
             more = [f"--cgroup-parent=/{self.cgroup}", *_LIMITS]
-        if verb == "pull" and self._insecure:
+        if verb in ("pull", "push") and self._insecure:
             more = ["--tls-verify=false"]
         return [
             *self._net.prefix,

@@ -1,0 +1,80 @@
+"""Rows about the life of containers."""
+
+from __future__ import annotations
+
+from tests.bench.measure import (
+    IMAGE,
+    Action,
+    Bench,
+    command,
+    containers,
+    run_command,
+    take_turns,
+)
+from tests.bench.table import Row
+from tests.support.engine import BIN
+
+LISTED = 1000
+
+
+def life(bench: Bench) -> Row:
+    """Create, start, wait and remove on the bridge network."""
+
+    def scow() -> None:
+        made = bench.client.containers
+        created = made.create(IMAGE, ["true"])
+        made.start(created.id)
+        made.wait(created.id)
+        made.remove(created.id)
+
+    actions: dict[str, Action] = {"scow": scow}
+    for name, peer in bench.peers.items():
+        actions[name] = command(peer.command("run", "--rm", IMAGE, "true"))
+    row = Row("create+start+wait+remove, library", "ms", budget=1 / 6)
+    row.values = take_turns(actions, bench.rounds)
+    return row
+
+
+def execute(bench: Bench) -> Row:
+    """Exec of `true`."""
+    with containers(bench, 1, ["sleep", "10000"]) as ids:
+        actions: dict[str, Action] = {
+            "scow": lambda: _expect_zero(
+                bench.client.containers.exec(ids["scow"][0], ["true"]).exit_code
+            )
+        }
+        for name, peer in bench.peers.items():
+            actions[name] = command(peer.command("exec", ids[name][0], "true"))
+        row = Row("exec of true, library", "ms", budget=1 / 5)
+        row.values = take_turns(actions, bench.rounds)
+    return row
+
+
+def run(bench: Bench) -> Row:
+    """The whole command `run --rm busybox true`."""
+    environment = bench.engine.env
+    arguments = [str(BIN / "scow"), "run", "--rm", IMAGE, "true"]
+    actions: dict[str, Action] = {"scow": lambda: run_command(arguments, environment)}
+    for name, peer in bench.peers.items():
+        actions[name] = command(peer.command("run", "--rm", IMAGE, "true"))
+    row = Row("run --rm busybox true, whole command", "ms", budget=1 / 2)
+    row.values = take_turns(actions, bench.rounds)
+    return row
+
+
+def listing(bench: Bench) -> Row:
+    """List of 1,000 containers through the library."""
+    row = Row(f"list of {LISTED:,} containers, library", "ms", limit=50)
+    made = bench.client.containers
+    ids = [made.create(IMAGE, ["true"]).id for _ in range(LISTED)]
+    try:
+        assert len(made.list(all=True)) == LISTED
+        row.values = take_turns({"scow": lambda: made.list(all=True)}, bench.rounds)
+    finally:
+        for container in ids:
+            made.remove(container)
+    return row
+
+
+def _expect_zero(code: int) -> None:
+    assert code == 0, f"exit code {code}"
