@@ -53,7 +53,7 @@ def _start(stack: contextlib.ExitStack, options: argparse.Namespace) -> Bench:
     engine = stack.enter_context(Engine())
     import_busybox(engine)
     near = stack.enter_context(Registry(storage=registry.storage, prefix=net.prefix))
-    content = Content(folder, registry, near)
+    content = Content(folder, registry, near, net.prefix)
     peers: dict[str, Peer] = {}
     kinds: tuple[tuple[type[Docker] | type[Podman], str], ...] = (
         (Docker, "dockerd"),

@@ -30,13 +30,21 @@ class Content:
         folder: For what is made.
         registry: As scow reaches it.
         near: As the peers do.
+        prefix: Put before commands that run where the peers are.
     """
 
-    def __init__(self, folder: Path, registry: Registry, near: Registry) -> None:
+    def __init__(
+        self, folder: Path, registry: Registry, near: Registry, prefix: Sequence[str]
+    ) -> None:
+        self._prefix = prefix
         self._folder = folder
         self._registry = registry
         self._near = near
         self._made: set[str] = set()
+
+    def beside(self, registry: Registry) -> Registry:
+        """Return a registry, to be started, through which the peers reach what another one has."""
+        return Registry(storage=registry.storage, prefix=self._prefix)
 
     def references(
         self, name: str, layers: Sequence[Iterator[tuple[str, bytes]]]

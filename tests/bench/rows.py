@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.bench.commits import commit, commit_and_run
 from tests.bench.life import execute, life, listing, run
 from tests.bench.memory import memory_at_rest, memory_of_containers
+from tests.bench.moves import load, push, save
 from tests.bench.pulls import pull, pull_changed, pull_eight, pull_large, pull_small
 
 ROWS = (
@@ -18,6 +19,9 @@ ROWS = (
     pull_eight,
     pull_small,
     pull_changed,
+    push,
+    save,
+    load,
     commit,
     commit_and_run,
     listing,

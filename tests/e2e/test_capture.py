@@ -199,7 +199,7 @@ def test_export_to_a_file_and_not_to_a_terminal(engine: Engine, tmp_path: Any) -
 
 def test_an_export_that_nobody_reads_ends(engine: Engine, client: Client) -> None:
     large(engine, "unread")
-    with client.containers.export("unread") as tar:
+    with client.containers.export_stream("unread") as tar:
         next(iter(tar))
         workers = processes.mentioning("scow.core.archive.export")
         assert workers

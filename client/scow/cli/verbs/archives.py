@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from scow.cli.container_flags import PLATFORM
@@ -24,16 +23,12 @@ def _format(text: str) -> str:
 
 
 def _save(options: Options, context: Context) -> int:
-    target = options.output
-    if not target and sys.stdout.isatty():
-        raise Refused("cowardly refusing to save to a terminal: use the -o flag or redirect")
-    folder = os.path.dirname(target) or "."
-    if not os.path.isdir(folder) or os.path.isdir(target):
-        why = f'directory "{folder}" does not exist' if target != folder else "it is a directory"
-        raise Refused(f"invalid output path: {target}: {why}")
+    from scow.cli import outfile
+
+    target = outfile.target(options.output)
     context.client.images.save(
         options.args,
-        target or sys.stdout.buffer,
+        target,
         format=options.format,
         platform=options.platform,
     )

@@ -26,9 +26,8 @@ def _commit(options: Options, context: Context) -> int:
 def _export(options: Options, context: Context) -> int:
     from scow.cli import outfile
 
-    outfile.check(options.output)
-    with context.client.containers.export(options.args[0]) as tar:
-        outfile.write(options.output, (message.chunk for message in tar))
+    target = outfile.target(options.output)
+    context.client.containers.export(options.args[0], target)
     return 0
 
 

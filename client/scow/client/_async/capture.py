@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from scow.api.container.v1 import container_pb2 as pb
 from scow.client._async.service import AsyncService
 from scow.client._async.stream import AsyncStream
+from scow.client._async.targets import Place, write_to
 from scow.client._link import request_id
 
 
@@ -60,25 +61,36 @@ class AsyncCapture:
         response = await self._service.call("Commit", request, pb.CommitResponse, timeout)
         return response.image_id
 
-    def export(
-        self, container: str, *, timeout: float | None = None
-    ) -> AsyncStream[pb.ExportResponse]:
-        """Give a tar of a container's root file system in pieces, without what is mounted into it.
+    async def export(self, container: str, target: Place, *, timeout: float | None = None) -> None:
+        """Write a tar of a container's root file system, without what is mounted into it.
 
         Args:
             container: Running or not.
+            target: Path or open binary file. A file at the path is replaced when the tar is complete.
             timeout: Seconds for all of it.
 
         Raises:
             ContainerBusy: It is being made or removed.
             MountFailed: Its root file system cannot be mounted.
+            OSError: The target cannot be written.
 
         Example::
 
-            with open("web.tar", "wb") as file:
-                async with client.containers.export("web") as tar:
-                    async for message in tar:
-                        file.write(message.chunk)
+            await client.containers.export("web", "web.tar")
+        """
+        async with self.export_stream(container, timeout=timeout) as stream:
+            await write_to(stream, target)
+
+    def export_stream(
+        self, container: str, *, timeout: float | None = None
+    ) -> AsyncStream[pb.ExportResponse]:
+        """Give the tar of `export` in pieces; arguments and errors as of that.
+
+        Example::
+
+            async with client.containers.export_stream("web") as tar:
+                async for message in tar:
+                    print(len(message.chunk))
         """
         request = pb.ExportRequest(container=container)
         return self._service.stream(

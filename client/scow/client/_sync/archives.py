@@ -13,16 +13,16 @@ from scow.api.image.v1 import archive_pb2 as archive_pb
 from scow.api.image.v1 import image_pb2 as pb
 from scow.client._link import request_id
 from scow.client._options import platform_of
-from scow.client._sio import read, write
+from scow.client._sio import read
 from scow.client._sync.service import Service
 from scow.client._sync.stream import Stream
+from scow.client._sync.targets import Place, write_to
 from scow.core.errors import DataLoss
 
 # Bytes of one message of an upload.
 _CHUNK = 1 << 20
 
 Format = Literal["docker-archive", "oci-archive"]
-Place = str | os.PathLike[str] | BinaryIO
 _Images = list[archive_pb.LoadedImage]
 _FORMATS = {
     "docker-archive": archive_pb.SaveRequest.FORMAT_DOCKER_ARCHIVE,
@@ -99,15 +99,7 @@ class Archives:
         """
         stream = self.save_stream(images, format=format, platform=platform, timeout=timeout)
         with stream:
-            if not isinstance(target, (str, os.PathLike)):
-                _write_all(stream, target)
-                return
-            path = os.fspath(target)
-            if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe
-                with open(path, "wb") as file:
-                    _write_all(stream, file)
-                return
-            _write_file(stream, path)
+            write_to(stream, target)
 
     def load_progress(
         self, source: BinaryIO, *, platform: str = "", timeout: float | None = None
@@ -297,23 +289,3 @@ def _opened(source: Place) -> contextlib.AbstractContextManager[BinaryIO]:
     if isinstance(source, (str, os.PathLike)):
         return open(source, "rb")
     return contextlib.nullcontext(source)
-
-
-def _write_all(stream: Stream[archive_pb.SaveResponse], file: BinaryIO) -> None:
-    for message in stream:
-        write(file, message.chunk)
-
-
-def _write_file(stream: Stream[archive_pb.SaveResponse], path: str) -> None:
-    """Write to a temporary name beside the path, and rename it when all is there."""
-    path = os.path.realpath(path)
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}")
-    try:
-        with open(temporary, "xb") as file:
-            _write_all(stream, file)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise

@@ -8,6 +8,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.client._link import request_id
 from scow.client._sync.service import Service
 from scow.client._sync.stream import Stream
+from scow.client._sync.targets import Place, write_to
 
 
 class Capture:
@@ -60,23 +61,36 @@ class Capture:
         response = self._service.call("Commit", request, pb.CommitResponse, timeout)
         return response.image_id
 
-    def export(self, container: str, *, timeout: float | None = None) -> Stream[pb.ExportResponse]:
-        """Give a tar of a container's root file system in pieces, without what is mounted into it.
+    def export(self, container: str, target: Place, *, timeout: float | None = None) -> None:
+        """Write a tar of a container's root file system, without what is mounted into it.
 
         Args:
             container: Running or not.
+            target: Path or open binary file. A file at the path is replaced when the tar is complete.
             timeout: Seconds for all of it.
 
         Raises:
             ContainerBusy: It is being made or removed.
             MountFailed: Its root file system cannot be mounted.
+            OSError: The target cannot be written.
 
         Example::
 
-            with open("web.tar", "wb") as file:
-                with client.containers.export("web") as tar:
-                    for message in tar:
-                        file.write(message.chunk)
+            client.containers.export("web", "web.tar")
+        """
+        with self.export_stream(container, timeout=timeout) as stream:
+            write_to(stream, target)
+
+    def export_stream(
+        self, container: str, *, timeout: float | None = None
+    ) -> Stream[pb.ExportResponse]:
+        """Give the tar of `export` in pieces; arguments and errors as of that.
+
+        Example::
+
+            with client.containers.export_stream("web") as tar:
+                for message in tar:
+                    print(len(message.chunk))
         """
         request = pb.ExportRequest(container=container)
         return self._service.stream(
