@@ -35,6 +35,7 @@ class Registry:
         identity: What it does TLS with.
         clients: File with the CA of those who may connect.
         port: Where it listens; 0 means that it finds one.
+        mirrors: URL of a registry that it is a pull-through mirror of.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Registry:
         identity: Identity | None = None,
         clients: Path | None = None,
         port: int = 0,
+        mirrors: str = "",
     ) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="scow-registry-"))
         self.storage = storage or self.base / "storage"
@@ -57,6 +59,7 @@ class Registry:
         self._auth = auth
         self._identity = identity
         self._clients = clients
+        self._mirrors = mirrors
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Registry:
@@ -80,6 +83,8 @@ class Registry:
             },
             "http": {"addr": self.address, **self._tls()},
         }
+        if self._mirrors:
+            config["proxy"] = {"remoteurl": self._mirrors}
         if self._auth is not None:
             config["auth"] = self._auth
         if self._users is not None:
@@ -113,10 +118,15 @@ class Registry:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.stop()
+        shutil.rmtree(self.base)
+
+    def stop(self) -> None:
+        """End it; what it has stays."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(30)
-        shutil.rmtree(self.base)
+            self._process = None
 
     def digest(self, repository: str, tag: str) -> str:
         """Return the digest of a manifest, as the registry tells it."""

@@ -11,8 +11,10 @@ from scow.api.image.v1 import image_pb2 as pb
 from scow.core import errors
 from tests.integration.image import remote
 from tests.integration.image.conftest import SETTINGS
+from tests.support import images, processes
 from tests.support.badregistry import BadRegistry, Handler, digest_of, layer_tar
 from tests.support.net import free_port
+from tests.support.registry import Registry
 from tests.support.service import Service
 
 TAR = layer_tar({"file": b"content" * 1000})
@@ -163,3 +165,23 @@ def test_a_mirror_that_is_down(tmp_path: Path) -> None:
             (folder / "hosts.toml").write_text('[host."http://x"]\nskip = 1\n')
             with pytest.raises(errors.InvalidConfig, match=r"hosts\.toml"):
                 remote.pull(service, origin.reference)
+
+
+def test_a_pull_through_mirror(tmp_path: Path) -> None:
+    """What went through it once is pulled when the registry itself is gone."""
+    with (
+        Registry() as origin,
+        Registry(mirrors=f"http://{origin.address}") as mirror,
+    ):
+        reference = images.push(images.busybox(), origin, "through:1")
+        file = tmp_path / "scow.toml"
+        file.write_text(
+            f'[image.registries."{origin.address}"]\nmirrors = ["http://{mirror.address}"]\n'
+        )
+        with Service("image", settings={**SETTINGS, "SCOW_CONFIG": str(file)}) as service:
+            first = remote.pull(service, reference)
+            remote.remove(service, first.id)
+            blobs = mirror.storage / "docker/registry/v2/blobs/sha256"
+            processes.wait_for(lambda: len(list(blobs.glob("*/*/data"))) == 3, "the mirror's copy")
+            origin.stop()
+            assert remote.pull(service, reference).id == first.id

@@ -350,3 +350,47 @@ def test_what_is_pushed_is_not_collected(service: Service) -> None:
         assert last.result.digest
         assert len(target.blobs) == 2
         ImageServiceStub(service.channel).Reconcile(pb.ReconcileRequest())
+
+
+def test_one_flight_for_the_same_push(service: Service, image: pb.Image) -> None:
+    with UploadRegistry() as target:
+        begun, go_on = threading.Event(), threading.Event()
+
+        def hold(handler: UploadHandler) -> bool:
+            begun.set()
+            go_on.wait(20)
+            return False
+
+        target.misbehave = hold
+        reference = f"{target.address}/up:1"
+        remote.tag(service, image.id, reference)
+        request = registry_pb2.PushRequest(reference=reference)
+        stub = RegistryServiceStub(service.channel)
+        calls = [stub.Push(request, timeout=60)]
+        assert begun.wait(20)
+        calls.append(stub.Push(request, timeout=60))
+        next(calls[1])
+        calls[0].cancel()  # the other one goes on
+        go_on.set()
+        *_, last = calls[1]
+        assert last.result.digest
+        assert [asked.method for asked in target.asked].count("POST") == 2
+
+
+def test_a_body_is_sent_again_after_a_challenge(service: Service, image: pb.Image) -> None:
+    """What was good for the first requests is refused in the middle, once."""
+    with UploadRegistry() as target:
+        refusals = iter([True])
+
+        def refuse(handler: UploadHandler) -> bool:
+            if handler.command != "PATCH" or not next(refusals, False):
+                return False
+            return handler.refuse(401, WWW_Authenticate='Basic realm="x"')
+
+        target.misbehave = refuse
+        reference = f"{target.address}/up:1"
+        remote.tag(service, image.id, reference)
+        remote.push(service, reference, pb.Auth(username="me", password="secret"))
+        first, second = (asked for asked in target.asked if asked.method == "PATCH")
+        assert (first.authorization, second.authorization) == ("", "Basic bWU6c2VjcmV0")
+        assert first.size == second.size > LARGE

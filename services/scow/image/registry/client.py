@@ -114,7 +114,11 @@ class Registries:
 
 
 def _fit(endpoint: Endpoint, domain: str, credentials: Credentials) -> Credentials:
-    """Return the credentials for an endpoint: the caller's are for the registry's own host, and no other."""
-    if endpoint.host == host_of(domain).lower():
+    """Return the credentials for an endpoint: the caller's are for the registry's own host, and no other.
+
+    A mirror in the clear on the same host is another host in this.
+    """
+    same = endpoint.host == host_of(domain).lower()
+    if same and (endpoint.is_origin or endpoint.scheme == "https"):
         return credentials or endpoint.credentials
     return endpoint.credentials or ANONYMOUS
