@@ -44,6 +44,7 @@ class Endpoint:
         credentials: What this host wants to know; the caller's are for the origin alone.
         namespace: The registry that it stands for, told to mirrors and peers as `ns`.
         is_origin: It is the registry itself.
+        connect_seconds: For which it is tried to reach; 0 means as the configuration says.
     """
 
     host: str
@@ -55,6 +56,7 @@ class Endpoint:
     credentials: Credentials = ANONYMOUS
     namespace: str = ""
     is_origin: bool = False
+    connect_seconds: float = 0.0
 
     def __str__(self) -> str:
         """Return the host: what messages call it."""

@@ -11,6 +11,7 @@
     client = [["mirror.cert", "mirror.key"]]         a file with both, a list of such, or pairs
     skip_verify = false
     override_path = false                            the URL's path is that of the API: no /v2 is appended
+    dial_timeout = "3s"                              for which it is tried to reach
     [host."https://mirror.example.com".header]
     x-site = "berlin"
 
@@ -19,6 +20,7 @@ Keys beside `server` are for the server. https://github.com/containerd/container
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,6 +33,9 @@ from scow.image.registry.endpoints import ALL, Endpoint, Tls, parse_url
 
 FILE = "hosts.toml"
 DEFAULT = "_default"
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_DURATION = re.compile(rf"(?:{_PART.pattern})+")
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _KEYS = {"capabilities", "ca", "client", "skip_verify", "override_path", "header", "dial_timeout"}
 
 
@@ -90,7 +95,16 @@ def _endpoint(url: str, about: Any, file: Path) -> Endpoint:
             verify=not _flag(about, "skip_verify", file),
         ),
         headers=_headers(about, file),
+        connect_seconds=_seconds(about, file),
     )
+
+
+def _seconds(about: Mapping[str, Any], file: Path) -> float:
+    """Return the seconds of `dial_timeout` ("1m30s"), 0 for none."""
+    value = about.get("dial_timeout", "0s")
+    if not isinstance(value, str) or not _DURATION.fullmatch(value):
+        _wrong(file, "dial_timeout")
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(value))
 
 
 def _capabilities(about: Mapping[str, Any], file: Path) -> frozenset[str]:

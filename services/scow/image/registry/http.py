@@ -222,6 +222,7 @@ class Http:
         connect, read = self._settings.connect_seconds, self._settings.stall_seconds
         if not endpoint.is_origin and endpoint.namespace:
             connect = min(connect, self._settings.mirror_connect_seconds)
+        connect = endpoint.connect_seconds or connect
         if request.method not in ("GET", "HEAD"):
             # A registry may read a blob again before it says that it has it.
             read = max(read, self._settings.document_seconds)

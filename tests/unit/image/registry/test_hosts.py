@@ -97,6 +97,7 @@ x-a = ["1", "2"]
 [host."http://other/v2/deep"]
 override_path = true
 client = "both.pem"
+dial_timeout = "1m2.5s"
 """
 
 
@@ -114,6 +115,7 @@ def test_hosts_toml(tmp_path: Path) -> None:
     assert (second.scheme, second.base, second.may) == ("http", "/v2/deep", ALL)
     assert second.tls.pairs == ((str(folder / "both.pem"),) * 2,)
     assert second.scoped("library/nginx") == "deep/library/nginx"
+    assert (first.connect_seconds, second.connect_seconds) == (0, 62.5)
     assert server is not None
     assert server.host == "upstream.example"
     assert server.may == {PULL}
@@ -138,6 +140,8 @@ def test_the_default_is_for_those_without_a_folder(tmp_path: Path) -> None:
         '[host."https://x"]\nclient = [[1, 2]]',
         '[host."https://x"]\nheader = 1',
         '[host."https://x"]\nca = 1',
+        '[host."https://x"]\ndial_timeout = "soon"',
+        '[host."https://x"]\ndial_timeout = 3',
         '[host."https://x"]\nunknown = 1',
         '[host]\n"https://x" = 1',
         '[host."ftp://x"]',
