@@ -133,9 +133,11 @@ def image_rows(image: Image, *, full: bool = False) -> Iterator[Row]:
             CreatedSince=f"{_ago(created, now)} ago" if created > 0 else "N/A",
             CreatedAt=local_date(created) if created > 0 else "N/A",
             Size=human_size(image.size, 3),
-            Containers="N/A",
-            SharedSize="N/A",
-            UniqueSize="N/A",
+            Containers=str(image.snapshots),
+            SharedSize=human_size(image.shared_size, 3) if image.shared_size >= 0 else "N/A",
+            UniqueSize=human_size(image.size - image.shared_size, 3)
+            if image.shared_size >= 0
+            else "N/A",
             VirtualSize=human_size(image.size, 3),
         )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scow.client._async.manifests import AsyncManifests
     from scow.client._async.networks import AsyncNetworks
     from scow.client._async.session import AsyncAttachment, AsyncExecution
+    from scow.client._async.store import AsyncStore
     from scow.client._async.stream import AsyncStream
     from scow.client._async.volumes import AsyncVolumes
     from scow.client._link import DEFAULT_HOST, traceparent
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from scow.client._sync.manifests import Manifests
     from scow.client._sync.networks import Networks
     from scow.client._sync.session import Attachment, Execution
+    from scow.client._sync.store import Store
     from scow.client._sync.stream import Stream
     from scow.client._sync.volumes import Volumes
     from scow.client.credentials import Credentials, CredentialStore
@@ -47,6 +49,7 @@ __all__ = [
     "AsyncImages",
     "AsyncManifests",
     "AsyncNetworks",
+    "AsyncStore",
     "AsyncStream",
     "AsyncVolumes",
     "Attachment",
@@ -61,6 +64,7 @@ __all__ = [
     "Manifests",
     "Networks",
     "RunResult",
+    "Store",
     "Stream",
     "Volumes",
     "errors",
@@ -81,6 +85,7 @@ _HOMES = {
     "Manifests": "_sync.manifests",
     "Networks": "_sync.networks",
     "Volumes": "_sync.volumes",
+    "Store": "_sync.store",
     "Stream": "_sync.stream",
     "Attachment": "_sync.session",
     "Execution": "_sync.session",
@@ -90,6 +95,7 @@ _HOMES = {
     "AsyncManifests": "_async.manifests",
     "AsyncNetworks": "_async.networks",
     "AsyncVolumes": "_async.volumes",
+    "AsyncStore": "_async.store",
     "AsyncStream": "_async.stream",
     "AsyncAttachment": "_async.session",
     "AsyncExecution": "_async.session",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from scow.core.errors import DiskFull
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+_BLOCK = 512  # st_blocks counts in these (stat(2))
 
 
 def full(folder: Path) -> DiskFull:
@@ -20,6 +22,22 @@ def full(folder: Path) -> DiskFull:
         which=str(folder),
         do="free some space and try again",
     )
+
+
+def usage(folder: Path) -> int:
+    """Return the bytes that a folder's files take on the disk; hard links count once, what goes meanwhile does not."""
+    seen: set[tuple[int, int]] = set()
+    size = 0
+    for path, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            try:
+                status = os.lstat(os.path.join(path, name))
+            except FileNotFoundError:
+                continue
+            if (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                size += min(status.st_size, status.st_blocks * _BLOCK)
+    return size
 
 
 @contextlib.contextmanager

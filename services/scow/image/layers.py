@@ -24,6 +24,8 @@ from scow.image.unpack.pool import Source, Unpacked, UnpackPool
 
 DRIVER = "overlay"
 _NEW = "new-"
+# By how much times of files lag behind the clock: they are those of the last tick.
+_CLOCK_SLACK_NS = 1_000_000_000
 
 
 class Layers:
@@ -147,7 +149,7 @@ class Layers:
         Raises:
             LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull, DigestMismatch: As they say.
         """
-        since = time.time_ns()
+        since = time.time_ns() - _CLOCK_SLACK_NS
         with open_blob(self._blobs.path(layer.blob), layer.blob) as source:
             number, unpacked = await self.unpack(source)
         try:

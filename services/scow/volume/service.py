@@ -70,6 +70,12 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
             await self._volumes.empty_trash()
         return pb.ReleaseResponse(removed=removed)
 
+    async def Usage(self, request: pb.UsageRequest, context: Context) -> pb.UsageResponse:
+        """Count the bytes of volumes."""
+        sizes = await self._volumes.usage(request.names)
+        usages = [pb.VolumeUsage(name=name, size=size) for name, size in sizes.items()]
+        return pb.UsageResponse(volumes=usages)
+
     async def Reconcile(
         self, request: pb.ReconcileRequest, context: Context
     ) -> pb.ReconcileResponse:

@@ -12,10 +12,12 @@ import os
 import re
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import Filter, ReconcileAction
 from scow.api.volume.v1 import volume_pb2 as pb
 from scow.core import filters as filter_rules
+from scow.core.disk import usage as disk_usage
 from scow.core.errors import InvalidArgument, InvalidName, NameInUse, VolumeInUse, VolumeNotFound
 from scow.core.journal import Journal
 from scow.core.requests import remember
@@ -195,6 +197,18 @@ class Volumes:
     def _is_dangling_anonymous(self, name: str) -> bool:
         volume = self._rows.get(name)
         return volume is not None and volume.anonymous and not self._rows.owners(name)
+
+    async def usage(self, names: Sequence[str]) -> dict[str, int]:
+        """Return the bytes of volumes on the disk, by name; of all of them when none is named.
+
+        Raises:
+            VolumeNotFound: There is no such volume.
+        """
+        chosen = [self.get(name) for name in names] or self.select(())
+        return {
+            volume.name: await asyncio.to_thread(disk_usage, Path(volume.mountpoint))
+            for volume in sorted(chosen, key=lambda volume: volume.name)
+        }
 
     def owners(self) -> set[str]:
         """Return everyone who holds something."""

@@ -184,7 +184,7 @@ def test_image() -> None:
         size=5,
         diff_ids=["sha256:l"],
     )
-    shape = _json(image_shape(image))
+    shape = _json(image_shape(image_pb2.GetResponse(image=image, manifest=b"{}")))
     assert shape["RepoTags"] == ["nginx:latest", "localhost:5000/a:1"]
     assert shape["RepoDigests"] == ["nginx@sha256:d"]
     assert (shape["Os"], shape["Architecture"], shape["Variant"]) == ("linux", "arm64", "v8")
@@ -193,6 +193,8 @@ def test_image() -> None:
     assert shape["Config"]["ExposedPorts"] == {"80/tcp": {}}
     assert shape["Config"]["Entrypoint"] is None
     assert shape["Size"] == 5
+    assert shape["Descriptor"]["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
+    assert shape["Descriptor"]["size"] == 2
 
 
 def test_network() -> None:

@@ -13,11 +13,12 @@ from scow.cli.template.values import NilList, NilMap, Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from scow.api.image.v1.image_pb2 import Healthcheck, Image, ImageConfig
+    from scow.api.image.v1.image_pb2 import GetResponse, Healthcheck, ImageConfig
 
 
-def image_shape(image: Image) -> Struct:
+def image_shape(details: GetResponse) -> Struct:
     """Return an image in Docker's shape."""
+    image = details.image
     shape = Struct(
         Id=image.id,
         RepoTags=[familiar(reference) for reference in image.references],
@@ -38,8 +39,27 @@ def image_shape(image: Image) -> Struct:
         "GraphDriver": Struct(Data=NilMap(), Name="overlay"),
         "RootFS": Struct(Type="layers", Layers=listing_or_nil(image.diff_ids)),
         "Metadata": Struct(LastTagTime=time_of(image, "pulled_at")),
+        "Descriptor": _descriptor(details.index or details.manifest),
     }
+    if image.pinned:
+        shape["Pinned"] = True
+    if image.damaged:
+        shape["Damaged"] = list(image.damaged)
     return shape
+
+
+def _descriptor(document: bytes) -> Struct:
+    """Return what leads to a manifest or index: its type, digest and size."""
+    import hashlib
+    import json
+
+    value = json.loads(document) if document else {}
+    kind = "index" if "manifests" in value else "manifest"
+    return Struct(
+        mediaType=value.get("mediaType") or f"application/vnd.oci.image.{kind}.v1+json",
+        digest=f"sha256:{hashlib.sha256(document).hexdigest()}",
+        size=len(document),
+    )
 
 
 def _config(config: ImageConfig) -> Struct:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = r"{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
 _DIGEST_COLUMNS = r"{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
-_HEADERS = {
+HEADERS = {
     "ID": "IMAGE ID",
     "Repository": "REPOSITORY",
     "Tag": "TAG",
@@ -33,11 +33,14 @@ def _images(options: Options, context: Context) -> int:
     if options.args:
         filters["reference"] = [*filters.get("reference", ()), options.args[0]]
     columns = _DIGEST_COLUMNS if options.digests else _COLUMNS
-    listing = Listing(options.format, columns, _HEADERS, "{{.ID}}" if options.quiet else "")
-    found = context.client.images.list(filters=filters)
+    listing = Listing(options.format, columns, HEADERS, "{{.ID}}" if options.quiet else "")
+    sizes = not options.quiet and (listing.shows("SharedSize") or listing.shows("UniqueSize"))
+    found = context.client.images.list(all=options.all, filters=filters, sizes=sizes)
     from scow.cli.rows import image_rows
 
     rows = [row for image in found for row in image_rows(image, full=options.no_trunc)]
+    if options.quiet:  # an id of several names is told once
+        rows = list({row["ID"]: row for row in rows}.values())
     listing.print(rows, context)
     return 0
 
@@ -49,7 +52,11 @@ VERBS = (
         "List images",
         _images,
         flags=(
-            Flag("all", "a", help="Show all images; there are no hidden ones"),
+            Flag(
+                "all",
+                "a",
+                help="Show all images (default hides those that only a multi-platform image holds)",
+            ),
             Flag("digests", help="Show digests"),
             FILTER,
             FORMAT,

@@ -72,7 +72,7 @@ class _Finder:
         """Return an image in Docker's shape."""
         from scow.cli.shapes.image import image_shape
 
-        return image_shape(self._context.client.images.get(name, platform=self._platform))
+        return image_shape(self._context.client.images.details(name, platform=self._platform))
 
     def network(self, name: str) -> Struct:
         """Return a network in Docker's shape."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _COLUMNS = (
     r"{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
 )
-_HEADERS = {
+HEADERS = {
     "ID": "CONTAINER ID",
     "Names": "NAMES",
     "Image": "IMAGE",
@@ -41,7 +41,7 @@ def _ps(options: Options, context: Context) -> int:
     if "last" in options.given and options.last < -1:
         raise UsageError("the number of containers to show is not negative", 1)
     columns = _COLUMNS + (r"\t{{.Size}}" if options.size else "")
-    listing = Listing(options.format, columns, _HEADERS, "{{.ID}}" if options.quiet else "")
+    listing = Listing(options.format, columns, HEADERS, "{{.ID}}" if options.quiet else "")
     containers = context.client.containers
     found = containers.list(
         all=options.all or bool(limit) or any(key in filters for key in _OF_ALL),

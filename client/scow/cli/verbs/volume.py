@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from scow.cli.template import Struct
 
 _COLUMNS = r"{{.Driver}}\t{{.Name}}"
-_HEADERS = {
+HEADERS = {
     "Name": "VOLUME NAME",
     "Driver": "DRIVER",
     "Scope": "SCOPE",
@@ -26,7 +26,7 @@ _HEADERS = {
 def _list(options: Options, context: Context) -> int:
     from scow.cli.table import Listing, filters_of
 
-    listing = Listing(options.format, _COLUMNS, _HEADERS, "{{.Name}}" if options.quiet else "")
+    listing = Listing(options.format, _COLUMNS, HEADERS, "{{.Name}}" if options.quiet else "")
     found = context.client.volumes.list(filters=filters_of(options))
     from scow.cli.rows import volume_row
 

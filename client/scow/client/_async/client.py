@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scow.client._async.images import AsyncImages
     from scow.client._async.manifests import AsyncManifests
     from scow.client._async.networks import AsyncNetworks
+    from scow.client._async.store import AsyncStore
     from scow.client._async.volumes import AsyncVolumes
 
 
@@ -73,6 +74,13 @@ class AsyncClient:
         from scow.client._async.manifests import AsyncManifests
 
         return AsyncManifests(self._service("image"))
+
+    @cached_property
+    def store(self) -> AsyncStore:
+        """What the image service keeps on the disk."""
+        from scow.client._async.store import AsyncStore
+
+        return AsyncStore(self._service("image"))
 
     @cached_property
     def volumes(self) -> AsyncVolumes:

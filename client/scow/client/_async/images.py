@@ -12,6 +12,9 @@ from scow.client._options import Filters, filters_of, platform_of
 from scow.client._watch import resume_watch
 from scow.core.errors import DataLoss
 
+# Images of one page of a list.
+_PAGE = 1000
+
 _Images = list[pb.Image]
 _Actions = list[ReconcileAction]
 
@@ -119,14 +122,41 @@ class AsyncImages(AsyncArchives, AsyncRegistries):
             request.platform.CopyFrom(platform_of(platform))
         return (await self._service.call("Get", request, pb.GetResponse, timeout)).image
 
+    async def details(
+        self, image: str, *, platform: str = "", timeout: float | None = None
+    ) -> pb.GetResponse:
+        """Describe one image with its history and its documents, byte for byte; names and errors as of `get`.
+
+        Args:
+            image: Which one.
+            platform: Which one of an index that is kept whole, "linux/arm64"; empty means the host's.
+            timeout: Seconds.
+
+        Example::
+
+            for step in (await client.images.details("nginx")).history:
+                print(step.created_by, step.size)
+        """
+        request = pb.GetRequest(image=image)
+        if platform:
+            request.platform.CopyFrom(platform_of(platform))
+        return await self._service.call("Get", request, pb.GetResponse, timeout)
+
     async def list(
-        self, *, filters: Filters | None = None, timeout: float | None = None
+        self,
+        *,
+        all: bool = False,  # noqa: A002  the natural word
+        filters: Filters | None = None,
+        sizes: bool = False,
+        timeout: float | None = None,
     ) -> _Images:
         """Describe all images, the newest first.
 
         Args:
-            filters: "reference", "label", "dangling", "before", "since"; values of one key are
+            all: Also those that only an index kept whole holds, and what has a name but no image for this machine.
+            filters: "reference", "label", "dangling", "before", "since", "until"; values of one key are
                 alternatives.
+            sizes: Count `shared_size`.
             timeout: Seconds for each page.
 
         Raises:
@@ -138,7 +168,7 @@ class AsyncImages(AsyncArchives, AsyncRegistries):
                 print(image.references)
         """
         images: _Images = []
-        request = pb.ListRequest(filters=filters_of(filters))
+        request = pb.ListRequest(filters=filters_of(filters), sizes=sizes, all=all, page_size=_PAGE)
         while True:
             response = await self._service.call("List", request, pb.ListResponse, timeout)
             images.extend(response.images)
@@ -167,7 +197,8 @@ class AsyncImages(AsyncArchives, AsyncRegistries):
 
         Args:
             image: Reference, or id.
-            force: Drop all references, also of an image named by id that has several.
+            force: Drop all references of an image named by id, also several; and the last one also when a container
+                that does not run is made from the image, which stays without a name then.
             timeout: Seconds.
 
         Raises:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scow.client._sync.images import Images
     from scow.client._sync.manifests import Manifests
     from scow.client._sync.networks import Networks
+    from scow.client._sync.store import Store
     from scow.client._sync.volumes import Volumes
 
 
@@ -73,6 +74,13 @@ class Client:
         from scow.client._sync.manifests import Manifests
 
         return Manifests(self._service("image"))
+
+    @cached_property
+    def store(self) -> Store:
+        """What the image service keeps on the disk."""
+        from scow.client._sync.store import Store
+
+        return Store(self._service("image"))
 
     @cached_property
     def volumes(self) -> Volumes:

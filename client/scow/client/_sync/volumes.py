@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.api.volume.v1 import volume_pb2 as pb
@@ -115,6 +115,20 @@ class Volumes:
         """
         request = pb.RemoveRequest(request_id=request_id(), name=name, force=force)
         self._service.call("Remove", request, pb.RemoveResponse, timeout)
+
+    def usage(self, names: Iterable[str] = (), *, timeout: float | None = None) -> dict[str, int]:
+        """Return the bytes of volumes' data by name; of all volumes when none is named.
+
+        Raises:
+            VolumeNotFound: No such volume.
+
+        Example::
+
+            print((client.volumes.usage(["data"]))["data"])
+        """
+        request = pb.UsageRequest(names=names)
+        response = self._service.call("Usage", request, pb.UsageResponse, timeout)
+        return {volume.name: volume.size for volume in response.volumes}
 
     def reconcile(self, *, timeout: float | None = None) -> _Actions:
         """Compare records with directories and owners now, and tell what was done.

@@ -65,6 +65,11 @@ class VolumeServiceStub:
                 request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ReleaseRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ReleaseResponse.FromString,
                 _registered_method=True)
+        self.Usage = channel.unary_unary(
+                '/scow.api.volume.v1.VolumeService/Usage',
+                request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.UsageRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.UsageResponse.FromString,
+                _registered_method=True)
         self.Reconcile = channel.unary_unary(
                 '/scow.api.volume.v1.VolumeService/Reconcile',
                 request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ReconcileRequest.SerializeToString,
@@ -124,6 +129,13 @@ class VolumeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Usage(self, request, context):
+        """Usage counts the bytes of volumes' data; one that is removed meanwhile is left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Reconcile(self, request, context):
         """Reconcile compares records with directories and owners now, and tells what it did.
         """
@@ -170,6 +182,11 @@ def add_VolumeServiceServicer_to_server(servicer, server):
                     servicer.Release,
                     request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ReleaseRequest.FromString,
                     response_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ReleaseResponse.SerializeToString,
+            ),
+            'Usage': grpc.unary_unary_rpc_method_handler(
+                    servicer.Usage,
+                    request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.UsageRequest.FromString,
+                    response_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.UsageResponse.SerializeToString,
             ),
             'Reconcile': grpc.unary_unary_rpc_method_handler(
                     servicer.Reconcile,
@@ -345,6 +362,33 @@ class VolumeService:
             '/scow.api.volume.v1.VolumeService/Release',
             scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ReleaseRequest.SerializeToString,
             scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Usage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.volume.v1.VolumeService/Usage',
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.UsageRequest.SerializeToString,
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.UsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

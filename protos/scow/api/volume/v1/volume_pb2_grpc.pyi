@@ -47,6 +47,8 @@ class VolumeServiceStub:
     """
     Release: _grpc.UnaryUnaryMultiCallable[_volume_pb2.ReleaseRequest, _volume_pb2.ReleaseResponse]
     """Release lets go of all that an owner holds. An unknown owner is no error."""
+    Usage: _grpc.UnaryUnaryMultiCallable[_volume_pb2.UsageRequest, _volume_pb2.UsageResponse]
+    """Usage counts the bytes of volumes' data; one that is removed meanwhile is left out."""
     Reconcile: _grpc.UnaryUnaryMultiCallable[_volume_pb2.ReconcileRequest, _volume_pb2.ReconcileResponse]
     """Reconcile compares records with directories and owners now, and tells what it did."""
     Watch: _grpc.UnaryStreamMultiCallable[_volume_pb2.WatchRequest, _volume_pb2.WatchResponse]
@@ -71,6 +73,8 @@ class VolumeServiceAsyncStub(VolumeServiceStub):
     """
     Release: _aio.UnaryUnaryMultiCallable[_volume_pb2.ReleaseRequest, _volume_pb2.ReleaseResponse]  # type: ignore[assignment]
     """Release lets go of all that an owner holds. An unknown owner is no error."""
+    Usage: _aio.UnaryUnaryMultiCallable[_volume_pb2.UsageRequest, _volume_pb2.UsageResponse]  # type: ignore[assignment]
+    """Usage counts the bytes of volumes' data; one that is removed meanwhile is left out."""
     Reconcile: _aio.UnaryUnaryMultiCallable[_volume_pb2.ReconcileRequest, _volume_pb2.ReconcileResponse]  # type: ignore[assignment]
     """Reconcile compares records with directories and owners now, and tells what it did."""
     Watch: _aio.UnaryStreamMultiCallable[_volume_pb2.WatchRequest, _volume_pb2.WatchResponse]  # type: ignore[assignment]
@@ -128,6 +132,14 @@ class VolumeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_volume_pb2.ReleaseResponse, _abc.Awaitable[_volume_pb2.ReleaseResponse]]:
         """Release lets go of all that an owner holds. An unknown owner is no error."""
+
+    @_abc_1.abstractmethod
+    def Usage(
+        self,
+        request: _volume_pb2.UsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_volume_pb2.UsageResponse, _abc.Awaitable[_volume_pb2.UsageResponse]]:
+        """Usage counts the bytes of volumes' data; one that is removed meanwhile is left out."""
 
     @_abc_1.abstractmethod
     def Reconcile(
