@@ -300,7 +300,11 @@ def _configuration(value: dict[str, Any]) -> Configuration:
         isinstance(d, str) and is_digest(d) for d in diff_ids
     ):
         _bad("configuration", "has no list of layer digests")
-    inner = value.get("config")
+    inner, steps = value.get("config"), value.get("history")
+    if not isinstance(inner, dict | None):
+        _bad("configuration", f"has the config {inner!r}")
+    if steps and not (isinstance(steps, list) and all(isinstance(step, dict) for step in steps)):
+        _bad("configuration", f"has the history {steps!r}")
     return Configuration(
         canonical(*(_text(value, key) for key in ("os", "architecture", "variant"))),
         tuple(diff_ids),
@@ -308,7 +312,7 @@ def _configuration(value: dict[str, Any]) -> Configuration:
         _text(value, "author"),
         _text(value, "comment"),
         _text(value, "docker_version"),
-        _image_config(inner if isinstance(inner, dict) else {}),
+        _image_config(inner or {}),
     )
 
 

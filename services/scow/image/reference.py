@@ -16,9 +16,10 @@ DEFAULT_TAG = "latest"
 # Docker Hub answers the distribution API under another name than its references have.
 _DOCKER_HOST = "registry-1.docker.io"
 _NAME_MAX = 255
+_PORT_MAX = 65535
 
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1,5}})?")
+_DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::([0-9]{{1,5}}))?")
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -39,7 +40,7 @@ def parse_domain(text: str) -> str:
     domain = text.rpartition("://")[2].partition("/")[0]
     if domain in ("", "index.docker.io", _DOCKER_HOST):
         return DEFAULT_DOMAIN
-    if not _DOMAIN.fullmatch(domain):
+    if not _is_host(domain):
         raise InvalidReference(
             f"{text[:80]!r} is no registry", what="registry", which=text, do="use HOST[:PORT]"
         )
@@ -148,8 +149,13 @@ def _split_domain(name: str) -> tuple[str, str]:
     return first, path
 
 
+def _is_host(domain: str) -> bool:
+    match = _DOMAIN.fullmatch(domain)
+    return match is not None and int(match[1] or 0) <= _PORT_MAX
+
+
 def _check_name(text: str, domain: str, path: str) -> None:
-    if not _DOMAIN.fullmatch(domain):
+    if not _is_host(domain):
         raise _invalid(text, f"{domain!r} is no host", "use HOST[:PORT], IPv6 as [ADDRESS]:PORT")
     if not path.removeprefix("library/"):
         raise _invalid(text, "the name is empty", "give a name, for example nginx")

@@ -297,6 +297,21 @@ CASES: dict[str, tuple[Callable[[BadRegistry], None], type[ScowError], str]] = {
         errors.InvalidManifest,
         "wrong kind",
     ),
+    "a history that is a number": (
+        lambda r: edit_config(r, history=7),
+        errors.InvalidManifest,
+        "history 7",
+    ),
+    "a history of texts": (
+        lambda r: edit_config(r, history=["RUN x"]),
+        errors.InvalidManifest,
+        "RUN x",
+    ),
+    "an inner configuration that is a list": (
+        lambda r: edit_config(r, config=[1]),
+        errors.InvalidManifest,
+        "config [1]",
+    ),
     "a diff id that is none": (
         lambda r: edit_config(r, rootfs={"diff_ids": ["../../etc"]}),
         errors.InvalidManifest,
