@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.busybox import import_busybox
-from tests.support.engine import Engine
+from tests.support.engine import ACCEPT_ALL, Engine
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +22,7 @@ def shared_engine() -> Iterator[Engine]:
 def engine(shared_engine: Engine) -> Iterator[Engine]:
     """The shared engine, without the containers that the test leaves."""
     yield shared_engine
+    shared_engine.policy.write_text(ACCEPT_ALL)
     listed = shared_engine.cli("ps", "-aq").stdout.split()
     if listed:
         shared_engine.cli("rm", "-f", "-v", *listed)

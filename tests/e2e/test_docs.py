@@ -13,8 +13,10 @@ import pytest
 from scow.core import config
 from scow.image.registry import hoststoml
 from scow.image.registry.hosts import Hosts
+from scow.image.trust import policy
 from tests.support.engine import BIN, PROJECT, Engine
 from tests.support.registry import Registry
+from tests.support.signing import new_key, public_pem
 
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs/guide").glob("*.md"))]
 _TOML = re.compile(r"^```toml\n# /etc/scow/(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -36,7 +38,8 @@ def registry() -> Iterator[dict[str, str]]:
 def test_page(page: Path, engine: Engine, registry: dict[str, str], tmp_path: Path) -> None:
     blocks = _BLOCK.findall(page.read_text())
     assert blocks, f"{page} shows no commands"
-    environment = {**engine.env, **registry, "PATH": f"{BIN}:{engine.env.get('PATH', '')}"}
+    own = {**registry, "POLICY": str(engine.policy)}
+    environment = {**engine.env, **own, "PATH": f"{BIN}:{engine.env.get('PATH', '')}"}
     for language, code in blocks:
         shell = ["bash", "-euo", "pipefail", "-x", "-c", code]
         command = shell if language == "sh" else [sys.executable, "-c", code]
@@ -57,6 +60,9 @@ def test_configuration_is_one(page: Path, tmp_path: Path) -> None:
         file.write_text(text)
         if name == "scow.toml":
             Hosts(config.load(file, {}).image)
+        elif name == "policy.toml":
+            (tmp_path / "team.pub").write_text(public_pem(new_key()))
+            assert policy.load(file).rules
         else:
             assert hoststoml.read(tmp_path / "certs.d", file.parent.name)[0]
 

@@ -29,6 +29,7 @@ from tests.support import processes
 
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+ACCEPT_ALL = "default = 'accept'\n"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 
@@ -51,7 +52,11 @@ class Engine:
         # Credentials of this engine's user, apart from those of whoever runs the tests.
         own = {"SCOW_CLIENT_DIR": f"{self.base}/client", "DOCKER_CONFIG": f"{self.base}/docker"}
         self.env = {**clean_environment(), **own, "SCOW_HOST": self.host}
-        self._settings = {**clean_environment(), **(settings or {})}
+        # A trust policy apart from the machine's; a test may change it, and sets it back.
+        self.policy = self.base / "policy.toml"
+        self.policy.write_text(ACCEPT_ALL)
+        trust = {"SCOW_IMAGE_TRUST_POLICY": str(self.policy)}
+        self._settings = {**clean_environment(), **trust, **(settings or {})}
         self._scowd: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Engine:
