@@ -68,11 +68,13 @@ class Wiring:
     Attributes:
         register: Adds the servicer to a server.
         reconcile: Compares records with reality; called before serving and then on a timer.
+        drain: Lets what is under way beside RPCs end, within `server.drain_seconds`.
         close: Called last.
     """
 
     register: Callable[[grpc.aio.Server], None]
     reconcile: Callable[[], Awaitable[Sequence[ReconcileAction]]]
+    drain: Callable[[], Awaitable[None]] = _nothing
     close: Callable[[], Awaitable[None]] = _nothing
 
 
@@ -212,7 +214,7 @@ async def _run(context: Context, wiring: Wiring, stop: asyncio.Event) -> None:
     timer.cancel()
     await healthy.enter_graceful_shutdown()
     interceptor.cut_long_calls()
-    await server.stop(section.drain_seconds)
+    await asyncio.gather(server.stop(section.drain_seconds), wiring.drain())
 
 
 async def _listen(server: grpc.aio.Server, path: Path) -> None:

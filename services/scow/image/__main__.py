@@ -127,6 +127,10 @@ async def wire(context: Context) -> Wiring:
         add_RegistryServiceServicer_to_server(registry_servicer, server)
         add_StoreServiceServicer_to_server(keeping.servicer, server)
 
+    async def drain() -> None:
+        if serving is not None:
+            await serving.drain()
+
     async def close() -> None:
         if serving is not None:
             await serving.close()
@@ -138,6 +142,7 @@ async def wire(context: Context) -> Wiring:
     return Wiring(
         register=register,
         reconcile=reconcile,
+        drain=drain,
         close=close,
     )
 

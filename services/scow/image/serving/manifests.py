@@ -95,7 +95,10 @@ class ManifestHandlers:
             if len(data) > settings.max_manifest_bytes:
                 limit = settings.max_manifest_bytes
                 raise Refusal("MANIFEST_INVALID", f"it has over {limit} bytes", status=413)
-        document = documents.parse_document(bytes(data), media_type, settings.max_layers)
+        # Off the loop: megabytes take their time.
+        document = await asyncio.to_thread(
+            documents.parse_document, bytes(data), media_type, settings.max_layers
+        )
         if media_type and document.media_type != media_type:
             raise Refusal(
                 "MANIFEST_INVALID", f"it says that it is {document.media_type}, not {media_type}"

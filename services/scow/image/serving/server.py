@@ -118,6 +118,7 @@ class RegistryServer:
             self._app,
             handle_signals=False,
             access_log=None,
+            auto_decompress=False,  # what is pushed is kept as it comes
             keepalive_timeout=_IDLE_SECONDS,
             shutdown_timeout=_CUT_SECONDS,
         )
@@ -129,6 +130,7 @@ class RegistryServer:
                 make = self._doors.guard(runner.server)
                 self._listening.append(await listening.listen(make, address, self._certificate))
         except BaseException:
+            await self.drain()
             await self.close()
             raise
         _log.info("registry serves", addresses=[str(address) for address in self._addresses])
@@ -146,12 +148,15 @@ class RegistryServer:
             except ScowError as error:
                 _log.error("registry keeps what it has read before", error=str(error))
 
-    async def close(self) -> None:
-        """Take no more requests, let those under way end, cut the rest."""
+    async def drain(self) -> None:
+        """Take no more connections, and let requests under way end."""
         for server in self._listening:
             server.close()
+        # aiohttp's own waiting takes no more bytes of an upload.
+        await self._traffic.drained(self._drain_seconds)
+
+    async def close(self) -> None:
+        """Cut what is left."""
         if self._runner is not None:
-            # aiohttp's own waiting takes no more bytes of an upload.
-            await self._traffic.drained(self._drain_seconds)
             await self._runner.cleanup()
         self._uploads.close()

@@ -11,8 +11,8 @@ import bcrypt
 
 from scow.core.errors import InvalidConfig
 
-# Checks at once: each takes a processor for a while, on purpose.
-_AT_ONCE = 2
+# Checks at once: each takes a processor for a while, on purpose, and there may be but two.
+_AT_ONCE = 1
 _REMEMBERED = 1024
 # bcrypt takes no more; htpasswd cuts silently.
 _LONGEST = 72

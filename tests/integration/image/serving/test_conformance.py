@@ -420,3 +420,11 @@ def test_an_index_keeps_its_bytes(api: Api) -> None:
     found = api.call("GET", "/v2/c/multi/manifests/all")
     assert (found.body, found.header("Content-Type")) == (index, OCI_INDEX)
     assert api.call("GET", f"/v2/c/multi/manifests/{two.digest}").body == two.manifest
+
+
+def test_bytes_are_kept_as_they_come(api: Api) -> None:
+    """A body that says that it is compressed is stored compressed."""
+    data = IMAGE.layer
+    path = f"/v2/c/gz/blobs/uploads/?digest={BLOB}"
+    assert api.call("POST", path, data, Content_Encoding="gzip").status == 201
+    assert api.call("GET", f"/v2/c/gz/blobs/{BLOB}", Accept_Encoding="gzip").body == data
