@@ -33,12 +33,12 @@ def _deep_tree() -> Tree:
 
 
 def _deep_entries() -> bytes:
-    names = [b"/".join([b"d"] * count) for count in range(1, _LEVELS + 1)]
+    names = [b"/".join([b"d"] * count) for count in range(1, 301)]
     return tar(*(pax({b"path": name}) + directory(b"x", 0o700) for name in names))
 
 
 def _deeper_than_a_path() -> bytes:
-    way = b"d/" * 1500
+    way = (b"d" * 250 + b"/") * 12
     return tar(
         pax({b"path": way + b"f"}) + file(b"x"),
         pax({b"linkpath": way[:-1]}) + symlink(b"s", b"x"),
@@ -134,7 +134,7 @@ _NAMES = [
     ),
     case("below a file", tar(file(b"f"), file(b"f/evil")), Refused(InvalidArchive, "f/evil")),
     Case("2,000 levels", _deep, _deep_tree()),
-    Case("2,000 levels with an entry each", _deep_entries, Accepted()),
+    Case("300 levels with an entry each", _deep_entries, Accepted()),
     Case("deeper than any path reaches", _deeper_than_a_path, Accepted()),
 ]
 _ROOT_CASES = [
