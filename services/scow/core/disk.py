@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from scow.core import trees
 from scow.core.errors import DiskFull
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -24,20 +24,15 @@ def full(folder: Path) -> DiskFull:
     )
 
 
-def usage(folder: Path) -> int:
-    """Return the bytes that a folder's files take on the disk; hard links count once, what goes meanwhile does not."""
+def usage(folder: Path) -> tuple[int, int]:
+    """Return the bytes that a folder's files take on the disk, and how many inodes there are; hard links count once."""
     seen: set[tuple[int, int]] = set()
     size = 0
-    for path, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            try:
-                status = os.lstat(os.path.join(path, name))
-            except FileNotFoundError:
-                continue
-            if (status.st_dev, status.st_ino) not in seen:
-                seen.add((status.st_dev, status.st_ino))
-                size += min(status.st_size, status.st_blocks * _BLOCK)
-    return size
+    for status in trees.statuses(folder):
+        if (status.st_dev, status.st_ino) not in seen:
+            seen.add((status.st_dev, status.st_ino))
+            size += min(status.st_size, status.st_blocks * _BLOCK)
+    return size, len(seen)
 
 
 @contextlib.contextmanager

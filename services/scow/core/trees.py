@@ -1,7 +1,7 @@
-"""Deleting trees that strangers filled: of any depth and width, and with any modes.
+"""Deleting and measuring trees that strangers filled: of any depth and width, and with any modes.
 
-`shutil.rmtree` holds a descriptor and a frame of the interpreter for each level, so that a tree of some hundred levels,
-which any container or layer can make, could not be deleted.
+`shutil.rmtree` and `os.walk` need a descriptor or a frame of the interpreter for each level, so that both fail at a tree
+of some hundred levels, which any container or layer can make.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import stat
+from collections.abc import Iterator
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Levels that are gone down; what is deeper is moved up first.
@@ -41,6 +43,24 @@ def remove_tree(path: Name, *, dir_fd: int | None = None) -> None:
         os.close(root)
     with contextlib.suppress(FileNotFoundError):
         os.rmdir(path, dir_fd=dir_fd)
+
+
+def statuses(folder: Name) -> Iterator[os.stat_result]:
+    """Give the status of all that is below a folder.
+
+    What goes meanwhile, or is deeper than a path reaches, is left out.
+    """
+    waiting = [os.fspath(folder)]
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as scan:
+            for entry in scan:
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISDIR(status.st_mode):
+                    waiting.append(entry.path)
+                yield status
 
 
 def _empty(directory: int, root: int, level: int) -> None:

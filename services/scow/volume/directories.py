@@ -6,11 +6,13 @@ that a volume is there whole or not at all whenever the process is killed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
 
 from scow.core.disk import writing
+from scow.core.trees import remove_tree
 
 DATA = "_data"
 _NEW = ".new-"
@@ -51,7 +53,8 @@ class Directories:
     def empty_trash(self) -> None:
         """Delete what was discarded. Blocks for as long as that takes."""
         for folder in self._trash.iterdir():
-            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                remove_tree(folder)
 
     def names(self) -> set[str]:
         """Return the names of the volumes whose folders are there."""
@@ -61,5 +64,6 @@ class Directories:
         """Delete folders whose making was cut short; return their names."""
         halves = [p for p in self._volumes.iterdir() if p.name.startswith(_NEW)]
         for folder in halves:
-            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                remove_tree(folder)
         return [p.name.removeprefix(_NEW) for p in halves]

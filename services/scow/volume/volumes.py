@@ -206,7 +206,7 @@ class Volumes:
         """
         chosen = [self.get(name) for name in names] or self.select(())
         return {
-            volume.name: await asyncio.to_thread(disk_usage, Path(volume.mountpoint))
+            volume.name: (await asyncio.to_thread(disk_usage, Path(volume.mountpoint)))[0]
             for volume in sorted(chosen, key=lambda volume: volume.name)
         }
 

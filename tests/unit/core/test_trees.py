@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scow.core import trees
-from scow.core.trees import remove_tree
+from scow.core import disk, trees
+from scow.core.trees import remove_tree, statuses
 
 
 def _deep(base: Path, levels: int) -> None:
@@ -28,6 +28,24 @@ def test_deeper_than_the_limits_of_paths_and_descriptors(tmp_path: Path) -> None
     _deep(tmp_path / "t", 3000)
     remove_tree(tmp_path / "t")
     assert not (tmp_path / "t").exists()
+
+
+def test_measuring_what_is_deep(tmp_path: Path) -> None:
+    _deep(tmp_path / "t", 1200)
+    assert len(list(statuses(tmp_path / "t"))) == 2400
+    _deep(tmp_path / "deeper", 2500)
+    found = len(list(statuses(tmp_path / "deeper")))
+    assert 3000 < found < 5000, "what is deeper than a path reaches is left out"
+    remove_tree(tmp_path / "t")
+    remove_tree(tmp_path / "deeper")
+
+
+def test_measuring_counts_hard_links_once(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 5000)
+    os.link(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "c").symlink_to("/")
+    size, inodes = disk.usage(tmp_path)
+    assert (5000 <= size < 6000, inodes) == (True, 2)
 
 
 def test_more_names_than_are_held_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

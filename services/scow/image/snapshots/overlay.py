@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import Mount
+from scow.core import disk
 from scow.core.disk import writing
 from scow.core.trees import remove_tree
-
-_BLOCK = 512  # st_blocks counts in these (stat(2))
 
 
 class Overlay:
@@ -67,18 +66,7 @@ class Overlay:
 
     def usage(self, number: int) -> tuple[int, int]:
         """Count what is in the upper directory; hard links count once."""
-        seen: set[int] = set()
-        size = 0
-        for path, folders, files in os.walk(self._folder / str(number) / "fs"):
-            for name in (*folders, *files):
-                try:
-                    status = os.lstat(os.path.join(path, name))
-                except FileNotFoundError:  # the container is at work
-                    continue
-                if status.st_ino not in seen:
-                    seen.add(status.st_ino)
-                    size += min(status.st_size, status.st_blocks * _BLOCK)
-        return size, len(seen)
+        return disk.usage(self.changes(number))
 
     def remove(self, number: int) -> None:
         """Delete the directories."""
