@@ -1,7 +1,7 @@
 """Deleting and measuring trees that strangers filled: of any depth and width, and with any modes.
 
-`shutil.rmtree` and `os.walk` need a descriptor or a frame of the interpreter for each level, so that both fail at a tree
-of some hundred levels, which any container or layer can make.
+`shutil.rmtree` and `os.walk` need a descriptor or a frame of the interpreter for each level, so that both fail at a
+tree of some hundred levels, which any container or layer can make.
 """
 
 from __future__ import annotations
