@@ -44,6 +44,7 @@ from scow.image.snapshotting import Snapshots
 from scow.image.store import MIGRATIONS, ImageStore
 from scow.image.store_wiring import Keeping, Parts
 from scow.image.trust.check import Trust
+from scow.image.unfinished import Unfinished
 from scow.image.unpack.pool import Limits, UnpackPool
 from scow.image.unpacking import Unpacking
 
@@ -74,7 +75,8 @@ async def wire(context: Context) -> Wiring:
     removal = Removal(rows, images, collector, partial(running_owners, context.peers))
     reconciler = Reconciler(rows, blobs, layers, leases, snapshots, collector)
     fetcher = Fetcher(settings, rows, blobs, layers)
-    puller = Puller(settings, fetcher, leases, records, registries, trust)
+    unfinished = Unfinished(rows, settings.ingest_keep_seconds)
+    puller = Puller(settings, fetcher, leases, unfinished, records, registries, trust)
     importer = Importer(settings, blobs, layers, leases, records, pool)
     committer = Committer(rows, blobs, leases, records, snapshots)
     loader = Loader(settings, rows, blobs, layers, leases, records, pool)

@@ -17,9 +17,6 @@ from scow.core.errors import (
     DigestMismatch,
     InvalidArchive,
     LimitExceeded,
-    RegistryDenied,
-    RegistryRateLimited,
-    RegistryUnavailable,
 )
 from scow.image.blobs import Blobs, Ingest
 from scow.image.flights import Flight, Flights
@@ -28,10 +25,8 @@ from scow.image.manifests import Descriptor
 from scow.image.progress import REPORT_SECONDS, Phase, Progress
 from scow.image.registry.pulling import Registry
 from scow.image.store import ImageStore, Layer
+from scow.image.unfinished import RESUMABLE
 from scow.image.unpack.pool import Unpacked
-
-# After these a later pull goes on with what is there.
-_RESUMABLE = (RegistryUnavailable, RegistryRateLimited, RegistryDenied)
 
 
 class Fetcher:
@@ -187,7 +182,7 @@ class Fetcher:
             if ingest.size > blob.size:
                 ingest.restart()
             yield ingest
-        except _RESUMABLE:
+        except RESUMABLE:
             raise
         except Exception:
             ingest.discard()

@@ -26,6 +26,7 @@ from scow.image.registry.client import Registries
 from scow.image.registry.credentials import ANONYMOUS, Credentials
 from scow.image.registry.pulling import Registry
 from scow.image.trust.check import Trust
+from scow.image.unfinished import Unfinished
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Asked:
                 which=str(self.platform),
                 do="give one of them",
             )
+
+    @property
+    def name(self) -> str:
+        """What a later pull of the same has too: the reference, and which platform's image."""
+        return f"{self.reference} {'*' if self.whole else self.platform or host()}"
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class Puller:
         settings: The service's section of the configuration.
         fetcher: Who gets layers and blobs.
         leases: What work under way needs.
+        unfinished: Keeps what has come of pulls that are cut.
         records: Where an image that has come is written down.
         registries: Where images come from.
         trust: Who decides whether they may come.
@@ -93,12 +100,14 @@ class Puller:
         settings: ImageSection,
         fetcher: Fetcher,
         leases: Leases,
+        unfinished: Unfinished,
         records: Records,
         registries: Registries,
         trust: Trust,
     ) -> None:
         self._settings = settings
         self._leases = leases
+        self._unfinished = unfinished
         self._records = records
         self._registries = registries
         self._trust = trust
@@ -157,18 +166,19 @@ class Puller:
         wanted += [part.digest for document in documents for part in document.parts]
         with self._leases.hold(wanted):
             found = await self._configure(registry, documents, asked)
+            content = Content(
+                documents=[*evidence.documents, *documents],
+                blobs=evidence.blobs,
+                configurations=found.configurations,
+                references=[str(reference)] if reference.tag else [],
+                repo_digests=[reference.repository + digest],
+                facts={"name": str(reference)},
+            )
             diff_ids = [d for config in found.parsed.values() for d in config.diff_ids]
-            with self._leases.hold(diff_ids):
+            lasting = self._unfinished.pull(asked.name, [*wanted, *diff_ids])
+            with self._leases.hold(diff_ids), lasting:
                 layers, blobs = self._parts(found, asked.whole)
                 await self._fetcher.fetch(registry, layers, blobs, progress)
-                content = Content(
-                    documents=[*evidence.documents, *documents],
-                    blobs=evidence.blobs,
-                    configurations=found.configurations,
-                    references=[str(reference)] if reference.tag else [],
-                    repo_digests=[reference.repository + digest],
-                    facts={"name": str(reference)},
-                )
                 image_id = await self._records.put(content, "pull")
         assert image_id is not None  # _resolve saw to it
         return image_id

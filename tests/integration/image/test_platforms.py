@@ -198,7 +198,7 @@ def test_a_layer_that_cannot_be_had_leaves_nothing(service: Service, registry: R
 
 
 def test_killed_in_the_middle() -> None:
-    """Of two images one is there and the other one half: nothing is recorded, and the half is gone on with."""
+    """Of two images one is there and the other one half: none is recorded, and the half alone is asked for again."""
 
     first, second = os.urandom(MiB), os.urandom(4 * MiB)
     with BadRegistry([layer_tar({"a": first}), layer_tar({"b": second})]) as registry:
@@ -254,9 +254,14 @@ def test_killed_in_the_middle() -> None:
         with Service("image") as service:
             request = pb.PullRequest(reference=registry.reference, all_platforms=True)
             call = stub_of(service).Pull(request)
+            layers_told = {each["digest"]: pb.LayerProgress() for each in whole}
             for news in call:
-                layer = news.layer
-                if layer.digest == whole[1]["digest"] and layer.current >= MiB:
+                layers_told[news.layer.digest] = news.layer
+                half_way = layers_told[whole[1]["digest"]].current >= MiB
+                if (
+                    half_way
+                    and layers_told[whole[0]["digest"]].phase == pb.LayerProgress.PHASE_DONE
+                ):
                     break
             assert half.wait(30)
             service.kill_and_restart()
@@ -264,8 +269,9 @@ def test_killed_in_the_middle() -> None:
             assert not list(stub_of(service).List(pb.ListRequest(all=True)).images)
             registry.requests.clear()
             pull(service, registry.reference, all_platforms=True)
-            asked = [x for x in registry.requests if whole[1]["digest"] in x]
+            asked = [x for x in registry.requests if any(y["digest"] in x for y in whole)]
             assert len(asked) == 1
+            assert whole[1]["digest"] in asked[0]
             assert "bytes=" in asked[0]
             assert len(stub_of(service).List(pb.ListRequest(all=True)).images) == 2
 
@@ -290,4 +296,36 @@ def test_an_index_made_by_buildah(service: Service, registry: Registry, tmp_path
     assert image.platform.architecture == "amd64"
     arm = pull(service, f"{registry.address}/buildah:1", platform=ARM)
     assert arm.platform.architecture == "arm64"
+    remove_all(service)
+
+
+def test_what_came_of_a_pull_that_failed_waits_for_the_next(service: Service) -> None:
+    with BadRegistry([layer_tar({"a": b"1"}), layer_tar({"b": b"2"})]) as registry:
+        there, missing = (digest_of(layer) for layer in registry.layers)
+        came = threading.Event()
+
+        def fail(handler: Handler) -> bool:
+            if missing in handler.path:
+                came.wait(30)
+                return handler.refuse(503)
+            return False
+
+        registry.misbehave = fail
+        before = layers(service)
+        stub = stub_of(service)
+
+        def until_it_fails(request: pb.PullRequest) -> None:
+            for news in stub.Pull(request):
+                if (news.layer.digest, news.layer.phase) == (there, pb.LayerProgress.PHASE_DONE):
+                    came.set()
+
+        request = pb.PullRequest(reference=registry.reference)
+        raising(errors.RegistryUnavailable, until_it_fails, request)
+        assert len(leftovers(service)["table leases"]) == 1
+        stub.Reconcile(pb.ReconcileRequest())
+        assert len(layers(service)) == len(before) + 1
+        registry.requests.clear()
+        registry.misbehave = lambda _: False
+        pull(service, registry.reference)
+        assert not any(there in each for each in registry.requests)
     remove_all(service)
