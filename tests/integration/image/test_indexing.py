@@ -150,9 +150,9 @@ def test_an_index_gives_its_entries_and_is_amended(service: Service, content: Co
     raising(errors.NameInUse, lambda name: create(service, name, source), target)
     create(service, target, f"{content.repository}:newer", f"{content.repository}:390", amend=True)
     parts = look(service, target).parts
-    assert [part.platform.architecture for part in parts] == ["amd64", "", "arm64", "s390x"]
-    assert parts[1].digest == attestation["digest"]
-    assert parts[2].digest == newer["digest"]
+    assert [part.platform.architecture for part in parts] == ["amd64", "arm64", "", "s390x"]
+    assert parts[1].digest == newer["digest"]
+    assert parts[2].digest == attestation["digest"]
     push(service, target)
     assert [each["digest"] for each in content.get("made")["manifests"]] == [
         x.digest for x in parts
