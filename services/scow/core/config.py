@@ -114,6 +114,9 @@ class ImageSection:
     # Layers downloaded and uploaded at once, over all pulls and pushes.
     max_concurrent_downloads: int = 3
     max_concurrent_uploads: int = 5
+    # How new layers are kept: "overlay" unpacks them; "erofs" keeps the tar and mounts it through an index, which takes
+    # Linux 6.15; "auto" is erofs where that works. May be changed at any time: layers of both kinds lie on each other.
+    snapshotter: str = "auto"
     # Processes that unpack layers; 0 means one for each processor.
     unpack_workers: int = 0
     # Seconds after which an idle unpacking process ends.

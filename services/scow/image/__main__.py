@@ -21,6 +21,7 @@ from scow.image.archives.saving import Saver
 from scow.image.archives.selection import Selector
 from scow.image.blobs import Blobs
 from scow.image.committing import Committer
+from scow.image.drivers.choose import choose
 from scow.image.elsewhere import Elsewhere
 from scow.image.fetching import Fetcher
 from scow.image.gc import Collector
@@ -39,7 +40,7 @@ from scow.image.registry.service import RegistryServicer
 from scow.image.removal import Removal
 from scow.image.search import Searcher
 from scow.image.service import ImageServicer
-from scow.image.snapshots.overlay import Overlay
+from scow.image.snapshots import SnapshotFolders
 from scow.image.snapshotting import Snapshots
 from scow.image.store import MIGRATIONS, ImageStore
 from scow.image.store_wiring import Keeping, Parts
@@ -64,13 +65,14 @@ async def wire(context: Context) -> Wiring:
         Limits(settings.max_layer_bytes, settings.max_layer_entries),
     )
     blobs, leases = Blobs(base), Leases()
-    layers = Layers(base, rows, blobs, pool)
+    drivers = choose(settings.snapshotter, base, context.config.run, pool)
+    layers = Layers(base, rows, blobs, drivers)
     records = Records(rows, blobs, leases, context.journal)
     images = Images(rows, blobs, context.journal)
     registries = Registries(settings)
     trust = Trust(settings, rows, blobs, registries)
     unpacking = Unpacking(rows, layers, leases)
-    snapshots = Snapshots(rows, images, trust, unpacking, Overlay(base, layers.path))
+    snapshots = Snapshots(rows, images, trust, layers, unpacking, SnapshotFolders(base))
     collector = Collector(rows, blobs, layers, leases, context.journal)
     removal = Removal(rows, images, collector, partial(running_owners, context.peers))
     reconciler = Reconciler(rows, blobs, layers, leases, snapshots, collector)

@@ -1,7 +1,9 @@
-"""Unpacked layers: folders `layers/<number>`, each in the form that overlayfs wants of a lower directory.
+"""Layers: folders `layers/<number>`, each in the form of its driver.
 
 A layer is unpacked into `layers/new-<number>` and renamed once it is known to be right. Its row follows when all of
-it has reached the disk: after a power cut no row tells of files that are not there.
+it has reached the disk: after a power cut no row tells of files that are not there. New layers are of the driver that
+the configuration chooses. A layer whose driver does not work here, because the kernel is another one now, counts as
+damaged and is made anew.
 """
 
 from __future__ import annotations
@@ -10,19 +12,18 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from scow.core.disk import writing
-from scow.core.errors import DigestMismatch
+from scow.core.errors import DigestMismatch, InvalidArchive, KernelUnsupported, LayerCorrupt
 from scow.core.trees import remove_tree
 from scow.image.blobs import Blobs, Ingest, lost, open_blob
-from scow.image.sharedsync import SharedSync
+from scow.image.drivers import Driver, Lower
 from scow.image.store import ImageStore, Layer
-from scow.image.unpack.pool import Source, Unpacked, UnpackPool
+from scow.image.unpack.pool import Source, Unpacked
 
-DRIVER = "overlay"
 _NEW = "new-"
 # By how much times of files lag behind the clock: they are those of the last tick.
 _CLOCK_SLACK_NS = 1_000_000_000
@@ -35,36 +36,77 @@ class Layers:
         base: The service's folder.
         rows: The tables.
         blobs: Where layers come from as they are sent.
-        pool: Who unpacks.
+        drivers: Those that work here, by name; the first one makes new layers.
     """
 
-    def __init__(self, base: Path, rows: ImageStore, blobs: Blobs, pool: UnpackPool) -> None:
+    def __init__(
+        self,
+        base: Path,
+        rows: ImageStore,
+        blobs: Blobs,
+        drivers: Mapping[str, Driver],
+    ) -> None:
         self._folder = base / "layers"
         self._folder.mkdir(exist_ok=True, mode=0o711)
         self._rows = rows
         self._blobs = blobs
-        self._pool = pool
+        self._drivers = drivers
+        self._driver = next(iter(drivers.values()))
         self._busy: set[int] = set()
-        self._sync = SharedSync(self._folder)
+        # Seen to be whole since this process started: looking again may be quick.
+        self._verified: set[int] = set()
+        self._lowers: dict[int, Lower] = {}
+
+    @property
+    def driver(self) -> str:
+        """Name of the driver of new layers."""
+        return self._driver.name
 
     def path(self, number: int) -> Path:
         """Return a layer's folder."""
         return self._folder / str(number)
 
-    async def unpack(self, source: Source) -> tuple[int, Unpacked]:
-        """Unpack a layer to a new number; `keep` or `discard` decides what becomes of it.
+    def _new_path(self, number: int) -> Path:
+        return self._folder / f"{_NEW}{number}"
+
+    def lower(self, layer: Layer) -> Lower:
+        """Describe a layer for an overlay.
+
+        Raises:
+            LayerCorrupt: Its folder is damaged.
+            KernelUnsupported: It is in a form that does not work here.
+        """
+        known = self._lowers.get(layer.number)
+        if known is not None:
+            return known
+        driver = self._drivers.get(layer.driver)
+        if driver is None:
+            raise KernelUnsupported(
+                f"layer {layer.diff_id} is kept for the driver {layer.driver}, which does not work here",
+                what="layer",
+                which=layer.diff_id,
+                do="wait until it is made anew, or pull the image again",
+            )
+        found = self._lowers[layer.number] = driver.lower(self.path(layer.number))
+        return found
+
+    async def unpack(self, source: Source, driver: Driver | None = None) -> tuple[int, Unpacked]:
+        """Unpack a layer to a new number; `keep`, `record` or `discard` decides what becomes of it.
+
+        Args:
+            source: The layer, compressed or not.
+            driver: In whose form; None means that of new layers.
 
         Raises:
             LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull: Nothing is left then.
         """
         number = self._rows.next_number()
         self._busy.add(number)
-        folder = self._folder / f"{_NEW}{number}"
+        folder = self._new_path(number)
         try:
             with writing(self._folder):
-                folder.mkdir(mode=0o755)
-                folder.chmod(0o755)
-            return number, await self._pool.unpack(source, folder)
+                folder.mkdir(mode=0o700)
+            return number, await (driver or self._driver).unpack(source, folder)
         except BaseException:
             await asyncio.shield(self.discard(number))
             raise
@@ -104,15 +146,18 @@ class Layers:
                 await asyncio.shield(self.discard(number))
 
     async def _record(self, number: int, unpacked: Unpacked, blob: str) -> Layer:
-        (self._folder / f"{_NEW}{number}").rename(self.path(number))
-        await self._sync()
+        new, folder = self._new_path(number), self.path(number)
+        self._driver.finish(new, self._blobs.path(blob))
+        new.rename(folder)
+        await self._driver.sync(folder)
         known = self._rows.layer(unpacked.diff_id)
         if known is not None:
             return known
+        self._verified.add(number)
         layer = Layer(
             unpacked.diff_id,
             number,
-            DRIVER,
+            self._driver.name,
             blob,
             unpacked.size,
             unpacked.tar_size,
@@ -150,10 +195,13 @@ class Layers:
             LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull, DigestMismatch: As they say.
         """
         since = time.time_ns() - _CLOCK_SLACK_NS
-        with open_blob(self._blobs.path(layer.blob), layer.blob) as source:
-            number, unpacked = await self.unpack(source)
+        driver = self._drivers.get(layer.driver, self._driver)
+        blob = self._blobs.path(layer.blob)
+        with open_blob(blob, layer.blob) as source:
+            number, unpacked = await self.unpack(source, driver)
         try:
             check_diff_id(unpacked, layer.blob, layer.diff_id)
+            driver.finish(self._new_path(number), blob)
             yield Fresh(self, layer, number, since)
         finally:
             if number in self._busy:
@@ -161,48 +209,95 @@ class Layers:
 
     async def compare(self, layer: Layer, number: int, since_ns: int) -> list[str]:
         """Return how a layer differs from a fresh one that is not recorded."""
-        fresh = self._folder / f"{_NEW}{number}"
-        return await self._pool.compare(self.path(layer.number), fresh, since_ns)
+        driver = self._drivers.get(layer.driver)
+        if driver is None:
+            return [_unusable(layer)]
+        fresh = self._new_path(number)
+        return await driver.differences(self.path(layer.number), fresh, since_ns)
 
     async def adopt(self, layer: Layer, number: int, aside: Path) -> None:
         """Let a fresh folder take the place of a layer's, which is moved aside."""
-        (self._folder / f"{_NEW}{number}").rename(self.path(number))
-        await self._sync()
-        # Killed between these two, the layer is missing, and made anew by reconciliation.
-        if self.path(layer.number).exists():
-            self.path(layer.number).rename(aside)
-        with self._rows.transaction() as tx:
-            self._rows.set_layer_number(tx, layer.diff_id, number)
-        self._busy.discard(number)
+        driver = self._drivers.get(layer.driver, self._driver)
+        folder = self.path(layer.number)
+        if folder.exists():
+            folder.rename(aside)
+        await self._replace(layer, number, driver)
 
-    def missing(self) -> list[Layer]:
-        """Return the recorded layers whose folders are gone."""
-        return [layer for layer in self._rows.all_layers() if not self.path(layer.number).is_dir()]
+    async def _replace(self, layer: Layer, number: int, driver: Driver) -> None:
+        """Let a fresh folder become that of a layer, which has none now: containers know it by its number.
+
+        Killed at any moment, the layer is missing, and made anew by reconciliation.
+        """
+        self._forget(layer.number)
+        with self._rows.transaction() as tx:
+            self._rows.set_layer_driver(tx, layer.diff_id, driver.name)
+        folder = self.path(layer.number)
+        self._new_path(number).rename(folder)
+        self._busy.discard(number)
+        await driver.sync(folder)
+
+    async def damaged(self) -> list[tuple[Layer, str]]:
+        """Return the recorded layers that are not what they were, and what is wrong with them."""
+        found = []
+        for layer in self._rows.all_layers():
+            wrong = await asyncio.to_thread(self._damage, layer)
+            if wrong:
+                found.append((layer, wrong))
+            else:
+                self._verified.add(layer.number)
+        return found
+
+    def _damage(self, layer: Layer) -> str:
+        driver = self._drivers.get(layer.driver)
+        if driver is None:
+            return _unusable(layer)
+        thorough = layer.number not in self._verified
+        return driver.damage(self.path(layer.number), layer.tar_size, thorough=thorough)
 
     async def rebuild(self, layer: Layer) -> None:
-        """Unpack a recorded layer anew, where it was.
+        """Make a recorded layer anew, of what is left of it or of its blob, in the form of new layers.
 
         Raises:
             LayerCorrupt: The blob is gone too, or is not what it was.
         """
+        driver = self._drivers.get(layer.driver)
+        left = None if driver is None else driver.source(self.path(layer.number))
+        if left is not None and await self._rebuild_of(layer, left):
+            return
+        if not await self._rebuild_of(layer, self._blobs.path(layer.blob)):
+            raise lost(layer.blob)
+
+    async def _rebuild_of(self, layer: Layer, path: Path) -> bool:
+        """Make a layer anew of a file; False when it is not in there."""
         number = 0
         try:
-            with open_blob(self._blobs.path(layer.blob), layer.blob) as source:
+            with open_blob(path, layer.blob) as source:
                 number, unpacked = await self.unpack(source)
             if unpacked.diff_id != layer.diff_id:
-                raise lost(layer.blob)
-            await self._sync()
-            (self._folder / f"{_NEW}{number}").rename(self.path(layer.number))
+                return False
+            self._driver.finish(self._new_path(number), path)
+            if self.path(layer.number).exists():
+                await asyncio.to_thread(remove_tree, self.path(layer.number))
+            await self._replace(layer, number, self._driver)
+        except (LayerCorrupt, InvalidArchive):
+            return False
         finally:
-            await self.discard(number)
+            if number in self._busy:
+                await asyncio.shield(self.discard(number))
+        return True
 
     async def discard(self, number: int) -> None:
         """Delete a layer without a row."""
         self._busy.add(number)
-        for name in (f"{_NEW}{number}", str(number)):
-            if (self._folder / name).exists():
-                await asyncio.to_thread(remove_tree, self._folder / name)
+        self._forget(number)
+        for folder in (self._new_path(number), self.path(number)):
+            if folder.exists():
+                await asyncio.to_thread(remove_tree, folder)
         self._busy.discard(number)
+
+    def _forget(self, number: int) -> None:
+        self._lowers.pop(number, None)
+        self._verified.discard(number)
 
     def strays(self) -> list[int]:
         """Return the numbers of folders without a row that nobody is writing."""
@@ -227,6 +322,10 @@ class Fresh:
     async def adopt(self, aside: Path) -> None:
         """Take the place of the recorded layer's folder, which is moved aside."""
         await self.layers.adopt(self.layer, self.number, aside)
+
+
+def _unusable(layer: Layer) -> str:
+    return f"the driver {layer.driver} does not work here"
 
 
 def check_diff_id(unpacked: Unpacked, blob: str, diff_id: str) -> None:

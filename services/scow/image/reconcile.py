@@ -56,7 +56,7 @@ class Reconciler:
 
     async def _rebuild_layers(self) -> list[ReconcileAction]:
         actions = []
-        for layer in self._layers.missing():
+        for layer, wrong in await self._layers.damaged():
             name = f"layer/{layer.diff_id}"
             try:
                 with self._leases.hold([layer.diff_id, layer.blob]):
@@ -64,7 +64,7 @@ class Reconciler:
             except ScowError as error:
                 actions.append(action(name, "missing", str(error)))
             else:
-                actions.append(action(name, "rebuilt", "its folder was missing"))
+                actions.append(action(name, "rebuilt", wrong))
         return actions
 
     async def _delete_strays(self) -> list[ReconcileAction]:

@@ -14,8 +14,9 @@ from scow.api.types.v1.types_pb2 import Mount
 from scow.core.errors import Cancelled, ImageNotFound, InvalidArgument, PlatformMismatch
 from scow.core.times import now_ns
 from scow.image.images import Images
+from scow.image.layers import Layers
 from scow.image.platforms import Platform, host, runnable
-from scow.image.snapshots import Snapshotter
+from scow.image.snapshots import SnapshotFolders
 from scow.image.store import Image, ImageStore, Snapshot
 from scow.image.trust.check import Trust
 from scow.image.unpacking import Unpacking
@@ -28,8 +29,9 @@ class Snapshots:
         rows: The tables.
         images: Who finds and describes images.
         trust: Who decides which of them may be run.
-        unpacking: Who sees to it that their layers are there.
-        driver: Who makes snapshots.
+        layers: What they lie on.
+        unpacking: Who sees to it that layers are there.
+        folders: Where they are.
     """
 
     def __init__(
@@ -37,19 +39,21 @@ class Snapshots:
         rows: ImageStore,
         images: Images,
         trust: Trust,
+        layers: Layers,
         unpacking: Unpacking,
-        driver: Snapshotter,
+        folders: SnapshotFolders,
     ) -> None:
         self._rows = rows
         self._images = images
         self._trust = trust
         self._unpacking = unpacking
-        self._driver = driver
+        self._layers = layers
+        self._folders = folders
 
     @property
     def driver(self) -> str:
-        """Name of the driver that makes snapshots."""
-        return self._driver.name
+        """Name of the driver of new layers."""
+        return self._layers.driver
 
     async def prepare(
         self, name: str, owner: str, platform: Platform | None
@@ -60,6 +64,7 @@ class Snapshots:
             ImageNotFound, PlatformNotFound: There is no such image, or it is here for other platforms alone.
             PlatformMismatch: This machine does not run it.
             ImageUntrusted, InvalidTrustPolicy: The trust policy does not let it be run, or cannot be read.
+            LayerCorrupt, KernelUnsupported: A layer is damaged, or in a form that does not work here.
             Cancelled: The snapshot was released meanwhile.
             DiskFull: No space is left.
         """
@@ -99,7 +104,7 @@ class Snapshots:
         return self._images.find_for(name, platform)
 
     async def _make(self, snapshot: Snapshot, image: Image) -> list[Mount]:
-        numbers = [layer.number for layer in await self._unpacking.ensure(image.id)]
+        lowers = [self._layers.lower(layer) for layer in await self._unpacking.ensure(image.id)]
         if self._rows.snapshot(snapshot.owner) != snapshot:
             raise Cancelled(
                 f"the snapshot of {snapshot.owner} was released",
@@ -107,8 +112,8 @@ class Snapshots:
                 which=snapshot.owner,
                 do="prepare it again",
             )
-        self._driver.make(snapshot.number, numbers)
-        return self._driver.mounts(snapshot.number, numbers)
+        self._folders.make(snapshot.number, lowers)
+        return self._folders.mounts(snapshot.number, lowers)
 
     async def release(self, owner: str) -> None:
         """Give an owner's snapshot back."""
@@ -117,7 +122,7 @@ class Snapshots:
             return
         with self._rows.transaction() as tx:
             self._rows.delete_snapshot(tx, owner)
-        await asyncio.to_thread(self._driver.remove, known.number)
+        await asyncio.to_thread(self._folders.remove, known.number)
 
     async def usage(self, owner: str) -> tuple[int, int]:
         """Count the bytes and inodes of an owner's snapshot.
@@ -125,7 +130,7 @@ class Snapshots:
         Raises:
             ImageNotFound: The owner has none.
         """
-        return await asyncio.to_thread(self._driver.usage, self.find(owner).number)
+        return await asyncio.to_thread(self._folders.usage, self.find(owner).number)
 
     def find(self, owner: str) -> Snapshot:
         """Return an owner's snapshot.
@@ -142,7 +147,7 @@ class Snapshots:
 
     def changes(self, snapshot: Snapshot) -> Path:
         """Return where what was changed is, as overlayfs has it."""
-        return self._driver.changes(snapshot.number)
+        return self._folders.changes(snapshot.number)
 
     def owners(self) -> set[str]:
         """Return everyone who has a snapshot."""
@@ -151,9 +156,9 @@ class Snapshots:
     async def remove_strays(self) -> list[int]:
         """Delete the folders without a row; return their numbers."""
         recorded = {snapshot.number for snapshot in self._rows.snapshots()}
-        strays = sorted(self._driver.numbers() - recorded)
+        strays = sorted(self._folders.numbers() - recorded)
         for number in strays:
-            await asyncio.to_thread(self._driver.remove, number)
+            await asyncio.to_thread(self._folders.remove, number)
         return strays
 
 

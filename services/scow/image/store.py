@@ -318,9 +318,9 @@ class ImageStore(Reader):
         tx.execute("DELETE FROM snapshots WHERE owner = ?", (owner,))
 
     @staticmethod
-    def set_layer_number(tx: sqlite3.Connection, diff_id: str, number: int) -> None:
-        """Record that a layer was made anew in another folder."""
-        tx.execute("UPDATE layers SET number = ? WHERE diff_id = ?", (number, diff_id))
+    def set_layer_driver(tx: sqlite3.Connection, diff_id: str, driver: str) -> None:
+        """Record that a layer is made anew, perhaps in another form."""
+        tx.execute("UPDATE layers SET driver = ? WHERE diff_id = ?", (driver, diff_id))
 
     @staticmethod
     def delete_blob(tx: sqlite3.Connection, digest: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from collections.abc import Sequence
 from ctypes import c_int, c_int64, c_long, c_ulong
 
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -14,7 +15,10 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x20080522
 _SYNC_FILE_RANGE_WRITE = 2
-_NR_OPENAT2 = 437  # the same on every architecture
+# The same on every architecture.
+_NR_FSOPEN, _NR_FSCONFIG, _NR_FSMOUNT, _NR_OPENAT2 = 430, 431, 432, 437
+_CLOEXEC = 1  # FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC
+_SET_FLAG, _SET_STRING, _SET_FD, _CREATE = 0, 1, 5, 6
 _OPENAT2_RETRIES = 16
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -55,6 +59,33 @@ def openat2(directory: int, path: bytes, flags: int, resolve: int) -> int:
         if result >= 0 or ctypes.get_errno() != errno.EAGAIN:
             break
     return _check(int(result))
+
+
+def mount_nowhere(kind: str, options: Sequence[tuple[str, str | int | None]]) -> int:
+    """Mount a file system without attaching it (fsopen(2), fsconfig(2), fsmount(2)); return its descriptor.
+
+    Args:
+        kind: Of the file system.
+        options: Names with a string, a descriptor, or None for a flag.
+    """
+    context = _call(_NR_FSOPEN, kind.encode(), _CLOEXEC)
+    try:
+        for key, value in options:
+            if isinstance(value, str):
+                _call(_NR_FSCONFIG, context, _SET_STRING, key.encode(), os.fsencode(value), 0)
+            elif value is None:
+                _call(_NR_FSCONFIG, context, _SET_FLAG, key.encode(), None, 0)
+            else:
+                _call(_NR_FSCONFIG, context, _SET_FD, key.encode(), None, value)
+        _call(_NR_FSCONFIG, context, _CREATE, None, None, 0)
+        return _call(_NR_FSMOUNT, context, _CLOEXEC, 0)
+    finally:
+        os.close(context)
+
+
+def _call(number: int, *arguments: int | bytes | None) -> int:
+    words = [c_long(value) if isinstance(value, int) else value for value in arguments]
+    return _check(int(_libc.syscall(c_long(number), *words)))
 
 
 def syncfs(descriptor: int) -> None:

@@ -10,3 +10,6 @@ second device, so a file's data are where the tar has them. https://erofs.docs.k
 - `ondisk` has the structures;
 - `check` tells whether an index is whole, and what its root directory looks like.
 """
+
+TAR = "layer.tar"
+INDEX = "layer.erofs"

@@ -147,31 +147,41 @@ class UnpackPool:
         self._limits = limits
         self._reaper: asyncio.Task[None] | None = None
 
-    async def unpack(
-        self, source: Source, destination: Path, copy_to: int | None = None
-    ) -> Unpacked:
+    async def unpack(self, source: Source, destination: Path) -> Unpacked:
         """Unpack a layer into an empty directory.
 
         Args:
             source: The layer, compressed or not.
             destination: The directory. After an error it is in any state.
-            copy_to: A descriptor to which the plain tar is written, or None.
 
         Raises:
             LayerCorrupt: The bytes are no tar, or cut short.
             InvalidArchive: An entry reaches outside of the destination or means nothing.
             LimitExceeded, DiskFull, KernelUnsupported: As they say.
         """
+        return await self._run("unpack", source, destination)
+
+    async def index(self, source: Source, destination: Path) -> Unpacked:
+        """Write the index of a layer into an empty directory, and the plain tar unless the source is one.
+
+        Args:
+            source: The layer, compressed or not.
+            destination: The directory. After an error it is in any state.
+
+        Raises:
+            LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull: As for `unpack`, and of the same layers.
+        """
+        return await self._run("index", source, destination)
+
+    async def _run(self, operation: str, source: Source, destination: Path) -> Unpacked:
         job = {
-            "op": "unpack",
+            "op": operation,
             "destination": str(destination),
             "max_bytes": self._limits.max_bytes,
             "max_entries": self._limits.max_entries,
-            "copy": copy_to is not None,
         }
-        descriptors = [source.descriptor] + ([] if copy_to is None else [copy_to])
         async with self.lend() as worker:
-            worker.start(job, descriptors)
+            worker.start(job, [source.descriptor])
             while "want" in (message := await worker.receive()):
                 available, final = await source.wait(message["want"])
                 with contextlib.suppress(ConnectionError):  # its last message tells why it ended

@@ -2,7 +2,7 @@
 
 It takes jobs from a SOCK_SEQPACKET socket, one JSON message each, and answers in kind::
 
-    -> {"op": "unpack", "destination": path, "max_bytes": n, "max_entries": n, "copy": bool} + descriptors
+    -> {"op": "unpack" or "index", "destination": path, "max_bytes": n, "max_entries": n} + the layer's file
     <- {"want": n}                          more than the first n bytes of the layer's file, please
     -> {"available": m, "final": bool}
     <- {"done": {"diff_id", "tar_size", "size", "inodes", "has_root", "compression", "skipped_xattrs"}}
@@ -17,9 +17,9 @@ It takes jobs from a SOCK_SEQPACKET socket, one JSON message each, and answers i
     <- {"done": {}}
     -> {"op": "compare", "kept": path, "fresh": path, "since_ns": n}   <- {"done": {"differences": [...]}}
 
-What is to be split or expanded comes through a pipe. Of a layer the first descriptor is its file, compressed or not;
-the second, with "copy", gets the plain tar. The worker parses what strangers wrote: it keeps no capability but those
-that writing files takes, and dies with the service.
+What is to be split or expanded comes through a pipe. A layer's file is compressed or not: "unpack" writes the files in
+it, "index" the plain tar, unless the layer's file is that, and an index of it. The worker parses what strangers wrote:
+it keeps no capability but those that writing files takes, and dies with the service.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ from scow.core.disk import FULL
 from scow.image import syscalls
 from scow.image.archives.expanding import expand
 from scow.image.archives.splitter import Pipe, Splitter, Tell
-from scow.image.unpack.apply import Applier
+from scow.image.erofs import INDEX, TAR
+from scow.image.erofs.collect import Collector
+from scow.image.erofs.write import write
+from scow.image.unpack.apply import Applied, Applier
 from scow.image.unpack.compare import compare
 from scow.image.unpack.faults import DISK_FULL, REFUSED, Fault
 from scow.image.unpack.streams import Feed, TarStream, plain
@@ -43,6 +46,7 @@ from scow.image.unpack.tree import Tree
 MESSAGE_MAX = 1 << 16
 # Names in an answer: an archive may have any number of them.
 _SHOWN = 16
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP (linux/capability.h)
 _CAPABILITIES = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 27 | 1 << 31
 
@@ -78,7 +82,8 @@ class Worker:
                 return {"done": self._split(job, descriptors[0])}
             if job["op"] == "compare":
                 return {"done": _compare(job)}
-            return {"done": self._unpack(job, descriptors)}
+            work = self._index if job["op"] == "index" else self._unpack
+            return {"done": work(job, descriptors[0])}
         except Fault as fault:
             about = {"kind": fault.kind, "message": fault.message, "entry": fault.entry}
         except OSError as error:
@@ -98,25 +103,32 @@ class Worker:
         message = json.loads(answer)
         return message["available"], message["final"]
 
-    def _unpack(self, job: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-        copy_to = descriptors[1] if job["copy"] else None
-        compression, pieces = plain(Feed(descriptors[0], self._wait))
-        stream = TarStream(pieces, job["max_bytes"], copy_to)
+    def _unpack(self, job: dict[str, Any], source: int) -> dict[str, Any]:
+        compression, pieces = plain(Feed(source, self._wait))
+        stream = TarStream(pieces, job["max_bytes"])
         tree = Tree(job["destination"])
         try:
             applied = Applier(tree, stream, job["max_entries"]).run()
-            diff_id, tar_size = stream.finish()
+            return _facts(compression, applied, *stream.finish())
         finally:
             tree.close()
-        return {
-            "diff_id": diff_id,
-            "tar_size": tar_size,
-            "size": applied.size,
-            "inodes": applied.inodes,
-            "has_root": applied.has_root,
-            "compression": compression,
-            "skipped_xattrs": sorted(applied.skipped_xattrs)[:_SHOWN],
-        }
+
+    def _index(self, job: dict[str, Any], source: int) -> dict[str, Any]:
+        compression, pieces = plain(Feed(source, self._wait))
+        folder = job["destination"]
+        tar = os.open(os.path.join(folder, TAR), _CREATE, 0o600) if compression else source
+        index = os.open(os.path.join(folder, INDEX), _CREATE, 0o600)
+        try:
+            stream = TarStream(pieces, job["max_bytes"], tar if compression else None)
+            collector = Collector(stream, job["max_entries"])
+            root = collector.run()
+            diff_id, tar_size = stream.finish()
+            write(root, tar_size, index, tar)
+            return _facts(compression, collector.applied, diff_id, tar_size)
+        finally:
+            os.close(index)
+            if compression:
+                os.close(tar)
 
     def _split(self, job: dict[str, Any], descriptor: int) -> dict[str, Any]:
         _, pieces = plain(Pipe(descriptor))
@@ -125,6 +137,18 @@ class Worker:
         Splitter(stream, job["prefix"], *limits, self._send).run()
         stream.finish()
         return {}
+
+
+def _facts(compression: str, applied: Applied, diff_id: str, tar_size: int) -> dict[str, Any]:
+    return {
+        "diff_id": diff_id,
+        "tar_size": tar_size,
+        "size": applied.size,
+        "inodes": applied.inodes,
+        "has_root": applied.has_root,
+        "compression": compression,
+        "skipped_xattrs": sorted(applied.skipped_xattrs)[:_SHOWN],
+    }
 
 
 def _compare(job: dict[str, Any]) -> dict[str, Any]:
