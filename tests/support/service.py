@@ -29,6 +29,7 @@ class Service:
         instance: Of the engine that it plays.
         settings: Keys of the configuration as SCOW_* variables.
         prefix: Put before its command, to run it in a network namespace.
+        root: That of another service, which has stopped; None means one of its own.
     """
 
     def __init__(
@@ -37,12 +38,13 @@ class Service:
         instance: str = "tsvc",
         settings: dict[str, str] | None = None,
         prefix: Sequence[str] = (),
+        root: Path | None = None,
     ) -> None:
         self._prefix = prefix
         self.name = name
         self.instance = instance
         self.base = Path(tempfile.mkdtemp(prefix=f"scow-{name}-"))
-        self.root = self.base / "root"
+        self.root = root or self.base / "root"
         self.run = self.base / "run"
         self.data = self.root / name
         self.log = self.base / "log"
