@@ -39,7 +39,7 @@ def choose(wanted: str, base: Path, run: Path, pool: UnpackPool) -> dict[str, Dr
             do=f"use one of {', '.join(_NAMES)}",
         )
     drivers: dict[str, Driver] = {Overlay.name: Overlay(pool, SharedSync(base))}
-    why = probe.erofs(run)
+    why = probe.erofs(base, run)
     if not why:
         erofs = Erofs(pool)
         ahead = wanted != Overlay.name

@@ -1,5 +1,7 @@
 """Whether this kernel does what the driver "erofs" needs, found out by doing it.
 
+It must be done where the layers will be: EROFS mounts no files of some file systems, tmpfs among them.
+
     python -m scow.image.drivers.probe [--config FILE]
 
 Mounting takes CAP_SYS_ADMIN, which the image service does not have where it is a unit of its own. There systemd runs
@@ -19,6 +21,7 @@ from pathlib import Path
 
 from scow.core.errors import ScowError
 from scow.core.server import load_config
+from scow.core.trees import remove_tree
 from scow.image import syscalls
 from scow.image.erofs import INDEX, TAR
 from scow.image.erofs.collect import Collector
@@ -26,17 +29,19 @@ from scow.image.erofs.write import write
 from scow.image.unpack.streams import TarStream
 
 _NAME = "image-kernel.json"
+_PREFIX = "probe-"
 _FILE = "file"
 _TEXT = b"scow"
 
 
-def erofs(run: Path) -> str:
+def erofs(base: Path, run: Path) -> str:
     """Return why the driver does not work here; nothing when it does.
 
     Args:
+        base: The image service's folder.
         run: The run directory, where a process with more capabilities may have left its result.
     """
-    why = _try()
+    why = _try(base)
     if why is not None:
         return why
     try:
@@ -46,9 +51,11 @@ def erofs(run: Path) -> str:
     return found
 
 
-def _try() -> str | None:
+def _try(base: Path) -> str | None:
     """Mount a layer and an overlay over it; return what failed, None when this process may not mount."""
-    with tempfile.TemporaryDirectory(prefix="scow-probe-") as name:
+    for left in base.glob(f"{_PREFIX}*"):  # by one that was killed
+        remove_tree(left)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=base) as name:
         folder = Path(name)
         _make_layer(folder)
         (folder / "lower").mkdir()
@@ -57,6 +64,8 @@ def _try() -> str | None:
         except PermissionError:
             return None
         except OSError as error:
+            if error.errno == errno.ENOTBLK:
+                return "this kernel mounts no EROFS on files, or on none of this file system"
             return f"this kernel refuses it: {os.strerror(error.errno or 0)}"
     return ""
 
@@ -104,9 +113,11 @@ def main() -> int:
     except ScowError as error:
         print(error, file=sys.stderr)  # noqa: T201  there is no log yet
         return 1
+    base = config.data("image")
+    base.mkdir(parents=True, exist_ok=True, mode=0o711)
     config.run.mkdir(parents=True, exist_ok=True, mode=0o750)
     temporary = config.run / f"{_NAME}.new"
-    temporary.write_text(json.dumps({"erofs": erofs(config.run)}))
+    temporary.write_text(json.dumps({"erofs": erofs(base, config.run)}))
     temporary.rename(config.run / _NAME)
     return 0
 

@@ -92,7 +92,10 @@ class Worker:
         return {"fault": about}
 
     def _send(self, message: dict[str, Any]) -> None:
-        self._channel.send(json.dumps(message).encode())
+        try:
+            self._channel.send(json.dumps(message).encode())
+        except BrokenPipeError:
+            os._exit(0)  # the service wants no answer any more
 
     def _wait(self, position: int) -> tuple[int, bool]:
         """Ask for more of the layer's file."""
