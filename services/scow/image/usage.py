@@ -9,7 +9,7 @@ from pathlib import Path
 from scow.api.image.v1 import store_pb2 as pb
 from scow.core.times import to_proto
 from scow.image.snapshotting import Snapshots
-from scow.image.store import ImageStore
+from scow.image.store import ImageStore, Layer
 
 _OVERLAY = "overlay"
 
@@ -39,10 +39,7 @@ class Usage:
         return response
 
     def _count_images(self, response: pb.DiskUsageResponse) -> None:
-        layers = {
-            row.diff_id: row.size if row.driver == _OVERLAY else row.tar_size
-            for row in self._rows.all_layers()
-        }
+        layers = {row.diff_id: _size(row) for row in self._rows.all_layers()}
         blobs = self._rows.blobs()
         size_of = {f"layer/{digest}": size for digest, size in layers.items()}
         size_of |= {f"blob/{digest}": size for digest, size in blobs.items()}
@@ -84,3 +81,11 @@ class Usage:
                 created_at=to_proto(ages[owner]),
             )
             response.snapshots_size += size
+
+
+def _size(layer: Layer) -> int:
+    """Return what a layer takes besides its blob."""
+    if layer.driver == _OVERLAY:
+        return layer.size
+    # The others keep the tar; a blob that is plain is the same file.
+    return 0 if layer.blob == layer.diff_id else layer.tar_size

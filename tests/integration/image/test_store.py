@@ -186,10 +186,12 @@ def test_sizes(service: Service) -> None:
         "two:latest": (3000, 3000),
         "three:latest": (500, 0),
     }
-    stub_of(service).Prepare(pb.PrepareRequest(image="three", owner="container/1"))
+    request = pb.PrepareRequest(image="three", owner="container/1")
+    # The blobs are plain tars: where layers are tars, they are the same files.
+    layers = 3500 if stub_of(service).Prepare(request).driver == "overlay" else 0
     usage = store_of(service).DiskUsage(store_pb2.DiskUsageRequest())
     blobs = sum(path.stat().st_size for path in (service.data / "blobs/sha256").iterdir())
-    assert usage.images_size == 3500 + blobs
+    assert usage.images_size == layers + blobs
     three = next(i for i in usage.items if i.id == images["three:latest"].id)
     assert three.in_use
     assert usage.images_reclaimable == usage.images_size - three.size
