@@ -182,8 +182,18 @@ class Session:
         return self.link(location, response)
 
     def link(self, target: str, response: aiohttp.ClientResponse) -> URL:
-        """Return the URL that an answer's header names, which may be relative."""
-        return located(target, response.url, self.endpoint)
+        """Return the URL that an answer's header names, which may be relative.
+
+        Raises:
+            RegistryUnavailable: It is none that may be asked.
+        """
+        url = located(target, response.url, self.endpoint)
+        http = self.wire.http
+        lowered = response.url.scheme == "https" and url.scheme == "http"
+        both = http.is_insecure(self.host) and http.is_insecure(elsewhere(url).host)
+        if url.scheme not in ("http", "https") or not url.host or (lowered and not both):
+            raise unavailable(self.host, RuntimeError(f"it leads to {str(url)!r}"))
+        return url
 
     async def read(self, response: aiohttp.ClientResponse, limit: int, what: str) -> bytes:
         """Return the body.

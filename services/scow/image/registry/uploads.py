@@ -37,7 +37,8 @@ _CANCEL_SECONDS = 2.0
 # Registries differ in how they say that all went well.
 _ACCEPTED = (200, 201, 202, 204)
 _OUT_OF_STEP = 416
-_RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
+_RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,19})")
+_LEAST = re.compile(r"[0-9]{1,19}")
 _NO_BYTES = {"Content-Length": "0"}
 Report = Callable[[int], None]
 
@@ -210,7 +211,7 @@ class _Upload:
             self.location = self._session.location(response)
             least = response.headers.get("OCI-Chunk-Min-Length", "")
         self._chunk = self._session.wire.settings.upload_chunk_bytes
-        if least.isdecimal():
+        if _LEAST.fullmatch(least):
             self._chunk = max(self._chunk, int(least)) if self._chunk else 0
 
     async def _find_out(self) -> bool:
