@@ -17,6 +17,7 @@ from scow.core.owners import running_owners, unknown_owners
 from scow.core.server import Context, Wiring, main
 from scow.image.archive_service import ArchiveServicer
 from scow.image.archives.loading import Loader
+from scow.image.archives.plainlayers import PlainLayers
 from scow.image.archives.saving import Saver
 from scow.image.archives.selection import Selector
 from scow.image.blobs import Blobs
@@ -90,7 +91,8 @@ async def wire(context: Context) -> Wiring:
     serving = _make_registry(context, rows, blobs, leases, records, collector)
 
     def ingesting() -> set[str]:
-        busy = fetcher.ingesting | importer.ingesting | committer.ingesting | loader.ingesting
+        busy = fetcher.ingesting | importer.ingesting | committer.ingesting
+        busy |= loader.ingesting | saver.ingesting
         return busy | serving.ingesting if serving is not None else busy
 
     async def reconcile() -> list[ReconcileAction]:
@@ -113,7 +115,7 @@ async def wire(context: Context) -> Wiring:
     )
 
     selector = Selector(rows, blobs, images)
-    saver = Saver(rows, blobs, leases, selector)
+    saver = Saver(rows, blobs, leases, selector, PlainLayers(settings, blobs, pool))
     archives = ArchiveServicer(images, committer, loader, saver, context.requests)
     pusher = Pusher(settings, rows, blobs, leases, context.journal, registries, fetcher)
     registry_servicer = RegistryServicer(

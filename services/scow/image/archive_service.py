@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -76,8 +77,10 @@ class ArchiveServicer(pb_grpc.ArchiveServiceServicer):
         docker = request.format != pb.SaveRequest.FORMAT_OCI_ARCHIVE
         if not request.images:
             raise InvalidArgument("no image to save", what="images", do="name one or several")
-        async for chunk in self._saver.save(request.images, platform, docker=docker):
-            yield pb.SaveResponse(chunk=chunk)
+        saving = self._saver.save(request.images, platform, docker=docker)
+        async with contextlib.aclosing(saving) as chunks:
+            async for chunk in chunks:
+                yield pb.SaveResponse(chunk=chunk)
 
     async def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:
         """Make an image of what an owner changed."""

@@ -12,7 +12,19 @@ import pytest
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from tests.support import images
-from tests.support.archives import load, save
+from tests.support.archives import (
+    LAYER,
+    MANIFEST,
+    blob,
+    configuration,
+    describe,
+    load,
+    oci_layout,
+    read_tar,
+    save,
+    tar,
+)
+from tests.support.busybox import rootfs_tar
 from tests.support.engine import as_root
 from tests.support.peers import Docker, Net, Podman
 from tests.support.service import Service
@@ -163,3 +175,30 @@ def test_buildah_both_ways(ours: Service, tmp_path: Path, kind: str) -> None:
     ImageServiceStub(ours.channel).Remove(pb.RemoveRequest(image=image_id, force=True))
     [back] = load(ours, theirs)
     assert (back.id, list(back.references)) == (image_id, ["web.example/box:2"])
+
+
+def test_layers_that_docker_does_not_read(
+    ours: Service, docker: Docker, podman: Podman, tmp_path: Path
+) -> None:
+    """Docker 20.10 reads no zstd: such layers go in plain, and the image stays what it is."""
+    layer = rootfs_tar()
+    packed = subprocess.run(["zstd", "-q"], input=layer, capture_output=True, check=True).stdout
+    config = configuration([layer])
+    value = {
+        "schemaVersion": 2,
+        "config": describe(config, "application/vnd.oci.image.config.v1+json"),
+        "layers": [describe(packed, f"{LAYER}+zstd")],
+    }
+    manifest = json.dumps(value).encode()
+    files = {blob(data): data for data in (config, packed, manifest)}
+    [loaded] = load(ours, tar(oci_layout([(manifest, MANIFEST, "zst:1")], files)))
+    path = tmp_path / "zst.tar"
+    path.write_bytes(save(ours, ["zst:1"]))
+    assert list((ours.data / "ingest").glob("save-*")) == []
+    assert docker.cli("load", "-i", str(path)) == "Loaded image: zst:1"
+    assert docker.cli("inspect", "-f", "{{.Id}}", "zst:1") == loaded.id
+    told = podman.cli("load", "-i", str(path))
+    assert told.endswith("docker.io/library/zst:1")
+    oci = read_tar(save(ours, ["zst:1"], oci=True))
+    assert oci[blob(packed)] == packed
+    assert oci[blob(manifest)] == manifest

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from pathlib import Path
 
 from scow.image.archives import tarring
 from scow.image.archives.layout import docker_documents, oci_documents
+from scow.image.archives.plainlayers import Made, PlainLayers
 from scow.image.archives.plan import blob_name
 from scow.image.archives.selection import Chosen, Selector
 from scow.image.blobs import Blobs, lost
@@ -27,17 +29,30 @@ class Saver:
         blobs: What is saved.
         leases: What work under way needs.
         selector: Who knows what names stand for.
+        plain: Who makes layers that Docker reads.
+
+    Attributes:
+        ingesting: Names of the ingests that are being written.
     """
 
-    def __init__(self, rows: ImageStore, blobs: Blobs, leases: Leases, selector: Selector) -> None:
+    def __init__(
+        self,
+        rows: ImageStore,
+        blobs: Blobs,
+        leases: Leases,
+        selector: Selector,
+        plain: PlainLayers,
+    ) -> None:
         self._rows = rows
         self._blobs = blobs
         self._leases = leases
         self._selector = selector
+        self._plain = plain
+        self.ingesting: set[str] = set()
 
     async def save(
         self, names: Sequence[str], platform: Platform | None, *, docker: bool
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Yield an archive of images: an OCI layout and, with `docker`, a Docker archive as well.
 
         Args:
@@ -50,59 +65,75 @@ class Saver:
             LayerCorrupt: A blob's file is not what it was.
         """
         chosen = self._selector.select(names, platform)
-        sizes = self._sizes(chosen)
-        with self._leases.hold([*sizes]):
-            documents = {**oci_documents(chosen), **(docker_documents(chosen) if docker else {})}
-            total = 0
-            async for chunk in _gathered(self._pieces(documents, sizes)):
-                total += len(chunk)
-                yield chunk
-            yield tarring.end(total)
+        made, name = Made(), f"save-{os.urandom(8).hex()}"
+        self.ingesting.add(name)
+        try:
+            with self._leases.hold([*self._sizes(chosen, made)]):
+                if docker:
+                    chosen, made = await self._plain.of(chosen, name)
+                top = {**oci_documents(chosen), **(docker_documents(chosen) if docker else {})}
+                total = 0
+                async for chunk in _gathered(self._pieces(top, self._sizes(chosen, made), made)):
+                    total += len(chunk)
+                    yield chunk
+                yield tarring.end(total)
+        finally:
+            await asyncio.shield(asyncio.to_thread(self._blobs.discard_ingests, name))
+            self.ingesting.discard(name)
 
-    def _sizes(self, chosen: Sequence[Chosen]) -> dict[str, int]:
+    def _sizes(self, chosen: Sequence[Chosen], made: Made) -> dict[str, int]:
         """Return all blobs and their sizes: what names others, configurations, layers."""
         documents = [document for one in chosen for document in reversed(one.documents)]
         digests = [document.digest for document in documents]
         digests += [document.parts[0].digest for document in documents if document.is_image]
         digests += [part.digest for document in documents for part in document.parts]
-        return {
-            digest: size
-            for digest in dict.fromkeys(digests)
-            if (size := self._rows.blob_size(digest)) is not None
-        }
+        sizes: dict[str, int] = {}
+        for digest in dict.fromkeys(digests):
+            if digest in made.documents:
+                sizes[digest] = len(made.documents[digest])
+            elif digest in made.layers:
+                sizes[digest] = made.layers[digest][1]
+            elif (size := self._rows.blob_size(digest)) is not None:
+                sizes[digest] = size
+        return sizes
 
     async def _pieces(
-        self, documents: dict[str, bytes], sizes: dict[str, int]
+        self, top: dict[str, bytes], sizes: dict[str, int], made: Made
     ) -> AsyncIterator[bytes]:
-        for piece in _small_files(documents):
+        for piece in _small_files(top):
             yield piece
         for digest, size in sizes.items():
             yield tarring.file_header(blob_name(digest), size)
-            async for piece in self._blob(digest, size):
-                yield piece
+            if digest in made.documents:
+                yield made.documents[digest]
+            else:
+                path = made.layers[digest][0] if digest in made.layers else self._blobs.path(digest)
+                async for piece in _file(path, digest, size):
+                    yield piece
             yield tarring.padding(size)
 
-    async def _blob(self, digest: str, size: int) -> AsyncIterator[bytes]:
-        """Yield a blob's bytes; the next are read while these are sent."""
-        try:
-            descriptor = os.open(self._blobs.path(digest), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise lost(digest) from None
-        position, reading = 0, None
-        try:
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            while position < size:
-                reading = reading or _read(descriptor, position, size)
-                piece = await reading
-                if not piece:
-                    raise lost(digest)
-                position += len(piece)
-                reading = _read(descriptor, position, size) if position < size else None
-                yield piece
-        finally:
-            if reading is not None:
-                await asyncio.wait([reading])
-            os.close(descriptor)
+
+async def _file(path: Path, digest: str, size: int) -> AsyncIterator[bytes]:
+    """Yield a file's bytes; the next are read while these are sent."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise lost(digest) from None
+    position, reading = 0, None
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        while position < size:
+            reading = reading or _read(descriptor, position, size)
+            piece = await reading
+            if not piece:
+                raise lost(digest)
+            position += len(piece)
+            reading = _read(descriptor, position, size) if position < size else None
+            yield piece
+    finally:
+        if reading is not None:
+            await asyncio.wait([reading])
+        os.close(descriptor)
 
 
 def _read(descriptor: int, position: int, size: int) -> asyncio.Future[bytes]:
