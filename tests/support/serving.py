@@ -47,6 +47,8 @@ class Serving(Service):
         named = {f"SCOW_IMAGE_SERVE_{key.upper()}": value for key, value in keys.items()}
         super().__init__("image", settings={**named, **(settings or {})}, prefix=prefix)
         self.api = Api(self.address)
+        # Address of its figures, where there is one.
+        self.metrics = ""
         # Folder with the CA as clients want it, where there is one.
         self.certificates = self.base / "certificates" / self.address
         # The stub's methods are not typed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
@@ -25,62 +26,76 @@ from scow.image.serving.uploading import UploadHandlers
 Observe = Callable[[str, int, float], None]
 # Of the forms that clients send for a token.
 _FORM_BYTES = 64 << 10
+_NAME = "/v2/{name:.+}"
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True)
+class Handlers:
+    """Who answers."""
+
+    authorization: Authorization
+    blobs: BlobHandlers
+    uploads: UploadHandlers
+    manifests: ManifestHandlers
+    catalogue: CatalogueHandlers
+
+
 def make_application(
-    authorization: Authorization,
-    blobs: BlobHandlers,
-    uploads: UploadHandlers,
-    manifests: ManifestHandlers,
-    catalogue: CatalogueHandlers,
-    traffic: Traffic,
-    doors: Doors,
-    observe: Observe | None,
+    handlers: Handlers, traffic: Traffic, doors: Doors, observe: Observe | None
 ) -> web.Application:
     """Return the application.
 
     Args:
-        authorization: Who decides on requests.
-        blobs: Answer.
-        uploads: Answer.
-        manifests: Answer.
-        catalogue: Answer.
+        handlers: Who answers.
         traffic: Told of requests that begin and end.
         doors: Told of connections that ask.
         observe: Told method, status and seconds of each request.
     """
+    around = _around(_Around(handlers.authorization, observe), traffic, doors)
+    app = web.Application(middlewares=[around], client_max_size=_FORM_BYTES)
+    app.on_response_prepare.append(_say_version)
+    _add_access(app.router, handlers.authorization)
+    _add_content(app.router, handlers)
+    _add_uploads(app.router, handlers.uploads)
+    # After the uploads: "uploads" is no digest.
+    _add_blobs(app.router, handlers.blobs)
+    return app
 
+
+def _add_access(router: web.UrlDispatcher, authorization: Authorization) -> None:
     async def ping(request: web.Request) -> web.Response:
         authorization.check_login(request, request[CALLER])
         return web.json_response({})
 
-    app = web.Application(
-        middlewares=[_around(_Around(authorization, observe), traffic, doors)],
-        client_max_size=_FORM_BYTES,
-    )
-    app.on_response_prepare.append(_say_version)
-    name = "/v2/{name:.+}"
-    app.router.add_get("/v2", ping)
-    app.router.add_get("/v2/", ping)
-    app.router.add_get("/token", authorization.token)
-    app.router.add_post("/token", authorization.token)
-    app.router.add_get("/v2/_catalog", catalogue.repositories)
-    app.router.add_get(f"{name}/tags/list", catalogue.tags)
-    app.router.add_get(f"{name}/referrers/{{digest}}", catalogue.referrers)
-    for path in (f"{name}/blobs/uploads", f"{name}/blobs/uploads/"):
-        app.router.add_post(path, uploads.begin)
-    upload = app.router.add_resource(f"{name}/blobs/uploads/{{upload}}")
-    upload.add_route("GET", uploads.status)
-    upload.add_route("PATCH", uploads.append)
-    upload.add_route("PUT", uploads.finish)
-    upload.add_route("DELETE", uploads.cancel)
-    app.router.add_get(f"{name}/blobs/{{digest}}", blobs.read)
-    app.router.add_delete(f"{name}/blobs/{{digest}}", blobs.delete)
-    app.router.add_get(f"{name}/manifests/{{reference}}", manifests.read)
-    app.router.add_put(f"{name}/manifests/{{reference}}", manifests.write)
-    app.router.add_delete(f"{name}/manifests/{{reference}}", manifests.delete)
-    return app
+    router.add_get("/v2", ping)
+    router.add_get("/v2/", ping)
+    router.add_get("/token", authorization.token)
+    router.add_post("/token", authorization.token)
+
+
+def _add_content(router: web.UrlDispatcher, handlers: Handlers) -> None:
+    router.add_get("/v2/_catalog", handlers.catalogue.repositories)
+    router.add_get(f"{_NAME}/tags/list", handlers.catalogue.tags)
+    router.add_get(f"{_NAME}/referrers/{{digest}}", handlers.catalogue.referrers)
+    router.add_get(f"{_NAME}/manifests/{{reference}}", handlers.manifests.read)
+    router.add_put(f"{_NAME}/manifests/{{reference}}", handlers.manifests.write)
+    router.add_delete(f"{_NAME}/manifests/{{reference}}", handlers.manifests.delete)
+
+
+def _add_uploads(router: web.UrlDispatcher, uploads: UploadHandlers) -> None:
+    for path in (f"{_NAME}/blobs/uploads", f"{_NAME}/blobs/uploads/"):
+        router.add_post(path, uploads.begin)
+    upload = f"{_NAME}/blobs/uploads/{{upload}}"
+    router.add_get(upload, uploads.status, allow_head=False)
+    router.add_patch(upload, uploads.append)
+    router.add_put(upload, uploads.finish)
+    router.add_delete(upload, uploads.cancel)
+
+
+def _add_blobs(router: web.UrlDispatcher, blobs: BlobHandlers) -> None:
+    router.add_get(f"{_NAME}/blobs/{{digest}}", blobs.read)
+    router.add_delete(f"{_NAME}/blobs/{{digest}}", blobs.delete)
 
 
 async def _say_version(_: web.Request, answer: web.StreamResponse) -> None:

@@ -12,7 +12,7 @@ from aiohttp import web
 from scow.image.serving.refusals import Refusal
 
 _PIECE = 512 << 10
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 # Longer numbers are beyond every file.
 _DIGITS = 18
 

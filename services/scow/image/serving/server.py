@@ -26,7 +26,7 @@ from scow.image.serving.names import Naming
 from scow.image.serving.registry import Registry
 from scow.image.serving.removal import Removal
 from scow.image.serving.repositories import Repositories
-from scow.image.serving.routing import Observe, make_application
+from scow.image.serving.routing import Handlers, Observe, make_application
 from scow.image.serving.traffic import Traffic
 from scow.image.serving.uploading import UploadHandlers
 from scow.image.serving.uploads import Uploads
@@ -86,16 +86,14 @@ class RegistryServer:
         self._doors = Doors(serve.max_connections, serve.stall_seconds)
         self._drain_seconds = 0.0
         observe: Observe | None = make_observe() if metrics else None
-        self._app = make_application(
+        handlers = Handlers(
             self._authorization,
             BlobHandlers(registry, removal),
             UploadHandlers(registry, self._uploads),
             ManifestHandlers(registry, records, removal),
             CatalogueHandlers(registry),
-            self._traffic,
-            self._doors,
-            observe,
         )
+        self._app = make_application(handlers, self._traffic, self._doors, observe)
         self._runner: web.AppRunner | None = None
         self._listening: list[asyncio.Server] = []
 

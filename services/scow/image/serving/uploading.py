@@ -14,7 +14,7 @@ from scow.image.serving.uploads import Upload, Uploads
 
 # What is gathered before a thread hashes and writes it.
 _PIECE = 1 << 20
-_RANGE = re.compile(r"(?:bytes )?(\d{1,18})-(\d{1,18})(?:/.*)?")
+_RANGE = re.compile(r"(?:bytes )?([0-9]{1,18})-([0-9]{1,18})(?:/.*)?")
 
 
 class UploadHandlers:

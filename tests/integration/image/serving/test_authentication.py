@@ -13,6 +13,9 @@ import pytest
 from tests.support.distribution import OCI_MANIFEST, Answer, Api, Image, artifact
 from tests.support.serving import Authority, Serving, write_htpasswd
 
+# Its services are started once.
+pytestmark = pytest.mark.xdist_group("serving-authentication")
+
 USERS = {"alice": "a-word", "bob": "b-word", "root": "r-word"}
 RULES = (
     "root * delete",
@@ -229,7 +232,9 @@ class TestToken:
             raise OSError("answered with 400")
 
 
-def test_logs_have_no_secrets(basic: Serving, token: Serving) -> None:
+def test_logs_have_no_secrets(basic: Serving, token: Serving, authority: Authority) -> None:
+    login(basic, "alice").call("GET", "/v2/")
+    Tokens(token, authority.context(), "alice").call("GET", "/v2/")
     for serving in (basic, token):
         log = serving.log.read_text()
         assert '"user": "alice"' in log

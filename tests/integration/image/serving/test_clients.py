@@ -19,6 +19,9 @@ from tests.support.peers import Docker, Net, Podman
 from tests.support.service import Service
 from tests.support.serving import Authority, Serving, run, write_htpasswd
 
+# Its services are started once.
+pytestmark = pytest.mark.xdist_group("serving-clients")
+
 WORD = "a-word"
 
 

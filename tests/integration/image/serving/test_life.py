@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import http.client
 import os
 import shutil
 import signal
@@ -19,15 +20,30 @@ from scow.api.image.v1 import image_pb2 as pb
 from scow.core.errors import ImageNotFound
 from tests.support import processes
 from tests.support.distribution import OCI_INDEX, OCI_MANIFEST, Image, artifact, digest_of, index_of
+from tests.support.net import http_get
 from tests.support.service import from_rpc_error
 from tests.support.serving import Serving
 
+# Its services are started once.
+pytestmark = pytest.mark.xdist_group("serving-life")
 
-@pytest.fixture
-def own() -> Iterator[Serving]:
-    """A registry for a test that restarts it, or looks at all that it has."""
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[Serving]:
     with Serving() as running:
         yield running
+
+
+@pytest.fixture
+def own(alone: Serving) -> Iterator[Serving]:
+    """A registry for a test that restarts it, or looks at all that it has: it is empty before and after."""
+    yield alone
+    for image in alone.stub.List(pb.ListRequest()).images:
+        alone.stub.Remove(pb.RemoveRequest(image=image.id, force=True))
+    expire_leases(alone)
+    alone.reconcile()
+    assert alone.blobs() == set()
+    assert list((alone.data / "ingest").iterdir()) == []
 
 
 def is_gone(serving: Serving, name: str) -> bool:
@@ -52,9 +68,9 @@ def test_a_pushed_image_runs(own: Serving) -> None:
     [layer] = (own.data / "layers").iterdir()
     assert (layer / "hello").read_text() == "runs"
     events = own.stub.Watch(pb.WatchRequest(from_revision=1))
-    event = next(event.event for event in events)
+    event = next(event.event for event in events if event.event.object_id == image.id)
     events.cancel()
-    assert (event.action, event.object_id, event.actor) == ("push", image.id, "registry/anonymous")
+    assert (event.action, event.actor) == ("push", "registry/anonymous")
     assert event.attributes["name"] == "docker.io/team/app:1"
 
     own.stub.Release(pb.ReleaseRequest(owner="container/x"))
@@ -139,6 +155,40 @@ def test_an_upload_survives_a_crash(own: Serving) -> None:
     assert list((own.data / "ingest").iterdir()) == []
 
 
+def test_killed_while_many_push(own: Serving) -> None:
+    """What was answered with 201 is there, whole, with its name; of the rest nothing stays."""
+    pushed: list[tuple[str, Image]] = []
+
+    def push(worker: int) -> None:
+        number = 0
+        with contextlib.suppress(OSError, http.client.HTTPException):  # until it is killed
+            while True:
+                number += 1
+                image = Image(f"{worker}-{number}")
+                own.api.push_image("team/many", f"{worker}-{number}", image)
+                pushed.append((f"{worker}-{number}", image))
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        working = [pool.submit(push, worker) for worker in range(4)]
+        processes.wait_for(lambda: len(pushed) > 20, "some pushes")
+        own.stop(signal.SIGKILL)
+        for each in working:
+            each.result()
+    own.start()
+    expire_leases(own)
+    own.reconcile()
+    kept = own.api.call("GET", "/v2/team/many/tags/list").json["tags"]
+    images = dict(pushed)
+    assert images.keys() <= {*kept}
+    for tag in kept:
+        manifest = own.api.call("GET", f"/v2/team/many/manifests/{tag}").json
+        for part in (manifest["config"], *manifest["layers"]):
+            path = f"/v2/team/many/blobs/{part['digest']}"
+            assert digest_of(own.api.call("GET", path).body) == part["digest"]
+    assert len(own.blobs()) == 3 * len(kept)
+    assert list((own.data / "ingest").iterdir()) == []
+
+
 def test_an_upload_expires(own: Serving) -> None:
     where = own.api.begin("team/app")
     own.api.call("PATCH", where, b"some")
@@ -213,6 +263,15 @@ def open_blobs(serving: Serving) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
             found.append(os.readlink(each))
     return [path for path in found if "/blobs/sha256/" in path]
+
+
+def test_requests_are_told(serving: Serving) -> None:
+    """In the log, and in the figures."""
+    serving.api.call("GET", "/v2/life/told/tags/list")
+    assert '"path": "/v2/life/told/tags/list", "status": 404' in serving.log.read_text()
+    figures = http_get(f"http://{serving.metrics}/metrics").decode()
+    assert 'scow_registry_requests_total{method="GET",status="404"}' in figures
+    assert 'scow_registry_request_seconds_count{method="GET"}' in figures
 
 
 def test_the_same_blob_by_many(serving: Serving) -> None:
@@ -311,6 +370,7 @@ def test_the_end_drains(own: Serving) -> None:
         client.sendall(b"2")
         assert client.recv(100).startswith(b"HTTP/1.1 202 ")
     assert own.stop() == 0
+    own.start()
 
 
 def open_ingests(serving: Serving) -> list[str]:

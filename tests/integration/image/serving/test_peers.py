@@ -15,6 +15,9 @@ from tests.support.badregistry import BadRegistry, Handler, digest_of, layer_tar
 from tests.support.service import Service
 from tests.support.serving import Serving
 
+# Its services are started once.
+pytestmark = pytest.mark.xdist_group("serving-peers")
+
 
 @dataclass
 class Site:
