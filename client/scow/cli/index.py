@@ -67,6 +67,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Display detailed information on one or more containers",
     ),
     "image inspect": ("inspect", "Display detailed information on one or more images"),
+    "manifest annotate": (
+        "manifest",
+        "Add additional information to a local image manifest",
+    ),
     "manifest create": (
         "manifest",
         "Create a local manifest list for annotating and pushing to a registry",

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from scow.api.types.v1.types_pb2 import Platform as PlatformMessage
 from scow.core.config import ImageSection
 from scow.core.errors import InvalidArgument, InvalidReference, NameInUse
 from scow.image import manifests
@@ -19,7 +20,7 @@ from scow.image.images import manifests_below
 from scow.image.indexes import Resolver
 from scow.image.leases import Leases
 from scow.image.manifests import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, Document
-from scow.image.platforms import Platform
+from scow.image.platforms import Platform, canonical
 from scow.image.records import Content, Records
 from scow.image.reference import Reference
 from scow.image.registry.client import Registries
@@ -47,13 +48,15 @@ class _Draft:
     origins: dict[str, str] = field(default_factory=dict)
 
     def add(self, platform: Platform | None, entry: Entry) -> None:
-        """Add an entry, in place of one of the same platform."""
-        for position, (known, other) in enumerate(self.entries):
-            same_platform = platform is not None and known == platform
-            if same_platform or other["digest"] == entry["digest"]:
-                self.entries[position] = (platform, entry)
-                return
-        self.entries.append((platform, entry))
+        """Add an entry, in place of those of the same manifest or platform."""
+        replaced = [
+            position
+            for position, (known, other) in enumerate(self.entries)
+            if other["digest"] == entry["digest"] or (platform is not None and known == platform)
+        ]
+        place = replaced[0] if replaced else len(self.entries)
+        kept = [each for n, each in enumerate(self.entries) if n not in replaced]
+        self.entries = [*kept[:place], (platform, entry), *kept[place:]]
 
 
 class Indexer:
@@ -91,6 +94,7 @@ class Indexer:
         credentials: Credentials,
         *,
         amend: bool,
+        platform: PlatformMessage | None = None,
     ) -> str:
         """Make an index and give it a reference; return its digest.
 
@@ -99,6 +103,7 @@ class Indexer:
             sources: Images, or indexes, which give all of their entries.
             credentials: For the sources' registries.
             amend: Add to the index that has the reference, in place of the same platforms.
+            platform: What is written of the one source, an image; None means what it says itself.
 
         Raises:
             NameInUse: The reference means something, and not `amend`; or it means no index.
@@ -115,9 +120,11 @@ class Indexer:
         added = _Draft()
         for source in sources:
             await self._add_source(added, source, credentials)
+        if platform is not None:
+            _say(added, platform)
         draft = self._known(reference, amend)
-        for platform, entry in added.entries:
-            draft.add(platform, entry)
+        for known, entry in added.entries:
+            draft.add(known, entry)
         draft.documents |= added.documents
         draft.origins |= added.origins
         index = self._document(draft)
@@ -229,3 +236,19 @@ class Indexer:
 def _entries(index: Document) -> Iterable[tuple[Platform | None, Entry]]:
     """Return the entries of an index as they are written, with their platforms."""
     return zip(index.platforms, json.loads(index.data)["manifests"], strict=True)
+
+
+def _say(draft: _Draft, platform: PlatformMessage) -> None:
+    """Write another platform of the only image, as it is given."""
+    known = canonical(platform.os, platform.architecture, platform.variant)
+    if len(draft.entries) != 1:
+        raise InvalidArgument(
+            f"{len(draft.entries)} images are to be for {known}",
+            what="platform",
+            which=str(known),
+            do="give one image with a platform",
+        )
+    ((_, entry),) = draft.entries
+    about = {"architecture": known.architecture, "os": known.os, "variant": platform.variant}
+    written = {key: value for key, value in about.items() if value}
+    draft.entries = [(known, {**entry, "platform": written})]

@@ -142,6 +142,13 @@ def test_an_index_is_made_and_pushed(engine: Engine, content: Content, tmp_path:
     again = engine.cli("manifest", "create", ours, amd, check=False)
     assert (again.returncode, "amend" in again.stderr) == (1, True)
     engine.cli("manifest", "create", "--amend", ours, amd)
+    docker("annotate", theirs, amd, "--variant", "v2")
+    engine.cli("manifest", "annotate", ours, amd, "--variant", "v2")
+    docker("annotate", theirs, arm, "--arch", "arm", "--variant", "v7")
+    engine.cli("manifest", "annotate", ours, arm, "--arch", "arm", "--variant", "v7")
+    wanted = json.loads(docker("inspect", theirs))
+    assert [entry["platform"]["variant"] for entry in wanted["manifests"]] == ["v2", "v7"]
+    assert json.loads(engine.cli("manifest", "inspect", ours).stdout) == wanted
     docker("push", "--insecure", theirs)
     digest = engine.cli("manifest", "push", "-p", ours).stdout.strip()
     assert json.loads(docker("inspect", "--insecure", ours)) == wanted

@@ -329,3 +329,25 @@ def test_what_came_of_a_pull_that_failed_waits_for_the_next(service: Service) ->
         pull(service, registry.reference)
         assert not any(there in each for each in registry.requests)
     remove_all(service)
+
+
+def test_which_image_of_an_index_is_run(service: Service, content: Content) -> None:
+    """The name means what was pulled last; a platform that is asked for is found in the index."""
+    two(content)
+    reference = f"{content.repository}:1"
+    own = pull(service, reference, all_platforms=True)
+    foreign = pull(service, reference, platform=ARM)
+    stub = stub_of(service)
+    host, other = Platform(architecture="amd64"), Platform(os="linux", architecture="386")
+
+    def prepare(platform: Platform | None) -> pb.Image:
+        request = pb.PrepareRequest(image=reference, owner="container/p", platform=platform)
+        return stub.Prepare(request).image
+
+    assert stub.Get(pb.GetRequest(image=reference)).image.id == foreign.id
+    raising(errors.PlatformMismatch, prepare, None)
+    raising(errors.PlatformMismatch, prepare, ARM)
+    raising(errors.PlatformNotFound, prepare, other)
+    assert prepare(host).id == own.id
+    stub.Release(pb.ReleaseRequest(owner="container/p"))
+    remove_all(service)

@@ -1,4 +1,4 @@
-"""`manifest create`, `manifest inspect`, `manifest push` and `manifest rm`."""
+"""`manifest annotate`, `manifest create`, `manifest inspect`, `manifest push` and `manifest rm`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from scow.cli.parser import Flag, Options, Refused, Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from scow.api.image.v1.registry_pb2 import GetManifestResponse
+    from scow.api.image.v1.registry_pb2 import GetManifestResponse, ManifestPart
     from scow.cli.context import Context
 
 _INSECURE = Flag(
@@ -36,7 +36,8 @@ def _inspect(options: Options, context: Context) -> int:
         context.out(shapes.text(shapes.document(found), indent))
         return 0
     if not shapes.is_index(found):
-        context.out(shapes.text(shapes.verbose(reference, found), "\t"))
+        name = _complete(reference, found.reference)
+        context.out(shapes.text(shapes.verbose(name, found), "\t"))
         return 0
     context.out(shapes.text(_children(reference, found, context), "\t"))
     return 0
@@ -46,26 +47,53 @@ def _children(
     reference: str, found: GetManifestResponse, context: Context
 ) -> list[dict[str, object]]:
     """Return what `--verbose` tells of each manifest of an index."""
-    from scow.cli.references import parted, with_tag
     from scow.cli.shapes import manifest as shapes
 
     repository = found.reference.partition("@")[0]
-    tag = parted(with_tag(reference))[1]
+    top = _complete(reference, repository).partition("@")[0]
     children = []
     for entry in shapes.document(found)["manifests"]:
         name = f"{repository}@{entry['digest']}"
         child = context.client.manifests.inspect(name, auth=context.auth(name))
-        shown = f"{repository}:{tag}@{entry['digest']}" if tag else name
-        children.append(shapes.verbose(shown, child, entry))
+        children.append(shapes.verbose(f"{top}@{entry['digest']}", child, entry))
     return children
 
 
-def _check_listed(index: str, reference: str, digest: str, context: Context) -> None:
+def _complete(reference: str, found: str) -> str:
+    """Return a reference with the whole name of its repository, as it was found."""
+    from scow.cli.references import parted, with_tag
+
+    _, at, digest = reference.partition("@")
+    repository = found.partition("@")[0]
+    return f"{repository}@{digest}" if at else f"{repository}:{parted(with_tag(reference))[1]}"
+
+
+def _check_listed(index: str, reference: str, digest: str, context: Context) -> ManifestPart:
+    """Return what an index says of a manifest."""
     listed = context.client.manifests.inspect(index, auth=context.auth(index))
-    if digest not in (part.digest for part in listed.parts):
-        raise Refused(
-            f"no such manifest in {index}: {reference}: see scow manifest inspect {index}"
-        )
+    for part in listed.parts:
+        if part.digest == digest:
+            return part
+    raise Refused(f"no such manifest in {index}: {reference}: see scow manifest inspect {index}")
+
+
+def _annotate(options: Options, context: Context) -> int:
+    index, reference = options.args
+    found = context.client.manifests.inspect(reference, auth=context.auth(reference))
+    known = _check_listed(index, reference, found.digest, context).platform
+    parts = (
+        options.os or known.os or "linux",
+        options.arch or known.architecture,
+        options.variant or ("" if options.arch else known.variant),
+    )
+    context.client.manifests.create(
+        index,
+        [f"{found.reference.partition('@')[0]}@{found.digest}"],
+        amend=True,
+        platform="/".join(part for part in parts if part),
+        auth=context.auth(reference),
+    )
+    return 0
 
 
 def _push(options: Options, context: Context) -> int:
@@ -85,6 +113,19 @@ def _remove(options: Options, context: Context) -> int:
 
 
 VERBS = (
+    Verb(
+        "manifest annotate",
+        "[OPTIONS] MANIFEST_LIST MANIFEST",
+        "Add additional information to a local image manifest",
+        _annotate,
+        flags=(
+            Flag("arch", kind="string", help="Set architecture"),
+            Flag("os", kind="string", help="Set operating system"),
+            Flag("variant", kind="string", help="Set architecture variant"),
+        ),
+        least=2,
+        most=2,
+    ),
     Verb(
         "manifest create",
         "MANIFEST_LIST MANIFEST [MANIFEST...]",

@@ -65,6 +65,7 @@ class Manifests:
         manifests: Iterable[str],
         *,
         amend: bool = False,
+        platform: str = "",
         auth: Auth | None = None,
         timeout: float | None = None,
     ) -> pb.CreateIndexResponse:
@@ -74,6 +75,8 @@ class Manifests:
             reference: For the index.
             manifests: References of images, one for each platform; an index gives all of its entries.
             amend: Add to the index that has the reference, in place of the same platforms.
+            platform: What the index says of the platform of the one image given, "linux/arm/v7"; empty means what
+                the image says itself.
             auth: What the images' registries want to know.
             timeout: Seconds.
 
@@ -94,6 +97,8 @@ class Manifests:
             amend=amend,
             auth=auth,
         )
+        if platform:
+            request.platform.CopyFrom(platform_of(platform))
         return self._service.call(
             "RegistryService/CreateIndex", request, pb.CreateIndexResponse, timeout
         )

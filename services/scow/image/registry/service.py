@@ -91,8 +91,9 @@ class RegistryServicer(pb_grpc.RegistryServiceServicer):
 
         async def create() -> pb.CreateIndexResponse:
             credentials = Credentials.of(request.auth)
+            platform = request.platform if request.HasField("platform") else None
             digest = await self._indexer.create(
-                reference, sources, credentials, amend=request.amend
+                reference, sources, credentials, amend=request.amend, platform=platform
             )
             return pb.CreateIndexResponse(reference=str(reference), digest=digest)
 

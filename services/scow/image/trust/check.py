@@ -17,7 +17,7 @@ from scow.image import manifests
 from scow.image.blobs import Blobs
 from scow.image.digests import digest_of
 from scow.image.manifests import Document
-from scow.image.reference import Reference
+from scow.image.reference import Reference, is_digest
 from scow.image.registry import catalogue
 from scow.image.registry.client import Registries
 from scow.image.registry.credentials import Credentials
@@ -129,10 +129,10 @@ class Trust:
 
     def _references(self, name: str, image_id: str) -> list[Reference]:
         try:
-            reference = Reference.parse(name)
-        except InvalidReference:  # an id
-            pass
-        else:
+            reference = None if is_digest(name) else Reference.parse(name)
+        except InvalidReference:
+            reference = None
+        if reference is not None:  # or else it is an id
             text = str(reference)
             if self._rows.name(text) is not None or self._rows.image_named(text) is not None:
                 return [reference]

@@ -403,6 +403,7 @@ class CreateIndexRequest(_message.Message):
     MANIFESTS_FIELD_NUMBER: _builtins.int
     AMEND_FIELD_NUMBER: _builtins.int
     AUTH_FIELD_NUMBER: _builtins.int
+    PLATFORM_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     reference: _builtins.str
     amend: _builtins.bool
@@ -413,6 +414,10 @@ class CreateIndexRequest(_message.Message):
 
     @_builtins.property
     def auth(self) -> _image_pb2.Auth: ...
+    @_builtins.property
+    def platform(self) -> _types_pb2.Platform:
+        """What the index says of the platform of the one image in `manifests`, instead of what the image says itself."""
+
     def __init__(
         self,
         *,
@@ -421,10 +426,11 @@ class CreateIndexRequest(_message.Message):
         manifests: _abc.Iterable[_builtins.str] | None = ...,
         amend: _builtins.bool = ...,
         auth: _image_pb2.Auth | None = ...,
+        platform: _types_pb2.Platform | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "platform", b"platform"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amend", b"amend", "auth", b"auth", "manifests", b"manifests", "reference", b"reference", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amend", b"amend", "auth", b"auth", "manifests", b"manifests", "platform", b"platform", "reference", b"reference", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
