@@ -81,6 +81,7 @@ STOPSIGNAL SIGTERM
 ONBUILD RUN x
 HEALTHCHECK --interval=5s --timeout=1m30s --retries=3 CMD x
 HEALTHCHECK NONE
+HEALTHCHECK --interval=99999999999999999h --retries=99999999999 CMD x
 SHELL ["sh"]
 """.strip().split("\n")
 HEADERS = """

@@ -15,7 +15,9 @@ from scow.core.errors import InvalidArgument
 from scow.image import strictjson
 
 _PORT = re.compile(r"[0-9]{1,5}(-[0-9]{1,5})?(/(tcp|udp|sctp))?")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
+_DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ns|us|ms|s|m|h)")
+_RETRIES = re.compile("[0-9]{1,9}")
+_DURATION_MAX = (1 << 63) - 1
 _NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _SHELL = ["/bin/sh", "-c"]
 
@@ -155,7 +157,7 @@ def _healthcheck(config: pb.ImageConfig, text: str, change: str) -> None:
         option, _, text = text.partition(" ")
         text = text.strip()
         name, _, value = option[2:].partition("=")
-        if name == "retries" and value.isdigit():
+        if name == "retries" and _RETRIES.fullmatch(value):
             check.retries = int(value)
         elif name in ("interval", "timeout", "start-period") and _duration(value) is not None:
             setattr(check, name.replace("-", "_"), _duration(value))
@@ -176,7 +178,8 @@ def _duration(text: str) -> int | None:
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return None
-    return int(sum(float(number) * _NANOSECONDS[unit] for number, unit in parts))
+    found = int(sum(float(number) * _NANOSECONDS[unit] for number, unit in parts))
+    return found if found <= _DURATION_MAX else None
 
 
 _INSTRUCTIONS: dict[str, Callable[[pb.ImageConfig, str, str], None]] = {

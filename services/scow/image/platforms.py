@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ _ARCHITECTURES = {
     "s390x": ("s390x", ""),
     "riscv64": ("riscv64", ""),
 }
+# "v8", "v8.2": callers may write any number, and all below it are tried.
+_VARIANT = re.compile(r"v?([0-9]{1,2})(?:\.|$)")
 _ALIASES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "i386": "386"}
 
 
@@ -100,5 +103,5 @@ def _acceptable(wanted: Platform) -> Iterable[Platform]:
 
 
 def _number(variant: str, default: int) -> int:
-    digits = variant.removeprefix("v").partition(".")[0]
-    return int(digits) if digits.isdigit() else default
+    match = _VARIANT.match(variant)
+    return int(match[1]) if match else default

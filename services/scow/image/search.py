@@ -22,6 +22,7 @@ from scow.image.registry.credentials import Credentials
 _FILTERS = frozenset({"is-official", "is-automated", "stars"})
 _LIMIT, _LIMIT_MAX = 25, 100
 _ANSWER_BYTES = 4 << 20
+_DIGITS_MAX = 18
 
 
 class Searcher:
@@ -129,7 +130,7 @@ def _rules(wanted: Mapping[str, Sequence[str]]) -> Callable[[SearchResult], bool
 
 
 def _number(value: str) -> int:
-    if not value.isdecimal():
+    if not (value.isdecimal() and len(value) <= _DIGITS_MAX):
         raise InvalidFilter(
             f"filter 'stars' has the value {value!r}",
             what="filter",

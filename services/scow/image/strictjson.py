@@ -7,6 +7,7 @@ is trusted must mean one thing. RFC 8259, sections 4, 6 and 8; RFC 7493.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 
@@ -17,7 +18,12 @@ def loads(data: bytes) -> Any:
         ValueError: It is no JSON, nests too deep, or could mean several things.
     """
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(
+            data.decode(),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
         if b"\\u" in data:  # only so a half of a character comes in
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
@@ -29,6 +35,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         raise ValueError("a key is there twice")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is no number")
     return value
 
 

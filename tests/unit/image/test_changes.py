@@ -60,6 +60,22 @@ def test_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
+    "option",
+    [
+        "--retries=\u00b2",
+        "--retries=99999999999",
+        "--interval=" + "9" * 400 + "h",
+        "--timeout=999999999999999999h",
+        "--interval=1e9s",
+        "--interval=\u0661s",
+    ],
+)
+def test_numbers_that_nothing_holds(option: str) -> None:
+    with pytest.raises(InvalidArgument):
+        changed(f"HEALTHCHECK {option} CMD x")
+
+
+@pytest.mark.parametrize(
     "change",
     ["", "FROM x", "ENV", "EXPOSE http", "LABEL", "VOLUME rel", "SHELL /bin/sh", "ONBUILD FROM x"],
 )

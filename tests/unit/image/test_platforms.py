@@ -40,3 +40,14 @@ def test_the_closest_lower_variant_is_chosen() -> None:
     arms = [Platform("linux", "arm", f"v{number}") for number in (5, 6)]
     assert choose(arms, Platform("linux", "arm", "v7")) == 1
     assert choose(arms, Platform("linux", "amd64")) is None
+
+
+@pytest.mark.parametrize(
+    "variant", ["v99999999999999", "v" + "9" * 5000, "v\u00b2", "v-1", "x", "v8.2"]
+)
+@pytest.mark.parametrize("architecture", ["arm", "arm64", "amd64"])
+def test_variants_that_nobody_has(architecture: str, variant: str) -> None:
+    """Callers may write anything: it is compared, not counted down from."""
+    wanted = Platform("linux", architecture, variant)
+    assert choose([Platform("plan9", "x")], wanted) is None
+    assert choose([wanted], wanted) == 0
