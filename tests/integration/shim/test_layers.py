@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import mmap
 import os
 import tarfile
 from pathlib import Path
@@ -16,6 +14,7 @@ from tests.integration.shim.conftest import MakeBox
 from tests.integration.shim.drive import Box, Spawner, SpawnerError
 from tests.support.busybox import rootfs_tar
 from tests.support.layertars import index, needs_erofs, reg, tar_of
+from tests.support.pagecache import resident
 
 pytestmark = needs_erofs
 DIR = tarfile.DIRTYPE
@@ -68,20 +67,6 @@ def mounts_held(spawner: Spawner) -> int:
     """Count what a spawner has mounted."""
     folder = Path(f"/proc/{spawner.process.pid}/fd")
     return sum(os.readlink(entry) == "/" for entry in folder.iterdir())
-
-
-def resident(path: Path) -> int:
-    """Count the bytes of a file that are in the page cache (mincore(2))."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with path.open("rb") as file:
-        view = mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
-        start = ctypes.c_char.from_buffer(view)
-        pages = (len(view) + mmap.PAGESIZE - 1) // mmap.PAGESIZE
-        found = (ctypes.c_ubyte * pages)()
-        assert libc.mincore(ctypes.byref(start), ctypes.c_size_t(len(view)), found) == 0
-        del start
-        view.close()
-    return sum(page & 1 for page in found) * mmap.PAGESIZE
 
 
 def test_a_stack(box: MakeBox, stack: list[Path]) -> None:

@@ -1,0 +1,104 @@
+"""Engines with each driver of layers: containers on real images, many layers, and one page cache."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import images
+from tests.support.badregistry import BadRegistry, layer_tar
+from tests.support.busybox import import_busybox, rootfs_tar
+from tests.support.engine import Engine
+from tests.support.layertars import needs_erofs
+from tests.support.pagecache import resident
+from tests.support.registry import Registry
+
+SIZE = 16 << 20
+_LAYERS = 40
+
+
+@pytest.fixture(scope="module", params=["overlay", pytest.param("erofs", marks=needs_erofs)])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    with Engine({"SCOW_IMAGE_SNAPSHOTTER": request.param}) as running:
+        import_busybox(running)
+        yield running
+        running.remove_containers()
+
+
+def run(engine: Engine, image: str, *command: str) -> str:
+    return engine.cli("run", "--rm", image, *command, seconds=120).stdout
+
+
+def test_real_layers(engine: Engine) -> None:
+    with Registry() as registry:
+        image = images.push(images.nginx(), registry, "nginx")
+        engine.cli("pull", "-q", image, seconds=120)
+    script = """
+        ls /opt/opaque; ls -d /var/lib/apt /etc/issue.net; stat -c %a /usr/local/bin/setuid-cat
+        getfattr -n user.scow --only-values /etc/with-xattr; echo
+        test /opt/one -ef /opt/two && echo linked; stat -c %h /opt/one
+        echo more >> /opt/one; cat /opt/one; rm -r /opt/opaque; ls /opt
+    """
+    found = engine.cli(
+        "run", "--rm", "--entrypoint", "sh", image, "-c", script, seconds=120, check=False
+    ).stdout
+    assert found.split("\n") == [
+        "shown",
+        "4755",
+        "yes",
+        "linked",
+        "2",
+        "linked",
+        "more",
+        "one",
+        "two",
+        "",
+    ]
+
+
+def test_many_layers(engine: Engine) -> None:
+    """Every layer hides a file of the one below and changes another."""
+    layers = [rootfs_tar()]
+    for number in range(_LAYERS):
+        files = {f"f{number}": b"%d" % number, "last": b"%d" % number}
+        if number:
+            files[f".wh.f{number - 1}"] = b""
+        layers.append(layer_tar(files))
+    with BadRegistry(layers) as registry:
+        engine.cli("pull", "-q", registry.reference, seconds=120)
+        found = run(engine, registry.reference, "/bin/sh", "-c", "ls -d /f*; cat /last")
+    assert found.split("\n") == [f"/f{_LAYERS - 1}", f"{_LAYERS - 1}"]
+
+
+def test_containers_of_an_image_share_the_page_cache(engine: Engine) -> None:
+    with BadRegistry([rootfs_tar(), layer_tar({"large": os.urandom(SIZE)})]) as registry:
+        image = registry.reference
+        engine.cli("pull", "-q", image)
+    names = [engine.cli("run", "-d", image, "/bin/sleep", "100").stdout.strip() for _ in "12"]
+    pids = [engine.cli("inspect", "-f", "{{.State.Pid}}", name).stdout.strip() for name in names]
+    seen = [Path(f"/proc/{pid}/root/large") for pid in pids]
+    engine.cli("exec", names[0], "/bin/sh", "-c", "cat /large > /dev/null")
+    assert [resident(path) for path in seen] == [SIZE, SIZE]
+    engine.cli("rm", "-f", *names)
+
+
+def test_another_spawner(engine: Engine) -> None:
+    """Containers go on without the spawner that mounted their layers; the next one has another."""
+    engine.cli("run", "-d", "--name", "old", "busybox", "sleep", "100")
+    os.kill(engine.spawner_pid(), 9)
+    assert run(engine, "busybox", "echo", "new") == "new\n"
+    assert engine.cli("exec", "old", "cat", "/etc/passwd").stdout
+    engine.cli("rm", "-f", "old")
+
+
+def test_a_removed_image_gives_its_space_back(engine: Engine) -> None:
+    engine.cli("import", "-", "gone", stdin=gzip.compress(rootfs_tar()))
+    run(engine, "gone", "/bin/true")
+    engine.cli("rmi", "gone")
+    run(engine, "busybox", "true")
+    files = [os.readlink(entry) for entry in Path(f"/proc/{engine.spawner_pid()}/fd").iterdir()]
+    assert files.count("/") <= 1  # the layer of busybox
