@@ -27,13 +27,13 @@ WORD = "a-word"
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A registry with TLS and tokens."""
+    """A registry with TLS and basic authentication."""
     folder = tmp_path_factory.mktemp("closed")
     authority = Authority(folder)
     certificate, key = authority.issue()
     users = write_htpasswd(folder / "htpasswd", alice=WORD)
     with Serving(
-        authentication="token",
+        authentication="basic",
         htpasswd=users,
         certificate=str(certificate),
         key=str(key),
@@ -75,7 +75,7 @@ def test_skopeo(serving: Serving, tmp_path: Path) -> None:
 
 
 def test_skopeo_with_an_index(serving: Serving, closed: Serving) -> None:
-    """All of it, to a registry with TLS and tokens, and back to one place more."""
+    """All of it, to a registry with TLS and basic authentication, and back to one place more."""
     api = serving.api
     one, two = Image("one"), Image("two", "arm64")
     for image in (one, two):
@@ -108,14 +108,21 @@ def test_skopeo_with_an_index(serving: Serving, closed: Serving) -> None:
 
 
 def test_docker_podman_and_buildah(tmp_path: Path) -> None:
-    """In a network namespace with them, by basic authentication: Docker pushes, Podman pulls, Buildah pushes on."""
+    """In a network namespace with them, by tokens: Docker pushes, Podman pulls, Buildah pushes on."""
     net = Net()
+    certificate, key = Authority(tmp_path).issue()
     users = write_htpasswd(tmp_path / "htpasswd", alice=WORD)
     archive = tmp_path / "docker.tar"
     skopeo("copy", "-q", f"oci-archive:{images.busybox()}", f"docker-archive:{archive}:local/box:1")
     try:
         with (
-            Serving(prefix=net.prefix, authentication="basic", htpasswd=users) as serving,
+            Serving(
+                prefix=net.prefix,
+                authentication="token",
+                htpasswd=users,
+                certificate=str(certificate),
+                key=str(key),
+            ) as serving,
             Docker(net) as docker,
             Podman(net, insecure=[serving.address]) as podman,
         ):
@@ -168,7 +175,7 @@ def _podman_and_buildah(podman: Podman, net: Net, serving: Serving) -> None:
 
 
 def test_our_own_engine(serving: Serving, closed: Serving) -> None:
-    """Another node pulls from one registry and pushes to another, with a private CA and tokens."""
+    """Another node pulls from one registry and pushes to another, with a private CA and a login."""
     image = Image("ours")
     serving.api.push_image("own/app", "1", image)
     certs = str(closed.certificates.parent)
