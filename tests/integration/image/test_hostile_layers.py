@@ -11,11 +11,11 @@ import pytest
 from scow.core.errors import ScowError
 from tests.support.layers import CORPUS
 from tests.support.layers.case import Accepted, Refused, as_expected, read_tree
-from tests.support.layers.forms import Form, Indexed, Unpacked, UnpackedApart
+from tests.support.layers.forms import Form, Indexed, IndexedApart, Unpacked, UnpackedApart
 
 FORMS: dict[str, Callable[[], Form]] = {"unpacked": Unpacked, "indexed": Indexed}
 # A worker process ends with each error, so that starting them would take most of the time: some of each part.
-APART = [name for name in CORPUS if "levels" not in name][::9]
+APART = [name for name in CORPUS if "levels" not in name][::15]
 
 
 @pytest.fixture(scope="module", params=FORMS)
@@ -25,9 +25,9 @@ def form(request: pytest.FixtureRequest) -> Iterator[Form]:
     made.close()
 
 
-@pytest.fixture(scope="module")
-def apart() -> Iterator[Form]:
-    made = UnpackedApart()
+@pytest.fixture(scope="module", params=[UnpackedApart, IndexedApart])
+def apart(request: pytest.FixtureRequest) -> Iterator[Form]:
+    made: Form = request.param()
     yield made
     made.close()
 

@@ -141,12 +141,20 @@ def _index(data: bytes, target: Path) -> None:
             write(root, size, index.fileno(), tar.fileno())
 
 
-class UnpackedApart:
-    """The same, by worker processes."""
+class _Apart:
+    """Worker processes."""
 
     def __init__(self) -> None:
         self._loop = asyncio.Runner()
         self._pool = UnpackPool(1, 60.0, Limits(MAX_BYTES, MAX_ENTRIES))
+
+    def close(self) -> None:
+        self._loop.run(self._pool.close())
+        self._loop.close()
+
+
+class UnpackedApart(_Apart):
+    """Directories for overlayfs, by worker processes."""
 
     @contextlib.contextmanager
     def layer(self, data: bytes, base: Path) -> Iterator[Path]:
@@ -154,6 +162,16 @@ class UnpackedApart:
             self._loop.run(self._pool.unpack(source, target))
             yield target
 
-    def close(self) -> None:
-        self._loop.run(self._pool.close())
-        self._loop.close()
+
+class IndexedApart(_Apart):
+    """Indexes, by worker processes; a layer that came as a plain tar is that tar."""
+
+    @contextlib.contextmanager
+    def layer(self, data: bytes, base: Path) -> Iterator[Path]:
+        with _folder(base) as target, growing(data) as source:
+            self._loop.run(self._pool.index(source, target))
+            tar = target / "layer.tar"
+            if not tar.exists():
+                tar.write_bytes(data)
+            with mounted(target) as root:
+                yield Path(f"/proc/self/fd/{root}")
