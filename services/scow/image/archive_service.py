@@ -13,6 +13,7 @@ from scow.api.image.v1 import archive_pb2 as pb
 from scow.api.image.v1 import archive_pb2_grpc as pb_grpc
 from scow.core.errors import InvalidArgument
 from scow.core.requests import Requests, remember
+from scow.image.archives.buffers import streaming
 from scow.image.archives.loading import Loader
 from scow.image.archives.saving import Saver
 from scow.image.committing import Committer
@@ -59,15 +60,16 @@ class ArchiveServicer(pb_grpc.ArchiveServiceServicer):
                 yield message.chunk
 
         progress, told = Progress(), Progress()
-        loading = asyncio.create_task(self._loader.load(platform, chunks(), progress))
-        try:
-            while not loading.done():
-                await asyncio.wait([loading], timeout=REPORT_SECONDS)
-                for response in news(told, progress, pb.LoadResponse):
-                    yield response
-            yield pb.LoadResponse(result=pb.LoadResult(images=loading.result()))
-        finally:
-            await cancel(loading)
+        with streaming():
+            loading = asyncio.create_task(self._loader.load(platform, chunks(), progress))
+            try:
+                while not loading.done():
+                    await asyncio.wait([loading], timeout=REPORT_SECONDS)
+                    for response in news(told, progress, pb.LoadResponse):
+                        yield response
+                yield pb.LoadResponse(result=pb.LoadResult(images=loading.result()))
+            finally:
+                await cancel(loading)
 
     async def Save(
         self, request: pb.SaveRequest, context: Context
@@ -78,9 +80,10 @@ class ArchiveServicer(pb_grpc.ArchiveServiceServicer):
         if not request.images:
             raise InvalidArgument("no image to save", what="images", do="name one or several")
         saving = self._saver.save(request.images, platform, docker=docker)
-        async with contextlib.aclosing(saving) as chunks:
-            async for chunk in chunks:
-                yield pb.SaveResponse(chunk=chunk)
+        with streaming():
+            async with contextlib.aclosing(saving) as chunks:
+                async for chunk in chunks:
+                    yield pb.SaveResponse(chunk=chunk)
 
     async def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:
         """Make an image of what an owner changed."""

@@ -22,10 +22,21 @@ def _format(text: str) -> str:
     return text
 
 
+def _keep_buffers() -> None:
+    """Let the C library keep freed memory: of buffers that come and go, each would be new pages (mallopt(3))."""
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        for what, size in ((-3, 32 << 20), (-1, 64 << 20)):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+            libc.mallopt(what, size)
+
+
 def _save(options: Options, context: Context) -> int:
     from scow.cli import outfile
 
     target = outfile.target(options.output)
+    _keep_buffers()
     context.client.images.save(
         options.args,
         target,
@@ -52,6 +63,7 @@ def _load_file(file: BinaryIO, options: Options, context: Context) -> int:
     from scow.cli.progress import show_load
     from scow.cli.references import familiar
 
+    _keep_buffers()
     loading = context.client.images.load_progress(file, platform=options.platform)
     for image in show_load(loading, sys.stdout, quiet=options.quiet).images:
         for reference in image.references:
