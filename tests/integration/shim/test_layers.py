@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from scow.shim import oci
+from scow.shim.layers import Layers
 from tests.integration.shim.bundles import config
 from tests.integration.shim.conftest import MakeBox
 from tests.integration.shim.drive import Box, Spawner, SpawnerError
@@ -137,6 +139,20 @@ def test_a_deleted_layer_is_let_go(own_spawner: Spawner, layer: Path, stack: lis
     finally:
         container.end()
         other.end()
+
+
+def test_nobody_asks_for_a_while(layer: Path) -> None:
+    """What the spawner does when it has waited for requests."""
+    held = Layers()
+    entry = oci.Mount("/", "erofs", f"{layer}/layer.erofs", (f"device={layer}/layer.tar",))
+    [descriptor] = held.hold([entry]).values()
+    held.drop_gone()
+    assert len(held) == 1
+    (layer / "layer.erofs").unlink()
+    held.drop_gone()
+    assert len(held) == 0
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
 
 
 def test_a_layer_that_was_written_anew(
