@@ -53,8 +53,8 @@ def test_links() -> None:
 
 def test_tars_are_read_by_others() -> None:
     large = 9 << 30  # more than the eleven octal digits of ustar hold
-    with tarfile.open(fileobj=io.BytesIO(tarring.file_header("large", large) + bytes(1024))) as tar:
-        assert [(entry.name, entry.size, entry.mtime) for entry in tar] == [("large", large, 0)]
+    entry = tarfile.TarInfo.frombuf(tarring.file_header("large", large), "utf-8", "strict")
+    assert (entry.name, entry.size, entry.mtime) == ("large", large, 0)
     data = tarring.folder_header("f") + tarring.file_header("f/x", 3) + b"abc"
     data += tarring.padding(3)
     data += tarring.end(len(data))
