@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from scow.api.image.v1.image_pb2 import Image
     from scow.api.network.v1.network_pb2 import Network
+    from scow.api.types.v1.types_pb2 import Platform
     from scow.api.volume.v1.volume_pb2 import Volume
 
 _NONE = "<none>"
@@ -116,6 +117,12 @@ def status_text(container: pb.Container, now: int) -> str:
     return "Created"
 
 
+def platform_text(platform: Platform) -> str:
+    """Return "linux/arm/v7"."""
+    parts = (platform.os, platform.architecture, platform.variant)
+    return "/".join(part for part in parts if part)
+
+
 def image_rows(image: Image, *, full: bool = False) -> Iterator[Row]:
     """Yield an image's lines, one for each reference; with `full` nothing is cut."""
     now = time.time_ns()
@@ -139,6 +146,7 @@ def image_rows(image: Image, *, full: bool = False) -> Iterator[Row]:
             if image.shared_size >= 0
             else "N/A",
             VirtualSize=human_size(image.size, 3),
+            Platform=platform_text(image.platform),
         )
 
 

@@ -63,7 +63,10 @@ class Elsewhere:
         row = self._rows.manifest(known.manifest) if known is not None else None
         if row is None or reference.repository in self._rows.repositories_of(row.digest):
             return None
-        data = self._blobs.read(row.digest)
+        try:
+            data = self._blobs.read(row.digest)
+        except FileNotFoundError:
+            return None
         document = manifests.parse_document(data, row.media_type, self._settings.max_layers)
         return document if document.is_index else None
 

@@ -83,6 +83,8 @@ def test_all_platforms(engine: Engine, reference: str) -> None:
     assert shown.count("Pull complete") + shown.count("Already exists") == 2
     assert platform(engine, reference) == "linux/amd64"
     assert platform(engine, "--platform", "linux/arm64", reference) == "linux/arm64"
+    listed = engine.cli("images", "-a", "--format", "{{.Platform}}").stdout.split()
+    assert set(listed) == {"linux/amd64", "linux/arm64"}
     missing = engine.cli("image", "inspect", "--platform", "linux/s390x", reference, check=False)
     assert missing.returncode == 1
     assert "linux/arm64" in missing.stderr

@@ -23,6 +23,7 @@ HEADERS = {
     "SharedSize": "SHARED SIZE",
     "UniqueSize": "UNIQUE SIZE",
     "VirtualSize": "SIZE",
+    "Platform": "PLATFORM",
 }
 
 

@@ -44,8 +44,9 @@ def _one(reference: str, options: Options, context: Context) -> PushResult:
     except ContentMissing:
         if options.platform:
             raise
-        about = context.client.images.get(reference).platform
-        platform = "/".join(part for part in (about.os, about.architecture, about.variant) if part)
+        from scow.cli.rows import platform_text
+
+        platform = platform_text(context.client.images.get(reference).platform)
         context.warn(
             f"Not all platforms of {reference} are here: only its image for {platform} is pushed"
         )
