@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.config import ImageSection
-from scow.core.errors import InvalidArgument, InvalidManifest
+from scow.core.errors import InvalidArgument, InvalidManifest, LimitExceeded
 from scow.image import manifests
 from scow.image.fetching import Fetcher
 from scow.image.flights import Flights
@@ -27,6 +27,9 @@ from scow.image.registry.credentials import ANONYMOUS, Credentials
 from scow.image.registry.pulling import Registry
 from scow.image.trust.check import Trust
 from scow.image.unfinished import Unfinished
+
+# Configurations that are fetched at once, and the largest ones that fit in memory together.
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -204,14 +207,12 @@ class Puller:
         self, registry: Registry, documents: Sequence[Document], asked: Asked
     ) -> Found:
         """Get the configurations of the images, and check that they fit what is asked for and the manifests."""
-        configurations, parsed = {}, {}
-        for document in documents:
-            if not document.is_image:
-                continue
-            config = document.parts[0]
-            data = await registry.small_blob(config, self._settings.max_config_bytes)
-            configurations[config.digest] = data
-            parsed[config.digest] = about = manifests.parse_configuration(data)
+        images = [document for document in documents if document.is_image]
+        wanted = {document.parts[0].digest: document.parts[0] for document in images}
+        configurations = await self._configurations(registry, list(wanted.values()), asked)
+        parsed = {d: manifests.parse_configuration(data) for d, data in configurations.items()}
+        for document in images:
+            about = parsed[document.parts[0].digest]
             if asked.platform is not None and not runnable(about.platform, asked.platform):
                 raise no_variant(str(asked.reference), asked.platform, [about.platform])
             if len(about.diff_ids) != len(document.parts) - 1:
@@ -224,6 +225,29 @@ class Puller:
                 )
             _check_pairs(str(asked.reference), about.diff_ids, document.parts[1:])
         return Found(documents, configurations, parsed)
+
+    async def _configurations(
+        self, registry: Registry, wanted: Sequence[Descriptor], asked: Asked
+    ) -> dict[str, bytes]:
+        """Get configurations, some at once; together they may have no more bytes than a few of the largest."""
+        limit = self._settings.max_config_bytes
+        found: dict[str, bytes] = {}
+        for start in range(0, len(wanted), _AT_ONCE):
+            batch = wanted[start : start + _AT_ONCE]
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(registry.small_blob(x, limit)) for x in batch]
+            except BaseExceptionGroup as errors:
+                raise errors.exceptions[0] from None
+            found |= {x.digest: task.result() for x, task in zip(batch, tasks, strict=True)}
+            if sum(map(len, found.values())) > _AT_ONCE * limit:
+                raise LimitExceeded(
+                    f"the configurations of {asked.reference} have more than {_AT_ONCE * limit} bytes",
+                    what="configurations",
+                    which=str(asked.reference),
+                    do="pull single platforms, or raise image.max_config_bytes",
+                )
+        return found
 
     @staticmethod
     def _parts(found: Found, whole: bool) -> tuple[dict[str, Descriptor], list[Descriptor]]:
