@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -65,7 +66,9 @@ def phases(pushed: list[registry_pb2.PushResponse]) -> set[int]:
     return set(last.values())
 
 
-def test_of_images_at_the_registry(service: Service, registry: Registry, content: Content) -> None:
+def test_of_images_at_the_registry(
+    service: Service, registry: Registry, content: Content, tmp_path: Path
+) -> None:
     """What they are made of is mounted there and never comes here; skopeo reads the result."""
     amd = content.image("amd64", {"file": b"amd"}, tag="amd")
     arm = content.image("arm64", {"file": b"arm"}, tag="arm", variant="v8")
@@ -87,6 +90,15 @@ def test_of_images_at_the_registry(service: Service, registry: Registry, content
         {"architecture": "amd64", "os": "linux"},
         {"architecture": "arm64", "os": "linux", "variant": "v8"},
     ]
+    copied = subprocess.run(
+        [
+            *("skopeo", "copy", "-q", "--all", "--src-tls-verify=false"),
+            *(f"docker://{target}", f"oci:{tmp_path}/copied"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert copied.returncode == 0, copied.stderr
     assert made.digest in remove(service, target)
     assert pull(service, target, platform=ARM).platform.architecture == "arm64"
     remove_all(service)

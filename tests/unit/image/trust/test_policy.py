@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,13 @@ def test_no_text_and_no_permission(tmp_path: Path) -> None:
         policy.load(tmp_path / "policy.toml")
     with pytest.raises(InvalidTrustPolicy, match="cannot be read"):
         policy.load(tmp_path)
+
+
+def test_who_demands_no_signatures_loads_no_cryptography(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text("default = 'accept'\n[repositories]\nnginx = 'reject'\n")
+    code = (
+        "import sys, pathlib, scow.image.__main__; from scow.image.trust import policy;"
+        f"policy.load(pathlib.Path({str(file)!r})); assert 'cryptography' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
