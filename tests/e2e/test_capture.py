@@ -19,6 +19,16 @@ from tests.support.engine import BIN, Engine, remains
 from tests.support.peers import Docker, Net, Podman
 
 COUNT = "i=0; while :; do echo $i >> /count; i=$((i+1)); done"
+# A file with two names, a deleted one, a directory that was made anew, a file with a hole.
+_FOR_PEERS = """
+echo told > /told; ln /told /again; rm /bin/wget; rm -r /etc; mkdir /etc; echo new > /etc/new
+dd if=/dev/zero of=/hole bs=1 count=1 seek=5000000
+"""
+_SHOWN = """
+set -e
+cat /told /again /etc/new; test ! -e /bin/wget; test ! -e /etc/passwd
+test $(wc -c < /hole) = 5000001; test $(stat -c %h /told) = 2
+"""
 # Bytes of the root directory's entry, whose time is the snapshot's.
 _ROOT = 3 * 512
 LARGE = "head -c 60000000 /dev/urandom > /large; echo done; exec sleep 1000"
@@ -212,13 +222,20 @@ def remains_mounts(engine: Engine) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", [Docker, Podman])
-def test_peers_import_an_export(engine: Engine, kind: type[Docker] | type[Podman]) -> None:
-    engine.cli("run", "--name", "for-peers", "busybox", "sh", "-c", "echo told > /told")
+def test_peers_read_exports_and_commits(
+    engine: Engine, kind: type[Docker] | type[Podman], tmp_path: Any
+) -> None:
+    engine.cli("run", "--name", "for-peers", "busybox", "sh", "-c", _FOR_PEERS)
     tar = export(engine, "for-peers")
+    engine.cli("commit", "for-peers", "localhost/committed:1")
+    engine.cli("save", "-o", str(tmp_path / "saved.tar"), "localhost/committed:1")
+    engine.cli("rmi", "localhost/committed:1")
     net = Net()
     try:
         with kind(net) as peer:
             peer.cli("import", "-", "exported", stdin=tar)
-            assert peer.cli("run", "--rm", "exported", "cat", "/told") == "told"
+            peer.cli("load", "-i", str(tmp_path / "saved.tar"))
+            for image in ("exported", "localhost/committed:1"):
+                assert peer.cli("run", "--rm", image, "sh", "-c", _SHOWN) == "told\ntold\nnew"
     finally:
         net.close()

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import posixpath
 import re
-import shlex
+import signal
 from collections.abc import Callable, Iterable
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.errors import InvalidArgument
-from scow.image import strictjson
+from scow.image import strictjson, words
 
-_PORT = re.compile(r"[0-9]{1,5}(-[0-9]{1,5})?(/(tcp|udp|sctp))?")
+_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?")
+_PORT_MAX = 65535
+_SIGNAL_MAX = 64
+_REAL_TIME = re.compile(r"RTM(IN(\+[0-9]{1,2})?|AX(-[0-9]{1,2})?)")
 _DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ns|us|ms|s|m|h)")
 _RETRIES = re.compile("[0-9]{1,9}")
 _DURATION_MAX = (1 << 63) - 1
@@ -64,24 +67,36 @@ def _command(config: pb.ImageConfig, text: str) -> list[str]:
     return [*(config.shell or _SHELL), text] if text else []
 
 
-def _words(text: str, change: str) -> list[str]:
+def _variables(config: pb.ImageConfig) -> dict[str, str]:
+    """Return the environment, which instructions may refer to."""
+    return dict(entry.partition("=")[::2] for entry in config.env)
+
+
+def _words(config: pb.ImageConfig, text: str, change: str) -> list[str]:
     try:
-        return shlex.split(text)
+        return words.split(text, _variables(config))
     except ValueError as error:
-        raise _bad(change, str(error), "close the quotes") from error
+        raise _bad(change, str(error), "close quotes and braces") from error
 
 
-def _pairs(text: str, change: str) -> dict[str, str]:
-    words = _words(text, change)
-    if words and "=" not in words[0]:  # the old form: KEY the rest of the line
-        key, _, value = text.partition(" ")
+def _word(config: pb.ImageConfig, text: str, change: str) -> str:
+    try:
+        return words.whole(text, _variables(config)).strip()
+    except ValueError as error:
+        raise _bad(change, str(error), "close quotes and braces") from error
+
+
+def _pairs(config: pb.ImageConfig, text: str, change: str) -> dict[str, str]:
+    key, _, value = text.partition(" ")
+    if "=" not in key:  # the old form: KEY the rest of the line
         if not value:
             raise _bad(change, f"{key!r} has no value", "write KEY=VALUE")
-        return {key: value.strip()}
-    pairs = dict(word.partition("=")[::2] for word in words if "=" in word)
-    if not pairs or len(pairs) != len(words) or "" in pairs:
+        return {key: _word(config, value.strip(), change)}
+    found = _words(config, text, change)
+    pairs = [word.partition("=") for word in found]
+    if not all(key and equals for key, equals, _ in pairs):
         raise _bad(change, "it has no KEY=VALUE", "write KEY=VALUE")
-    return pairs
+    return {key: value for key, _, value in pairs}
 
 
 def _cmd(config: pb.ImageConfig, text: str, change: str) -> None:
@@ -93,49 +108,59 @@ def _entrypoint(config: pb.ImageConfig, text: str, change: str) -> None:
 
 
 def _env(config: pb.ImageConfig, text: str, change: str) -> None:
-    pairs = dict(entry.partition("=")[::2] for entry in config.env)
-    pairs.update(_pairs(text, change))
+    pairs = _variables(config)
+    pairs.update(_pairs(config, text, change))
     config.env[:] = [f"{key}={value}" for key, value in pairs.items()]
 
 
 def _label(config: pb.ImageConfig, text: str, change: str) -> None:
-    for key, value in _pairs(text, change).items():
+    for key, value in _pairs(config, text, change).items():
         config.labels[key] = value
 
 
 def _expose(config: pb.ImageConfig, text: str, change: str) -> None:
-    for word in text.split() or [""]:
-        if not _PORT.fullmatch(word):
-            raise _bad(change, f"{word!r} is no port", "write PORT or PORT/udp")
-        port = word if "/" in word else f"{word}/tcp"
-        if port not in config.exposed_ports:
-            config.exposed_ports.append(port)
+    for word in _words(config, text, change) or [""]:
+        found = _PORT.fullmatch(word.lower())
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if found is None or not 0 < first <= last <= _PORT_MAX:
+            raise _bad(change, f"{word!r} is no port", "write PORT, FIRST-LAST or PORT/udp")
+        ports = {f"{port}/{found[3] or 'tcp'}" for port in range(first, last + 1)}
+        config.exposed_ports[:] = sorted({*config.exposed_ports, *ports})
 
 
 def _user(config: pb.ImageConfig, text: str, change: str) -> None:
     if not text:
         raise _bad(change, "it names no user", "write USER NAME")
-    config.user = text
+    config.user = _word(config, text, change)
 
 
 def _workdir(config: pb.ImageConfig, text: str, change: str) -> None:
     if not text:
         raise _bad(change, "it names no directory", "write WORKDIR /PATH")
-    config.working_dir = posixpath.normpath(posixpath.join("/", config.working_dir, text))
+    path = _word(config, text, change)
+    config.working_dir = posixpath.normpath(posixpath.join("/", config.working_dir, path))
 
 
 def _volume(config: pb.ImageConfig, text: str, change: str) -> None:
     found = _array(text)
-    paths = text.split() if found is None else found
+    paths = _words(config, text, change) if found is None else found
     if not paths or not all(path.startswith("/") for path in paths):
         raise _bad(change, "it names no absolute path", 'write VOLUME /PATH or VOLUME ["/PATH"]')
     config.volumes[:] = sorted({*config.volumes, *paths})
 
 
 def _stop_signal(config: pb.ImageConfig, text: str, change: str) -> None:
-    if not text:
-        raise _bad(change, "it names no signal", "write STOPSIGNAL SIGTERM")
-    config.stop_signal = text
+    name = _word(config, text, change)
+    if not _is_signal(name):
+        raise _bad(change, f"{name!r} is no signal", "write STOPSIGNAL SIGTERM")
+    config.stop_signal = name
+
+
+def _is_signal(name: str) -> bool:
+    if name.isascii() and name.isdecimal():
+        return len(name) < 3 and 0 < int(name) <= _SIGNAL_MAX
+    bare = name.upper().removeprefix("SIG")
+    return f"SIG{bare}" in signal.Signals.__members__ or _REAL_TIME.fullmatch(bare) is not None
 
 
 def _on_build(config: pb.ImageConfig, text: str, change: str) -> None:

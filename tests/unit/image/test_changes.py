@@ -95,3 +95,48 @@ def test_an_entrypoint_drops_the_command_that_was_meant_for_another() -> None:
 
 def test_the_shell_form_uses_the_shell() -> None:
     assert list(changed('SHELL ["bash", "-c"]', "CMD a b").cmd) == ["bash", "-c", "a b"]
+
+
+def test_variables_are_those_of_the_environment() -> None:
+    config = changed(
+        "ENV A=/opt B=b",
+        "ENV PATH=$A/bin:${PATH:-/bin} C=$B",
+        "WORKDIR $A/work",
+        "LABEL at=$A plain='$A'",
+        "USER $B",
+        "VOLUME $A/data",
+        "CMD echo $A",
+    )
+    assert list(config.env) == ["A=/opt", "B=b", "PATH=/opt/bin:/bin", "C=b"]
+    assert (config.working_dir, config.user, list(config.volumes)) == (
+        "/opt/work",
+        "b",
+        ["/opt/data"],
+    )
+    assert dict(config.labels) == {"at": "/opt", "plain": "$A"}
+    assert list(config.cmd) == ["/bin/sh", "-c", "echo $A"]
+
+
+def test_ports() -> None:
+    assert list(changed("EXPOSE 8000-8002/UDP 80").exposed_ports) == [
+        "80/tcp",
+        "8000/udp",
+        "8001/udp",
+        "8002/udp",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "EXPOSE 0",
+        "EXPOSE 70000",
+        "EXPOSE 9-8",
+        "STOPSIGNAL SIGNOTHING",
+        "STOPSIGNAL 65",
+        "ENV A='b",
+    ],
+)
+def test_what_docker_refuses(text: str) -> None:
+    with pytest.raises(InvalidArgument):
+        changed(text)
