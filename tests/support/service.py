@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -119,3 +119,12 @@ def from_rpc_error(error: grpc.RpcError) -> ScowError:
     assert isinstance(error, grpc.Call)
     trailers: dict[str, Any] = dict(error.trailing_metadata() or ())
     return from_wire(error.code().value[0], error.details() or "", trailers.get(DETAILS_KEY, b""))
+
+
+@contextlib.contextmanager
+def typed() -> Iterator[None]:
+    """Raise the typed error of a bare channel's error."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_rpc_error(error) from error

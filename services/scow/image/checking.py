@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scow.api.image.v1 import store_pb2 as pb
-from scow.core.errors import ScowError
+from scow.core.errors import DiskFull, ScowError
 from scow.image import manifests
 from scow.image.blobs import Blobs
 from scow.image.digests import digest_of
@@ -143,11 +143,15 @@ class Checker:
     async def _outcomes(self, scope: _Scope, repair: bool) -> AsyncIterator[_Outcome]:
         """Yield what comes of each object: blobs first, as the rest is made of them."""
         blobs = (self._blob(digest, size, repair) for digest, size in scope.blobs.items())
+        damaged: set[str] = set()
         async for outcome in as_done(blobs, self._at_once):
+            damaged.update(each.id for each in outcome.findings if not each.repaired)
             yield outcome
         yield _Outcome(0, [x for row in scope.documents for x in self._document(row)])
         yield _Outcome(0, [x for image in scope.images for x in self._image(image)])
-        layers = (self._layer(layer, repair) for layer in scope.layers)
+        # There is nothing to compare a layer with when its blob is damaged.
+        sound = (layer for layer in scope.layers if layer.blob not in damaged)
+        layers = (self._layer(layer, repair) for layer in sound)
         async for outcome in as_done(layers, self._at_once):
             yield outcome
 
@@ -220,18 +224,16 @@ class Checker:
     async def _layer(self, layer: Layer, repair: bool) -> _Outcome:
         with self._leases.hold([layer.diff_id, layer.blob]):
             known = self._rows.layer(layer.diff_id)
-            if known is None:
-                return _Outcome(0, [])  # it was collected meanwhile
-            if self._rows.blob_size(layer.blob) is None:
-                return _Outcome(0, [])  # there is nothing to compare it with: told as a blob
-            there = self._layers.path(known.number).is_dir()
-            async with self._layers.fresh(known) as fresh:
-                differences = await fresh.differences() if there else ["its folder is gone"]
-                if not differences:
-                    self._repairer.clear("layer", layer.diff_id)
-                    return _Outcome(layer.tar_size, [])
-                fault, detail = DIFFERS if there else MISSING, "; ".join(differences)
-                action = await self._repairer.layer(fresh) if repair else ""
+            if known is None or self._rows.blob_size(layer.blob) is None:
+                return _Outcome(0, [])  # it was collected meanwhile, or its blob is missed
+            try:
+                fault, detail, action = await self._compare(known, repair)
+            except DiskFull:
+                raise
+            except ScowError as error:  # the blob is what it was, but not what the record says
+                fault, detail, action = DIFFERS, str(error), ""
+            if not fault:
+                return _Outcome(layer.tar_size, [])
             finding = pb.CheckFinding(
                 kind="layer",
                 id=layer.diff_id,
@@ -242,6 +244,17 @@ class Checker:
                 repaired=bool(action),
             )
             return _Outcome(layer.tar_size, [finding])
+
+    async def _compare(self, layer: Layer, repair: bool) -> tuple[str, str, str]:
+        """Return a layer's fault (or nothing), more about it, and what was done."""
+        there = self._layers.path(layer.number).is_dir()
+        async with self._layers.fresh(layer) as fresh:
+            differences = await fresh.differences() if there else ["its folder is gone"]
+            if not differences:
+                self._repairer.clear("layer", layer.diff_id)
+                return "", "", ""
+            action = await self._repairer.layer(fresh) if repair else ""
+            return DIFFERS if there else MISSING, "; ".join(differences), action
 
     def _names(self, digest: str) -> list[str]:
         """Return the names of the images that have something, their ids where they have no names."""
