@@ -15,7 +15,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -26,44 +26,62 @@ from scow.api.image.v1 import store_pb2
 from tests.support.badregistry import BadRegistry, layer_tar
 from tests.support.engine import as_root
 from tests.support.imageservice import pull, store_of, stub_of
-from tests.support.processes import wait_for
 from tests.support.service import Service
 
 pytestmark = as_root()
 _SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN, _IOR('X', 125, __u32)
 _NO_LOG_FLUSH = struct.pack("I", 2)  # EXT4_GOING_FLAGS_NOLOGFLUSH
-_CUTS = 6
+_CUTS = 4
 
 
 class Disk:
-    """A file system in a file."""
+    """A file system in a file, mounted at `path`."""
 
     def __init__(self, folder: Path) -> None:
-        self._image = folder / "disk"
+        self._folder = folder
+        self._image = folder / "disk0"
+        self._mounts = 0
         self.path = folder / "mounted"
         self.path.mkdir()
         with self._image.open("wb") as file:
             file.truncate(256 << 20)
         subprocess.run(["mkfs.ext4", "-q", "-F", self._image], check=True)
-        self.mount()
+        self._mount()
 
-    def mount(self) -> None:
+    def _mount(self) -> None:
         options = (
             "loop,commit=1"  # seconds: some cuts come before the journal is written, some after
         )
         subprocess.run(["mount", "-o", options, self._image, self.path], check=True)
 
     def unmount(self) -> None:
-        # The service's workers end with it, a moment later.
-        wait_for(lambda: not subprocess.run(["umount", self.path]).returncode, "the end of use")
+        """Unmount, also while somebody holds it: mount namespaces made meanwhile by others have it too."""
+        subprocess.run(["umount", "-l", self.path], check=True)
 
     def cut(self) -> None:
-        """Stop, as without power."""
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.ioctl(descriptor, _SHUTDOWN, _NO_LOG_FLUSH)
-        finally:
-            os.close(descriptor)
+        """Stop, as without power. What of the database was not written yet is, as chance may have it."""
+        for name in ("image.db", "image.db-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                _with(self.path / "root/image" / name, os.fsync)
+        _with(self.path, lambda file: fcntl.ioctl(file, _SHUTDOWN, _NO_LOG_FLUSH))
+
+    def power_on(self) -> None:
+        """Mount what the disk has."""
+        self.unmount()
+        # A copy: the file system that was stopped may still be held, and would be given again.
+        self._mounts += 1
+        old, self._image = self._image, self._folder / f"disk{self._mounts}"
+        subprocess.run(["cp", "--sparse=always", old, self._image], check=True)
+        old.unlink()
+        self._mount()
+
+
+def _with(path: Path, act: Callable[[int], object]) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        act(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @pytest.fixture
@@ -88,14 +106,17 @@ def test_power_cuts(disk: Disk) -> None:
         known = 0
         for cut in range(_CUTS):
             with BadRegistry([layer_tar(_files(cut * 10 + n)) for n in range(4)]) as registry:
-                pulling = threading.Thread(target=_pull, args=(service, registry.reference))
+                reached = threading.Event()
+                pulling = threading.Thread(
+                    target=_pull, args=(service, registry.reference, cut, reached)
+                )
                 pulling.start()
-                time.sleep(chance.uniform(0.05, 0.8))
+                assert reached.wait(60)
+                time.sleep(chance.uniform(0, 0.05))
                 disk.cut()
                 service.stop(9)
                 pulling.join()
-                disk.unmount()
-                disk.mount()
+                disk.power_on()
                 service.start()
                 _sound(service)
                 pull(service, registry.reference)
@@ -108,10 +129,16 @@ def test_power_cuts(disk: Disk) -> None:
         shutil.rmtree(service.base)
 
 
-def _pull(service: Service, reference: str) -> None:
-    """Pull; that it fails when the disk stops is as it must be."""
+def _pull(service: Service, reference: str, layers: int, reached: threading.Event) -> None:
+    """Pull, and tell when so many layers are there; that it fails when the disk stops is as it must be."""
+    done = set()
     with contextlib.suppress(grpc.RpcError):
-        list(stub_of(service).Pull(pb.PullRequest(reference=reference), timeout=20))
+        for message in stub_of(service).Pull(pb.PullRequest(reference=reference), timeout=20):
+            if message.layer.phase == pb.LayerProgress.PHASE_DONE:
+                done.add(message.layer.digest)
+            if len(done) >= layers:
+                reached.set()
+    reached.set()
 
 
 def _sound(service: Service) -> None:
