@@ -218,23 +218,22 @@ class Layers:
     async def adopt(self, layer: Layer, number: int, aside: Path) -> None:
         """Let a fresh folder take the place of a layer's, which is moved aside."""
         driver = self._drivers.get(layer.driver, self._driver)
+        await driver.sync(self._new_path(number))
         folder = self.path(layer.number)
         if folder.exists():
             folder.rename(aside)
-        await self._replace(layer, number, driver)
+        self._replace(layer, number, driver)
 
-    async def _replace(self, layer: Layer, number: int, driver: Driver) -> None:
-        """Let a fresh folder become that of a layer, which has none now: containers know it by its number.
+    def _replace(self, layer: Layer, number: int, driver: Driver) -> None:
+        """Let a fresh folder that is on the disk become that of a layer, which has none now.
 
-        Killed at any moment, the layer is missing, and made anew by reconciliation.
+        Containers know the layer by its number. Killed at any moment, it is missing, and made anew by reconciliation.
         """
         self._forget(layer.number)
         with self._rows.transaction() as tx:
             self._rows.set_layer_driver(tx, layer.diff_id, driver.name)
-        folder = self.path(layer.number)
-        self._new_path(number).rename(folder)
+        self._new_path(number).rename(self.path(layer.number))
         self._busy.discard(number)
-        await driver.sync(folder)
 
     async def damaged(self) -> list[tuple[Layer, str]]:
         """Return the recorded layers that are not what they were, and what is wrong with them."""
@@ -276,9 +275,10 @@ class Layers:
             if unpacked.diff_id != layer.diff_id:
                 return False
             self._driver.finish(self._new_path(number), path)
+            await self._driver.sync(self._new_path(number))
             if self.path(layer.number).exists():
                 await asyncio.to_thread(remove_tree, self.path(layer.number))
-            await self._replace(layer, number, self._driver)
+            self._replace(layer, number, self._driver)
         except (LayerCorrupt, InvalidArchive):
             return False
         finally:

@@ -1,9 +1,9 @@
 """Repairs: what is damaged is put aside, and made anew from where it can be had.
 
 A damaged blob is moved to `quarantine/` and fetched from a repository that the images with it came from or were pushed
-to. A damaged layer is replaced by a fresh one in a folder of another number: containers that are started from then on
-get that, while those that run keep the old folder, which is moved to `quarantine/` and stays until each container
-that was there before is gone. What cannot be repaired is recorded, so that its images are shown as damaged.
+to. A damaged layer's folder is replaced by a fresh one: containers that are started from then on get that, while those
+that run keep the old one, which is moved to `quarantine/` and stays until each container that was there before is gone.
+What cannot be repaired is recorded, so that its images are shown as damaged.
 """
 
 from __future__ import annotations

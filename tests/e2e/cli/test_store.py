@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 
 from tests.e2e.cli.support import shown
-from tests.support.busybox import rootfs_tar
+from tests.support.busybox import import_busybox, rootfs_tar
 from tests.support.engine import Engine, as_root
 
 pytestmark = as_root()
@@ -144,8 +144,13 @@ def test_pins(engine: Engine) -> None:
     engine.cli("rmi", "pinned")
 
 
-def test_a_damaged_image_is_found_and_repaired(own_engine: Engine) -> None:
-    engine = own_engine
+def test_a_damaged_image_is_found_and_repaired() -> None:
+    with Engine({"SCOW_IMAGE_SNAPSHOTTER": "overlay"}) as engine:
+        import_busybox(engine)
+        _damage_and_repair(engine)
+
+
+def _damage_and_repair(engine: Engine) -> None:
     whole = engine.cli("system", "check").stdout
     assert re.fullmatch(
         r"Checked \d+ blobs, 1 layers and 1 images \([\d.]+MB\): all is right\n", whole

@@ -23,6 +23,13 @@ import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1 import store_pb2
+from scow.core.store import Store
+from scow.image.blobs import Blobs
+from scow.image.drivers.overlay import Overlay
+from scow.image.layers import Layers
+from scow.image.sharedsync import SharedSync
+from scow.image.store import MIGRATIONS, ImageStore, Layer
+from scow.image.unpack.pool import Limits, UnpackPool
 from tests.support.badregistry import BadRegistry, layer_tar
 from tests.support.engine import as_root
 from tests.support.imageservice import pull, store_of, stub_of
@@ -127,6 +134,35 @@ def test_power_cuts(disk: Disk) -> None:
         service.channel.close()
         service.stop()
         shutil.rmtree(service.base)
+
+
+async def test_a_row_comes_after_its_layer(disk: Disk, tmp_path: Path) -> None:
+    """The disk stops at the very moment at which a layer is recorded: all of the layer is there."""
+    files = _files(1)
+    rows = ImageStore(Store.open(tmp_path / "elsewhere" / "image.db", MIGRATIONS))
+    pool = UnpackPool(1, 1.0, Limits(1 << 30, 1000))
+    blobs = Blobs(disk.path)
+    layers = Layers(disk.path, rows, blobs, {"overlay": Overlay(pool, SharedSync(disk.path))})
+    recorded: list[Layer] = []
+
+    def cut(tx: object, layer: Layer) -> None:
+        recorded.append(layer)
+        disk.cut()
+        raise InterruptedError
+
+    rows.insert_layer = cut  # type: ignore[method-assign]
+    ingest = blobs.ingest("0" * 64)
+    ingest.write(layer_tar(files))
+    ingest.finish()
+    number, unpacked = await layers.unpack(ingest)
+    with contextlib.suppress(OSError):  # cleaning up does not work on a disk that has stopped
+        await layers.keep(number, unpacked, ingest)
+    await pool.close()
+    disk.power_on()
+    folder = disk.path / "layers" / str(recorded[0].number)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+    blob = disk.path / "blobs/sha256" / recorded[0].blob.removeprefix("sha256:")
+    assert blob.read_bytes() == layer_tar(files)
 
 
 def _pull(service: Service, reference: str, layers: int, reached: threading.Event) -> None:
