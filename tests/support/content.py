@@ -13,15 +13,20 @@ import gzip
 import json
 import urllib.parse
 import urllib.request
-from typing import Any
+from typing import Any, Protocol
 
 from tests.support.badregistry import CONFIG, LAYER, MANIFEST, digest_of, layer_tar
-from tests.support.registry import Registry
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 IN_TOTO = "application/vnd.in-toto+json"
 Entry = dict[str, Any]
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Addressed(Protocol):
+    """A registry that has an address."""
+
+    address: str
 
 
 class Content:
@@ -32,7 +37,7 @@ class Content:
         repository: "app".
     """
 
-    def __init__(self, registry: Registry, repository: str) -> None:
+    def __init__(self, registry: Addressed, repository: str) -> None:
         self._base = f"http://{registry.address}/v2/{repository}"
         self.repository = f"{registry.address}/{repository}"
 
@@ -120,7 +125,7 @@ class Content:
             url, data=data, method=method, headers={"Content-Type": kind}
         )
         with _opener.open(request, timeout=10) as answer:
-            return str(answer.headers.get("Location", ""))
+            return urllib.parse.urljoin(url, str(answer.headers.get("Location", "")))
 
 
 def descriptor(data: bytes, media_type: str) -> Entry:

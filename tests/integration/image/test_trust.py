@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
+from scow.api.types.v1.types_pb2 import Platform
 from scow.core import errors
 from tests.integration.image.conftest import SETTINGS, leftovers
 from tests.integration.image.test_platforms import pull, remove_all, two
-from tests.support.badregistry import digest_of, layer_tar
+from tests.support.badregistry import BadRegistry, Handler, digest_of, layer_tar
 from tests.support.content import Content
 from tests.support.imageservice import import_tar, raising, stub_of
 from tests.support.registry import Registry
 from tests.support.service import Service
+from tests.support.serving import Serving
 from tests.support.signing import (
     new_key,
     payload_of,
@@ -229,8 +231,6 @@ def test_one_child_is_signed(guarded: Service, content: Content) -> None:
     assert "no signature" in refused(guarded, reference, all_platforms=True)
     other = {"os": "linux", "architecture": "arm64"}
     assert arm["platform"]["architecture"] == "arm64"
-    from scow.api.types.v1.types_pb2 import Platform
-
     assert "no signature" in refused(guarded, reference, platform=Platform(**other))
 
 
@@ -288,8 +288,6 @@ def test_a_policy_that_cannot_be_read(guarded: Service, content: Content, policy
 
 def test_nobody_answers_where_signatures_are(guarded: Service, policy: Path) -> None:
     """The manifest comes, then the registry is gone: that is no way around a signature."""
-    from tests.support.badregistry import BadRegistry, Handler
-
     with BadRegistry([layer_tar({"a": b"1"})]) as registry:
 
         def fail(handler: Handler) -> bool:
@@ -301,3 +299,16 @@ def test_nobody_answers_where_signatures_are(guarded: Service, policy: Path) -> 
         request = pb.PullRequest(reference=registry.reference)
         raising(errors.RegistryUnavailable, lambda r: list(stub_of(guarded).Pull(r)), request)
         assert not leftovers(guarded)["blobs/sha256"]
+
+
+def test_signatures_that_are_pushed_to_us_count(policy: Path) -> None:
+    """An image and its signature come to the registry that the service serves; the image runs from there."""
+    demand(policy)
+    with Serving({"SCOW_IMAGE_TRUST_POLICY": str(policy)}, name="own.example") as serving:
+        content = Content(serving, "app")
+        digest = content.image("amd64", {"file": b"1"}, tag="1")["digest"]
+        assert "there is no signature" in no_run(serving, "own.example/app:1")
+        sign_by_tag(content, OTHER_KEY, digest, repository="own.example/app")
+        assert "by none of the keys" in no_run(serving, "own.example/app:1")
+        sign_by_tag(content, KEY, digest, repository="own.example/app")
+        run(serving, "own.example/app:1")
