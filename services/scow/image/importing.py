@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine
-from pathlib import Path
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.config import ImageSection
@@ -147,7 +146,7 @@ class Importer:
                         if "fault" in message:
                             if feeding.done():
                                 feeding.result()  # who sends has failed: a cut tar follows from it
-                            raise error_of(**message["fault"], destination=_inside(ingest))
+                            raise error_of(**message["fault"], destination=ingest.path)
                         ingest.grown(message["written"])
                     await feeding
                 finally:
@@ -181,11 +180,6 @@ class Importer:
 
 def _media_type(unpacked: Unpacked) -> str:
     return _LAYER_TYPE + _SUFFIXES.get(unpacked.compression, "")
-
-
-def _inside(ingest: Ingest) -> Path:
-    """Return a path in the ingest's folder, as `error_of` wants it."""
-    return ingest.path
 
 
 async def _write(ingest: Ingest, chunks: AsyncIterator[bytes]) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -109,3 +113,27 @@ async def test_async_library(engine: Engine, tiny: Path, tmp_path: Path) -> None
 class _Unreadable(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         raise OSError(5, "unreadable")
+
+
+def test_import_from_a_url(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "rootfs.tar.gz").write_bytes(gzip.compress(tar({"file": b"content"})))
+    handler = partial(_Quiet, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/rootfs.tar.gz"
+        printed = engine.cli("import", "-m", "fetched", "-c", "USER app", url, "fetched:1").stdout
+        assert field(engine, "fetched:1", "{{.Id}} {{.Config.User}}") == f"{printed.strip()} app"
+        with engine.client() as client:
+            assert client.images.import_url(url).comment == f"Imported from {url}"
+            with pytest.raises(errors.SourceUnavailable):
+                client.images.import_url(f"{url}.missing")
+        assert engine.cli("import", f"{url}.missing", check=False).returncode == 1
+        server.shutdown()
+    for image in engine.cli("images", "-q", "--filter", "dangling=true").stdout.split():
+        engine.cli("rmi", image)
+    engine.cli("rmi", "fetched:1")
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from scow.api.image.v1 import archive_pb2 as pb
 from scow.core.config import ImageSection
@@ -110,9 +110,7 @@ class Loader:
         unpacked: dict[int, tuple[Unpacked, str]] = {}
         try:
             await self._unpack(plan, unpacked, progress)
-            with writing(self._blobs.path("")):
-                for digest, file in plan.blobs.items():
-                    file.path.rename(self._blobs.path(digest))
+            self._adopt(plan.blobs)
             await self._sync()
             with self._rows.transaction() as tx:
                 for digest, file in plan.blobs.items():
@@ -127,6 +125,14 @@ class Loader:
             pb.LoadedImage(id=image or top.documents[-1].digest, references=top.references)
             for image, top in zip(images, plan.tops, strict=True)
         ]
+
+    def _adopt(self, files: Mapping[str, File]) -> None:
+        """Make files blobs. One that is here stays: it is on the disk already, while the new one may not be yet."""
+        with writing(self._blobs.path("")):
+            for digest, file in files.items():
+                path = self._blobs.path(digest)
+                if self._rows.blob_size(digest) is None or not path.exists():
+                    file.path.rename(path)
 
     async def _record(self, unpacked: dict[int, tuple[Unpacked, str]]) -> None:
         """Make layers of what was unpacked, side by side: they share the wait for the disk."""

@@ -6,14 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from scow.core import disk
 from scow.core.config import ImageSection
 from scow.core.errors import InvalidArchive, LimitExceeded, ScowError
 from scow.image.archives.archive import Archive, File
 from scow.image.archives.pipes import PipeWriter
 from scow.image.blobs import Blobs
 from scow.image.unpack import faults
-from scow.image.unpack.pool import UnpackPool, Worker
+from scow.image.unpack.pool import UnpackPool, Worker, error_of
 
 # Name of a large file, bytes so far, bytes in all.
 Passing = Callable[[str, int, int], None]
@@ -93,8 +92,8 @@ class Receiver:
         # What reads tars speaks of layers.
         text = message.replace("the layer", "the archive")
         text = f"{text} (entry {entry!r})" if entry else text
-        if kind == faults.DISK_FULL:
-            return disk.full(self._blobs.ingest_path(""))
+        if kind in (faults.DISK_FULL, faults.REFUSED):
+            return error_of(kind, text, entry, self._blobs.ingest_path("x"))
         if kind == faults.LIMIT:
             do = "raise image.max_archive_bytes, max_archive_entries or max_layer_bytes"
             return LimitExceeded(text, what="archive", which=entry, do=do)

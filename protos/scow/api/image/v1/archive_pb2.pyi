@@ -169,7 +169,9 @@ class SaveRequest(_message.Message):
     format: Global___SaveRequest.Format.ValueType
     @_builtins.property
     def images(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Images named by reference keep it in the archive; those named by id have none there."""
+        """Images named by reference keep it in the archive; those named by id have none there.
+        A name without a tag means all its tags.
+        """
 
     @_builtins.property
     def platform(self) -> _types_pb2.Platform:
