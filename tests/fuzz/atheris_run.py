@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -19,18 +20,28 @@ from tests.fuzz.seeds import SEEDS
 
 
 def main() -> None:
-    """Fuzz the target that the first argument names."""
+    """Fuzz the target that the first argument names; exit as the fuzzer does."""
     name, *flags = sys.argv[1:]
     with tempfile.TemporaryDirectory(prefix="scow-fuzz-corpus-") as folder:
         for number, data in enumerate(SEEDS[name]):
             (Path(folder) / f"{number:04}").write_bytes(data)
-        run = targets.TARGETS[name]
+        # A process of its own: the fuzzer ends the one that it runs in without cleaning up.
+        pid = os.fork()
+        if pid == 0:
+            fuzz(name, [*flags, folder])
+        _, status = os.waitpid(pid, 0)
+    sys.exit(os.waitstatus_to_exitcode(status))
 
-        def one(data: bytes) -> None:
-            run(data)
 
-        atheris.Setup([sys.argv[0], *flags, folder], one)
-        atheris.Fuzz()
+def fuzz(name: str, flags: list[str]) -> None:
+    """Fuzz a target. Does not return."""
+    run = targets.TARGETS[name]
+
+    def one(data: bytes) -> None:
+        run(data)
+
+    atheris.Setup([sys.argv[0], *flags], one)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":
