@@ -50,7 +50,9 @@ def parse_moment(text: str, key: str) -> int:
     if pieces and "".join(piece[0] for piece in pieces) == text:
         return now_ns() - int(sum(float(piece[1]) * _UNITS[piece[2]] for piece in pieces))
     try:
-        return int(datetime.datetime.fromisoformat(text).timestamp() * 1e6) * 1000
+        # The basic format, without dashes, would take any long number for a date.
+        moment = datetime.datetime.fromisoformat(text if text[4:5] == "-" else "")
+        return int(moment.timestamp() * 1e6) * 1000
     except (ValueError, OverflowError):
         raise InvalidFilter(
             f"filter {key!r} has the value {text!r}",

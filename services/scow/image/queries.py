@@ -70,6 +70,13 @@ _NAMED = """
     )
 """
 
+# Whether there is anything to follow indexes for.
+ANY_UNNAMED = """
+    SELECT 1 FROM images
+    WHERE NOT EXISTS (SELECT 1 FROM names WHERE names.image = images.id)
+    AND NOT EXISTS (SELECT 1 FROM repo_digests WHERE repo_digests.image = images.id) LIMIT 1
+"""
+
 IN_INDEXES_ONLY = f"""{_NAMED}
     SELECT DISTINCT image FROM manifests WHERE image IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM names WHERE names.image = manifests.image)
@@ -104,7 +111,8 @@ LEASED_IMAGES = """
     ON manifests.digest = lease_content.digest WHERE manifests.image IS NOT NULL
 """
 
-# Blobs that nothing holds. Images hold their manifests, so that one without a name stays.
+# Blobs that nothing holds. Images hold their manifests, so that one without a name stays. Only what indexes and artifacts
+# name is followed step by step: of an image's manifest it is enough that it is held.
 BLOBS_NOT_HELD = """
     WITH RECURSIVE held(digest) AS (
         SELECT manifest FROM names
@@ -112,11 +120,16 @@ BLOBS_NOT_HELD = """
         UNION SELECT substr(digest_reference, instr(digest_reference, '@') + 1) FROM repo_digests
         UNION SELECT digest FROM lease_content
         UNION SELECT manifests.digest FROM lease_content JOIN manifests ON image = lease_content.digest
-        UNION SELECT layers.blob FROM layers
-        UNION SELECT manifest_parts.digest FROM held JOIN manifest_parts ON manifest = held.digest
+        UNION SELECT manifest_parts.digest FROM held
+        JOIN manifests ON manifests.digest = held.digest AND manifests.image IS NULL
+        JOIN manifest_parts ON manifest = held.digest
         UNION SELECT manifests.digest FROM held JOIN manifests ON subject = held.digest
     )
     SELECT digest, size FROM blobs WHERE digest NOT IN (SELECT digest FROM held)
+    AND NOT EXISTS (SELECT 1 FROM layers WHERE blob = blobs.digest)
+    AND NOT EXISTS (
+        SELECT 1 FROM manifest_parts WHERE manifest_parts.digest = blobs.digest
+        AND manifest IN (SELECT digest FROM held))
 """
 
 LAYERS_NOT_HELD = """

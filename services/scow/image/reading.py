@@ -8,6 +8,7 @@ from sqlite3 import Row
 
 from scow.core.store import Store
 from scow.image.queries import (
+    ANY_UNNAMED,
     CONTENT,
     DESCRIBED,
     FAULTS,
@@ -233,6 +234,8 @@ class Reader:
 
     def in_indexes_only(self) -> set[str]:
         """Return the images that have no name: only an index that is kept whole holds them."""
+        if self._store.one(ANY_UNNAMED) is None:
+            return set()
         return {row["image"] for row in self._store.all(IN_INDEXES_ONLY)}
 
     def used_images(self) -> set[str]:

@@ -113,6 +113,7 @@ MIGRATIONS = (
         tar_size INTEGER NOT NULL,
         inodes INTEGER NOT NULL
     );
+    CREATE INDEX layers_blob ON layers(blob);
     CREATE TABLE snapshots (
         owner TEXT PRIMARY KEY,
         number INTEGER NOT NULL UNIQUE,

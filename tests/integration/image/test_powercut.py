@@ -38,7 +38,7 @@ from tests.support.service import Service
 pytestmark = as_root()
 _SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN, _IOR('X', 125, __u32)
 _NO_LOG_FLUSH = struct.pack("I", 2)  # EXT4_GOING_FLAGS_NOLOGFLUSH
-_CUTS = 4
+_CUTS = 3
 
 
 class Disk:

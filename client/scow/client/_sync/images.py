@@ -13,7 +13,7 @@ from scow.client._watch import resume_watch
 from scow.core.errors import DataLoss
 
 # Images of one page of a list.
-_PAGE = 1000
+_PAGE = 2500
 
 _Images = list[pb.Image]
 _Actions = list[ReconcileAction]
