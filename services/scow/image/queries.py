@@ -111,8 +111,8 @@ LEASED_IMAGES = """
     ON manifests.digest = lease_content.digest WHERE manifests.image IS NOT NULL
 """
 
-# Blobs that nothing holds. Images hold their manifests, so that one without a name stays. Only what indexes and artifacts
-# name is followed step by step: of an image's manifest it is enough that it is held.
+# Blobs that nothing holds. Images hold their manifests, so that one without a name stays. Only what indexes and
+# artifacts name is followed step by step: of an image's manifest it is enough that it is held.
 BLOBS_NOT_HELD = """
     WITH RECURSIVE held(digest) AS (
         SELECT manifest FROM names
