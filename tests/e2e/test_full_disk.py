@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 
 from tests.support import processes
+from tests.support.archives import docker_archive, tar
 from tests.support.busybox import import_busybox
 from tests.support.engine import Engine
 
@@ -34,8 +35,11 @@ def test_a_full_disk() -> None:
         assert done.returncode == 1
         assert "space" in done.stderr or "disk" in done.stderr, done.stderr
         assert "big" not in engine.cli("images").stdout
+        archive = tar(docker_archive([_big_tar(60 * _MIB)], "big:1"))
+        done = engine.cli("load", stdin=archive, check=False)
+        assert (done.returncode, "space" in done.stderr) == (1, True), done.stderr
         free = os.statvfs(engine.root)
-        assert free.f_bavail * free.f_frsize > 30 * _MIB, "the failed import keeps its bytes"
+        assert free.f_bavail * free.f_frsize > 30 * _MIB, "what failed keeps its bytes"
         assert engine.cli("run", "--rm", "busybox", "echo", "fine").stdout == "fine\n"
     finally:
         engine.remove_containers()
