@@ -34,12 +34,13 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class _Scope:
-    """What is checked: blobs with sizes, documents, layers, ids of images."""
+    """What is checked: blobs with sizes, documents, layers, ids of images; and whether that is everything."""
 
     blobs: dict[str, int]
     documents: list[Manifest]
     layers: list[Layer]
     images: list[str]
+    whole: bool = False
 
     @property
     def size(self) -> int:
@@ -115,7 +116,7 @@ class Checker:
             layers = self._rows.all_layers()
             images = [image.id for image in self._rows.images()]
             blobs = {**self._rows.blobs(), **self._lost()}
-            return _Scope(blobs, self._rows.all_manifests(), layers, images)
+            return _Scope(blobs, self._rows.all_manifests(), layers, images, whole=True)
         documents: dict[str, Manifest] = {}
         for name in names:
             image = self._images.find(name)
@@ -148,6 +149,8 @@ class Checker:
             damaged.update(each.id for each in outcome.findings if not each.repaired)
             yield outcome
         yield _Outcome(0, [x for row in scope.documents for x in self._document(row)])
+        if scope.whole:
+            yield _Outcome(0, [*self._names_to_nothing()])
         yield _Outcome(0, [x for image in scope.images for x in self._image(image)])
         # There is nothing to compare a layer with when its blob is damaged.
         sound = (layer for layer in scope.layers if layer.blob not in damaged)
@@ -192,6 +195,18 @@ class Checker:
             yield self._differs("manifest", row.digest, "its record names other parts")
         if row.image is not None and row.image != document.parts[0].digest:
             yield self._differs("manifest", row.digest, "its record is of another image")
+
+    def _names_to_nothing(self) -> Iterator[pb.CheckFinding]:
+        """Yield the names that lead to no document."""
+        for name in self._rows.all_names():
+            if self._rows.manifest(name.manifest) is None:
+                yield pb.CheckFinding(
+                    kind="manifest",
+                    id=name.manifest,
+                    fault=MISSING,
+                    detail=f"the name {name.reference} leads to it",
+                    images=[name.reference],
+                )
 
     def _image(self, image_id: str) -> Iterator[pb.CheckFinding]:
         """Yield what is wrong with the record of an image whose configuration is right."""

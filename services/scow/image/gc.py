@@ -67,11 +67,10 @@ class Collector:
         """
         gone = Gone([*images])
         diff_ids = [d for image in gone.images for d in self._forget_image(tx, image)]
-        for document in dropped:
-            for image in self._rows.unnamed_below(tx, document):
-                if image not in gone.images and not self._keeps(image):
-                    diff_ids += self._forget_image(tx, image)
-                    gone.images.append(image)
+        for image in self._rows.unnamed_below(tx, dropped):
+            if not self._keeps(image):
+                diff_ids += self._forget_image(tx, image)
+                gone.images.append(image)
         self._rows.delete_expired(tx, now_ns())
         layers, gone.blobs = self._rows.delete_unused(tx, self._leases)
         order = {diff_id: position for position, diff_id in enumerate(diff_ids)}
@@ -90,14 +89,19 @@ class Collector:
             if image.id not in kept and not image.pinned and image.id not in self._leases
         ]
 
-    async def drop(self, image_id: str) -> tuple[list[str], Gone]:
-        """Untag and forget an image; return its references and what is gone: nothing when something uses it."""
-        if image_id not in {image.id for image in self.unused()}:
-            return [], Gone()
-        untagged = [*self._rows.names(image_id), *self._rows.repo_digests(image_id)]
+    async def drop(self, image_ids: Iterable[str]) -> tuple[list[str], Gone]:
+        """Untag and forget images, but for those that are in use now; return their references and what is gone."""
+        untagged: list[str] = []
+        dropped: list[str] = []
         with self._rows.transaction() as tx:
-            dropped = [self.untag(tx, image_id, reference) for reference in untagged]
-            gone = self.forget(tx, [image_id], dropped)
+            chosen = [
+                image for image in image_ids if self._rows.image(image) and not self._keeps(image)
+            ]
+            for image in chosen:
+                references = [*self._rows.names(image), *self._rows.repo_digests(image)]
+                dropped += [self.untag(tx, image, reference) for reference in references]
+                untagged += references
+            gone = self.forget(tx, chosen, dropped)
         await self.discard(gone)
         return untagged, gone
 
@@ -110,10 +114,11 @@ class Collector:
         return known.manifest if known else reference.partition("@")[2]
 
     def _keeps(self, image: str) -> bool:
-        """Tell whether a snapshot, a client's lease or a pin keeps an image."""
+        """Tell whether a snapshot, a lease, work under way or a pin keeps an image."""
         found = self._rows.image(image)
         return (
-            image in self._rows.used_images()
+            bool(self._rows.owners_of(image))
+            or image in self._leases
             or image in self._rows.leased_images()
             or (found is not None and bool(found.pinned))
         )

@@ -13,8 +13,8 @@ from scow.image.gc import Collector
 from scow.image.images import Images
 
 _FILTERS = frozenset({"dangling", "until", "label", "label!"})
-# Images that are looked at at once.
-_AT_ONCE = 500
+# Images that are looked at, and removed, at once.
+_AT_ONCE = 100
 
 
 class Pruner:
@@ -55,9 +55,8 @@ class Pruner:
             if not (dangling and image.references) and _labelled(image, wanted)
         ]
         response = pb.PruneResponse()
-        for image_id in chosen:
-            # Asked again: a container may have been made from it meanwhile.
-            untagged, gone = await self._collector.drop(image_id)
+        for start in range(0, len(chosen), _AT_ONCE):
+            untagged, gone = await self._collector.drop(chosen[start : start + _AT_ONCE])
             response.untagged.extend(untagged)
             response.deleted.extend(gone.digests)
             response.space_reclaimed += gone.size

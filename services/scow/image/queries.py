@@ -84,10 +84,10 @@ IN_INDEXES_ONLY = f"""{_NAMED}
     AND digest IN (SELECT digest FROM named)
 """  # noqa: S608
 
-# Images below a document, through any depth of indexes.
+# Images below documents, through any depth of indexes.
 BELOW = """
     WITH RECURSIVE below(digest) AS (
-        SELECT ?
+        SELECT value FROM json_each(?)
         UNION SELECT manifest_parts.digest FROM below
         JOIN manifests ON manifests.digest = below.digest AND manifests.image IS NULL
         JOIN manifest_parts ON manifest = below.digest

@@ -27,6 +27,7 @@ row is a leftover. Numbers are never used twice, so a leftover is never mistaken
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Container, Iterable
 
@@ -214,10 +215,11 @@ class ImageStore(Reader):
         tx.execute("DELETE FROM images WHERE id = ?", (image_id,))
 
     @staticmethod
-    def unnamed_below(tx: sqlite3.Connection, manifest: str) -> list[str]:
-        """Return the images below a document that no name leads to, nor a snapshot or a lease keeps."""
-        below = {row["image"] for row in tx.execute(BELOW, (manifest,))}
-        return [row["id"] for row in tx.execute(UNNAMED) if row["id"] in below]
+    def unnamed_below(tx: sqlite3.Connection, documents: Iterable[str]) -> list[str]:
+        """Return the images below documents, through any depth of indexes, that no name leads to."""
+        wanted = (json.dumps([*set(documents)]),)
+        below = {row["image"] for row in tx.execute(BELOW, wanted)}
+        return [row["id"] for row in tx.execute(UNNAMED) if row["id"] in below] if below else []
 
     @staticmethod
     def set_used(tx: sqlite3.Connection, image_id: str, now: int) -> None:

@@ -66,7 +66,7 @@ class Watermarks:
         for image in self._candidates():
             if self.used_percent() <= low:
                 break
-            _, gone = await self._collector.drop(image.id)
+            _, gone = await self._collector.drop([image.id])
             actions += collected(gone)
             size += gone.size
         after = self.used_percent()

@@ -15,6 +15,7 @@ from tests.support.badregistry import BadRegistry, digest_of, layer_tar
 from tests.support.imageservice import import_tar, pull, store_of, stub_of
 from tests.support.service import Service
 
+_LOST = "sha256:" + "0" * 64
 Found = list[tuple[str, str, str, bool]]
 
 
@@ -191,11 +192,17 @@ def test_wrong_records_are_told(own: Service, registry: BadRegistry) -> None:
         database.execute("UPDATE image_layers SET position = position + 5")
         database.execute("DELETE FROM image_layers WHERE position = 6")
         database.execute("DELETE FROM manifest_parts WHERE position = 1")
+        database.execute("INSERT INTO names VALUES ('docker.io/library/lost:1', ?, NULL)", [_LOST])
     database.close()
     own.start()
     found, result = check(own)
-    assert [each[:2] for each in found] == [("manifest", "differs"), ("image", "differs")]
-    assert (result.faults, result.repaired) == (2, 0)
+    assert [each[:2] for each in found] == [
+        ("manifest", "differs"),
+        ("manifest", "missing"),
+        ("image", "differs"),
+    ]
+    assert (result.faults, result.repaired) == (3, 0)
+    stub_of(own).Remove(pb.RemoveRequest(image="lost:1"))
 
 
 def test_only_the_images_asked_for(own: Service, registry: BadRegistry) -> None:
