@@ -30,7 +30,8 @@ pytestmark = pytest.mark.xdist_group("serving-life")
 
 @pytest.fixture(scope="module")
 def alone() -> Iterator[Serving]:
-    with Serving() as running:
+    # The files of layers are looked at here: they have folders with this driver alone.
+    with Serving({"SCOW_IMAGE_SNAPSHOTTER": "overlay"}) as running:
         yield running
 
 
