@@ -1,6 +1,7 @@
 """The volume service as a process, driven by a bare channel."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -72,3 +73,21 @@ def test_pages(service: Service) -> None:
         token = answer.next_page_token
     assert names == [f"v{index}" for index in range(5)]
     assert token == ""
+
+
+def test_usage(service: Service) -> None:
+    stub = VolumeServiceStub(service.channel)
+    for name in ("data", "empty"):
+        stub.Create(pb.CreateRequest(name=name))
+    folder = Path(stub.Get(pb.GetRequest(name="data")).volume.mountpoint)
+    (folder / "one").write_bytes(bytes(5000))
+    (folder / "two").hardlink_to(folder / "one")
+    with (folder / "sparse").open("wb") as file:
+        file.truncate(1 << 30)
+    sizes = {each.name: each.size for each in stub.Usage(pb.UsageRequest()).volumes}
+    assert sizes == {"data": 5000, "empty": 0}
+    [only] = stub.Usage(pb.UsageRequest(names=["empty"])).volumes
+    assert only.name == "empty"
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Usage(pb.UsageRequest(names=["nothing"]))
+    assert isinstance(from_rpc_error(caught.value), VolumeNotFound)
