@@ -15,6 +15,7 @@ def shared_engine() -> Iterator[Engine]:
     """One engine for all tests of this process that leave it as they found it."""
     with Engine() as engine:
         import_busybox(engine)
+        engine.cli("image", "pin", "busybox")  # prunes under test leave it
         yield engine
 
 

@@ -388,8 +388,9 @@ def test_indexes_in_a_circle(service: Service, self_referring: bool) -> None:
 
 
 def test_addresses_given_by_strangers_are_not_asked(service: Service) -> None:
-    with BadRegistry([TAR]) as elsewhere:
-        registry = BadRegistry([TAR])
+    unseen = layer_tar({"file": b"sent by nobody, so that no earlier download can go on"})
+    with BadRegistry([unseen]) as elsewhere:
+        registry = BadRegistry([unseen])
         url = f"http://{elsewhere.address}{registry.layer_path}"
         registry.blobs.pop(digest_of(registry.layers[0]))
         kind = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"

@@ -189,7 +189,8 @@ def test_a_crash_in_the_middle_of_a_pull(own: Service) -> None:
                 break
         own.kill_and_restart()
         assert list(stub_of(own).List(pb.ListRequest()).images) == []
-        assert list((own.data / "layers").iterdir()) == [], "a half-unpacked layer was left"
+        # What came whole may stay for the next pull.
+        assert list((own.data / "layers").glob("new-*")) == [], "a half-unpacked layer was left"
         registry.misbehave = lambda _: False
         registry.requests.clear()
         list(stub_of(own).Pull(pb.PullRequest(reference=registry.reference)))
