@@ -90,16 +90,11 @@ async def wire(context: Context) -> Wiring:
     )
     serving = _make_registry(context, rows, blobs, leases, records, collector)
 
-    def ingesting() -> set[str]:
-        busy = fetcher.ingesting | importer.ingesting | committer.ingesting
-        busy |= loader.ingesting | saver.ingesting
-        return busy | serving.ingesting if serving is not None else busy
-
     async def reconcile() -> list[ReconcileAction]:
         if serving is not None:
             serving.reconcile()
         gone = await unknown_owners(context.peers, snapshots.owners())
-        actions = await reconciler.reconcile(gone, ingesting, settings.ingest_keep_seconds)
+        actions = await reconciler.reconcile(gone, settings.ingest_keep_seconds)
         return [*actions, *await keeping.reconcile()]
 
     servicer = ImageServicer(

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
 from scow.core.disk import writing
@@ -130,13 +130,15 @@ class Blobs:
 
     Args:
         base: The service's folder.
+
+    Attributes:
+        busy: Names of the ingests that are worked on, which are not pruned; NAME stands for NAME.1 and so on too.
     """
 
     def __init__(self, base: Path) -> None:
         self._blobs = base / "blobs" / "sha256"
         self._ingests = base / "ingest"
-        # Names of small data that is being written.
-        self._small: set[str] = set()
+        self.busy: set[str] = set()
         for folder in (self._blobs, self._ingests):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -166,19 +168,34 @@ class Blobs:
         """Return where an ingest is that a worker writes."""
         return self._ingests / name
 
-    def discard_ingests(self, name: str) -> None:
-        """Delete the ingests `<name>.<number>`."""
-        for path in self._ingests.glob(f"{name}.*"):
+    @contextlib.asynccontextmanager
+    async def working(self, kind: str) -> AsyncIterator[str]:
+        """Yield a new name for ingests, NAME or NAME.<number>; those that have not become blobs go in the end."""
+        name = f"{kind}-{os.urandom(8).hex()}"
+        with self.held(name):
+            try:
+                yield name
+            finally:
+                await asyncio.shield(asyncio.to_thread(self._discard, name))
+
+    def _discard(self, name: str) -> None:
+        for path in (self._ingests / name, *self._ingests.glob(f"{name}.*")):
             path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """Let an ingest be busy for the length of the block."""
+        self.busy.add(name)
+        try:
+            yield
+        finally:
+            self.busy.discard(name)
 
     async def write(self, data: bytes) -> str:
         """Store small data; return its digest. Its row is the caller's to write."""
         name = f"small-{os.urandom(8).hex()}"
-        self._small.add(name)
-        try:
+        with self.held(name):
             return await asyncio.to_thread(self._write, data, self._ingests / name)
-        finally:
-            self._small.discard(name)
 
     def _write(self, data: bytes, temporary: Path) -> str:
         digest = digest_of(data)
@@ -218,18 +235,17 @@ class Blobs:
         """Return the digests of all files."""
         return {f"sha256:{path.name}" for path in self._blobs.iterdir()}
 
-    def prune_ingests(self, keep_seconds: float, busy: set[str]) -> list[str]:
+    def prune_ingests(self, keep_seconds: float) -> list[str]:
         """Delete ingests that nobody went on with for so long; return their names.
 
         Args:
             keep_seconds: Of downloads; others, which cannot be resumed, go at once.
-            busy: Names of ingests that are being written; NAME stands for NAME.1 and so on too.
         """
         now = time.time()
         gone = []
         for path in self._ingests.iterdir():
             keep = keep_seconds if len(path.name) == 64 else 0.0
-            if path.name.partition(".")[0] in busy or path.name in self._small:
+            if path.name.partition(".")[0] in self.busy:
                 continue
             with contextlib.suppress(FileNotFoundError):  # what was put aside goes by itself
                 if now - path.stat().st_mtime >= keep:

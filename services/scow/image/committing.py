@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,7 +69,6 @@ class Committer:
         self._leases = leases
         self._records = records
         self._snapshots = snapshots
-        self.ingesting: set[str] = set()
 
     async def commit(
         self, request: pb.CommitRequest, reference: Reference | None, recorded: Recorded
@@ -93,25 +92,19 @@ class Committer:
         if request.HasField("config"):
             config = request.config
         changes.apply(config, request.changes)
-        name = f"commit-{os.urandom(8).hex()}"
-        self.ingesting.add(name)
-        ingest = self._blobs.ingest(name)
-        try:
-            with self._leases.hold(base.digests()):
+        async with self._blobs.working("commit") as name:
+            with (
+                contextlib.closing(self._blobs.ingest(name)) as ingest,
+                self._leases.hold(base.digests()),
+            ):
                 written = await write_layer(self._snapshots.changes(snapshot), ingest)
                 self._snapshots.find(request.owner)  # a release meanwhile took files away
                 with self._leases.hold([written.digest, written.diff_id]):
                     layer = await self._keep(written, ingest, base)
-                    step = derive.Step(
-                        now_ns(), request.created_by, request.author, request.message
-                    )
                     diff_id = written.diff_id if layer else None
-                    data = derive.derive(base.data, config, step, diff_id)
+                    data = derive.derive(base.data, config, _step(request), diff_id)
                     layers = [*base.layers, *([layer] if layer else [])]
                     return await self._record(data, layers, reference, recorded)
-        finally:
-            ingest.discard()
-            self.ingesting.discard(name)
 
     def _base(self, snapshot: Snapshot) -> _Base:
         data = self._blobs.read(snapshot.image)
@@ -158,6 +151,10 @@ class Committer:
             content, "commit", lambda tx, image: recorded(tx, image or described.digest)
         )
         return described.digest
+
+
+def _step(request: pb.CommitRequest) -> derive.Step:
+    return derive.Step(now_ns(), request.created_by, request.author, request.message)
 
 
 def _in_oci(layer: Descriptor) -> Descriptor:

@@ -37,9 +37,6 @@ class Fetcher:
         rows: The tables.
         blobs: Where blobs go.
         layers: Who unpacks them.
-
-    Attributes:
-        ingesting: Names of the ingests that are being written.
     """
 
     def __init__(
@@ -53,7 +50,6 @@ class Fetcher:
         self._blob_flights: Flights[str, Progress, None] = Flights()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._slots = asyncio.Semaphore(settings.max_concurrent_downloads)
-        self.ingesting: set[str] = set()
 
     async def fetch(
         self,
@@ -174,23 +170,21 @@ class Fetcher:
     @contextlib.asynccontextmanager
     async def _ingest(self, blob: Descriptor, progress: Progress) -> AsyncIterator[Ingest]:
         """Open a blob's ingest and report its growth; after an error it is kept if a later pull can go on with it."""
-        name = blob.digest.removeprefix("sha256:")
-        self.ingesting.add(name)
-        ingest = await asyncio.to_thread(self._blobs.ingest, blob.digest)
-        reporting = asyncio.create_task(_report(progress, blob, ingest))
-        try:
-            if ingest.size > blob.size:
-                ingest.restart()
-            yield ingest
-        except RESUMABLE:
-            raise
-        except Exception:
-            ingest.discard()
-            raise
-        finally:
-            reporting.cancel()
-            ingest.close()
-            self.ingesting.discard(name)
+        with self._blobs.held(blob.digest.removeprefix("sha256:")):
+            ingest = await asyncio.to_thread(self._blobs.ingest, blob.digest)
+            reporting = asyncio.create_task(_report(progress, blob, ingest))
+            try:
+                if ingest.size > blob.size:
+                    ingest.restart()
+                yield ingest
+            except RESUMABLE:
+                raise
+            except Exception:
+                ingest.discard()
+                raise
+            finally:
+                reporting.cancel()
+                ingest.close()
 
     async def _get_from_somebody(
         self, registry: Registry, blob: Descriptor, diff_id: str, ingest: Ingest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
 from collections.abc import AsyncIterator, Coroutine
 
 from scow.api.image.v1 import image_pb2 as pb
@@ -59,7 +59,6 @@ class Importer:
         self._leases = leases
         self._records = records
         self._pool = pool
-        self.ingesting: set[str] = set()
 
     async def import_tar(
         self,
@@ -85,20 +84,13 @@ class Importer:
         changes.apply(config, opened.changes)
         if opened.url:
             chunks = download(opened.url, self._settings)
-        name = f"import-{os.urandom(8).hex()}"
-        self.ingesting.add(name)
-        ingest = self._blobs.ingest(name)
-        try:
-            number, unpacked = await self._receive(ingest, chunks)
-            with self._leases.hold([ingest.digest, unpacked.diff_id]):
-                blob = Descriptor(ingest.digest, ingest.size, _media_type(unpacked))
-                layer = await self._layers.keep(number, unpacked, ingest)
-                return await self._record(opened, reference, platform, config, blob, layer)
-        except BaseException:
-            ingest.discard()
-            raise
-        finally:
-            self.ingesting.discard(name)
+        async with self._blobs.working("import") as name:
+            with contextlib.closing(self._blobs.ingest(name)) as ingest:
+                number, unpacked = await self._receive(ingest, chunks)
+                with self._leases.hold([ingest.digest, unpacked.diff_id]):
+                    blob = Descriptor(ingest.digest, ingest.size, _media_type(unpacked))
+                    layer = await self._layers.keep(number, unpacked, ingest)
+                    return await self._record(opened, reference, platform, config, blob, layer)
 
     async def _receive(self, ingest: Ingest, chunks: AsyncIterator[bytes]) -> tuple[int, Unpacked]:
         """Write the tar down while it is being unpacked."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.errors import ScowError
 from scow.image.blobs import Blobs
@@ -33,14 +31,11 @@ class Reconciler:
         self._snapshots = snapshots
         self._collector = collector
 
-    async def reconcile(
-        self, gone: set[str], ingesting: Callable[[], set[str]], keep_seconds: float
-    ) -> list[ReconcileAction]:
+    async def reconcile(self, gone: set[str], keep_seconds: float) -> list[ReconcileAction]:
         """Release owners that are gone and delete what has no record.
 
         Args:
             gone: Owners that are gone.
-            ingesting: Returns the names of ingests that are being written at that moment.
             keep_seconds: For which a cut download is kept.
         """
         actions = []
@@ -50,7 +45,7 @@ class Reconciler:
         actions += collected(await self._collector.sweep())
         actions += await self._delete_strays()
         actions += await self._rebuild_layers()
-        for name in self._blobs.prune_ingests(keep_seconds, ingesting()):
+        for name in self._blobs.prune_ingests(keep_seconds):
             actions.append(action(f"ingest/{name}", "released", "nobody went on with it"))
         return actions
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Mapping
 
 from scow.api.image.v1 import archive_pb2 as pb
@@ -60,7 +59,6 @@ class Loader:
         self._records = records
         self._sync = SharedSync(blobs.path(""))
         self._receiver = Receiver(settings, blobs, pool)
-        self.ingesting: set[str] = set()
 
     async def load(
         self, platform: Platform | None, chunks: AsyncIterator[bytes], progress: Progress
@@ -76,17 +74,12 @@ class Loader:
             InvalidArchive, DigestMismatch, LayerCorrupt, InvalidManifest, LimitExceeded, PlatformNotFound, DiskFull:
                 Nothing of the archive stays then.
         """
-        name = f"load-{os.urandom(8).hex()}"
-        self.ingesting.add(name)
         archive = Archive()
-        try:
+        async with self._blobs.working("load") as name:
             await self._receiver.receive(archive, name, chunks, _passing(progress))
             plan = self._plan(archive, platform)
             with self._leases.hold(plan.digests()):
                 return await self._keep(plan, progress)
-        finally:
-            await asyncio.shield(asyncio.to_thread(self._blobs.discard_ingests, name))
-            self.ingesting.discard(name)
 
     def _plan(self, archive: Archive, platform: Platform | None) -> Plan:
         settings = self._settings

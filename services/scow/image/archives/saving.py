@@ -30,9 +30,6 @@ class Saver:
         leases: What work under way needs.
         selector: Who knows what names stand for.
         plain: Who makes layers that Docker reads.
-
-    Attributes:
-        ingesting: Names of the ingests that are being written.
     """
 
     def __init__(
@@ -48,7 +45,6 @@ class Saver:
         self._leases = leases
         self._selector = selector
         self._plain = plain
-        self.ingesting: set[str] = set()
 
     async def save(
         self, names: Sequence[str], platform: Platform | None, *, docker: bool
@@ -65,9 +61,8 @@ class Saver:
             LayerCorrupt: A blob's file is not what it was.
         """
         chosen = self._selector.select(names, platform)
-        made, name = Made(), f"save-{os.urandom(8).hex()}"
-        self.ingesting.add(name)
-        try:
+        made = Made()
+        async with self._blobs.working("save") as name:
             with self._leases.hold([*self._sizes(chosen, made)]):
                 if docker:
                     chosen, made = await self._plain.of(chosen, name)
@@ -77,9 +72,6 @@ class Saver:
                     total += len(chunk)
                     yield chunk
                 yield tarring.end(total)
-        finally:
-            await asyncio.shield(asyncio.to_thread(self._blobs.discard_ingests, name))
-            self.ingesting.discard(name)
 
     def _sizes(self, chosen: Sequence[Chosen], made: Made) -> dict[str, int]:
         """Return all blobs and their sizes: what names others, configurations, layers."""

@@ -97,11 +97,6 @@ class RegistryServer:
         self._runner: web.AppRunner | None = None
         self._listening: list[asyncio.Server] = []
 
-    @property
-    def ingesting(self) -> set[str]:
-        """Names of the files that belong to uploads."""
-        return self._uploads.ingesting
-
     async def start(self, drain_seconds: float) -> None:
         """Listen on all addresses.
 

@@ -64,11 +64,8 @@ class Uploads:
             ident: Upload(ident, labels["repository"])
             for ident, labels in repositories.leases("upload").items()
         }
-
-    @property
-    def ingesting(self) -> set[str]:
-        """Names of the files that belong to uploads."""
-        return {_PREFIX + ident for ident in self._uploads}
+        # Also between the requests, when nobody has the file open.
+        blobs.busy.update(_PREFIX + ident for ident in self._uploads)
 
     def begin(self, repository: str) -> str:
         """Begin an upload; return its id.
@@ -82,6 +79,7 @@ class Uploads:
         with self._rows.transaction() as tx:
             self._repositories.lease(tx, f"upload/{ident}", {"repository": repository})
         self._uploads[ident] = Upload(ident, repository)
+        self._blobs.busy.add(_PREFIX + ident)
         return ident
 
     @contextlib.asynccontextmanager
@@ -138,6 +136,7 @@ class Uploads:
                 self._repositories.end_lease(tx, f"upload/{upload.ident}")
         if upload.opened is not None:
             upload.opened.discard()
+        self._blobs.busy.discard(_PREFIX + upload.ident)
 
     def expire(self) -> None:
         """Forget the uploads whose leases have expired; close the files of those that rest."""
