@@ -31,7 +31,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core import config as configuration
 from scow.core import log, metrics
-from scow.core.config import Config
+from scow.core.config import Config, ServerSection
 from scow.core.errors import FailedPrecondition, InvalidConfig, ScowError
 from scow.core.interceptor import CallInterceptor
 from scow.core.journal import Journal
@@ -66,16 +66,19 @@ class Wiring:
     """What a service gives to its server.
 
     Attributes:
-        register: Adds the servicer to a server.
+        register: Adds the servicers to a server.
         reconcile: Compares records with reality; called before serving and then on a timer.
         drain: Lets what is under way beside RPCs end, within `server.drain_seconds`.
         close: Called last.
+        more: Names in the contract of what is registered beside the service that the process is called after,
+            "StoreService"; health and reflection tell of them too.
     """
 
     register: Callable[[grpc.aio.Server], None]
     reconcile: Callable[[], Awaitable[Sequence[ReconcileAction]]]
     drain: Callable[[], Awaitable[None]] = _nothing
     close: Callable[[], Awaitable[None]] = _nothing
+    more: Sequence[str] = ()
 
 
 Wire = Callable[[Context], Awaitable[Wiring]]
@@ -184,11 +187,8 @@ class _Lock:
             await asyncio.sleep(0.05)
 
 
-async def _run(context: Context, wiring: Wiring, stop: asyncio.Event) -> None:
-    section = context.config.server
-    observe = metrics.start(section.metrics, context.name) if section.metrics else None
-    interceptor = CallInterceptor(observe)
-    server = grpc.aio.server(
+def _make_server(section: ServerSection, interceptor: CallInterceptor) -> grpc.aio.Server:
+    return grpc.aio.server(
         interceptors=[interceptor],
         maximum_concurrent_rpcs=section.max_concurrent_calls,
         options=(
@@ -200,11 +200,21 @@ async def _run(context: Context, wiring: Wiring, stop: asyncio.Event) -> None:
             ("grpc.server.max_pending_requests_hard_limit", _MANY),
         ),
     )
+
+
+async def _run(context: Context, wiring: Wiring, stop: asyncio.Event) -> None:
+    section = context.config.server
+    observe = metrics.start(section.metrics, context.name) if section.metrics else None
+    interceptor = CallInterceptor(observe)
+    server = _make_server(section, interceptor)
     wiring.register(server)
-    healthy = _add_standard_services(server, context.name)
+    package = f"scow.api.{context.name}.v1"
+    names = [f"{package}.{name}" for name in (f"{context.name.capitalize()}Service", *wiring.more)]
+    healthy = _add_standard_services(server, names)
     await _reconcile(context, wiring)
     await _listen(server, context.config.socket(context.name))
-    await healthy.set("", health_pb2.HealthCheckResponse.SERVING)
+    for name in ("", *names):
+        await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
     notify("READY=1")
     context.log.info("serving", socket=str(context.config.socket(context.name)))
     timer = asyncio.create_task(_reconcile_often(context, wiring))
@@ -229,15 +239,16 @@ async def _listen(server: grpc.aio.Server, path: Path) -> None:
         os.umask(old)
 
 
-def _add_standard_services(server: grpc.aio.Server, name: str) -> health.aio.HealthServicer:
-    """Add grpc.health.v1 and server reflection."""
+def _add_standard_services(
+    server: grpc.aio.Server, names: Sequence[str]
+) -> health.aio.HealthServicer:
+    """Add grpc.health.v1 and server reflection, which tells of the services of these names."""
     from grpc_reflection.v1alpha import reflection
 
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    full_name = f"scow.api.{name}.v1.{name.capitalize()}Service"
     reflection.enable_server_reflection(
-        (full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+        (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
     return servicer
 

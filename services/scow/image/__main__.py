@@ -145,6 +145,7 @@ async def wire(context: Context) -> Wiring:
         reconcile=reconcile,
         drain=drain,
         close=close,
+        more=("ArchiveService", "RegistryService", "StoreService"),
     )
 
 

@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from scow.api.image.v1 import archive_pb2, registry_pb2, store_pb2
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.types.v1.types_pb2 import Filter, Platform
 from scow.core import errors
@@ -23,6 +26,23 @@ from tests.support.service import Service
 def own() -> Iterator[Service]:
     with Service("image") as running:
         yield running
+
+
+def test_reflection_and_health_tell_of_every_service(service: Service) -> None:
+    files = (archive_pb2, pb, registry_pb2, store_pb2)
+    wanted = {
+        each.full_name for file in files for each in file.DESCRIPTOR.services_by_name.values()
+    }
+    asked = reflection_pb2.ServerReflectionRequest(list_services="")
+    ask = reflection_pb2_grpc.ServerReflectionStub(service.channel).ServerReflectionInfo
+    answer = next(iter(ask(iter([asked]))))
+    told = {each.name for each in answer.list_services_response.service}
+    assert {name for name in told if name.startswith("scow.")} == wanted
+    assert len(wanted) == 4
+    health = health_pb2_grpc.HealthStub(service.channel)
+    for name in wanted:
+        status = health.Check(health_pb2.HealthCheckRequest(service=name)).status
+        assert status == health_pb2.HealthCheckResponse.SERVING
 
 
 @pytest.mark.parametrize(
