@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from typing import BinaryIO, Generic, TypeVar
 
@@ -36,6 +37,12 @@ async def read(file: BinaryIO, size: int) -> bytes:
 async def write(file: BinaryIO, data: bytes) -> None:
     """Write to a file, in a thread: the file may be a pipe or a slow disk."""
     await asyncio.to_thread(file.write, data)
+
+
+async def sync(file: BinaryIO) -> None:
+    """Bring what was written to a file to the disk, in a thread."""
+    file.flush()
+    await asyncio.to_thread(os.fsync, file.fileno())
 
 
 class Incoming(Generic[R]):

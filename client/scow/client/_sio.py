@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from queue import SimpleQueue
@@ -41,6 +42,12 @@ def read(file: BinaryIO, size: int) -> bytes:
 def write(file: BinaryIO, data: bytes) -> None:
     """Write to a file."""
     file.write(data)
+
+
+def sync(file: BinaryIO) -> None:
+    """Bring what was written to a file to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 class Incoming(Generic[R]):

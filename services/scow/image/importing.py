@@ -105,7 +105,8 @@ class Importer:
         self, ingest: Ingest, writing: Coroutine[None, None, None]
     ) -> tuple[int, Unpacked]:
         """Unpack an ingest while it is being written; the first failure of the two ends both."""
-        unpacking = asyncio.create_task(self._layers.unpack(ingest))
+        # Who sends may stall for as long as it likes, and others must be able to unpack meanwhile.
+        unpacking = asyncio.create_task(self._layers.unpack(ingest, slot=False))
         feeding = asyncio.create_task(writing)
         try:
             await asyncio.wait([unpacking, feeding], return_when=asyncio.FIRST_COMPLETED)

@@ -90,12 +90,15 @@ class Layers:
         found = self._lowers[layer.number] = driver.lower(self.path(layer.number))
         return found
 
-    async def unpack(self, source: Source, driver: Driver | None = None) -> tuple[int, Unpacked]:
+    async def unpack(
+        self, source: Source, driver: Driver | None = None, *, slot: bool = True
+    ) -> tuple[int, Unpacked]:
         """Unpack a layer to a new number; `keep`, `record` or `discard` decides what becomes of it.
 
         Args:
             source: The layer, compressed or not.
             driver: In whose form; None means that of new layers.
+            slot: Wait until a worker is free; see `UnpackPool.lend`.
 
         Raises:
             LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull: Nothing is left then.
@@ -106,7 +109,7 @@ class Layers:
         try:
             with writing(self._folder):
                 folder.mkdir(mode=0o700)
-            return number, await (driver or self._driver).unpack(source, folder)
+            return number, await (driver or self._driver).unpack(source, folder, slot=slot)
         except BaseException:
             await asyncio.shield(self.discard(number))
             raise

@@ -8,14 +8,18 @@ throughout, because another container may have it mounted. A lock on it keeps co
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import stat
+from collections.abc import Iterator
+
+from scow.shim import syscalls
 
 _COPYING = ".scow-populate"
 _READY = ".scow-populate-ready"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Attributes of the file system or of the host's security policy, not of the file.
 _SKIPPED_XATTRS = ("trusted.overlay.", "security.selinux", "system.nfs4")
 
@@ -44,14 +48,14 @@ def _stage(source: int, volume: int) -> bool:
     """Copy everything into a directory beside its final place; tell whether there was anything."""
     image = os.open(f"/proc/self/fd/{source}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        shutil.rmtree(_COPYING, ignore_errors=True, dir_fd=volume)
+        _discard(volume)
         _copy_metadata(image, volume)
         if not os.listdir(image):
             return False
         os.mkdir(_COPYING, 0o700, dir_fd=volume)
         staging = os.open(_COPYING, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=volume)
         try:
-            _copy_entries(image, staging, {}, staging)
+            _copy_tree(image, staging)
         finally:
             os.close(staging)
         os.rename(_COPYING, _READY, src_dir_fd=volume, dst_dir_fd=volume)
@@ -72,66 +76,100 @@ def _move(volume: int) -> None:
     os.rmdir(_READY, dir_fd=volume)
 
 
+def _discard(volume: int) -> None:
+    """Delete what a start that was killed has copied, of any depth: directories are emptied into the upper one."""
+    try:
+        staging = os.open(_COPYING, _FOLDER, dir_fd=volume)
+    except FileNotFoundError:
+        return
+    try:
+        while names := os.listdir(staging):
+            for name in names:
+                _flatten(staging, name)
+    finally:
+        os.close(staging)
+    os.rmdir(_COPYING, dir_fd=volume)
+
+
+def _flatten(staging: int, name: str) -> None:
+    """Delete an entry; directories in it become entries of `staging`."""
+    if not stat.S_ISDIR(os.stat(name, dir_fd=staging, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=staging)
+        return
+    folder = os.open(name, _FOLDER, dir_fd=staging)
+    try:
+        for entry in os.listdir(folder):
+            if stat.S_ISDIR(os.stat(entry, dir_fd=folder, follow_symlinks=False).st_mode):
+                aside = os.urandom(16).hex()
+                os.rename(entry, aside, src_dir_fd=folder, dst_dir_fd=staging)
+            else:
+                os.unlink(entry, dir_fd=folder)
+    finally:
+        os.close(folder)
+    os.rmdir(name, dir_fd=staging)
+
+
+def _copy_tree(image: int, staging: int) -> None:
+    """Copy what is in a directory, however deep: each directory of it is opened by its path."""
+    links: dict[tuple[int, int], str] = {}
+    waiting, seen = ["."], []
+    while waiting:
+        path = waiting.pop()
+        seen.append(path)
+        with _both(image, staging, path) as (source, target):
+            inner = _copy_entries(source, target, links, staging, path)
+            waiting.extend(f"{path}/{name}" for name in inner)
+    for path in reversed(seen[1:]):  # each after what is in it, which changes its times
+        with _both(image, staging, path) as (source, target):
+            _copy_metadata(source, target)
+
+
+@contextlib.contextmanager
+def _both(image: int, staging: int, path: str) -> Iterator[tuple[int, int]]:
+    """Open a directory and its copy. Others may have the volume mounted: no link that they make is followed."""
+    resolve = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_SYMLINKS
+    source = syscalls.openat2(image, path, _FOLDER, resolve=resolve)
+    try:
+        target = syscalls.openat2(staging, path, _FOLDER, resolve=resolve)
+        try:
+            yield source, target
+        finally:
+            os.close(target)
+    finally:
+        os.close(source)
+
+
 def _copy_entries(
-    source: int, target: int, links: dict[tuple[int, int], str], top: int, prefix: str = ""
-) -> None:
-    """Copy a directory's entries; `links` maps seen inodes to their path below `top`."""
-    with os.scandir(source) as scan:
-        entries = [entry.name for entry in scan]
-    for name in entries:
+    source: int, target: int, links: dict[tuple[int, int], str], top: int, path: str
+) -> Iterator[str]:
+    """Copy a directory's entries and give its directories; `links` maps seen inodes to their path below `top`."""
+    for name in os.listdir(source):
         info = os.stat(name, dir_fd=source, follow_symlinks=False)
-        path = prefix + name
+        if stat.S_ISDIR(info.st_mode):
+            os.mkdir(name, 0o700, dir_fd=target)
+            yield name
+            continue
         seen = links.get((info.st_dev, info.st_ino))
         if seen is not None:
             os.link(seen, name, src_dir_fd=top, dst_dir_fd=target, follow_symlinks=False)
             continue
-        _copy_entry(source, target, name, info, links, top, path)
-        if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
-            links[info.st_dev, info.st_ino] = path
+        _copy_entry(source, target, name, info)
+        if info.st_nlink > 1:
+            links[info.st_dev, info.st_ino] = f"{path}/{name}"
 
 
-def _copy_entry(
-    source: int,
-    target: int,
-    name: str,
-    info: os.stat_result,
-    links: dict[tuple[int, int], str],
-    top: int,
-    path: str,
-) -> None:
+def _copy_entry(source: int, target: int, name: str, info: os.stat_result) -> None:
     kind = stat.S_IFMT(info.st_mode)
     if kind == stat.S_IFLNK:
         os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
         os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
         times = (info.st_atime_ns, info.st_mtime_ns)
         os.utime(name, ns=times, dir_fd=target, follow_symlinks=False)
-    elif kind == stat.S_IFDIR:
-        os.mkdir(name, 0o700, dir_fd=target)
-        _copy_directory(source, target, name, links, top, path)
     elif kind == stat.S_IFREG:
         _copy_file(source, target, name)
     else:  # device nodes, fifos and sockets
         os.mknod(name, info.st_mode, info.st_rdev, dir_fd=target)
         os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
-
-
-def _copy_directory(
-    source: int,
-    target: int,
-    name: str,
-    links: dict[tuple[int, int], str],
-    top: int,
-    path: str,
-) -> None:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    inner_source = os.open(name, flags, dir_fd=source)
-    inner_target = os.open(name, flags, dir_fd=target)
-    try:
-        _copy_entries(inner_source, inner_target, links, top, path + "/")
-        _copy_metadata(inner_source, inner_target)
-    finally:
-        os.close(inner_source)
-        os.close(inner_target)
 
 
 def _copy_file(source: int, target: int, name: str) -> None:

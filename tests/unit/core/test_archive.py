@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from scow.core.archive import headers
 from scow.core.archive.headers import BLOCK, END, Entry
 from scow.core.archive.pack import Packer
+from scow.core.trees import remove_tree
+from tests.support.deep import deep
 
 NAMES = st.binary(min_size=1, max_size=300).filter(
     lambda name: b"\0" not in name and name.strip(b"/") == name and not name.startswith(b"./")
@@ -210,3 +212,36 @@ def test_a_file_that_changes_has_the_announced_size(tmp_path: Path, size: int) -
         assert len(content) == 5_000_000
         assert content.rstrip(b"\0") == b"x" * len(content.rstrip(b"\0"))
         assert after.read() == b"untouched"
+
+
+def test_a_tree_deeper_than_descriptors_and_paths_reach(tmp_path: Path) -> None:
+    deep(tmp_path, 1500)
+    found = list(read(packed(tmp_path)))
+    assert found.count("d/" * 1499 + "file") == 1
+    assert found[-1] == "file"  # on the way up every directory is gone on with
+    assert len(found) == 1 + 2 * 1500
+    remove_tree(tmp_path)
+
+
+def test_directories_that_are_moved_while_their_tree_is_read(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    deep(tree, 200)
+
+    class Mover(Packer):
+        def choose(self, directory: int, path: bytes, names: list[bytes]) -> list[bytes]:
+            if path == b"d/" * 150:
+                (tree / ("d/" * 120)).rename(tmp_path / "elsewhere")
+                (tree / ("d/" * 80)).rename(tree / "moved")
+            return names
+
+    stream = io.BytesIO()
+    descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
+    Mover(stream.write).pack(descriptor)
+    os.close(descriptor)
+    found = read(stream.getvalue())
+    assert "d/" * 199 + "file" in found
+    assert "d/" * 30 + "file" in found
+    assert not any(name.startswith("../") for name in found)
+    names = os.listdir("/proc/self/fd")
+    assert len(names) < 100

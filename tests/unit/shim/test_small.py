@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from scow.core import trees
 from scow.shim import devices, mountinfo, populate, rlimits, sysctls
 from scow.shim.errors import ShimError
 from scow.shim.oci import Rlimit
+from tests.support.deep import deep, depth
 
 
 def test_rlimits() -> None:
@@ -96,6 +98,23 @@ def test_populate_leaves_a_volume_with_files_alone(tmp_path: Path, image: Path) 
     (volume / "own").touch()
     fill(image, volume)
     assert os.listdir(volume) == ["own"]
+
+
+def test_populate_of_any_depth(tmp_path: Path) -> None:
+    image, volume = tmp_path / "image", tmp_path / "volume"
+    image.mkdir()
+    volume.mkdir()
+    levels = 500
+    deep(image, levels)
+    fill(image, volume)
+    assert depth(volume) == levels
+    os.mkdir(tmp_path / "again")
+    (tmp_path / "again" / ".scow-populate").mkdir()
+    deep(tmp_path / "again" / ".scow-populate", 500)
+    fill(image, tmp_path / "again")
+    assert depth(tmp_path / "again") == levels
+    for each in (image, volume, tmp_path / "again"):
+        trees.remove_tree(each)
 
 
 def test_populate_goes_on_where_it_was_killed(tmp_path: Path, image: Path) -> None:

@@ -8,7 +8,7 @@ from typing import BinaryIO, TypeVar
 
 from scow.api.container.v1.container_pb2 import ExportResponse
 from scow.api.image.v1.archive_pb2 import SaveResponse
-from scow.client._sio import write
+from scow.client._sio import sync, write
 from scow.client._sync.stream import Stream
 
 Place = str | os.PathLike[str] | BinaryIO
@@ -51,6 +51,7 @@ def _write_file(stream: Stream[P], path: str) -> None:
     try:
         with open(temporary, "xb") as file:
             _write_all(stream, file)
+            sync(file)  # else a power cut leaves an empty file with the name of a whole one
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

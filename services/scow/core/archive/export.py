@@ -7,7 +7,6 @@ writes it ends silently.
 from __future__ import annotations
 
 import os
-import resource
 import sys
 
 from scow.core.archive.pack import Packer
@@ -38,9 +37,6 @@ class Output:
 
 def main() -> int:
     """Write the archive."""
-    # One descriptor is open for each level of directories.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     output = Output(sys.stdout.fileno())
     try:
         Packer(output.write).pack(int(sys.argv[1]))

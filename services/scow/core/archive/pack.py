@@ -3,6 +3,9 @@
 The tree may be changing: names are opened from their directory's descriptor and never through a symlink, what
 vanishes is left out, and an entry has exactly the size that its header announces, also when its file grows or shrinks
 meanwhile. A small file that changes while it is read is read once more.
+
+Trees may be of any depth: of the directories that lead down, the upper ones and the nearest ones are open; others are
+opened again on the way up.
 """
 
 from __future__ import annotations
@@ -35,16 +38,30 @@ _NODES = {
     stat.S_IFIFO: headers.FIFO,
 }
 
+# Levels whose directories stay open, and how many of the nearest ones do below those.
+_LEVELS = 64
+_NEAR = 8
+
 Write = Callable[[bytes | memoryview], object]
 
 
 @dataclass(slots=True)
 class _Folder:
-    """A directory that is being walked."""
+    """A directory that is being walked.
+
+    Attributes:
+        descriptor: -1 while it is closed.
+        name: In its parent.
+        length: Bytes of its path, which is not kept: of a deep tree all paths would be its depth squared.
+        names: What is still to be written.
+        identity: Device and inode.
+    """
 
     descriptor: int
-    path: bytes
+    name: bytes
+    length: int
     names: Iterator[bytes]
+    identity: tuple[int, int]
 
 
 class Packer:
@@ -71,22 +88,29 @@ class Packer:
             OSError: Something cannot be read.
         """
         stack = [self._directory(root, b".", b"")]
+        path = b""  # of the last one, with a slash
         try:
             while stack:
                 folder = stack[-1]
                 name = next(folder.names, None)
                 if name is None:
-                    os.close(stack.pop().descriptor)
-                elif (found := self._entry(folder, name)) is not None:
-                    stack.append(found)
+                    _leave(stack)
+                    path = path[: stack[-1].length] if stack else b""
+                elif (found := self._entry(folder.descriptor, name, path)) is not None:
+                    path += name + b"/"
+                    _enter(stack, found)
         finally:
             for folder in stack:
-                os.close(folder.descriptor)
+                if folder.descriptor >= 0:
+                    os.close(folder.descriptor)
         self._write(headers.END)
 
-    def _folder(self, descriptor: int, path: bytes) -> _Folder:
+    def _folder(
+        self, descriptor: int, name: bytes, path: bytes, identity: tuple[int, int]
+    ) -> _Folder:
         names = sorted(map(os.fsencode, os.listdir(descriptor)))
-        return _Folder(descriptor, path, iter(self.choose(descriptor, path, names)))
+        chosen = self.choose(descriptor, path, names)
+        return _Folder(descriptor, name, len(path), iter(chosen), identity)
 
     def choose(self, directory: int, path: bytes, names: list[bytes]) -> list[bytes]:
         """Return which names of a directory are written; a subclass may leave some out.
@@ -108,18 +132,18 @@ class Packer:
         """Return a further entry of a directory, the first in it; a subclass may know one."""
         return None
 
-    def _entry(self, folder: _Folder, name: bytes) -> _Folder | None:
+    def _entry(self, directory: int, name: bytes, prefix: bytes) -> _Folder | None:
         """Write one entry; return it when it is a directory."""
         try:
-            status = os.stat(name, dir_fd=folder.descriptor, follow_symlinks=False)
-            path = folder.path + name
-            special = self.special(folder.descriptor, name, path, status)
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            path = prefix + name
+            special = self.special(directory, name, path, status)
             if special is not None:
                 self._put(special)
             elif stat.S_ISDIR(status.st_mode):
-                return self._directory(folder.descriptor, name, path + b"/")
+                return self._directory(directory, name, path + b"/")
             elif not self._is_link(path, status):
-                self._other(folder.descriptor, name, path, status)
+                self._other(directory, name, path, status)
         except OSError as error:
             if error.errno not in _VANISHED:
                 raise
@@ -132,8 +156,9 @@ class Packer:
     def _directory(self, directory: int, name: bytes, path: bytes) -> _Folder:
         descriptor = os.open(name, _FOLDER, dir_fd=directory)
         try:
-            self._directory_entry(descriptor, path, os.fstat(descriptor))
-            return self._folder(descriptor, path)
+            status = os.fstat(descriptor)
+            self._directory_entry(descriptor, path, status)
+            return self._folder(descriptor, name, path, (status.st_dev, status.st_ino))
         except BaseException:
             os.close(descriptor)
             raise
@@ -230,6 +255,47 @@ class Packer:
                 piece = bytes(min(_PIECE, end - offset))
             self._write(piece)
             offset += len(piece)
+
+
+def _enter(stack: list[_Folder], folder: _Folder) -> None:
+    """Go down, and close the directory that is neither near nor one of the upper ones."""
+    stack.append(folder)
+    far = len(stack) - 1 - _NEAR
+    if far >= _LEVELS and stack[far].descriptor >= 0:
+        os.close(stack[far].descriptor)
+        stack[far].descriptor = -1
+
+
+def _leave(stack: list[_Folder]) -> None:
+    """Go up; what the parent still has is left out when it has vanished."""
+    folder = stack.pop()
+    try:
+        if stack and stack[-1].descriptor < 0:
+            stack[-1].descriptor = _reopen(stack, folder.descriptor)
+    except OSError as error:
+        if error.errno not in _VANISHED:
+            raise
+        stack[-1].names = iter(())
+        stack[-1].descriptor = os.dup(folder.descriptor)  # to go on up from
+    finally:
+        os.close(folder.descriptor)
+
+
+def _reopen(stack: list[_Folder], child: int) -> int:
+    """Open the last directory again: its child knows it, unless that was moved; then its name is looked up."""
+    descriptor = os.open("..", _FOLDER, dir_fd=child)
+    status = os.fstat(descriptor)
+    if (status.st_dev, status.st_ino) == stack[-1].identity:
+        return descriptor
+    os.close(descriptor)
+    descriptor = os.dup(stack[_LEVELS - 1].descriptor)
+    for folder in stack[_LEVELS:]:
+        above = descriptor
+        try:
+            descriptor = os.open(folder.name, _FOLDER, dir_fd=above)
+        finally:
+            os.close(above)
+    return descriptor
 
 
 def _described(path: bytes, kind: bytes, status: os.stat_result) -> Entry:

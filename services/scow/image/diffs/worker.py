@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import queue
-import resource
 import sys
 import threading
 
@@ -121,9 +120,6 @@ def main() -> None:
     root, descriptor, parent = map(int, sys.argv[1:])
     syscalls.die_with_parent(parent)
     syscalls.keep_capabilities(_CAP_DAC_OVERRIDE)
-    # One descriptor is open for each level of directories.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         answer = dataclasses.asdict(make(root, descriptor))
     except OSError as error:

@@ -51,8 +51,13 @@ class Driver(Protocol):
 
     name: str
 
-    async def unpack(self, source: Source, folder: Path) -> Unpacked:
+    async def unpack(self, source: Source, folder: Path, *, slot: bool = True) -> Unpacked:
         """Fill an empty folder.
+
+        Args:
+            source: The layer, compressed or not.
+            folder: Where it goes.
+            slot: Wait until a worker is free; without, nobody waits for a source that may take long.
 
         Raises:
             LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull, KernelUnsupported: The folder is in any state then.

@@ -32,10 +32,10 @@ class Erofs:
     def __init__(self, pool: UnpackPool) -> None:
         self._pool = pool
 
-    async def unpack(self, source: Source, folder: Path) -> Unpacked:
+    async def unpack(self, source: Source, folder: Path, *, slot: bool = True) -> Unpacked:
         """Write the index, and the tar unless the source is one."""
         folder.chmod(0o700)
-        return await self._pool.index(source, folder)
+        return await self._pool.index(source, folder, slot=slot)
 
     def finish(self, folder: Path, blob: Path) -> None:
         """Link the blob where it is the tar."""

@@ -27,10 +27,10 @@ class Overlay:
         self._pool = pool
         self._sync = sync
 
-    async def unpack(self, source: Source, folder: Path) -> Unpacked:
+    async def unpack(self, source: Source, folder: Path, *, slot: bool = True) -> Unpacked:
         """Write the layer's files."""
         folder.chmod(0o755)  # of a layer that does not say what its root is like
-        return await self._pool.unpack(source, folder)
+        return await self._pool.unpack(source, folder, slot=slot)
 
     def finish(self, folder: Path, blob: Path) -> None:
         """Do nothing."""

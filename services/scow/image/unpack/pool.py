@@ -147,40 +147,42 @@ class UnpackPool:
         self._limits = limits
         self._reaper: asyncio.Task[None] | None = None
 
-    async def unpack(self, source: Source, destination: Path) -> Unpacked:
+    async def unpack(self, source: Source, destination: Path, *, slot: bool = True) -> Unpacked:
         """Unpack a layer into an empty directory.
 
         Args:
             source: The layer, compressed or not.
             destination: The directory. After an error it is in any state.
+            slot: See `lend`.
 
         Raises:
             LayerCorrupt: The bytes are no tar, or cut short.
             InvalidArchive: An entry reaches outside of the destination or means nothing.
             LimitExceeded, DiskFull, KernelUnsupported: As they say.
         """
-        return await self._run("unpack", source, destination)
+        return await self._run("unpack", source, destination, slot)
 
-    async def index(self, source: Source, destination: Path) -> Unpacked:
+    async def index(self, source: Source, destination: Path, *, slot: bool = True) -> Unpacked:
         """Write the index of a layer into an empty directory, and the plain tar unless the source is one.
 
         Args:
             source: The layer, compressed or not.
             destination: The directory. After an error it is in any state.
+            slot: See `lend`.
 
         Raises:
             LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull: As for `unpack`, and of the same layers.
         """
-        return await self._run("index", source, destination)
+        return await self._run("index", source, destination, slot)
 
-    async def _run(self, operation: str, source: Source, destination: Path) -> Unpacked:
+    async def _run(self, operation: str, source: Source, destination: Path, slot: bool) -> Unpacked:
         job = {
             "op": operation,
             "destination": str(destination),
             "max_bytes": self._limits.max_bytes,
             "max_entries": self._limits.max_entries,
         }
-        async with self.lend() as worker:
+        async with self.lend(slot=slot) as worker:
             worker.start(job, [source.descriptor])
             while "want" in (message := await worker.receive()):
                 available, final = await source.wait(message["want"])
