@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,112 +20,40 @@ from scow.image.archives.loading import Loader
 from scow.image.archives.plainlayers import PlainLayers
 from scow.image.archives.saving import Saver
 from scow.image.archives.selection import Selector
-from scow.image.blobs import Blobs
 from scow.image.committing import Committer
-from scow.image.drivers.choose import choose
 from scow.image.elsewhere import Elsewhere
-from scow.image.fetching import Fetcher
-from scow.image.gc import Collector
-from scow.image.images import Images
 from scow.image.importing import Importer
 from scow.image.indexing import Indexer
-from scow.image.layers import Layers
-from scow.image.leases import Leases
+from scow.image.keeping import Keeping
 from scow.image.listing import Lists
-from scow.image.pull import Puller
+from scow.image.parts import Parts, make_parts
 from scow.image.push import Pusher
 from scow.image.reconcile import Reconciler
-from scow.image.records import Records
-from scow.image.registry.client import Registries
 from scow.image.registry.service import RegistryServicer
 from scow.image.removal import Removal
 from scow.image.search import Searcher
 from scow.image.service import ImageServicer
-from scow.image.snapshots import SnapshotFolders
-from scow.image.snapshotting import Snapshots
-from scow.image.store import MIGRATIONS, ImageStore
-from scow.image.store_wiring import Keeping, Parts
-from scow.image.trust.check import Trust
-from scow.image.unfinished import Unfinished
-from scow.image.unpack.pool import Limits, UnpackPool
-from scow.image.unpacking import Unpacking
+from scow.image.store import MIGRATIONS
 
 if TYPE_CHECKING:
     from scow.image.serving.server import RegistryServer
 
+Reconcile = Callable[[], Awaitable[list[ReconcileAction]]]
+
 
 async def wire(context: Context) -> Wiring:
-    """Make the service's parts."""
-    settings = context.config.image
-    base = context.config.data("image")
-    base.chmod(0o711)  # containers' overlay mounts are looked up through it
-    rows = ImageStore(context.store)
-    pool = UnpackPool(
-        settings.unpack_workers or os.cpu_count() or 1,
-        settings.worker_idle_seconds,
-        Limits(settings.max_layer_bytes, settings.max_layer_entries),
-    )
-    blobs, leases = Blobs(base), Leases()
-    drivers = choose(settings.snapshotter, base, context.config.run, pool)
-    layers = Layers(base, rows, blobs, drivers)
-    records = Records(rows, blobs, leases, context.journal)
-    images = Images(rows, blobs, context.journal)
-    registries = Registries(settings)
-    trust = Trust(settings, rows, blobs, registries)
-    unpacking = Unpacking(rows, layers, leases)
-    snapshots = Snapshots(rows, images, trust, layers, unpacking, SnapshotFolders(base))
-    collector = Collector(rows, blobs, layers, leases, context.journal)
-    removal = Removal(rows, images, collector, partial(running_owners, context.peers))
-    reconciler = Reconciler(rows, blobs, layers, leases, snapshots, collector)
-    fetcher = Fetcher(settings, rows, blobs, layers)
-    unfinished = Unfinished(rows, settings.ingest_keep_seconds)
-    puller = Puller(settings, fetcher, leases, unfinished, records, registries, trust)
-    importer = Importer(settings, blobs, layers, leases, records, pool)
-    committer = Committer(rows, blobs, leases, records, snapshots)
-    loader = Loader(settings, rows, blobs, layers, leases, records, pool)
-
-    keeping = Keeping(
-        context,
-        Parts(base, rows, blobs, layers, leases, images, snapshots, collector, puller),
-    )
-    serving = _make_registry(context, rows, blobs, leases, records, collector)
-
-    async def reconcile() -> list[ReconcileAction]:
-        if serving is not None:
-            serving.reconcile()
-        gone = await unknown_owners(context.peers, snapshots.owners())
-        actions = await reconciler.reconcile(gone, settings.ingest_keep_seconds)
-        return [*actions, *await keeping.reconcile()]
-
-    servicer = ImageServicer(
-        images,
-        Lists(rows, images),
-        removal,
-        snapshots,
-        puller,
-        importer,
-        context.journal,
-        context.requests,
-        reconcile,
-    )
-
-    selector = Selector(rows, blobs, images)
-    saver = Saver(rows, blobs, leases, selector, PlainLayers(settings, blobs, pool))
-    archives = ArchiveServicer(images, committer, loader, saver, context.requests)
-    pusher = Pusher(settings, rows, blobs, leases, context.journal, registries, fetcher)
-    registry_servicer = RegistryServicer(
-        registries,
-        pusher,
-        Searcher(settings, registries),
-        Elsewhere(settings, rows, blobs, registries),
-        Indexer(settings, rows, blobs, leases, records, registries),
-        context.requests,
-    )
+    """Put the service together."""
+    parts = make_parts(context)
+    keeping = Keeping(parts)
+    serving = _make_registry(parts)
+    reconcile = _make_reconcile(parts, keeping, serving)
+    servicers = (_images(parts, reconcile), _archives(parts), _registries(parts))
 
     def register(server: grpc.aio.Server) -> None:
-        add_ImageServiceServicer_to_server(servicer, server)
+        images, archives, registries = servicers
+        add_ImageServiceServicer_to_server(images, server)
         add_ArchiveServiceServicer_to_server(archives, server)
-        add_RegistryServiceServicer_to_server(registry_servicer, server)
+        add_RegistryServiceServicer_to_server(registries, server)
         add_StoreServiceServicer_to_server(keeping.servicer, server)
 
     async def drain() -> None:
@@ -135,8 +63,8 @@ async def wire(context: Context) -> Wiring:
     async def close() -> None:
         if serving is not None:
             await serving.close()
-        await registries.close()
-        await pool.close()
+        await parts.registries.close()
+        await parts.pool.close()
 
     if serving is not None:
         await serving.start(context.config.server.drain_seconds)
@@ -149,31 +77,80 @@ async def wire(context: Context) -> Wiring:
     )
 
 
-def _make_registry(
-    context: Context,
-    rows: ImageStore,
-    blobs: Blobs,
-    leases: Leases,
-    records: Records,
-    collector: Collector,
-) -> RegistryServer | None:
+def _make_reconcile(parts: Parts, keeping: Keeping, serving: RegistryServer | None) -> Reconcile:
+    reconciler = Reconciler(
+        parts.rows, parts.blobs, parts.layers, parts.leases, parts.snapshots, parts.collector
+    )
+
+    async def reconcile() -> list[ReconcileAction]:
+        if serving is not None:
+            serving.reconcile()
+        gone = await unknown_owners(parts.context.peers, parts.snapshots.owners())
+        actions = await reconciler.reconcile(gone, parts.settings.ingest_keep_seconds)
+        return [*actions, *await keeping.reconcile()]
+
+    return reconcile
+
+
+def _images(parts: Parts, reconcile: Reconcile) -> ImageServicer:
+    running = partial(running_owners, parts.context.peers)
+    return ImageServicer(
+        parts.images,
+        Lists(parts.rows, parts.images),
+        Removal(parts.rows, parts.images, parts.collector, running),
+        parts.snapshots,
+        parts.puller,
+        Importer(
+            parts.settings, parts.blobs, parts.layers, parts.leases, parts.records, parts.pool
+        ),
+        parts.context.journal,
+        parts.context.requests,
+        reconcile,
+    )
+
+
+def _archives(parts: Parts) -> ArchiveServicer:
+    rows, blobs, leases, pool = parts.rows, parts.blobs, parts.leases, parts.pool
+    plain = PlainLayers(parts.settings, blobs, pool)
+    return ArchiveServicer(
+        parts.images,
+        Committer(rows, blobs, leases, parts.records, parts.snapshots),
+        Loader(parts.settings, rows, blobs, parts.layers, leases, parts.records, pool),
+        Saver(rows, blobs, leases, Selector(rows, blobs, parts.images), plain),
+        parts.context.requests,
+    )
+
+
+def _registries(parts: Parts) -> RegistryServicer:
+    settings, rows, blobs, leases = parts.settings, parts.rows, parts.blobs, parts.leases
+    registries, journal = parts.registries, parts.context.journal
+    return RegistryServicer(
+        registries,
+        Pusher(settings, rows, blobs, leases, journal, registries, parts.fetcher),
+        Searcher(settings, registries),
+        Elsewhere(settings, rows, blobs, registries),
+        Indexer(settings, rows, blobs, leases, parts.records, registries),
+        parts.context.requests,
+    )
+
+
+def _make_registry(parts: Parts) -> RegistryServer | None:
     """Return the registry that is to be served, None when it is off."""
-    settings = context.config.image
-    if not settings.serve.address:
+    if not parts.settings.serve.address:
         return None
     # Imported here: a service that serves nobody does not pay for it.
     from scow.image.serving.server import RegistryServer
 
     return RegistryServer(
-        settings,
-        context.store,
-        rows,
-        blobs,
-        leases,
-        records,
-        collector,
-        context.journal,
-        metrics=bool(context.config.server.metrics),
+        parts.settings,
+        parts.context.store,
+        parts.rows,
+        parts.blobs,
+        parts.leases,
+        parts.records,
+        parts.collector,
+        parts.context.journal,
+        metrics=bool(parts.context.config.server.metrics),
     )
 
 
