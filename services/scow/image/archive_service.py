@@ -13,9 +13,9 @@ from scow.api.image.v1 import archive_pb2 as pb
 from scow.api.image.v1 import archive_pb2_grpc as pb_grpc
 from scow.core.errors import InvalidArgument
 from scow.core.requests import Requests, remember
-from scow.image.archives.buffers import streaming
 from scow.image.archives.loading import Loader
 from scow.image.archives.saving import Saver
+from scow.image.buffers import streaming
 from scow.image.committing import Committer
 from scow.image.flights import cancel
 from scow.image.images import Images

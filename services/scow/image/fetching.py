@@ -19,6 +19,7 @@ from scow.core.errors import (
     LimitExceeded,
 )
 from scow.image.blobs import Blobs, Ingest
+from scow.image.buffers import streaming
 from scow.image.flights import Flight, Flights
 from scow.image.layers import Layers, check_diff_id
 from scow.image.manifests import Descriptor
@@ -170,7 +171,7 @@ class Fetcher:
     @contextlib.asynccontextmanager
     async def _ingest(self, blob: Descriptor, progress: Progress) -> AsyncIterator[Ingest]:
         """Open a blob's ingest and report its growth; after an error it is kept if a later pull can go on with it."""
-        with self._blobs.held(blob.digest.removeprefix("sha256:")):
+        with self._blobs.held(blob.digest.removeprefix("sha256:")), streaming():
             ingest = await asyncio.to_thread(self._blobs.ingest, blob.digest)
             reporting = asyncio.create_task(_report(progress, blob, ingest))
             try:

@@ -16,6 +16,7 @@ from scow.core.errors import ContentMissing, ImageNotFound, ScowError
 from scow.core.journal import Journal
 from scow.image import manifests
 from scow.image.blobs import Blobs, lost
+from scow.image.buffers import streaming
 from scow.image.fetching import Fetcher
 from scow.image.flights import Flights
 from scow.image.leases import Leases
@@ -132,7 +133,8 @@ class Pusher:
         with self._leases.hold(plan.digests):
             progress.resolved = str(reference)
             uploads = Uploads(self._registries.pushing(reference, credentials))
-            await self._send_all(uploads, reference, credentials, plan, progress)
+            with streaming():
+                await self._send_all(uploads, reference, credentials, plan, progress)
             *children, top = plan.documents
             for child in children:
                 await uploads.put_manifest(child.digest, child)

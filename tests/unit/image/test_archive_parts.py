@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from scow.image.archives import tarring
-from scow.image.archives.buffers import streaming
 from scow.image.archives.names import clean, target
 from scow.image.archives.pipes import PipeWriter
+from scow.image.buffers import streaming
 from scow.image.unpack.faults import Fault
 
 

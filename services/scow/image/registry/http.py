@@ -26,6 +26,8 @@ from scow.image.registry.tls import Contexts
 
 _USER_AGENT = "scow/0.1"
 _REDIRECTS_MAX = 8
+# Bytes of an answer that may wait to be read; with fewer, a fast connection is stopped and started all the time.
+_READ_BUFFER = 1 << 19
 # With these a method other than GET and HEAD may be repeated elsewhere (RFC 9110, 15.4).
 _SAME_METHOD = (307, 308)
 _REDIRECTS = (301, 302, 303, *_SAME_METHOD)
@@ -79,6 +81,7 @@ class Http:
             headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"},
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=_READ_BUFFER,
         )
 
     async def close(self) -> None:

@@ -1,26 +1,26 @@
 """From a compressed file that may still grow to exact reads of the tar inside.
 
 `Feed` reads what has arrived, a decompressor turns it into pieces, and `TarStream` hashes the pieces and hands
-out exactly as many bytes as are asked for. Reading, decompressing and hashing run in a thread ahead of the
-one that writes files: all three, and the writing, spend their time outside of the interpreter's lock.
+out exactly as many bytes as are asked for. Reading with decompressing, and hashing, run in threads ahead of the
+one that writes files: all of them, and the writing, spend their time outside of the interpreter's lock.
 """
 
 from __future__ import annotations
 
 import bz2
-import contextlib
 import hashlib
 import lzma
 import os
-import queue
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from scow.image import syscalls
+from scow.image.unpack.ahead import Ahead
 from scow.image.unpack.faults import LIMIT, Fault, corrupt
 
 _PIECE = 1 << 18
-_AHEAD = 8
+# Of a file, after which the kernel is asked to begin to write it to the disk: the last fsync has less to wait for.
+_STRIDE = 16 << 20
 _BLOCK = 512  # of a tar
 _GZIP, _ZSTD, _XZ, _BZIP2 = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\x00", b"BZh"
 # Zstandard frames may ask for a window of gigabytes; 128 MiB is what `zstd --long` defaults to.
@@ -65,8 +65,15 @@ class Feed:
         data = os.pread(self._descriptor, size, self._position)
         if not data:
             raise corrupt("the layer's file is shorter than it was said to be")
-        self._position += len(data)
+        before, self._position = self._position, self._position + len(data)
+        _let_write(self._descriptor, before, self._position)
         return data
+
+
+def _let_write(descriptor: int, before: int, now: int) -> None:
+    """Let a part of a file go to the disk, now and then."""
+    if before // _STRIDE != now // _STRIDE:
+        syscalls.start_writing(descriptor, 0, now)
 
 
 def compression(start: bytes) -> str:
@@ -238,47 +245,46 @@ class TarStream:
         hashed: bool = True,
     ) -> None:
         self._hash = hashlib.sha256()
-        self._hashed = hashed
         self._limit = limit
         self._copy_to = copy_to
-        self._total = 0
-        self._closed = False
+        self._total = self._copied = 0
         self._piece = memoryview(b"")
         self._position = 0
         self._passed = 0  # bytes before the piece
-        self._queue: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
-        self._thread = threading.Thread(target=self._produce, args=(pieces,), daemon=True)
-        self._thread.start()
+        self._stages = [Ahead(self._limited(pieces))]
+        if hashed:
+            self._stages.append(Ahead(self._hashing(self._stages[0])))
 
-    def _produce(self, pieces: Iterator[bytes]) -> None:
-        try:
-            for piece in pieces:
-                if self._closed:
-                    return
-                self._total += len(piece)
-                if self._total > self._limit:
-                    raise Fault(LIMIT, f"the layer is larger than {self._limit} bytes")
-                if self._hashed:
-                    self._hash.update(piece)
-                if self._copy_to is not None:
-                    _write_all(self._copy_to, memoryview(piece))
-                self._queue.put(piece)
-            self._queue.put(None)
-        except BaseException as error:  # noqa: BLE001  raised again in the reader's thread
-            self._queue.put(error)
+    def _limited(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._total += len(piece)
+            if self._total > self._limit:
+                raise Fault(LIMIT, f"the layer is larger than {self._limit} bytes")
+            yield piece
+
+    def _hashing(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._hash.update(piece)
+            yield piece
 
     def _next(self) -> bool:
         """Get the next piece; False at the end."""
-        item = self._queue.get()
-        if item is None:
-            self._queue.put(None)
+        piece = next(self._stages[-1], None)
+        if piece is None:
             return False
-        if isinstance(item, BaseException):
-            raise item
+        if self._copy_to is not None:
+            self._copy(self._copy_to, piece)
         self._passed += len(self._piece)
-        self._piece = memoryview(item)
+        self._piece = memoryview(piece)
         self._position = 0
         return True
+
+    def _copy(self, descriptor: int, piece: bytes) -> None:
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        before, self._copied = self._copied, self._copied + len(piece)
+        _let_write(descriptor, before, self._copied)
 
     @property
     def offset(self) -> int:
@@ -327,17 +333,9 @@ class TarStream:
         """Read to the end; return the digest ("sha256:...") and number of all plain bytes."""
         while self._next():
             pass
-        self._thread.join()
         return f"sha256:{self._hash.hexdigest()}", self._total
 
     def close(self) -> None:
-        """End the thread that reads ahead; it must not be waiting for a file to grow."""
-        self._closed = True
-        while self._thread.is_alive():
-            with contextlib.suppress(queue.Empty):
-                self._queue.get(timeout=0.01)
-
-
-def _write_all(descriptor: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+        """End the threads that read ahead; they must not be waiting for a file to grow."""
+        for stage in reversed(self._stages):
+            stage.close()

@@ -34,6 +34,7 @@ from scow.core.disk import FULL
 from scow.image import syscalls
 from scow.image.archives.expanding import expand
 from scow.image.archives.splitter import Pipe, Splitter, Tell
+from scow.image.buffers import streaming
 from scow.image.erofs import INDEX, TAR
 from scow.image.erofs.collect import Collector
 from scow.image.erofs.write import write
@@ -67,7 +68,8 @@ class Worker:
             data, descriptors, _, _ = socket.recv_fds(self._channel, MESSAGE_MAX, 2)
             if not data:
                 return
-            answer = self._do(json.loads(data), descriptors)
+            with streaming():
+                answer = self._do(json.loads(data), descriptors)
             self._send(answer)
             if "fault" in answer:
                 os._exit(0)  # a thread may still be reading ahead
