@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import scow.core.lean  # noqa: F401  before what loads structlog
 from scow.api.container.v1.container_pb2_grpc import add_ContainerServiceServicer_to_server
 from scow.container.committing import Committing
 from scow.container.creation import Creation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 
+import scow.core.lean  # noqa: F401  before what loads structlog
 from scow.api.network.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
 from scow.core.errors import ScowError
 from scow.core.server import Context, Wiring, main

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import scow.core.lean  # noqa: F401  before what loads structlog
 from scow.api.volume.v1.volume_pb2_grpc import add_VolumeServiceServicer_to_server
 from scow.core.server import Context, Wiring, main
 from scow.volume.directories import Directories
