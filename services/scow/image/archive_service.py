@@ -20,7 +20,7 @@ from scow.image.committing import Committer
 from scow.image.flights import cancel
 from scow.image.images import Images
 from scow.image.platforms import platform_of
-from scow.image.progress import REPORT_SECONDS, Progress, news
+from scow.image.progress import Progress, telling
 from scow.image.reference import Reference
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -59,14 +59,12 @@ class ArchiveServicer(pb_grpc.ArchiveServiceServicer):
             async for message in request_iterator:
                 yield message.chunk
 
-        progress, told = Progress(), Progress()
+        progress = Progress()
         with streaming():
             loading = asyncio.create_task(self._loader.load(platform, chunks(), progress))
             try:
-                while not loading.done():
-                    await asyncio.wait([loading], timeout=REPORT_SECONDS)
-                    for response in news(told, progress, pb.LoadResponse):
-                        yield response
+                async for response in telling(loading, progress, pb.LoadResponse):
+                    yield response
                 yield pb.LoadResponse(result=pb.LoadResult(images=loading.result()))
             finally:
                 await cancel(loading)

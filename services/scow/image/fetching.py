@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Mapping
 from weakref import WeakValueDictionary
 
 from scow.core.config import ImageSection
@@ -26,6 +25,7 @@ from scow.image.manifests import Descriptor
 from scow.image.progress import REPORT_SECONDS, Phase, Progress
 from scow.image.registry.pulling import Registry
 from scow.image.store import ImageStore, Layer
+from scow.image.together import together
 from scow.image.unfinished import RESUMABLE
 from scow.image.unpack.pool import Unpacked
 
@@ -80,16 +80,15 @@ class Fetcher:
         for blob in (*missing.values(), *self._lacking(wanted)):
             progress.set(blob.digest, Phase.PHASE_WAITING, 0, blob.size)
         unpacked = {blob.digest for blob in missing.values()}
-        await _together(
-            *(self._layer(registry, blob, diff_id, progress) for diff_id, blob in missing.items()),
-            *(
-                self._blob(registry, blob, progress)
-                for blob in self._lacking(wanted)
-                if blob.digest not in unpacked
-            ),
-        )
+        work = [self._layer(registry, blob, diff_id, progress) for diff_id, blob in missing.items()]
+        work += [
+            self._blob(registry, blob, progress)
+            for blob in self._lacking(wanted)
+            if blob.digest not in unpacked
+        ]
+        await together(work)
         # A layer that somebody else unpacked meanwhile may have come as another blob.
-        await _together(*(self._blob(registry, blob, progress) for blob in self._lacking(wanted)))
+        await together(self._blob(registry, blob, progress) for blob in self._lacking(wanted))
 
     def _check_size(self, blob: Descriptor) -> None:
         """Refuse a blob that is larger than any layer may be, before a byte of it fills the disk."""
@@ -228,16 +227,6 @@ class Fetcher:
             if not unpacking.cancelled() and unpacking.exception() is None:
                 await self._layers.discard(unpacking.result()[0])
             raise
-
-
-async def _together(*work: Coroutine[Any, Any, None]) -> None:
-    """Do work side by side; the first failure ends all."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for each in work:
-                group.create_task(each)
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
 
 
 async def _follow(

@@ -6,7 +6,6 @@ registry pretends is found as wrong bytes, and depth and number are bounded.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 
 from scow.core.config import ImageSection
@@ -15,6 +14,7 @@ from scow.image import manifests
 from scow.image.manifests import Descriptor, Document, no_variant
 from scow.image.platforms import Platform, choose
 from scow.image.registry.pulling import Registry
+from scow.image.together import together
 
 # Indexes above an image.
 DEPTH_MAX = 3
@@ -108,20 +108,12 @@ class Resolver:
             self._check_number(len(found) + len(new))
             known = [document for part in new if (document := here(part.digest)) is not None]
             ready = {document.digest for document in known}
-            level = [*known, *await self._children(x for x in new if x.digest not in ready)]
+            level = [*known, *await together(self._child(x) for x in new if x.digest not in ready)]
             found |= {document.digest: document for document in level}
             self._check_size(found.values())
         ordered: dict[str, Document] = {}
         _put_in_order(top, found, ordered)
         return list(ordered.values())
-
-    async def _children(self, entries: Iterable[Descriptor]) -> list[Document]:
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._child(entry)) for entry in entries]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [task.result() for task in tasks]
 
     async def _child(self, entry: Descriptor) -> Document:
         document = await self.top(entry.digest)

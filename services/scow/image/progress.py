@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from scow.api.image.v1 import archive_pb2 as archive_pb
 from scow.api.image.v1 import image_pb2 as pb
@@ -29,7 +31,19 @@ class Progress:
         )
 
 
-def news(told: Progress, now: Progress, kind: type[Response]) -> list[Response]:
+async def telling(
+    work: asyncio.Task[Any], now: Progress, kind: type[Response]
+) -> AsyncIterator[Response]:
+    """Yield what changes until work is done; its result, or its error, is the caller's to get."""
+    told, done = Progress(), False
+    while not done:
+        await asyncio.wait([work], timeout=REPORT_SECONDS)
+        done = work.done()
+        for message in _news(told, now, kind):
+            yield message
+
+
+def _news(told: Progress, now: Progress, kind: type[Response]) -> list[Response]:
     """Return what has changed since it was told last, and note that it is told."""
     found = []
     if now.resolved != told.resolved and kind is not archive_pb.LoadResponse:

@@ -5,7 +5,6 @@ The host's image is unpacked while it comes; images for other platforms are kept
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,12 +18,13 @@ from scow.image.indexes import Resolver
 from scow.image.leases import Leases
 from scow.image.manifests import Configuration, Descriptor, Document, no_variant
 from scow.image.platforms import Platform, choose, host, runnable
-from scow.image.progress import REPORT_SECONDS, Progress, news
+from scow.image.progress import Progress, telling
 from scow.image.records import Content, Records
 from scow.image.reference import Reference
 from scow.image.registry.client import Registries
 from scow.image.registry.credentials import ANONYMOUS, Credentials
 from scow.image.registry.pulling import Registry
+from scow.image.together import together
 from scow.image.trust.check import Trust
 from scow.image.unfinished import Unfinished
 
@@ -130,15 +130,9 @@ class Puller:
             return await self._pull(asked, progress)
 
         async with self._pulls.join(asked, Progress, work) as flight:
-            told = Progress()
-            while not flight.task.done():
-                await asyncio.wait([flight.task], timeout=REPORT_SECONDS)
-                for message in news(told, flight.state, pb.PullResponse):
-                    yield message
-            image_id = await flight.result()
-            for message in news(told, flight.state, pb.PullResponse):
+            async for message in telling(flight.task, flight.state, pb.PullResponse):
                 yield message
-            yield image_id
+            yield await flight.result()
 
     async def fetch_blob(self, reference: Reference, blob: Descriptor) -> None:
         """Get a blob of a repository that is not here any more; who calls holds a lease on it.
@@ -234,12 +228,8 @@ class Puller:
         found: dict[str, bytes] = {}
         for start in range(0, len(wanted), _AT_ONCE):
             batch = wanted[start : start + _AT_ONCE]
-            try:
-                async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(registry.small_blob(x, limit)) for x in batch]
-            except BaseExceptionGroup as errors:
-                raise errors.exceptions[0] from None
-            found |= {x.digest: task.result() for x, task in zip(batch, tasks, strict=True)}
+            data = await together(registry.small_blob(x, limit) for x in batch)
+            found |= {x.digest: each for x, each in zip(batch, data, strict=True)}
             if sum(map(len, found.values())) > _AT_ONCE * limit:
                 raise LimitExceeded(
                     f"the configurations of {asked.reference} have more than {_AT_ONCE * limit} bytes",

@@ -22,12 +22,13 @@ from scow.image.flights import Flights
 from scow.image.leases import Leases
 from scow.image.manifests import Descriptor, Document
 from scow.image.platforms import Platform
-from scow.image.progress import REPORT_SECONDS, Phase, Progress, news
+from scow.image.progress import Phase, Progress, telling
 from scow.image.reference import Reference
 from scow.image.registry.client import Registries
 from scow.image.registry.credentials import ANONYMOUS, Credentials
 from scow.image.registry.uploads import Uploads
 from scow.image.store import ImageStore
+from scow.image.together import together
 
 # Layers that may not be distributed stay where they are, unless they are here.
 _FOREIGN = ("foreign", "nondistributable")
@@ -112,15 +113,9 @@ class Pusher:
         kind = registry_pb2.PushResponse
         key = (str(reference), platform, credentials)
         async with self._pushes.join(key, Progress, work) as flight:
-            told = Progress()
-            while not flight.task.done():
-                await asyncio.wait([flight.task], timeout=REPORT_SECONDS)
-                for message in news(told, flight.state, kind):
-                    yield message
-            result = await flight.result()
-            for message in news(told, flight.state, kind):
+            async for message in telling(flight.task, flight.state, kind):
                 yield message
-            yield kind(result=result)
+            yield kind(result=await flight.result())
 
     async def _push(
         self,
@@ -221,14 +216,16 @@ class Pusher:
         untold = Progress()
         for digest in plan.told:
             progress.set(digest, Phase.PHASE_WAITING, 0, plan.blobs[digest].size)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for blob in plan.blobs.values():
-                    seen = progress if blob.digest in plan.told else untold
-                    sending = self._send(uploads, reference, credentials, blob, seen)
-                    group.create_task(sending)
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        await together(
+            self._send(
+                uploads,
+                reference,
+                credentials,
+                blob,
+                progress if digest in plan.told else untold,
+            )
+            for digest, blob in plan.blobs.items()
+        )
 
     async def _send(
         self,

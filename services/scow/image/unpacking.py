@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from scow.core.errors import ContentMissing
 from scow.image.flights import Flights
 from scow.image.layers import Layers
 from scow.image.leases import Leases
 from scow.image.store import ImageStore, Layer
+from scow.image.together import together
 
 
 class Unpacking:
@@ -39,12 +38,8 @@ class Unpacking:
             return found
         blobs = self._blobs_of(image_id, len(diff_ids))
         with self._leases.hold([*diff_ids, *blobs]):
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for diff_id, blob in dict(zip(diff_ids, blobs, strict=True)).items():
-                        group.create_task(self._add(blob, diff_id))
-            except BaseExceptionGroup as errors:
-                raise errors.exceptions[0] from None
+            distinct = dict(zip(diff_ids, blobs, strict=True))
+            await together(self._add(blob, diff_id) for diff_id, blob in distinct.items())
             return self._rows.layers(image_id)
 
     async def _add(self, blob: str, diff_id: str) -> None:

@@ -23,6 +23,7 @@ from scow.image.progress import Phase, Progress
 from scow.image.records import Content, Records
 from scow.image.sharedsync import SharedSync
 from scow.image.store import ImageStore
+from scow.image.together import together
 from scow.image.unpack.pool import Unpacked, UnpackPool
 
 _BLOBS = "blobs/sha256/"
@@ -129,30 +130,23 @@ class Loader:
 
     async def _record(self, unpacked: dict[int, tuple[Unpacked, str]]) -> None:
         """Make layers of what was unpacked, side by side: they share the wait for the disk."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                while unpacked:
-                    number, about = unpacked.popitem()
-                    group.create_task(self._layers.record(number, *about))
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        work = [self._layers.record(number, *about) for number, about in unpacked.items()]
+        unpacked.clear()
+        await together(work)
 
     async def _unpack(
         self, plan: Plan, unpacked: dict[int, tuple[Unpacked, str]], progress: Progress
     ) -> None:
         """Unpack, side by side, the layers that are not here; the first failure ends all."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                for diff_id, (blob, file) in plan.layers.items():
-                    size = file.size if file is not None else self._rows.blob_size(blob) or 0
-                    if self._rows.layer(diff_id) is not None:
-                        progress.set(blob, Phase.PHASE_EXISTS, size, size)
-                        continue
-                    progress.set(blob, Phase.PHASE_WAITING, 0, size)
-                    about = (blob, file, diff_id, size)
-                    group.create_task(self._unpack_one(*about, unpacked, progress))
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        work = []
+        for diff_id, (blob, file) in plan.layers.items():
+            size = file.size if file is not None else self._rows.blob_size(blob) or 0
+            if self._rows.layer(diff_id) is not None:
+                progress.set(blob, Phase.PHASE_EXISTS, size, size)
+                continue
+            progress.set(blob, Phase.PHASE_WAITING, 0, size)
+            work.append(self._unpack_one(blob, file, diff_id, size, unpacked, progress))
+        await together(work)
 
     async def _unpack_one(
         self,
