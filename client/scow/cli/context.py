@@ -65,12 +65,15 @@ class Context:
         """Print an error; "what: what to do" where it is one of scow.core.errors."""
         self.warn(f"scow: {error}")
 
-    def each(self, names: Sequence[str], act: Callable[[str], str | None]) -> int:
+    def each(
+        self, names: Sequence[str], act: Callable[[str], str | None], *, in_turn: bool = False
+    ) -> int:
         """Do the same for several objects at once; print each outcome, in the order given.
 
         Args:
             names: The objects.
             act: Does it and returns what to print, or None.
+            in_turn: One after the other, where what happens to one decides about the next.
 
         Returns:
             The exit code: 1 when one failed.
@@ -78,7 +81,8 @@ class Context:
         from scow.core.errors import ScowError
 
         status = 0
-        for outcome in _concurrently(names, act):
+        outcomes = (_outcome(act, name) for name in names) if in_turn else _concurrently(names, act)
+        for outcome in outcomes:
             if isinstance(outcome, ScowError):
                 self.fail(outcome)
                 status = 1

@@ -52,6 +52,11 @@ def format_time(nanoseconds: int) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{fraction:09}Z"
 
 
+def whole_moment(nanoseconds: int) -> str:
+    """Return a time as `history` has it: RFC 3339, UTC, whole seconds; 0 is Go's zero time."""
+    return moment(nanoseconds - nanoseconds % _NANO)
+
+
 def moment(nanoseconds: int) -> str:
     """Return a time as `inspect` has it: RFC 3339, UTC, no more decimals than needed; 0 is Go's zero time."""
     if not nanoseconds:

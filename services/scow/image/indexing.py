@@ -59,6 +59,15 @@ class _Draft:
         self.entries = [*kept[:place], (platform, entry), *kept[place:]]
 
 
+@dataclass(frozen=True)
+class Said:
+    """What is written of the platform of an image, instead of what it says itself; see `CreateIndexRequest`."""
+
+    platform: PlatformMessage
+    os_version: str = ""
+    os_features: Sequence[str] = ()
+
+
 class Indexer:
     """Makes indexes.
 
@@ -94,7 +103,7 @@ class Indexer:
         credentials: Credentials,
         *,
         amend: bool,
-        platform: PlatformMessage | None = None,
+        said: Said | None = None,
     ) -> str:
         """Make an index and give it a reference; return its digest.
 
@@ -103,7 +112,7 @@ class Indexer:
             sources: Images, or indexes, which give all of their entries.
             credentials: For the sources' registries.
             amend: Add to the index that has the reference, in place of the same platforms.
-            platform: What is written of the one source, an image; None means what it says itself.
+            said: What is written of the one source, an image; None means what it says itself.
 
         Raises:
             NameInUse: The reference means something, and not `amend`; or it means no index.
@@ -120,8 +129,8 @@ class Indexer:
         added = _Draft()
         for source in sources:
             await self._add_source(added, source, credentials)
-        if platform is not None:
-            _say(added, platform)
+        if said is not None:
+            _say(added, said)
         draft = self._known(reference, amend)
         for known, entry in added.entries:
             draft.add(known, entry)
@@ -238,8 +247,9 @@ def _entries(index: Document) -> Iterable[tuple[Platform | None, Entry]]:
     return zip(index.platforms, json.loads(index.data)["manifests"], strict=True)
 
 
-def _say(draft: _Draft, platform: PlatformMessage) -> None:
+def _say(draft: _Draft, said: Said) -> None:
     """Write another platform of the only image, as it is given."""
+    platform = said.platform
     known = canonical(platform.os, platform.architecture, platform.variant)
     if len(draft.entries) != 1:
         raise InvalidArgument(
@@ -249,6 +259,12 @@ def _say(draft: _Draft, platform: PlatformMessage) -> None:
             do="give one image with a platform",
         )
     ((_, entry),) = draft.entries
-    about = {"architecture": known.architecture, "os": known.os, "variant": platform.variant}
+    about = {
+        "architecture": known.architecture,
+        "os": known.os,
+        "os.version": said.os_version,
+        "os.features": list(said.os_features),
+        "variant": platform.variant,
+    }
     written = {key: value for key, value in about.items() if value}
     draft.entries = [(known, {**entry, "platform": written})]

@@ -99,22 +99,43 @@ def _key(image: Image) -> str:
 
 
 def _matches(image: pb.Image, wanted: Mapping[str, list[str]]) -> bool:
+    """Tell whether an image meets the filters; with "reference" it keeps only the references that fit."""
     for key, values in wanted.items():
-        if key == "reference" and not fits(image.references, values):
-            return False
         if key == "label" and not filter_rules.match_labels(image.config.labels, values):
             return False
-        if key == "dangling" and filter_rules.boolean(key, values) == bool(image.references):
+        if key == "dangling" and not _dangles(image, filter_rules.boolean(key, values)):
             return False
-    return True
+    return "reference" not in wanted or _only_named(image, wanted["reference"])
 
 
-def fits(references: Sequence[str], patterns: Sequence[str]) -> bool:
-    """Tell whether one of the patterns fits one of the references, with or without its tag, long or short."""
-    for text in references:
-        reference = Reference.parse(text)
-        short = reference.familiar
-        forms = (text, reference.repository, short, short.rpartition(":")[0])
-        if any(fnmatch.fnmatchcase(form, each) for form in forms for each in patterns):
-            return True
-    return False
+def _dangles(image: pb.Image, wanted: bool) -> bool:
+    """Tell whether an image is (not) dangling; one that has digests alone is both, as in Docker."""
+    return not image.references if wanted else bool(image.references or image.repo_digests)
+
+
+def _only_named(image: pb.Image, patterns: Sequence[str]) -> bool:
+    """Leave of an image's references those that fit, and the digests that belong to them; tell whether any is left.
+
+    Without a fitting reference, digests may fit by themselves: what was pulled by digest has no other name.
+    """
+    references = [name for name in image.references if fits(name, patterns)]
+    repositories = {Reference.parse(name).repository for name in references}
+    digests = [
+        name
+        for name in image.repo_digests
+        if (name.partition("@")[0] in repositories if references else fits(name, patterns))
+    ]
+    image.ClearField("references")
+    image.ClearField("repo_digests")
+    image.references.extend(references)
+    image.repo_digests.extend(digests)
+    return bool(references or digests)
+
+
+def fits(text: str, patterns: Sequence[str]) -> bool:
+    """Tell whether one of the patterns fits a reference, with or without its tag or digest, long or short."""
+    reference = Reference.parse(text)
+    short = reference.familiar
+    end = "@" if reference.digest else ":"
+    forms = (text, reference.repository, short, short.rpartition(end)[0])
+    return any(fnmatch.fnmatchcase(form, each) for form in forms for each in patterns)

@@ -90,7 +90,10 @@ class Watermarks:
 
     def _is_pinned(self, image: Image) -> bool:
         patterns = self._settings.gc_pinned
-        return bool(patterns) and fits(self._rows.names(image.id), patterns)
+        if not patterns:
+            return False
+        names = [*self._rows.names(image.id), *self._rows.repo_digests(image.id)]
+        return any(fits(name, patterns) for name in names)
 
 
 def together(

@@ -96,7 +96,10 @@ def test_all_platforms(engine: Engine, reference: str) -> None:
 
 
 def test_all_tags(engine: Engine, content: Content, reference: str) -> None:
-    shown = engine.cli("pull", "-q", "-a", content.repository).stdout.split()
+    said = engine.cli("pull", "-q", "-a", content.repository).stdout
+    assert said == f"{content.repository}\n"
+    layout = "{{.Repository}}:{{.Tag}}"
+    shown = engine.cli("images", "-a", "--format", layout, content.repository).stdout.split()
     assert sorted(shown) == [f"{content.repository}:{tag}" for tag in ("1", "amd", "arm")]
     assert engine.cli("pull", "-a", reference, check=False).returncode == 1
     engine.cli("rmi", *shown)
@@ -146,10 +149,14 @@ def test_an_index_is_made_and_pushed(engine: Engine, content: Content, tmp_path:
     engine.cli("manifest", "create", "--amend", ours, amd)
     docker("annotate", theirs, amd, "--variant", "v2")
     engine.cli("manifest", "annotate", ours, amd, "--variant", "v2")
+    windows = ("--os-version", "10.0", "--os-features", "a,b", "--os-features", "c")
+    docker("annotate", theirs, amd, *windows)
+    engine.cli("manifest", "annotate", ours, amd, *windows)
     docker("annotate", theirs, arm, "--arch", "arm", "--variant", "v7")
     engine.cli("manifest", "annotate", ours, arm, "--arch", "arm", "--variant", "v7")
     wanted = json.loads(docker("inspect", theirs))
     assert [entry["platform"]["variant"] for entry in wanted["manifests"]] == ["v2", "v7"]
+    assert wanted["manifests"][0]["platform"]["os.features"] == ["a", "b", "c"]
     assert json.loads(engine.cli("manifest", "inspect", ours).stdout) == wanted
     docker("push", "--insecure", theirs)
     digest = engine.cli("manifest", "push", "-p", ours).stdout.strip()

@@ -71,7 +71,10 @@ def test_login_push_logout(engine: Engine, registry: Registry, name: str) -> Non
     assert again[2].endswith(": Layer already exists")
     assert again[-1].startswith(f"latest: digest: {digest} size: ")
     quiet = engine.cli("push", "-q", "--all-tags", name).stdout
-    assert quiet == f"{name}:1\n{name}:latest\n"
+    assert quiet == f"{name}\n"
+    assert engine.cli("pull", "-q", "-a", name).stdout == f"{name}\n"
+    refused = engine.cli("push", "--disable-content-trust=false", name, check=False)
+    assert (refused.returncode, "trust_policy" in refused.stderr) == (1, True)
     assert engine.cli("push", "-a", f"{name}:1", check=False).returncode == 1
     assert engine.cli("pull", "-q", f"{name}:1").stdout == f"{name}:1\n"
     known = _login(engine, registry.address)

@@ -75,10 +75,9 @@ def test_columns(engine: Engine) -> None:
     assert (line[0], line[2], line[4]) == ("one", "0B", "0")
     assert line[1] == line[3]
     assert _cells(engine.cli("images", "--digests").stdout.splitlines()[0])[2] == "DIGEST"
-    assert (
-        len(engine.cli("images", "-q", "-f", "reference=one", "-f", "reference=two").stdout.split())
-        == 1
-    )
+    both = engine.cli("images", "-q", "-f", "reference=one", "-f", "reference=two").stdout.split()
+    assert both == [both[0]] * 2, "a line for each name, as in Docker"
+    assert engine.cli("images", "--format", "{{.Tag}}", "two:2").stdout == "2\n"
     assert engine.cli("images", "-q", "-f", "until=24h", "-f", "reference=one").stdout == ""
     engine.cli("rmi", "one", "two:2")
 
@@ -92,6 +91,8 @@ def test_history_and_inspect(engine: Engine) -> None:
     assert engine.cli("history", "-q", "--no-trunc", "told").stdout == f"{image}\n"
     size = int(engine.cli("history", "-H=false", "--format", "{{.Size}}", "told").stdout)
     assert size > 3
+    when = engine.cli("history", "--format", "{{.CreatedAt}}", "told").stdout
+    assert re.fullmatch(r"[-\d]+T[:\d]+Z\n", when), when
     shape = shown(engine, "told")
     assert (shape["Size"], shape["Parent"]) == (size, "")
     descriptor = shape["Descriptor"]

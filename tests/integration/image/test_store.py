@@ -65,6 +65,32 @@ def test_removing_by_digest(service: Service, registry: BadRegistry) -> None:
     assert list(remove(service, digest).deleted) == [image.id, *reversed(image.diff_ids)]
 
 
+def test_a_filter_by_reference_tells_only_of_what_fits(
+    service: Service, registry: BadRegistry
+) -> None:
+    [digest] = pull(service, registry.reference).repo_digests
+    repository = digest.partition("@")[0]
+    stub_of(service).Tag(pb.TagRequest(image=registry.reference, reference="other:1"))
+
+    def found(pattern: str) -> list[tuple[list[str], list[str]]]:
+        request = pb.ListRequest(filters=[Filter(key="reference", values=[pattern])])
+        images = stub_of(service).List(request).images
+        return [(list(image.references), list(image.repo_digests)) for image in images]
+
+    assert found("other:1") == [(["docker.io/library/other:1"], [])]
+    assert found(repository) == [([registry.reference], [digest])]
+    assert found(f"{repository}:no") == []
+    remove(service, registry.reference)
+    assert found(repository) == []
+    [image] = listed(service)
+    pull(service, digest)
+    remove(service, "other:1")
+    assert found(repository) == [([], [digest])]
+    # As in Docker: without a tag it dangles, and is shown among those that do not.
+    assert listed(service, dangling="true") == listed(service, dangling="false") == [image]
+    remove(service, digest)
+
+
 def test_a_forced_removal_leaves_a_container_its_image(service: Service) -> None:
     image = import_tar(service, rootfs_tar(), "base")
     stub_of(service).Prepare(pb.PrepareRequest(image="base", owner="container/1"))

@@ -111,4 +111,9 @@ def test_filters_over_pages(made: tuple[Lists, sqlite3.Connection]) -> None:
     ],
 )
 def test_patterns(pattern: str, fit: bool) -> None:
-    assert fits(["docker.io/library/nginx:1.27"], [pattern]) is fit
+    assert fits("docker.io/library/nginx:1.27", [pattern]) is fit
+
+
+@pytest.mark.parametrize(("pattern", "fit"), [("nginx", True), ("nginx:1", False)])
+def test_patterns_of_digests(pattern: str, fit: bool) -> None:
+    assert fits(f"docker.io/library/nginx@{digest_of(b'')}", [pattern]) is fit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scow.api.image.v1.image_pb2 import ImageConfig
 from scow.cli.references import familiar
 from scow.cli.shapes.common import (
     listing_or_nil,
@@ -13,7 +14,7 @@ from scow.cli.template.values import NilList, NilMap, Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from scow.api.image.v1.image_pb2 import GetResponse, Healthcheck, ImageConfig
+    from scow.api.image.v1.image_pb2 import GetResponse, Healthcheck
 
 
 def image_shape(details: GetResponse) -> Struct:
@@ -26,6 +27,8 @@ def image_shape(details: GetResponse) -> Struct:
         Parent="",
         Comment=image.comment,
         Created=time_of(image, "created_at"),
+        Container="",
+        ContainerConfig=_config(ImageConfig()),
         DockerVersion=image.docker_version,
         Author=image.author,
         Config=_config(image.config),
@@ -36,6 +39,7 @@ def image_shape(details: GetResponse) -> Struct:
     shape |= {
         "Os": image.platform.os,
         "Size": image.size,
+        "VirtualSize": image.size,
         "GraphDriver": Struct(Data=NilMap(), Name="overlay"),
         "RootFS": Struct(Type="layers", Layers=listing_or_nil(image.diff_ids)),
         "Metadata": Struct(LastTagTime=time_of(image, "pulled_at")),
@@ -63,16 +67,28 @@ def _descriptor(document: bytes) -> Struct:
 
 
 def _config(config: ImageConfig) -> Struct:
-    shape = Struct(User=config.user)
+    """Return a configuration; Docker's has the fields of containers too, empty."""
+    shape = Struct(
+        Hostname="",
+        Domainname="",
+        User=config.user,
+        AttachStdin=False,
+        AttachStdout=False,
+        AttachStderr=False,
+    )
     if config.exposed_ports:
         shape["ExposedPorts"] = set_of(config.exposed_ports)
     shape |= {
+        "Tty": False,
+        "OpenStdin": False,
+        "StdinOnce": False,
         "Env": listing_or_nil(config.env),
         "Cmd": listing_or_nil(config.cmd),
     }
     if config.HasField("healthcheck"):
         shape["Healthcheck"] = _healthcheck(config.healthcheck)
     shape |= {
+        "Image": "",
         "Volumes": set_of(config.volumes),
         "WorkingDir": config.working_dir,
         "Entrypoint": listing_or_nil(config.entrypoint),

@@ -44,7 +44,7 @@ def _rows(details: GetResponse, *, full: bool, human: bool) -> Iterator[Row]:
     from scow.cli.shapes.common import nanoseconds
     from scow.cli.table import ellipsis, short_id
     from scow.cli.template import Row
-    from scow.cli.times import moment
+    from scow.cli.times import whole_moment
     from scow.cli.units import human_duration, human_size
 
     now = time.time_ns()
@@ -55,8 +55,8 @@ def _rows(details: GetResponse, *, full: bool, human: bool) -> Iterator[Row]:
         since = f"{human_duration((now - created) / 1e9)} ago" if created > 0 else "N/A"
         yield Row(
             ID=_MISSING if number else image,
-            CreatedSince=since if human else moment(created),
-            CreatedAt=moment(created),
+            CreatedSince=since if human else whole_moment(created),
+            CreatedAt=whole_moment(created),
             CreatedBy=by if full else ellipsis(by, _CREATED_BY_WIDTH),
             Size=human_size(step.size, 3) if human else str(step.size),
             Comment=step.comment,

@@ -40,8 +40,6 @@ def _images(options: Options, context: Context) -> int:
     from scow.cli.rows import image_rows
 
     rows = [row for image in found for row in image_rows(image, full=options.no_trunc)]
-    if options.quiet:  # an id of several names is told once
-        rows = list({row["ID"]: row for row in rows}.values())
     listing.print(rows, context)
     return 0
 

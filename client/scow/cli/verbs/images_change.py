@@ -25,7 +25,7 @@ def _remove(options: Options, context: Context) -> int:
         lines += [f"Deleted: {digest}" for digest in gone.deleted]
         return "\n".join(lines)
 
-    return context.each(options.args, remove)
+    return context.each(options.args, remove, in_turn=True)
 
 
 def _tag(options: Options, context: Context) -> int:
@@ -39,7 +39,10 @@ VERBS = (
         "[OPTIONS] IMAGE [IMAGE...]",
         "Remove one or more images",
         _remove,
-        flags=(Flag("force", "f", help="Force removal of the image"),),
+        flags=(
+            Flag("force", "f", help="Force removal of the image"),
+            Flag("no-prune", help="Without effect: images here have no untagged parents"),
+        ),
         least=1,
     ),
     Verb(

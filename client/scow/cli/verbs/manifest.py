@@ -6,7 +6,9 @@ from scow.cli.parser import Flag, Options, Refused, Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from scow.api.image.v1.registry_pb2 import GetManifestResponse, ManifestPart
+    from typing import Any
+
+    from scow.api.image.v1.registry_pb2 import GetManifestResponse
     from scow.cli.context import Context
 
 _INSECURE = Flag(
@@ -68,29 +70,35 @@ def _complete(reference: str, found: str) -> str:
     return f"{repository}@{digest}" if at else f"{repository}:{parted(with_tag(reference))[1]}"
 
 
-def _check_listed(index: str, reference: str, digest: str, context: Context) -> ManifestPart:
-    """Return what an index says of a manifest."""
+def _check_listed(index: str, reference: str, digest: str, context: Context) -> dict[str, Any]:
+    """Return the platform that an index tells of a manifest, with its keys."""
+    from scow.cli.shapes import manifest as shapes
+
     listed = context.client.manifests.inspect(index, auth=context.auth(index))
-    for part in listed.parts:
-        if part.digest == digest:
-            return part
+    if shapes.is_index(listed):
+        for entry in shapes.document(listed)["manifests"]:
+            if entry["digest"] == digest:
+                return dict(entry.get("platform") or {})
     raise Refused(f"no such manifest in {index}: {reference}: see scow manifest inspect {index}")
 
 
 def _annotate(options: Options, context: Context) -> int:
     index, reference = options.args
     found = context.client.manifests.inspect(reference, auth=context.auth(reference))
-    known = _check_listed(index, reference, found.digest, context).platform
+    known = _check_listed(index, reference, found.digest, context)
     parts = (
-        options.os or known.os or "linux",
-        options.arch or known.architecture,
-        options.variant or ("" if options.arch else known.variant),
+        options.os or known.get("os") or "linux",
+        options.arch or known.get("architecture"),
+        options.variant or ("" if options.arch else known.get("variant")),
     )
+    features = [each for text in options.os_features for each in text.split(",") if each]
     context.client.manifests.create(
         index,
         [f"{found.reference.partition('@')[0]}@{found.digest}"],
         amend=True,
         platform="/".join(part for part in parts if part),
+        os_version=options.os_version or known.get("os.version", ""),
+        os_features=dict.fromkeys([*known.get("os.features", ()), *features]),
         auth=context.auth(reference),
     )
     return 0
@@ -121,6 +129,8 @@ VERBS = (
         flags=(
             Flag("arch", kind="string", help="Set architecture"),
             Flag("os", kind="string", help="Set operating system"),
+            Flag("os-features", kind="list", help="Set operating system feature"),
+            Flag("os-version", kind="string", help="Set operating system version"),
             Flag("variant", kind="string", help="Set architecture variant"),
         ),
         least=2,

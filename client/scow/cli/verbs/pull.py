@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from scow.cli.container_flags import PLATFORM
+from scow.cli.docker_trust import DISABLE_CONTENT_TRUST, refuse_docker_trust
 from scow.cli.parser import Flag, Options, UsageError, Verb
 
 TYPE_CHECKING = False
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 def _pull(options: Options, context: Context) -> int:
     from scow.cli.references import parted, with_tag
 
+    refuse_docker_trust(options)
     reference = options.args[0]
     if options.all_platforms and options.platform:
         raise UsageError("conflicting options: --platform and --all-platforms", 1)
@@ -23,11 +25,12 @@ def _pull(options: Options, context: Context) -> int:
             raise UsageError("tag can't be used with --all-tags/-a", 1)
         for tag in _tags(reference, context):
             _one(f"{reference}:{tag}", options, context)
+        context.out(reference)
         return 0
     tagged = with_tag(reference)
     if not options.quiet and tagged != reference:
         context.out("Using default tag: latest")
-    _one(reference, options, context)
+    context.out(_one(reference, options, context))
     return 0
 
 
@@ -37,7 +40,8 @@ def _tags(repository: str, context: Context) -> list[str]:
     return [tag for tag in tags if not tag.startswith("sha256-")]
 
 
-def _one(reference: str, options: Options, context: Context) -> None:
+def _one(reference: str, options: Options, context: Context) -> str:
+    """Pull one reference; return it in full."""
     from scow.cli.progress import show_pull
     from scow.cli.references import with_tag
 
@@ -49,7 +53,7 @@ def _one(reference: str, options: Options, context: Context) -> None:
         auth=context.auth(reference),
     )
     image = show_pull(pulling, reference, sys.stdout, quiet=options.quiet)
-    context.out(_complete(with_tag(reference), list(image.references)))
+    return _complete(with_tag(reference), list(image.references))
 
 
 def _complete(reference: str, references: list[str]) -> str:
@@ -66,6 +70,7 @@ VERBS = (
         flags=(
             Flag("all-tags", "a", help="Download all tagged images in the repository"),
             Flag("all-platforms", help="Keep an index whole: download the images of all platforms"),
+            DISABLE_CONTENT_TRUST,
             PLATFORM,
             Flag("quiet", "q", help="Suppress verbose output"),
         ),

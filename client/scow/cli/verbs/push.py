@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from scow.cli.container_flags import PLATFORM
+from scow.cli.docker_trust import DISABLE_CONTENT_TRUST, refuse_docker_trust
 from scow.cli.parser import Flag, Options, UsageError, Verb
 
 TYPE_CHECKING = False
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 def _push(options: Options, context: Context) -> int:
     from scow.cli.references import parted, with_tag
 
+    refuse_docker_trust(options)
     reference = options.args[0]
     name, tag = parted(reference)
     if options.all_tags and (tag or "@" in reference):
@@ -27,11 +29,11 @@ def _push(options: Options, context: Context) -> int:
         context.out(f"The push refers to repository [{_complete(name)}]")
     for each in references:
         result = _one(each, options, context)
-        if options.quiet:
-            context.out(result.reference)
-        else:
+        if not options.quiet:
             tag = parted(each)[1] or each.partition("@")[2]
             context.out(f"{tag}: digest: {result.digest} size: {result.size}")
+    if options.quiet:
+        context.out(reference if options.all_tags else result.reference)
     return 0
 
 
@@ -100,6 +102,7 @@ VERBS = (
         _push,
         flags=(
             Flag("all-tags", "a", help="Push all tags of an image to the repository"),
+            DISABLE_CONTENT_TRUST,
             PLATFORM,
             Flag("quiet", "q", help="Suppress verbose output"),
         ),

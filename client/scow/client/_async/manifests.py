@@ -66,6 +66,8 @@ class AsyncManifests:
         *,
         amend: bool = False,
         platform: str = "",
+        os_version: str = "",
+        os_features: Iterable[str] = (),
         auth: Auth | None = None,
         timeout: float | None = None,
     ) -> pb.CreateIndexResponse:
@@ -77,6 +79,8 @@ class AsyncManifests:
             amend: Add to the index that has the reference, in place of the same platforms.
             platform: What the index says of the platform of the one image given, "linux/arm/v7"; empty means what
                 the image says itself.
+            os_version: Written beside `platform`, of Windows: "10.0.17763.1".
+            os_features: Likewise, what the image needs of it: "win32k".
             auth: What the images' registries want to know.
             timeout: Seconds.
 
@@ -99,6 +103,8 @@ class AsyncManifests:
         )
         if platform:
             request.platform.CopyFrom(platform_of(platform))
+            request.os_version = os_version
+            request.os_features.extend(os_features)
         return await self._service.call(
             "RegistryService/CreateIndex", request, pb.CreateIndexResponse, timeout
         )

@@ -12,7 +12,7 @@ from scow.api.image.v1 import registry_pb2_grpc as pb_grpc
 from scow.api.types.v1.types_pb2 import Platform as PlatformMessage
 from scow.core.requests import Requests
 from scow.image.elsewhere import Elsewhere
-from scow.image.indexing import Indexer
+from scow.image.indexing import Indexer, Said
 from scow.image.platforms import Platform, canonical
 from scow.image.push import Pusher
 from scow.image.reference import Reference, parse_domain
@@ -91,9 +91,11 @@ class RegistryServicer(pb_grpc.RegistryServiceServicer):
 
         async def create() -> pb.CreateIndexResponse:
             credentials = Credentials.of(request.auth)
-            platform = request.platform if request.HasField("platform") else None
+            said = None
+            if request.HasField("platform"):
+                said = Said(request.platform, request.os_version, request.os_features)
             digest = await self._indexer.create(
-                reference, sources, credentials, amend=request.amend, platform=platform
+                reference, sources, credentials, amend=request.amend, said=said
             )
             return pb.CreateIndexResponse(reference=str(reference), digest=digest)
 

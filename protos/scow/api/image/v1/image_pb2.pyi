@@ -597,7 +597,10 @@ class ListRequest(_message.Message):
     """
     @_builtins.property
     def filters(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Filter]:
-        """"reference", "label", "dangling", "before", "since", "until" (a time, or a duration back from now)."""
+        """"reference", "label", "dangling", "before", "since", "until" (a time, or a duration back from now). With
+        "reference", images tell only the references that fit, and the digests of these; an image that has digests alone
+        is listed with "dangling" true and false.
+        """
 
     def __init__(
         self,

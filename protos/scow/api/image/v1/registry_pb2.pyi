@@ -404,10 +404,14 @@ class CreateIndexRequest(_message.Message):
     AMEND_FIELD_NUMBER: _builtins.int
     AUTH_FIELD_NUMBER: _builtins.int
     PLATFORM_FIELD_NUMBER: _builtins.int
+    OS_VERSION_FIELD_NUMBER: _builtins.int
+    OS_FEATURES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     reference: _builtins.str
     amend: _builtins.bool
     """Add to an index that has the reference, in place of the same platforms."""
+    os_version: _builtins.str
+    """Written beside `platform`: which Windows, and what of it the image needs (OCI image index, "platform")."""
     @_builtins.property
     def manifests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """References of images or indexes; an index gives all of its manifests."""
@@ -418,6 +422,8 @@ class CreateIndexRequest(_message.Message):
     def platform(self) -> _types_pb2.Platform:
         """What the index says of the platform of the one image in `manifests`, instead of what the image says itself."""
 
+    @_builtins.property
+    def os_features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -427,10 +433,12 @@ class CreateIndexRequest(_message.Message):
         amend: _builtins.bool = ...,
         auth: _image_pb2.Auth | None = ...,
         platform: _types_pb2.Platform | None = ...,
+        os_version: _builtins.str = ...,
+        os_features: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "platform", b"platform"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amend", b"amend", "auth", b"auth", "manifests", b"manifests", "platform", b"platform", "reference", b"reference", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amend", b"amend", "auth", b"auth", "manifests", b"manifests", "os_features", b"os_features", "os_version", b"os_version", "platform", b"platform", "reference", b"reference", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
