@@ -16,6 +16,7 @@ from scow.client import Client
 from tests.e2e.cli.support import field, terminal
 from tests.support import processes
 from tests.support.engine import BIN, Engine, remains
+from tests.support.memory import Memory
 from tests.support.peers import Docker, Net, Podman
 
 COUNT = "i=0; while :; do echo $i >> /count; i=$((i+1)); done"
@@ -31,6 +32,7 @@ test $(wc -c < /hole) = 5000001; test $(stat -c %h /told) = 2
 """
 # Bytes of the root directory's entry, whose time is the snapshot's.
 _ROOT = 3 * 512
+_EXPORTED = 300 << 20
 LARGE = "head -c 60000000 /dev/urandom > /large; echo done; exec sleep 1000"
 
 
@@ -86,6 +88,25 @@ def count_in(text: str) -> list[str]:
     lines = text.splitlines()
     assert lines == [str(number) for number in range(len(lines))]
     return lines
+
+
+def test_a_commit_that_does_not_pause(engine: Engine) -> None:
+    large(engine, "unpaused")
+    shown = []
+    process = subprocess.Popen(
+        [BIN / "scow", "commit", "--pause=false", "unpaused"],
+        env=engine.env,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None:
+        shown.append(status(engine, "unpaused"))
+    assert process.returncode == 0
+    assert set(shown) == {"running"}
+    image = process.communicate()[0].strip()
+    size = engine.cli("run", "--rm", image, "sh", "-c", "wc -c < /large").stdout
+    assert size == "60000000\n"
+    engine.cli("rmi", image)
 
 
 def test_paused_stopped_and_created_ones_stay_so(engine: Engine) -> None:
@@ -205,6 +226,16 @@ def test_export_to_a_file_and_not_to_a_terminal(engine: Engine, tmp_path: Any) -
     assert refused.returncode == 1
     with terminal(engine, "export", "filed") as shown:
         shown.wait_for(b"cowardly")
+
+
+def test_memory_stays_flat_while_a_large_file_is_exported(engine: Engine, client: Client) -> None:
+    script = f"head -c {_EXPORTED} /dev/zero > /large"
+    engine.cli("run", "--name", "heavy", "busybox", "sh", "-c", script)
+    memory = Memory(engine.service_pid("container"))
+    size = sum(len(piece.chunk) for piece in client.containers.export_stream("heavy"))
+    assert size > _EXPORTED
+    # What a queue of messages of 1 MiB on each side of the wire may take.
+    assert memory.growth() < 64 << 20
 
 
 def test_an_export_that_nobody_reads_ends(engine: Engine, client: Client) -> None:

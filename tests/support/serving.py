@@ -43,7 +43,13 @@ class Serving(Service):
     ) -> None:
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
-        keys = {"address": self.address, "deletion": "true", **serve}
+        who = "*" if "authentication" in serve else "anonymous"
+        keys = {
+            "address": self.address,
+            "deletion": "true",
+            "access": f"{who} * delete",
+            **serve,
+        }
         named = {f"SCOW_IMAGE_SERVE_{key.upper()}": value for key, value in keys.items()}
         super().__init__("image", settings={**named, **(settings or {})}, prefix=prefix)
         self.api = Api(self.address)

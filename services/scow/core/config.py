@@ -87,8 +87,9 @@ class ServeSection:
     # NAME:HASH lines with bcrypt, as `htpasswd -B` writes them; read anew when it changes.
     htpasswd: Path | None = None
     # "WHO REPOSITORIES RIGHT": WHO is a user, "*" for all of them or "anonymous"; REPOSITORIES a pattern of
-    # complete names ("docker.io/team/*"); RIGHT is pull, push (and pull) or delete (and both).
-    access: tuple[str, ...] = ("* * delete",)
+    # complete names ("docker.io/team/*"); RIGHT is pull, push (and pull) or delete (and both). Without any, those who
+    # may enter read everything and write below `name` alone, and nothing where that is docker.io.
+    access: tuple[str, ...] = ()
     # URL of /token as clients reach it, where a proxy stands in front; empty means that of the request.
     realm: str = ""
     # Seconds for which a token is good.

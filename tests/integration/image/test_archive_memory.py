@@ -7,7 +7,6 @@ import json
 import tarfile
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 from scow.api.image.v1 import archive_pb2 as archive_pb
 from scow.api.image.v1 import image_pb2 as pb
@@ -15,6 +14,7 @@ from scow.api.image.v1.archive_pb2_grpc import ArchiveServiceStub
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from tests.support.archives import load
 from tests.support.engine import as_root
+from tests.support.memory import Memory
 from tests.support.service import Service
 
 pytestmark = as_root()
@@ -51,24 +51,6 @@ def archive() -> Iterator[bytes]:
     for name, data in (("c.json", config), ("manifest.json", json.dumps([entry]).encode())):
         yield header(name, len(data)) + data + bytes(-len(data) % 512)
     yield bytes(1024)
-
-
-class Memory:
-    """The peak of a process's resident memory since this was made (proc(5), clear_refs)."""
-
-    def __init__(self, pid: int) -> None:
-        self._process = Path(f"/proc/{pid}")
-        (self._process / "clear_refs").write_text("5")
-        self._before = self._read()
-
-    def _read(self) -> int:
-        for line in (self._process / "status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) << 10
-        raise AssertionError("no peak in proc")
-
-    def growth(self) -> int:
-        return self._read() - self._before
 
 
 def test_a_large_archive() -> None:

@@ -6,9 +6,11 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,7 @@ from tests.support.archives import (
     start_loading,
     tar,
 )
+from tests.support.imageservice import import_tar
 from tests.support.processes import wait_for
 from tests.support.service import Service
 
@@ -238,3 +241,28 @@ def test_killed_in_the_middle() -> None:
         go_on.set()
         assert not call.is_active()
         assert ingests(own) == []
+
+
+def test_imports_that_stall_stop_nobody_else() -> None:
+    go_on = threading.Event()
+    stalled = tar({"a": b"1"})[:600]
+
+    def messages() -> Iterator[image_pb.ImportRequest]:
+        yield image_pb.ImportRequest(open=image_pb.ImportRequest.Open())
+        yield image_pb.ImportRequest(chunk=stalled)
+        go_on.wait(60)
+
+    with Service("image", settings={"SCOW_IMAGE_UNPACK_WORKERS": "1"}) as own:
+        stub: Any = ImageServiceStub(own.channel)
+
+        def begun() -> list[str]:
+            return os.listdir(own.data / "ingest")
+
+        calls = [stub.Import.future(messages()) for _ in range(3)]
+        wait_for(lambda: len(begun()) == 3, "imports that have begun")
+        assert import_tar(own, tar({"b": b"2"})).id
+        assert not any(call.done() for call in calls)
+        for call in calls:
+            call.cancel()
+        go_on.set()
+        wait_for(lambda: not begun(), "their end")

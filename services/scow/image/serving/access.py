@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scow.core.errors import InvalidConfig
+from scow.image.reference import DEFAULT_DOMAIN
 
 PULL, PUSH, DELETE = "pull", "push", "delete"
 # The actions of each right.
@@ -16,7 +18,7 @@ RIGHTS = {
     DELETE: frozenset({PULL, PUSH, DELETE}),
 }
 ANONYMOUS = "anonymous"
-_EVERY_USER = "*"
+EVERY_USER = "*"
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -30,7 +32,7 @@ class Rule:
 
     def fits(self, user: str) -> bool:
         """Tell whether the rule is about a user; the empty name is nobody's."""
-        return self.who == ANONYMOUS or (bool(user) and self.who in (_EVERY_USER, user))
+        return self.who == ANONYMOUS or (bool(user) and self.who in (EVERY_USER, user))
 
 
 class Access:
@@ -54,9 +56,29 @@ class Access:
                 found |= rule.actions
         return found
 
+    @property
+    def all_may_read(self) -> bool:
+        """Whether everybody may read everything."""
+        return any(
+            rule.fits("") and rule.pattern == "*" and PULL in rule.actions for rule in self._rules
+        )
+
     def may_anything(self, user: str) -> bool:
         """Tell whether any rule is about a user."""
         return any(rule.fits(user) for rule in self._rules)
+
+
+def default_rules(name: str, who: str) -> tuple[str, ...]:
+    """Return the rules where none are written: nobody may put content under the names of other registries.
+
+    People take what is called docker.io/... for Docker Hub's, and a trust policy may do so.
+
+    Args:
+        name: `image.serve.name`.
+        who: Those who may enter.
+    """
+    own = () if name == DEFAULT_DOMAIN else (f"{who} {glob.escape(name)}/* {DELETE}",)
+    return (f"{who} * {PULL}", *own)
 
 
 def _parse(line: str) -> Rule:

@@ -11,7 +11,14 @@ from aiohttp import web
 
 from scow.core.config import ServeSection
 from scow.core.errors import InvalidConfig
-from scow.image.serving.access import NOTHING, PULL, Access
+from scow.image.serving.access import (
+    ANONYMOUS,
+    EVERY_USER,
+    NOTHING,
+    PULL,
+    Access,
+    default_rules,
+)
 from scow.image.serving.names import Naming
 from scow.image.serving.refusals import Refusal
 from scow.image.serving.tokens import SERVICE, Grant, Tokens, parse_scopes
@@ -55,7 +62,8 @@ class Authorization:
         self._mode = settings.authentication
         self._realm = settings.realm
         self._naming = naming
-        self._access = Access(settings.access)
+        who = EVERY_USER if self.needed else ANONYMOUS
+        self._access = Access(settings.access or default_rules(settings.name, who))
         self._tokens = Tokens(settings.token_seconds)
         self._users: Users | None = None
         if self.needed:
@@ -72,6 +80,11 @@ class Authorization:
     def needed(self) -> bool:
         """Whether callers have to say who they are."""
         return self._mode != NONE
+
+    @property
+    def open(self) -> bool:
+        """Whether everybody may read everything."""
+        return not self.needed and self._access.all_may_read
 
     def refresh(self) -> None:
         """Read the users again if they have changed.
@@ -111,8 +124,6 @@ class Authorization:
 
     def may(self, caller: Caller, repository: str, action: str) -> bool:
         """Tell whether somebody may do something; a token lets do no more than the rules."""
-        if not self.needed:
-            return True
         actions = self._access.actions(caller.user, repository)
         if self._mode == TOKEN:
             granted = caller.grant.actions.get(repository, NOTHING) if caller.grant else NOTHING
@@ -127,8 +138,11 @@ class Authorization:
         """
         if self.may(caller, repository, action):
             return
-        if self._mode == BASIC and caller.user:
-            raise Refusal("DENIED", f"{caller.user} may not {action} {repository}")
+        if not self.needed or (self._mode == BASIC and caller.user):
+            who = caller.user or ANONYMOUS
+            raise Refusal(
+                "DENIED", f"{who} may not {action} {repository}: image.serve.access decides"
+            )
         actions = PULL if action == PULL else f"{PULL},{action}"
         raise self._challenge(request, f"repository:{repository}:{actions}", caller)
 
@@ -143,7 +157,7 @@ class Authorization:
 
     def may_list(self, caller: Caller, repository: str) -> bool:
         """Tell whether somebody may know of a repository."""
-        return not self.needed or PULL in self._access.actions(caller.user, repository)
+        return PULL in self._access.actions(caller.user, repository)
 
     def _challenge(
         self, request: web.Request, scope: str = "", caller: Caller | None = None

@@ -73,7 +73,7 @@ class Registry:
         """Tell whether a blob can be read in a repository: where everybody may read everything, all have all."""
         if self.rows.blob_size(digest) is None:
             return False
-        return not self.authorization.needed or self.repositories.has(repository, digest)
+        return self.authorization.open or self.repositories.has(repository, digest)
 
     def can_read(self, caller: Caller, repository: str, digest: str) -> bool:
         """Tell whether somebody may read a blob in a repository that has it."""

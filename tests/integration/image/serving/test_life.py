@@ -333,6 +333,24 @@ def test_a_name_of_its_own() -> None:
         assert own.api.call("GET", f"/v2/{path}").status == 404
 
 
+def test_without_rules_only_names_of_its_own_are_written() -> None:
+    """What is called docker.io/... is taken for Docker Hub's."""
+    image = Image("theirs")
+    with Serving(name="node.example:5000", access="") as own:
+        own.api.push_image("team/app", "1", image)
+        for path in ("docker.io/library/nginx", "r.example/app"):
+            answer = own.api.call("POST", f"/v2/{path}/blobs/uploads/")
+            assert (answer.status, answer.code) == (403, "DENIED")
+        own.stub.Tag(pb.TagRequest(image=image.id, reference="nginx"))
+        manifest = "/v2/library/nginx/manifests/latest?ns=docker.io"
+        assert own.api.call("GET", manifest).body == image.manifest
+        assert own.api.call("PUT", manifest, image.manifest).status == 403
+        assert own.api.call("DELETE", manifest).status == 403
+    with Serving(access="") as own:
+        answer = own.api.call("POST", "/v2/team/app/blobs/uploads/")
+        assert (answer.status, answer.code) == (403, "DENIED")
+
+
 @pytest.mark.parametrize("serve", [{"read_only": "true"}, {"deletion": "false"}], ids=str)
 def test_what_is_refused(serve: dict[str, str]) -> None:
     with Serving(**serve) as own:

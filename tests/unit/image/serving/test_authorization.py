@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scow.image.serving.access import DELETE, PULL, PUSH, Access
+from scow.image.serving.access import DELETE, PULL, PUSH, Access, default_rules
 from scow.image.serving.names import Naming, domain_of
 from scow.image.serving.refusals import Refusal
 from scow.image.serving.tokens import Grant, Tokens, parse_scopes
@@ -116,3 +116,24 @@ def test_tokens() -> None:
     assert tokens.read(f"{head}.{body}.") is None
     assert tokens.read("") is None
     assert Tokens(60).read(token) is None  # of another process
+
+
+@pytest.mark.parametrize(
+    ("name", "repository", "actions"),
+    [
+        ("docker.io", "docker.io/library/nginx", {PULL}),
+        ("docker.io", "r.example/app", {PULL}),
+        ("r.example:5000", "r.example:5000/team/app", {PULL, PUSH, DELETE}),
+        ("[::1]:5000", "[::1]:5000/team/app", {PULL, PUSH, DELETE}),
+        ("r.example:5000", "docker.io/library/nginx", {PULL}),
+        ("r.example:5000", "r.example:50001/app", {PULL}),
+    ],
+)
+def test_without_rules_nobody_writes_under_names_of_others(
+    name: str, repository: str, actions: set[str]
+) -> None:
+    for who, user, other in (("*", "me", ""), ("anonymous", "", None)):
+        access = Access(default_rules(name, who))
+        assert access.actions(user, repository) == actions
+        if other is not None:
+            assert not access.actions(other, repository)
