@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import gzip
 import hashlib
 import io
 import json
 import tarfile
-import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
+
+from tests.support.httpserver import HttpHandler, HttpServer
 
 Answer = Callable[["Handler"], bool]
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -44,7 +42,7 @@ def layer_tar(files: dict[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
-class BadRegistry:
+class BadRegistry(HttpServer):
     """Serves one image, `bad/image:1`, of the given plain tars.
 
     Attributes:
@@ -54,6 +52,7 @@ class BadRegistry:
     """
 
     def __init__(self, tars: list[bytes]) -> None:
+        super().__init__(Handler)
         self.misbehave: Answer = lambda _: False
         self.documents: dict[str, bytes] = {}
         self.requests: list[str] = []
@@ -80,10 +79,6 @@ class BadRegistry:
                 ],
             }
         ).encode()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.registry = self  # type: ignore[attr-defined]
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
         self.reference = f"{self.address}/bad/image:1"
 
     def entry(self) -> dict[str, Any]:
@@ -104,35 +99,17 @@ class BadRegistry:
         """Path of the first layer."""
         return f"/v2/bad/image/blobs/{digest_of(self.layers[0])}"
 
-    def __enter__(self) -> BadRegistry:
-        serve = functools.partial(self._server.serve_forever, poll_interval=0.02)
-        threading.Thread(target=serve, daemon=True).start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(HttpHandler):
     """Answers one request."""
 
-    protocol_version = "HTTP/1.1"
     form = ""
 
     @property
     def registry(self) -> BadRegistry:
         """The registry."""
-        found: BadRegistry = self.server.registry  # type: ignore[attr-defined]
+        found: BadRegistry = self.owner
         return found
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
 
     def do_POST(self) -> None:
         """Answer as to a GET; `form` has what was sent."""

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
 import urllib.parse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from tests.support.httpserver import HttpHandler, HttpServer
 from tests.support.tls import Identity
 
 _IDENTITY_TOKEN = "kept-instead"
@@ -27,7 +25,7 @@ def _encoded(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-class TokenServer:
+class TokenServer(HttpServer):
     """Gives tokens to those who know the password.
 
     Args:
@@ -41,15 +39,13 @@ class TokenServer:
     """
 
     def __init__(self, identity: Identity, users: dict[str, str], seconds: int = 60) -> None:
+        super().__init__(_Handler)
         self._identity = identity
         self._users = users
         self._seconds = seconds
         self.told_seconds: float = seconds
         self.asked: list[list[str]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.daemon_threads = True
-        self._server.tokens = self  # type: ignore[attr-defined]
-        self.realm = f"http://127.0.0.1:{self._server.server_address[1]}/token"
+        self.realm = f"http://{self.address}/token"
 
     def config(self) -> dict[str, object]:
         """Return what the registry's configuration says about authorization."""
@@ -61,19 +57,6 @@ class TokenServer:
                 "rootcertbundle": str(self._identity.certificate_file),
             }
         }
-
-    def __enter__(self) -> TokenServer:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def knows(self, authorization: str) -> bool:
         """Tell whether a header has a name and its password."""
@@ -113,16 +96,11 @@ class TokenServer:
         return json.dumps(answer).encode()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class _Handler(HttpHandler):
     @property
     def _tokens(self) -> TokenServer:
-        found: TokenServer = self.server.tokens  # type: ignore[attr-defined]
+        found: TokenServer = self.owner
         return found
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
 
     def do_GET(self) -> None:
         """Give a token for a password."""

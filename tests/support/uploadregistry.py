@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import threading
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 
 from tests.support.badregistry import digest_of
+from tests.support.httpserver import HttpHandler, HttpServer
 
 _PIECE = 1 << 14
 
@@ -26,7 +24,7 @@ class Asked:
     size: int
 
 
-class UploadRegistry:
+class UploadRegistry(HttpServer):
     """Takes blobs and manifests, on loopback.
 
     Attributes:
@@ -42,6 +40,7 @@ class UploadRegistry:
     """
 
     def __init__(self) -> None:
+        super().__init__(UploadHandler)
         self.misbehave: Callable[[UploadHandler], bool] = lambda _: False
         self.location: Callable[[str], str] = lambda path: path
         self.done = 201
@@ -52,42 +51,20 @@ class UploadRegistry:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[str, bytes] = {}
         self.uploads: dict[str, bytearray] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), UploadHandler)
-        self._server.daemon_threads = True
-        self._server.registry = self  # type: ignore[attr-defined]
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
 
     def patches(self) -> list[tuple[str, int]]:
         """Return range and size of each PATCH."""
         return [(each.content_range, each.size) for each in self.asked if each.method == "PATCH"]
 
-    def __enter__(self) -> UploadRegistry:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class UploadHandler(BaseHTTPRequestHandler):
+class UploadHandler(HttpHandler):
     """Answers one request."""
-
-    protocol_version = "HTTP/1.1"
 
     @property
     def registry(self) -> UploadRegistry:
         """The registry."""
-        found: UploadRegistry = self.server.registry  # type: ignore[attr-defined]
+        found: UploadRegistry = self.owner
         return found
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
 
     def _serve(self) -> None:
         size = int(self.headers.get("Content-Length") or 0)
@@ -102,7 +79,7 @@ class UploadHandler(BaseHTTPRequestHandler):
         if not self.registry.misbehave(self):
             getattr(self, f"_{self.command.lower()}")(size)
 
-    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = _serve  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = _serve
 
     def _head(self, _: int) -> None:
         self.answer(200 if self.path.rpartition("/")[2] in self.registry.blobs else 404)

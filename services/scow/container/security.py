@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -116,8 +115,3 @@ def apparmor_profile(options: Options, privileged: bool, enabled: bool | None = 
             do="boot a kernel with AppArmor, or use apparmor=unconfined",
         )
     return options.apparmor
-
-
-def host_cpus() -> int:
-    """Return how many processors this machine has."""
-    return os.cpu_count() or 1

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import bz2
 import lzma
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
 import pytest
@@ -16,17 +14,18 @@ from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.core import errors
 from tests.support.archives import digest_of, tar
+from tests.support.httpserver import HttpHandler, HttpServer
 from tests.support.service import Service, from_rpc_error
 
 TAR = tar({"etc/motd": b"fetched\n" * 100_000})
 CREDENTIALS = f"Basic {base64.b64encode(b'me:secret').decode()}"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(HttpHandler):
+    protocol_version = "HTTP/1.0"  # the connection's end cuts an answer
+
     def do_GET(self) -> None:
-        server = self.server
-        assert isinstance(server, _Server)
-        server.seen.append((self.path, self.headers.get("Authorization")))
+        self.owner.seen.append((self.path, self.headers.get("Authorization")))
         kind, _, rest = self.path[1:].partition("/")
         if kind == "to":
             self._answer(302, b"", Location=rest)
@@ -49,27 +48,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_: object) -> None:
-        pass
 
-
-class _Server(ThreadingHTTPServer):
+class _Server(HttpServer):
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.seen: list[tuple[str, str | None]] = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.server_port}"
 
 
 @pytest.fixture
 def server() -> Iterator[_Server]:
-    running = _Server()
-    yield running
-    running.shutdown()
-    running.server_close()
+    with _Server() as running:
+        yield running
 
 
 def fetch(service: Service, url: str, *chunks: bytes) -> pb.Image:
@@ -98,7 +87,7 @@ def test_credentials_stay_where_they_belong(service: Service, server: _Server) -
     remove(service)
     assert server.seen == [("/to//private", CREDENTIALS), ("/private", CREDENTIALS)]
     server.seen.clear()
-    other = f"http://localhost:{server.server_port}/private"
+    other = f"http://localhost:{server.address.rpartition(':')[2]}/private"
     with pytest.raises(errors.SourceUnavailable, match="401") as caught:
         fetch(service, f"http://me:secret@{server.address}/to/{other}")
     assert "secret" not in str(caught.value)

@@ -63,10 +63,6 @@ class Access:
             rule.fits("") and rule.pattern == "*" and PULL in rule.actions for rule in self._rules
         )
 
-    def may_anything(self, user: str) -> bool:
-        """Tell whether any rule is about a user."""
-        return any(rule.fits(user) for rule in self._rules)
-
 
 def default_rules(name: str, who: str) -> tuple[str, ...]:
     """Return the rules where none are written: nobody may put content under the names of other registries.
