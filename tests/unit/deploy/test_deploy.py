@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import subprocess
+import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from scow.core.config import SERVICES, Config, load
+from scow.core.config import SERVICES, Config, RegistrySection, load
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").iterdir())
@@ -15,6 +19,27 @@ UNITS = sorted((DEPLOY / "systemd").iterdir())
 
 def test_the_example_configuration_has_the_defaults() -> None:
     assert load(DEPLOY / "scow.toml", environ={}) == Config()
+
+
+def test_the_example_configuration_has_all_keys() -> None:
+    section, found = "", set()
+    for line in (DEPLOY / "scow.toml").read_text().splitlines():
+        if match := re.fullmatch(r"(?:# )?\[(\S+)\]", line):
+            section = f"{match[1]}."
+        elif match := re.match(r"(?:# )?(\w+) = ", line):
+            found.add(section + match[1])
+    one = 'image.registries."registry.example:5000".'
+    assert found == {*keys(Config), *keys(RegistrySection, one)} - {"image.registries"}
+
+
+def keys(section: type, prefix: str = "") -> Iterator[str]:
+    """Yield the names of all keys of a section and of those in it."""
+    for name, kind in typing.get_type_hints(section).items():
+        if dataclasses.is_dataclass(kind):
+            assert isinstance(kind, type)
+            yield from keys(kind, f"{prefix}{name}.")
+        else:
+            yield prefix + name
 
 
 def test_every_service_has_its_unit() -> None:
