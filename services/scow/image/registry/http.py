@@ -19,8 +19,9 @@ from yarl import URL
 
 from scow.core.config import ImageSection
 from scow.core.errors import RegistryUnavailable
+from scow.image.loopback import is_loopback
 from scow.image.reference import host_of
-from scow.image.registry.endpoints import Endpoint, hostname, is_loopback
+from scow.image.registry.endpoints import Endpoint, hostname
 from scow.image.registry.problems import Unreachable, WrongScheme, unavailable
 from scow.image.registry.tls import Contexts
 

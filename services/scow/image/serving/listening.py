@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scow.core.config import ServeSection
 from scow.core.errors import AddressInUse, InvalidConfig
-from scow.image.registry.endpoints import is_loopback
+from scow.image.loopback import is_loopback
 
 
 @dataclass(frozen=True)
