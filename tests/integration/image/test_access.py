@@ -15,6 +15,7 @@ from tests.integration.image import remote
 from tests.integration.image.conftest import SETTINGS
 from tests.support import images
 from tests.support.badregistry import BadRegistry, Handler, layer_tar
+from tests.support.imageservice import import_tar
 from tests.support.proxies import HttpProxy
 from tests.support.registry import Registry
 from tests.support.service import Service
@@ -130,6 +131,32 @@ def test_tls(tmp_path: Path) -> None:
         (folder / "me.key").write_text("no key")
         with pytest.raises(errors.InvalidConfig, match=r"me\.key"):
             remote.pull(service, reference)
+
+
+def test_tls_on_the_loopback_interface_without_a_ca(tmp_path: Path) -> None:
+    """It is found out that a registry does not speak plainly; a CA that comes later counts from then on."""
+    certs = tmp_path / "certs.d"
+    server = Authority(tmp_path).issue("server")
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other").own.certificate_file.read_bytes()
+    settings = {**SETTINGS, "SCOW_IMAGE_CERTS_DIR": str(certs)}
+    with (
+        Registry(identity=server) as secure,
+        Registry() as plain,
+        Service("image", settings=settings) as service,
+    ):
+        image = import_tar(service, layer_tar({"a": b"1"}), "made:1")
+        for registry in (secure, plain):
+            reference = f"{registry.address}/found/out:1"
+            with pytest.raises(errors.ManifestNotFound):
+                remote.pull(service, reference)
+            remote.tag(service, image.id, reference)
+            remote.push(service, reference)
+            assert remote.pull(service, reference).id == image.id
+            (certs / registry.address).mkdir(parents=True)
+            (certs / registry.address / "ca.crt").write_bytes(other)
+            with pytest.raises(errors.RegistryUnavailable):
+                remote.pull(service, reference)
 
 
 def test_proxies_of_the_environment(tmp_path: Path) -> None:

@@ -119,23 +119,29 @@ class Http:
             RegistryUnavailable: It cannot be reached, stalls, or its certificate is not trusted.
         """
         schemes = self._candidates(endpoint)
-        for scheme in schemes:
+        for number, scheme in enumerate(schemes, 1):
             url = URL(f"{scheme}://{endpoint.host}{path}", encoded=True)
             try:
                 async with self.send(replace(request, url=url)) as response:
-                    self._schemes[endpoint.host] = scheme
-                    yield response
-                    return
+                    if not (scheme == "http" and response.status == 400 and number < len(schemes)):
+                        self._schemes[endpoint.host] = scheme
+                        yield response
+                        return
+                    # What speaks TLS says so of a plain request; or it is the answer, and is asked for again.
+                    schemes.append("http")
             except WrongScheme:
-                if scheme == schemes[-1]:
+                if number == len(schemes):
                     raise
 
     def _candidates(self, endpoint: Endpoint) -> list[str]:
-        known = endpoint.scheme or self._schemes.get(endpoint.host)
-        if known:
-            return [known]
-        if not self.is_insecure(endpoint.host):
+        if endpoint.scheme:
+            return [endpoint.scheme]
+        if not self.is_insecure(
+            endpoint.host
+        ):  # also when a CA came after it was spoken to in the clear
             return ["https"]
+        if known := self._schemes.get(endpoint.host):
+            return [known]
         # A loopback registry is nearly always plain: asking that first saves a failed handshake.
         plain_first = is_loopback(hostname(endpoint.host))
         return ["http", "https"] if plain_first else ["https", "http"]
