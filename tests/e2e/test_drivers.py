@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
+import shutil
+import sqlite3
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,3 +106,25 @@ def test_a_removed_image_gives_its_space_back(engine: Engine) -> None:
     run(engine, "busybox", "true")
     files = [os.readlink(entry) for entry in Path(f"/proc/{engine.spawner_pid()}/fd").iterdir()]
     assert files.count("/") <= 1  # the layer of busybox
+
+
+@needs_erofs
+def test_containers_of_a_layer_that_has_another_form_now() -> None:
+    """As after a start with a kernel that lacks EROFS: the layers are made anew as trees."""
+    with Engine({"SCOW_IMAGE_SNAPSHOTTER": "erofs"}) as own:
+        import_busybox(own)
+        own.cli("run", "--name", "started", "busybox", "sh", "-c", "cat /kept; echo 1 > /kept")
+        own.cli("create", "--name", "exported", "busybox", "true")
+        own.stop()
+        with contextlib.closing(sqlite3.connect(own.root / "image/image.db")) as db:
+            db.execute("UPDATE layers SET driver = 'overlay'")
+            db.commit()
+        for folder in (own.root / "image/layers").iterdir():
+            shutil.rmtree(folder)
+        own.start()
+        assert own.cli("start", "-a", "started").stdout == "1\n"
+        tar = own.base / "out.tar"
+        own.cli("export", "-o", str(tar), "exported")
+        with tarfile.open(tar) as archive:
+            assert archive.getmember("bin/busybox").size > 100_000
+        own.remove_containers()

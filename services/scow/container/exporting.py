@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from scow.container import states
+from scow.container import rootfs, states
 from scow.container.entries import Entry
 from scow.container.ground import Ground
 from scow.core.errors import DataLoss
@@ -38,7 +38,7 @@ class Exporting:
         entry = self._ground.containers.find(container)
         if not entry.rootfs.mounts or entry.gone:
             raise states.busy(entry.described)
-        root = await self._ground.spawner.view(entry.rootfs.mounts)
+        root = await self._view(entry)
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", _WORKER, str(root)),
@@ -58,6 +58,14 @@ class Exporting:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+    async def _view(self, entry: Entry) -> int:
+        try:
+            return await self._ground.spawner.view(entry.rootfs.mounts)
+        except rootfs.STALE:
+            if not await rootfs.renew(self._ground, entry):
+                raise
+            return await self._ground.spawner.view(entry.rootfs.mounts)
 
 
 async def _output(process: asyncio.subprocess.Process, entry: Entry) -> AsyncIterator[bytes]:

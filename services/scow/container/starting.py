@@ -10,7 +10,16 @@ from google.protobuf.message import Message
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.network.v1 import network_pb2
 from scow.api.shim.v1 import shim_pb2 as shim_pb
-from scow.container import bundle, defaults, logoptions, modes, spec, specmounts, states
+from scow.container import (
+    bundle,
+    defaults,
+    logoptions,
+    modes,
+    rootfs,
+    spec,
+    specmounts,
+    states,
+)
 from scow.container.ending import Endings, unplug
 from scow.container.entries import Entry
 from scow.container.ground import Ground
@@ -85,7 +94,13 @@ class Starting:
     async def _launch(
         self, entry: Entry, before: Before | None, respond: Respond | None, window: tuple[int, int]
     ) -> None:
-        spawned = await self._spawn(entry, window)
+        try:
+            spawned = await self._spawn(entry, window)
+        except rootfs.STALE:
+            if not await rootfs.renew(self._ground, entry):
+                raise
+            await self._settling.settle(entry, drain=False)
+            spawned = await self._spawn(entry, window)
         shim = entry.shim = Shim(self._ground.places.socket(entry.id))
         # From here on, so that the connection is there when it is needed and no end is missed.
         waiting = shim.stub.Wait(shim_pb.WaitRequest())

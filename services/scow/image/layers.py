@@ -257,7 +257,9 @@ class Layers:
         return driver.damage(self.path(layer.number), layer.tar_size, thorough=thorough)
 
     async def rebuild(self, layer: Layer) -> None:
-        """Make a recorded layer anew, of what is left of it or of its blob, in the form of new layers.
+        """Make a recorded layer anew, of what is left of it or of its blob.
+
+        It keeps its form where that works: containers have mounts of it on record.
 
         Raises:
             LayerCorrupt: The blob is gone too, or is not what it was.
@@ -271,17 +273,18 @@ class Layers:
 
     async def _rebuild_of(self, layer: Layer, path: Path) -> bool:
         """Make a layer anew of a file; False when it is not in there."""
+        driver = self._drivers.get(layer.driver, self._driver)
         number = 0
         try:
             with open_blob(path, layer.blob) as source:
-                number, unpacked = await self.unpack(source)
+                number, unpacked = await self.unpack(source, driver)
             if unpacked.diff_id != layer.diff_id:
                 return False
-            self._driver.finish(self._new_path(number), path)
-            await self._driver.sync(self._new_path(number))
+            driver.finish(self._new_path(number), path)
+            await driver.sync(self._new_path(number))
             if self.path(layer.number).exists():
                 await asyncio.to_thread(remove_tree, self.path(layer.number))
-            self._replace(layer, number, self._driver)
+            self._replace(layer, number, driver)
         except (LayerCorrupt, InvalidArchive):
             return False
         finally:

@@ -220,6 +220,27 @@ def test_nothing_changed_is_no_layer(service: Service, made: Images) -> None:
     assert configuration(service, unchanged)["history"][-1]["empty_layer"] is True
 
 
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ("", []),
+        ("chmod 700 etc", [".", "etc"]),
+        ("setfattr -n user.note -v x etc", [".", "etc"]),
+        ("echo 1 > etc/hosts", [".", "etc", "etc/hosts"]),
+        ("rm -r etc; mkdir etc", [".", "etc"]),
+    ],
+)
+def test_what_the_runtime_made_to_mount_upon_is_no_layer(
+    service: Service, made: Images, change: str, names: list[str]
+) -> None:
+    base = made.add(import_tar(service, tar_of(("file", REG, {"data": b"1"}))))
+    mounts = "mkdir -p etc proc sys dev; : > etc/hosts; : > etc/hostname; : > etc/resolv.conf"
+    inside(made.prepare(base.id), f"{mounts}; {change}")
+    image = made.add(commit(service))
+    assert (names_in(layer_of(service, image)) if names else []) == names
+    assert len(image.diff_ids) == (2 if names else 1)
+
+
 def test_a_retry_gets_the_same_image(service: Service, made: Images) -> None:
     base = made.add(import_tar(service, BASE))
     made.prepare(base.id)

@@ -165,7 +165,7 @@ class Packer:
 
     def _directory_entry(self, descriptor: int, path: bytes, status: os.stat_result) -> None:
         entry = _described(path or b"./", headers.DIRECTORY, status)
-        entry.xattrs = _xattrs(descriptor)
+        entry.xattrs = xattrs_of(descriptor)
         self._put(entry)
         further = self.within(descriptor, path)
         if further is not None:
@@ -223,7 +223,7 @@ class Packer:
             data = _read(descriptor, status.st_size)
         entry = _described(path, headers.FILE, status)
         entry.size = len(data)
-        entry.xattrs = _xattrs(descriptor)
+        entry.xattrs = xattrs_of(descriptor)
         self._put(entry)
         if data:
             self._write(headers.padded(data))
@@ -232,7 +232,7 @@ class Packer:
         size = status.st_size
         entry = _described(path, headers.FILE, status)
         entry.size = size
-        entry.xattrs = _xattrs(descriptor)
+        entry.xattrs = xattrs_of(descriptor)
         extents = [(0, size)]
         if size - status.st_blocks * _STAT_BLOCK >= _HOLES_MIN:
             extents = _extents(descriptor, size)
@@ -309,8 +309,8 @@ def _described(path: bytes, kind: bytes, status: os.stat_result) -> Entry:
     )
 
 
-def _xattrs(descriptor: int) -> dict[str, bytes]:
-    """Return the attributes that are data."""
+def xattrs_of(descriptor: int) -> dict[str, bytes]:
+    """Return the attributes that are data, of the file that a descriptor names."""
     found: dict[str, bytes] = {}
     try:
         for name in os.listxattr(descriptor):

@@ -12,18 +12,19 @@ import stat
 
 from scow.core.archive import headers
 from scow.core.archive.headers import Entry
-from scow.core.archive.pack import Packer
+from scow.core.archive.pack import Packer, xattrs_of
 from scow.image.unpack.apply import OPAQUE_XATTR
 from scow.image.unpack.marks import OPAQUE, WHITEOUT
 
 _WHITEOUT_XATTR = "user.overlay.whiteout"
 _OPAQUE = b"y"  # "x" says that there may be whiteouts which are xattrs
 _MARKER_MODE = 0o600
-_ROOT_MODE = 0o755
+_PLAIN_MODE = 0o755
 # Where the runtime mounts something into every container. What it made there to mount upon, empty files and
 # directories, is no change of the container's.
 _MOUNT_FILES = frozenset((b"etc/hosts", b"etc/hostname", b"etc/resolv.conf"))
 _MOUNT_FOLDERS = frozenset((b"proc", b"sys", b"dev"))
+_ETC = b"etc"
 
 
 class Changeset(Packer):
@@ -61,9 +62,11 @@ class Changeset(Packer):
 
 def is_empty(packed: Changeset, root: int) -> bool:
     """Tell whether a layer that was written says nothing: it has its root alone, which is as roots are."""
-    status = os.fstat(root)
-    plain = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (_ROOT_MODE, 0, 0)
-    return packed.entries == 1 and plain
+    return packed.entries == 1 and _is_plain(os.fstat(root))
+
+
+def _is_plain(status: os.stat_result) -> bool:
+    return (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (_PLAIN_MODE, 0, 0)
 
 
 def _is_mount_point(directory: int, name: bytes, path: bytes) -> bool:
@@ -71,21 +74,36 @@ def _is_mount_point(directory: int, name: bytes, path: bytes) -> bool:
         if path in _MOUNT_FILES:
             status = os.stat(name, dir_fd=directory, follow_symlinks=False)
             return stat.S_ISREG(status.st_mode) and status.st_size == 0
-        return path in _MOUNT_FOLDERS and _is_empty_folder(directory, name)
+        if path == _ETC:
+            return _is_made_for_mounts(directory, name)
+        return path in _MOUNT_FOLDERS and not _names(directory, name)
     except FileNotFoundError:
         return False
 
 
-def _is_empty_folder(directory: int, name: bytes) -> bool:
+def _is_made_for_mounts(directory: int, name: bytes) -> bool:
+    """Tell whether a folder is as the runtime makes it, and has nothing but files to mount upon."""
+    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if not _is_plain(status):
+        return False
+    names = _names(directory, name)
+    inner = [name + b"/" + each for each in names]
+    return bool(names) and all(_is_mount_point(directory, path, path) for path in inner)
+
+
+def _names(directory: int, name: bytes) -> list[bytes]:
+    """Return what a folder has; one that is none, or says something itself, has something in any case."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(name, flags, dir_fd=directory)
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
-            return False
+            return [name]
         raise
     try:
-        return not os.listdir(descriptor) and _xattr(descriptor, OPAQUE_XATTR) != _OPAQUE
+        names = list(map(os.fsencode, os.listdir(descriptor)))
+        said = xattrs_of(descriptor) or _xattr(descriptor, OPAQUE_XATTR) == _OPAQUE
+        return [OPAQUE, *names] if said else names
     finally:
         os.close(descriptor)
 
