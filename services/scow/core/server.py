@@ -30,7 +30,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core import config as configuration
-from scow.core import log, metrics
+from scow.core import log, memory, metrics
 from scow.core.config import Config, ServerSection
 from scow.core.errors import FailedPrecondition, InvalidConfig, ScowError
 from scow.core.interceptor import CallInterceptor
@@ -86,6 +86,7 @@ Wire = Callable[[Context], Awaitable[Wiring]]
 
 def main(name: str, migrations: Sequence[str], wire: Wire) -> None:
     """Run a service until it is told to stop. Does not return."""
+    memory.share_one_arena()
     try:
         config = load_config(f"scow-{name}", sys.argv[1:])
         log.configure(config.log, name)
@@ -215,6 +216,7 @@ async def _run(context: Context, wiring: Wiring, stop: asyncio.Event) -> None:
     await _listen(server, context.config.socket(context.name))
     for name in ("", *names):
         await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
+    memory.give_back()
     notify("READY=1")
     context.log.info("serving", socket=str(context.config.socket(context.name)))
     timer = asyncio.create_task(_reconcile_often(context, wiring))

@@ -17,6 +17,7 @@ import threading
 
 from isal import isal_zlib
 
+from scow.core import memory
 from scow.image import syscalls
 from scow.image.diffs.changeset import Changeset, is_empty
 from scow.image.diffs.written import Written
@@ -118,6 +119,7 @@ def make(root: int, descriptor: int) -> Written:
 def main() -> None:
     """Do the one job."""
     root, descriptor, parent = map(int, sys.argv[1:])
+    memory.share_one_arena()
     syscalls.die_with_parent(parent)
     syscalls.keep_capabilities(_CAP_DAC_OVERRIDE)
     try:

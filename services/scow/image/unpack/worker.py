@@ -30,6 +30,7 @@ import socket
 import sys
 from typing import Any
 
+from scow.core import memory
 from scow.core.disk import FULL
 from scow.image import syscalls
 from scow.image.archives.expanding import expand
@@ -171,6 +172,7 @@ def _expand(job: dict[str, Any], descriptors: list[int], tell: Tell) -> dict[str
 
 def main() -> None:
     """Serve on the descriptor that the first argument names; the second is the parent's PID."""
+    memory.share_one_arena()
     syscalls.die_with_parent(int(sys.argv[2]))
     syscalls.keep_capabilities(_CAPABILITIES)
     Worker(socket.socket(fileno=int(sys.argv[1]))).serve()
