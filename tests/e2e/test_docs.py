@@ -67,6 +67,11 @@ def test_configuration_is_one(page: Path, tmp_path: Path) -> None:
             assert hoststoml.read(tmp_path / "certs.d", file.parent.name)[0]
 
 
+def test_every_page_is_found_from_the_readme() -> None:
+    text = (PROJECT / "README.md").read_text()
+    assert [page.name for page in PAGES[1:] if f"(docs/guide/{page.name})" not in text] == []
+
+
 def test_links_lead_somewhere() -> None:
     for page in [*PAGES, *PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

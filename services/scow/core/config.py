@@ -127,7 +127,7 @@ class ImageSection:
     # Subfolders HOST or HOST:PORT (or HOST_PORT_) with further CAs (*.crt), client certificates (NAME.cert and
     # NAME.key), and containerd's hosts.toml; the subfolder _default has a hosts.toml for all other registries.
     certs_dir: Path = Path("/etc/scow/certs.d")
-    # Which images are trusted (docs/guide/registries.md). Without a file here all are; elsewhere there must be one.
+    # Which images are trusted (docs/guide/trust.md). Without a file here all are; elsewhere there must be one.
     trust_policy: Path = Path("/etc/scow/policy.toml")
     # Mirrors of docker.io, as Docker's key of this name.
     registry_mirrors: tuple[str, ...] = ()
