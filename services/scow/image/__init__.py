@@ -7,7 +7,7 @@ What is where, from the outside in::
 
     pull.py, push.py                      one flight a reference;  fetching.py: blobs;  unfinished.py: cut pulls
     indexes.py, elsewhere.py              what an index at a registry names; indexing.py: indexes that are made here
-    importing.py, committing.py           images of tars and of snapshots;  changes.py, words.py, derive.py: configurations
+    importing.py, committing.py           images of tars, of snapshots;  changes.py, words.py, derive.py: what they say
     archives/                             load and save;  registry/: the client side of registries
     serving/                              the registry that this service is itself
     trust/                                which images may be pulled and run
