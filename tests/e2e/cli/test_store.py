@@ -119,6 +119,12 @@ def test_disk_usage(engine: Engine) -> None:
     for part in ("Images", "Containers", "Local Volumes"):
         assert f"{part} space usage:\n\n" in long
     assert re.search(r"\ncounted +1 +0B\n", long)
+    told = json.loads(engine.cli("system", "df", "-v", "--format", "json").stdout)
+    assert list(told) == ["BuildCache", "Containers", "Images", "Volumes"]
+    assert [(each["Name"], each["Links"]) for each in told["Volumes"]] == [("counted", "1")]
+    assert name in [each["ID"] for each in told["Containers"]]
+    template = "{{range .Images}}{{.Repository}} {{end}}"
+    assert "busybox" in engine.cli("system", "df", "-v", "--format", template).stdout.split()
     engine.cli("rm", name)
     done = engine.cli("volume", "prune", "-af").stdout
     assert done == "Deleted Volumes:\ncounted\n\nTotal reclaimed space: 0B\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scow.cli.parser import Flag, Options, Refused, Verb
+from scow.cli.parser import Flag, Options, Verb
 from scow.cli.table import FORMAT
 
 TYPE_CHECKING = False
@@ -35,29 +35,28 @@ _BUILD_CACHE = "CACHE ID   CACHE TYPE   SIZE      CREATED   LAST USED   USAGE   
 
 
 def _df(options: Options, context: Context) -> int:
-    if options.verbose and options.format:
-        raise Refused("the verbose and the format option conflict: use one of them")
     from scow.cli.table import Listing
 
-    listing = None if options.verbose else Listing(options.format, _COLUMNS, _HEADERS)
+    listing = Listing(options.format, _COLUMNS, _HEADERS)
     client = context.client
     usage = client.store.usage()
     sizes = {item.id: item.size for item in usage.items if item.kind == "snapshot"}
     containers = client.containers.list(all=True)
     volume_sizes = client.volumes.usage()
-    if listing is None:
-        _verbose(context, containers, sizes, volume_sizes)
+    if options.verbose:
+        if options.format in ("", "table"):
+            _show(_detailed(context, containers, sizes, volume_sizes), context)
+        else:
+            listing.print([_detailed(context, containers, sizes, volume_sizes, full=True)], context)
         return 0
     links = {volume.name: len(volume.owners) for volume in client.volumes.list()}
-    listing.print(
-        [
-            _image_row(usage),
-            _container_row(containers, sizes),
-            _volume_row(volume_sizes, links),
-            _row("Build Cache", 0, 0, 0, 0),
-        ],
-        context,
-    )
+    rows = [
+        _image_row(usage),
+        _container_row(containers, sizes),
+        _volume_row(volume_sizes, links),
+        _row("Build Cache", 0, 0, 0, 0),
+    ]
+    listing.print(rows, context)
     return 0
 
 
@@ -103,34 +102,50 @@ def _volume_row(sizes: dict[str, int], links: dict[str, int]) -> Row:
     return _row("Local Volumes", len(sizes), active, sum(sizes.values()), idle)
 
 
-def _verbose(
+def _detailed(
     context: Context,
     containers: Iterable[Container],
     sizes: dict[str, int],
     volume_sizes: dict[str, int],
-) -> None:
+    *,
+    full: bool = False,
+) -> Row:
+    """Return the lines of each kind, as a template of `--verbose` sees them; with `full` nothing is cut."""
     from scow.cli.rows import container_row, image_rows, volume_row
-    from scow.cli.table import Listing
+    from scow.cli.template import Row
     from scow.cli.units import human_size
-    from scow.cli.verbs import images as image_verbs
-    from scow.cli.verbs import ps, volume
 
-    context.out("Images space usage:\n")
     images = context.client.images.list(all=True, sizes=True)
-    rows = [row for image in images for row in image_rows(image)]
-    Listing("", _IMAGES, image_verbs.HEADERS).print(rows, context)
-    context.out("\nContainers space usage:\n")
-    found = [container_row(each, (sizes.get(f"container/{each.id}", 0), 0)) for each in containers]
-    heads = {**ps.HEADERS, "RunningFor": "CREATED"}
-    Listing("", _CONTAINERS, heads).print(found, context)
-    context.out("\nLocal Volumes space usage:\n")
     volumes = []
     for each in context.client.volumes.list():
         row = volume_row(each)
         row["Links"] = str(len(each.owners))
         row["Size"] = human_size(volume_sizes.get(each.name, 0))
         volumes.append(row)
-    Listing("", _VOLUMES, volume.HEADERS).print(volumes, context)
+    return Row(
+        Images=[row for image in images for row in image_rows(image, full=full)],
+        Containers=[
+            container_row(each, (sizes.get(f"container/{each.id}", 0), 0), full=full)
+            for each in containers
+        ],
+        Volumes=volumes,
+        BuildCache=[],
+    )
+
+
+def _show(found: Row, context: Context) -> None:
+    """Print the lines of each kind as a table of its own."""
+    from scow.cli.table import Listing
+    from scow.cli.verbs import images as image_verbs
+    from scow.cli.verbs import ps, volume
+
+    context.out("Images space usage:\n")
+    Listing("", _IMAGES, image_verbs.HEADERS).print(found["Images"], context)
+    context.out("\nContainers space usage:\n")
+    heads = {**ps.HEADERS, "RunningFor": "CREATED"}
+    Listing("", _CONTAINERS, heads).print(found["Containers"], context)
+    context.out("\nLocal Volumes space usage:\n")
+    Listing("", _VOLUMES, volume.HEADERS).print(found["Volumes"], context)
     context.out(f"\nBuild cache usage: 0B\n\n{_BUILD_CACHE}")
 
 
