@@ -84,7 +84,7 @@ class Committer:
             ImageNotFound: The owner has no snapshot.
             InvalidArgument: A change that cannot be applied.
             ContentMissing: The image's layers are not here.
-            DiskFull, DataLoss: Nothing is left then.
+            DiskFull, LimitExceeded, DataLoss: Nothing is left then.
         """
         snapshot = self._snapshots.find(request.owner)
         base = self._base(snapshot)

@@ -19,6 +19,7 @@ from scow.api.image.v1.archive_pb2_grpc import ArchiveServiceStub
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.core import errors
 from tests.support import processes
+from tests.support.deep import deep
 from tests.support.layertars import tar_of
 from tests.support.service import Service, from_rpc_error
 from tests.support.snapshots import inside
@@ -239,6 +240,18 @@ def test_what_the_runtime_made_to_mount_upon_is_no_layer(
     image = made.add(commit(service))
     assert (names_in(layer_of(service, image)) if names else []) == names
     assert len(image.diff_ids) == (2 if names else 1)
+
+
+def test_trees_as_deep_as_layers_can_have_them(service: Service, made: Images) -> None:
+    base = made.add(import_tar(service, BASE))
+    made.prepare(base.id)
+    [upper] = (service.data / "snapshots").glob("*/fs")
+    deep(upper, 1500)
+    assert names_in(layer_of(service, made.add(commit(service)))).count("d/" * 1499 + "file") == 1
+    (upper / "more").mkdir()
+    deep(upper / "more", 2050)
+    with pytest.raises(errors.LimitExceeded, match="paths"):
+        commit(service)
 
 
 def test_a_retry_gets_the_same_image(service: Service, made: Images) -> None:

@@ -25,6 +25,8 @@ _PLAIN_MODE = 0o755
 _MOUNT_FILES = frozenset((b"etc/hosts", b"etc/hostname", b"etc/resolv.conf"))
 _MOUNT_FOLDERS = frozenset((b"proc", b"sys", b"dev"))
 _ETC = b"etc"
+# Bytes of a path in a layer: what is longer cannot be unpacked (`unpack.tree`).
+_PATH_MAX = 4095
 
 
 class Changeset(Packer):
@@ -47,7 +49,13 @@ class Changeset(Packer):
     def special(
         self, directory: int, name: bytes, path: bytes, status: os.stat_result
     ) -> Entry | None:
-        """Return the marker of what was deleted."""
+        """Return the marker of what was deleted.
+
+        Raises:
+            OSError: ENAMETOOLONG: no layer can have such a path.
+        """
+        if len(path) + len(WHITEOUT) > _PATH_MAX:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         if not _is_whiteout(directory, name, status):
             return None
         folder = path[: len(path) - len(name)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import sys
 from pathlib import Path
 
 from scow.core import disk
-from scow.core.errors import DataLoss, Internal
+from scow.core.errors import DataLoss, Internal, LimitExceeded
 from scow.image.blobs import Ingest
 from scow.image.diffs.written import Written
 
@@ -28,6 +29,7 @@ async def write_layer(changes: Path, ingest: Ingest) -> Written:
 
     Raises:
         DiskFull: No space is left.
+        LimitExceeded: It has a path that no layer can have.
         DataLoss: The snapshot cannot be read.
     """
     try:
@@ -70,6 +72,13 @@ def _result(output: bytes, changes: Path, file: Path) -> Written:
         return Written(**answer)
     if answer["errno"] in disk.FULL:
         raise disk.full(file.parent)
+    if answer["errno"] == errno.ENAMETOOLONG:
+        raise LimitExceeded(
+            "a layer cannot have paths of more than 4,095 bytes, and the container has some",
+            what="snapshot",
+            which=str(changes),
+            do="delete the directories that are so deep",
+        )
     raise _unreadable(answer["message"], changes)
 
 
