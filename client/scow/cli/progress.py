@@ -9,6 +9,7 @@ from scow.cli.references import familiar, parted, with_tag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import TextIO
 
     from scow.api.image.v1.archive_pb2 import LoadResponse, LoadResult
@@ -42,7 +43,12 @@ _FRAME = 0.08
 
 
 def show_pull(
-    pulling: Stream[PullResponse], asked: str, out: TextIO, *, quiet: bool = False
+    pulling: Stream[PullResponse],
+    asked: str,
+    out: TextIO,
+    *,
+    quiet: bool = False,
+    before: Iterable[str] | None = None,
 ) -> Image:
     """Show a pull until it ends, and return the image. Left early, the pull is cancelled.
 
@@ -51,11 +57,14 @@ def show_pull(
         asked: The reference as the user gave it.
         out: Where to show it.
         quiet: Show nothing.
+        before: Digest references of the image that the reference meant before; with another digest it is new also
+            when all of its layers are here. None means that layers alone decide.
 
     Raises:
         ScowError: The pull failed.
     """
     view = _View() if quiet else (_Screen if out.isatty() else _Lines)(asked, out)
+    view.before = before
     image = None
     with pulling, view:
         for message in pulling:
@@ -124,10 +133,11 @@ def show_load(loading: Stream[LoadResponse], out: TextIO, *, quiet: bool = False
 class _View:
     """What a pull tells, shown nowhere."""
 
-    digest = ""
+    resolution = ""
 
     def __init__(self) -> None:
         self.phases: dict[str, int] = {}
+        self.before: Iterable[str] | None = None
 
     def __enter__(self) -> _View:
         return self
@@ -137,7 +147,7 @@ class _View:
 
     def resolved(self, reference: str) -> None:
         """The registry told what the reference stands for."""
-        self.digest = reference.partition("@")[2]
+        self.resolution = f"{parted(reference)[0]}@{reference.partition('@')[2]}"
 
     def layer(self, layer: LayerProgress) -> None:
         """A layer made progress."""
@@ -148,8 +158,12 @@ class _View:
 
     @property
     def is_new(self) -> bool:
-        """Something was fetched."""
-        return not self.phases or any(phase != _EXISTS for phase in self.phases.values())
+        """Something was fetched, or the reference means another image than before."""
+        if self.before is not None and self.resolution not in self.before:
+            return True
+        if any(phase != _EXISTS for phase in self.phases.values()):
+            return True
+        return self.before is None and not self.phases
 
 
 class _Lines(_View):
@@ -165,10 +179,10 @@ class _Lines(_View):
 
     def resolved(self, reference: str) -> None:
         super().resolved(reference)
-        name, _ = parted(reference)
+        path = parted(reference)[0].partition("/")[2]
         _, tag = parted(self._asked)
         what = familiar(self._asked) if "@" in self._asked else tag or "latest"
-        self._say(f"{what}: Pulling from {name.removeprefix('docker.io/')}")
+        self._say(f"{what}: Pulling from {path}")
 
     def layer(self, layer: LayerProgress) -> None:
         before = self.phases.get(layer.digest)
@@ -181,8 +195,8 @@ class _Lines(_View):
             self._say(f"{short_digest(layer.digest)}: {self.words[layer.phase]}")
 
     def finish(self) -> None:
-        if self.digest:
-            self._say(f"Digest: {self.digest}")
+        if self.resolution:
+            self._say(f"Digest: {self.resolution.partition('@')[2]}")
         name = with_tag(familiar(self._asked))
         if self.is_new:
             self._say(f"Status: Downloaded newer image for {name}")

@@ -92,7 +92,7 @@ def reference(engine: Engine, address: str, tmp_path: Path) -> Iterator[str]:
 
 def test_in_a_log_a_pull_is_lines(engine: Engine, reference: str) -> None:
     lines = engine.cli("pull", reference).stdout.splitlines()
-    assert lines[0] == f"1: Pulling from {reference.removesuffix(':1')}"
+    assert lines[0] == "1: Pulling from pulled"
     # The lowest layer is that of the image busybox.
     assert sum(line.endswith(": Already exists") for line in lines) == 1
     assert sum(line.endswith(": Pull complete") for line in lines) == _LAYERS - 1
@@ -103,6 +103,9 @@ def test_in_a_log_a_pull_is_lines(engine: Engine, reference: str) -> None:
     again = engine.cli("pull", reference).stdout.splitlines()
     assert again[-2] == f"Status: Image is up to date for {reference}"
     assert engine.cli("pull", "-q", reference).stdout == f"{reference}\n"
+    engine.cli("tag", "busybox", reference)
+    moved = engine.cli("pull", reference).stdout.splitlines()
+    assert moved[-2] == f"Status: Downloaded newer image for {reference}", "the name meant another"
     digest = shown(engine, reference)["RepoDigests"][0]
     assert digest.endswith(lines[-3].removeprefix("Digest: "))
     assert engine.cli("pull", "-q", digest).stdout == f"{digest}\n"

@@ -12,7 +12,7 @@ from scow.cli.progress import bar, show_pull
 from scow.core.errors import DataLoss
 
 _LAYER = "sha256:0123456789abcdef"
-_REFERENCE = "docker.io/library/nginx@sha256:d"
+_REFERENCE = "docker.io/library/nginx:latest@sha256:d"
 
 
 class _Pulling:
@@ -90,6 +90,16 @@ def test_an_image_that_is_there() -> None:
     ]
     _show(messages, out)
     assert out.getvalue().splitlines()[-1] == "Status: Image is up to date for nginx:latest"
+
+
+@pytest.mark.parametrize(
+    ("before", "word"), [([], "Downloaded"), (["docker.io/library/nginx@sha256:d"], "Image")]
+)
+def test_layers_that_are_here_may_be_a_new_image(before: list[str], word: str) -> None:
+    out = io.StringIO()
+    messages = [PullResponse(resolved=_REFERENCE), PullResponse(image=Image(id="sha256:i"))]
+    show_pull(_Pulling(messages), "nginx", out, before=before)  # type: ignore[arg-type]
+    assert out.getvalue().splitlines()[-1].startswith(f"Status: {word} ")
 
 
 def test_a_pull_by_digest() -> None:

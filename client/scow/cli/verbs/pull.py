@@ -45,6 +45,7 @@ def _one(reference: str, options: Options, context: Context) -> str:
     from scow.cli.progress import show_pull
     from scow.cli.references import with_tag
 
+    before = None if options.quiet else _known(reference, context)
     sys.stdout.flush()
     pulling = context.client.images.pull_progress(
         reference,
@@ -52,8 +53,18 @@ def _one(reference: str, options: Options, context: Context) -> str:
         all_platforms=options.all_platforms,
         auth=context.auth(reference),
     )
-    image = show_pull(pulling, reference, sys.stdout, quiet=options.quiet)
+    image = show_pull(pulling, reference, sys.stdout, quiet=options.quiet, before=before)
     return _complete(with_tag(reference), list(image.references))
+
+
+def _known(reference: str, context: Context) -> list[str]:
+    """Return the digest references of the image that a reference means by now; none where there is none."""
+    from scow.core.errors import ScowError
+
+    try:
+        return list(context.client.images.get(reference).repo_digests)
+    except ScowError:  # the pull itself tells what is wrong
+        return []
 
 
 def _complete(reference: str, references: list[str]) -> str:
