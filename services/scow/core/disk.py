@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def usage(folder: Path) -> tuple[int, int]:
             seen.add((status.st_dev, status.st_ino))
             size += min(status.st_size, status.st_blocks * _BLOCK)
     return size, len(seen)
+
+
+def sync(path: Path) -> None:
+    """Let a file, or the names in a folder, reach the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

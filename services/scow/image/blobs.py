@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
-from scow.core.disk import writing
+from scow.core.disk import sync, writing
 from scow.core.errors import DigestMismatch, LayerCorrupt
 from scow.image.digests import digest_of
 
@@ -161,7 +161,7 @@ class Blobs:
             await asyncio.to_thread(os.fsync, ingest.descriptor)
             ingest.close()
             ingest.path.rename(self.path(digest))
-            await asyncio.to_thread(_sync_folder, self._blobs)
+            await asyncio.to_thread(sync, self._blobs)
         return digest
 
     def ingest_path(self, name: str) -> Path:
@@ -209,7 +209,7 @@ class Blobs:
             except OSError:
                 temporary.unlink(missing_ok=True)
                 raise
-            _sync_folder(self._blobs)
+            sync(self._blobs)
         return digest
 
     def delete(self, digest: str) -> None:
@@ -252,15 +252,6 @@ class Blobs:
                     path.unlink()
                     gone.append(path.name)
         return gone
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let renames within a folder reach the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Stored:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from functools import partial
 
 import scow.core.lean  # noqa: F401  before what loads structlog
 from scow.api.network.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
@@ -45,16 +46,7 @@ async def wire(context: Context) -> Wiring:
     )
     servicer = NetworkServicer(networks, endpoints, reconciler, context.journal)
 
-    async def restore() -> None:
-        try:
-            actions = await reconciler.run()
-        except ScowError as error:
-            context.log.warning("not restored, the timer tries again", error=str(error))
-            return
-        for action in actions:
-            context.log.info("restored", object=action.object, detail=action.detail)
-
-    watch = TableWatch(restore)
+    watch = TableWatch(partial(_restore, context, reconciler))
 
     async def close() -> None:
         await watch.close()
@@ -68,6 +60,16 @@ async def wire(context: Context) -> Wiring:
         reconcile=reconciler.run,
         close=close,
     )
+
+
+async def _restore(context: Context, reconciler: Reconciler) -> None:
+    try:
+        actions = await reconciler.run()
+    except ScowError as error:
+        context.log.warning("not restored, the timer tries again", error=str(error))
+        return
+    for action in actions:
+        context.log.info("restored", object=action.object, detail=action.detail)
 
 
 def _allow_many_files() -> None:

@@ -86,15 +86,10 @@ def _run(plan: Plan, progress: _Progress) -> NoReturn:
         raise early
 
     progress.doing = "mount what the network and volumes brought"
-    for entry in start["mounts"]:
-        rootfs.mount_entry(root, oci.Mount(**entry), plan.cgroup.visible(own_namespace(spec)))
-    if spec.init:
-        _add_init(root, plan)
-    rootfs.finish(root, spec)
+    _complete(plan, root, start["mounts"])
     progress.doing = "start the process"
     if slave >= 0:
-        size = start["size"] or spec.process.console_size
-        devices.set_size(slave, *size)
+        devices.set_size(slave, *(start["size"] or spec.process.console_size))
         devices.take_terminal(slave)
     sets = caps.Sets(spec.process.capabilities, available)
     if sets.missing:
@@ -133,6 +128,16 @@ def _prepare(plan: Plan) -> tuple[int, int]:
         control.send_with_fd(control.CHILD_FD, {"pty": True}, master)
         os.close(master)
     return root, slave
+
+
+def _complete(plan: Plan, root: int, mounts: list[dict[str, Any]]) -> None:
+    """Mount what came with Start, and close the root file system."""
+    visible = plan.cgroup.visible(own_namespace(plan.spec))
+    for entry in mounts:
+        rootfs.mount_entry(root, oci.Mount(**entry), visible)
+    if plan.spec.init:
+        _add_init(root, plan)
+    rootfs.finish(root, plan.spec)
 
 
 def _await_start() -> dict[str, Any]:

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import Mount
-from scow.core.disk import writing
+from scow.core.disk import sync, writing
 from scow.core.errors import LayerCorrupt
 from scow.image.drivers import Lower
 from scow.image.erofs import INDEX, TAR, check
@@ -97,8 +97,4 @@ def _differences(kept: Path, fresh: Path) -> list[str]:
 
 def _sync(folder: Path) -> None:
     for path in (folder / TAR, folder / INDEX, folder, folder.parent):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)

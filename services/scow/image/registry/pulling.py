@@ -180,15 +180,7 @@ async def _manifest(session: Session, target: str) -> tuple[bytes, str]:
 async def _append(
     session: Session, response: aiohttp.ClientResponse, blob: Descriptor, ingest: Ingest
 ) -> None:
-    sent = response.headers.get("Content-Range", "")
-    if response.status == 206 and sent and not sent.startswith(f"bytes {ingest.size}-"):
-        raise DigestMismatch(
-            f"the registry {session.host} sent {sent[:40]!r} of the blob {blob.digest} when asked for"
-            f" what follows {ingest.size} bytes",
-            what="blob",
-            which=blob.digest,
-            do="tell who runs the registry: it does not keep to ranges",
-        )
+    _check_range(session, response, blob, ingest.size)
     # A registry that does not know ranges sends all: pass over what is there.
     skip = ingest.size if response.status == 200 else 0
     try:
@@ -213,6 +205,20 @@ async def _append(
             what="blob",
             which=blob.digest,
             do="try again: the download goes on where it stopped",
+        )
+
+
+def _check_range(
+    session: Session, response: aiohttp.ClientResponse, blob: Descriptor, position: int
+) -> None:
+    sent = response.headers.get("Content-Range", "")
+    if response.status == 206 and sent and not sent.startswith(f"bytes {position}-"):
+        raise DigestMismatch(
+            f"the registry {session.host} sent {sent[:40]!r} of the blob {blob.digest} when asked for"
+            f" what follows {position} bytes",
+            what="blob",
+            which=blob.digest,
+            do="tell who runs the registry: it does not keep to ranges",
         )
 
 
