@@ -12,7 +12,7 @@ from scow.core import filters as filter_rules
 from scow.core.paging import descending, page
 from scow.core.times import parse_moment
 from scow.image.images import Images
-from scow.image.reference import Reference
+from scow.image.reference import DEFAULT_DOMAIN, Reference
 from scow.image.store import Image, ImageStore
 
 _FILTERS = frozenset({"reference", "label", "dangling", "before", "since", "until"})
@@ -133,9 +133,24 @@ def _only_named(image: pb.Image, patterns: Sequence[str]) -> bool:
 
 
 def fits(text: str, patterns: Sequence[str]) -> bool:
-    """Tell whether one of the patterns fits a reference, with or without its tag or digest, long or short."""
+    """Tell whether one of the patterns fits a reference, with or without its tag or digest.
+
+    As in Docker: a pattern is of the short name ("nginx", not "docker.io/library/nginx"), unless it starts with that
+    registry itself, and its wildcards do not reach over a slash (Go's path.Match).
+    """
     reference = Reference.parse(text)
-    short = reference.familiar
     end = "@" if reference.digest else ":"
-    forms = (text, reference.repository, short, short.rpartition(end)[0])
-    return any(fnmatch.fnmatchcase(form, each) for form in forms for each in patterns)
+    short, long = (form.split("/") for form in (reference.familiar, text))
+    for pattern in patterns:
+        wanted = pattern.replace("[^", "[!").split("/")
+        parts = long if wanted[0] == DEFAULT_DOMAIN else short
+        if len(parts) != len(wanted):
+            continue
+        *path, last = wanted
+        if not all(map(fnmatch.fnmatchcase, parts, path)):
+            continue
+        if any(
+            fnmatch.fnmatchcase(form, last) for form in (parts[-1], parts[-1].rpartition(end)[0])
+        ):
+            return True
+    return False

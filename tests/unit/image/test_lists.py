@@ -107,11 +107,31 @@ def test_filters_over_pages(made: tuple[Lists, sqlite3.Connection]) -> None:
         ("ng*", True),
         ("nginx:1*", True),
         ("library/nginx", False),
+        ("docker.io/library/ngin?", True),
+        ("*", True),
+        ("*:1.2*", True),
+        ("*/*", False),
+        ("[^a]ginx", True),
         ("nginx:2", False),
     ],
 )
 def test_patterns(pattern: str, fit: bool) -> None:
     assert fits("docker.io/library/nginx:1.27", [pattern]) is fit
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fit"),
+    [
+        ("r.example:5000/*", False),
+        ("*app*", False),
+        ("*/team/*", True),
+        ("*/*/app", True),
+        ("*/*/*:2", False),
+        ("r.example:5000/team/app:1", True),
+    ],
+)
+def test_wildcards_end_at_a_slash(pattern: str, fit: bool) -> None:
+    assert fits("r.example:5000/team/app:1", [pattern]) is fit
 
 
 @pytest.mark.parametrize(("pattern", "fit"), [("nginx", True), ("nginx:1", False)])
