@@ -93,20 +93,21 @@ def unavailable(host: str, error: BaseException) -> RegistryUnavailable:
     )
 
 
-def denied(host: str, where: str, *, given: bool) -> RegistryDenied:
+def denied(host: str, where: str, *, given: bool, said: str = "") -> RegistryDenied:
     """Return the error of refused or missing credentials.
 
     Args:
         host: The registry.
         where: What was asked for: a repository's name, or "the catalogue"; empty for the registry itself.
         given: There were credentials.
+        said: What the registry tells about it, " (CODE: message)".
     """
     why = "refused the credentials" if given else "wants credentials"
     do = "check them" if given else "log in, or give a user name and password"
     if where:
         do = f"{do}, and check that the repository exists"
     return RegistryDenied(
-        f"the registry {host} {why}{f' for {where}' if where else ''}",
+        f"the registry {host} {why}{f' for {where}' if where else ''}{said}",
         what="repository" if where else "registry",
         which=f"{host}/{where}" if where else host,
         do=do,
@@ -127,7 +128,8 @@ async def of_answer(
     """
     status = response.status
     if status in (401, 403):
-        return denied(host, name.removeprefix(f"{host}/"), given=given)
+        said = await _said(response) if status == 403 else ""  # 401 says no more than its code
+        return denied(host, name.removeprefix(f"{host}/"), given=given, said=said)
     if status == 429:
         return ComeBack(host, retry_after(response.headers.get("Retry-After", "")))
     said = await _said(response)

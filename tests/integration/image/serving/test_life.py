@@ -17,7 +17,8 @@ import grpc
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
-from scow.core.errors import ImageNotFound
+from scow.core.errors import ImageNotFound, RegistryDenied
+from tests.integration.image.remote import push
 from tests.support import processes
 from tests.support.distribution import OCI_INDEX, OCI_MANIFEST, Image, artifact, digest_of, index_of
 from tests.support.net import http_get
@@ -346,9 +347,13 @@ def test_without_rules_only_names_of_its_own_are_written() -> None:
         assert own.api.call("GET", manifest).body == image.manifest
         assert own.api.call("PUT", manifest, image.manifest).status == 403
         assert own.api.call("DELETE", manifest).status == 403
-    with Serving(access="") as own:
+    with Serving(access="") as own, Serving() as client:
         answer = own.api.call("POST", "/v2/team/app/blobs/uploads/")
         assert (answer.status, answer.code) == (403, "DENIED")
+        client.api.push_image("team/app", "1", image)
+        client.stub.Tag(pb.TagRequest(image=image.id, reference=f"{own.address}/team/app:1"))
+        with pytest.raises(RegistryDenied, match="DENIED: anonymous may not"):
+            push(client, f"{own.address}/team/app:1")
 
 
 @pytest.mark.parametrize("serve", [{"read_only": "true"}, {"deletion": "false"}], ids=str)
