@@ -11,6 +11,8 @@ import contextlib
 import ctypes
 from collections.abc import Iterator
 
+from scow.core import memory
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _BUFFER_MAX = 32 << 20
 _KEPT, _KEPT_AT_REST = 64 << 20, 4 << 20
@@ -35,4 +37,4 @@ def streaming() -> Iterator[None]:
         _streams -= 1
         if _streams == 0:
             _libc.mallopt(_TRIM_THRESHOLD, _KEPT_AT_REST)
-            _libc.malloc_trim(0)
+            memory.give_back()
