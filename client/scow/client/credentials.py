@@ -223,8 +223,11 @@ class CredentialStore:
     def _changing(self) -> Iterator[dict[str, Any]]:
         """Give the file's values to be changed; they are written when the block ends without an error."""
         folder = self.file.parent
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _unwritable(self.file, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             values = _read(self.file)
@@ -251,14 +254,17 @@ def _read(file: Path) -> dict[str, Any]:
 def _write(file: Path, values: dict[str, Any]) -> None:
     """Put a file in place of another, whole or not at all."""
     temporary = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as stream:
             json.dump(values, stream, indent="\t")
             stream.write("\n")
             stream.flush()
             os.fsync(stream.fileno())
         temporary.rename(file)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _unwritable(file, error) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -335,6 +341,15 @@ def _failed(program: str, why: str) -> CredentialHelperFailed:
         what="program",
         which=program,
         do="install it, or change credsStore and credHelpers in config.json",
+    )
+
+
+def _unwritable(file: Path, error: OSError) -> InvalidConfig:
+    return InvalidConfig(
+        f"{file} cannot be written: {error.strerror or error}",
+        what="file",
+        which=str(file),
+        do="mend its folder, or name another with SCOW_CLIENT_DIR",
     )
 
 

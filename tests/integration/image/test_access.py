@@ -59,8 +59,9 @@ def test_basic(service: Service, image: pb.Image) -> None:
         remote.push(service, reference, ME)
         assert remote.pull(service, reference, ME).id == image.id
         assert remote.login(service, registry.address, ME) == ""
-        with pytest.raises(errors.RegistryDenied, match=registry.address):
+        with pytest.raises(errors.RegistryDenied, match=registry.address) as caught:
             remote.login(service, f"http://{registry.address}/v1/", WRONG)
+        assert (caught.value.which, "repository" in str(caught.value)) == (registry.address, False)
 
 
 def test_tokens(service: Service, image: pb.Image, tmp_path: Path) -> None:

@@ -180,6 +180,14 @@ def test_broken_files_are_named(home: Home, text: str) -> None:
         home.store.get("r.example")
 
 
+@pytest.mark.parametrize("folder", ["/proc/none", "/dev/null", "/proc/self"])
+def test_a_folder_that_takes_no_file(folder: str) -> None:
+    store = CredentialStore(folder, {})
+    with pytest.raises(InvalidConfig, match="cannot be written") as caught:
+        store.put("r.example", ME)
+    assert caught.value.which.endswith("/config.json")
+
+
 def test_names() -> None:
     assert registry_of("nginx") == registry_of("library/nginx") == "docker.io"
     assert registry_of("docker.io/nginx") == registry_of("index.docker.io/nginx") == "docker.io"

@@ -129,7 +129,8 @@ async def of_answer(
     status = response.status
     if status in (401, 403):
         said = await _said(response) if status == 403 else ""  # 401 says no more than its code
-        return denied(host, name.removeprefix(f"{host}/"), given=given, said=said)
+        where = "" if name == host else name.removeprefix(f"{host}/")
+        return denied(host, where, given=given, said=said)
     if status == 429:
         return ComeBack(host, retry_after(response.headers.get("Retry-After", "")))
     said = await _said(response)
