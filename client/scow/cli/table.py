@@ -58,7 +58,7 @@ class Listing:
         layout: The value of `--format`; empty means the default table.
         default: Columns of the default table, a template with tabs.
         headers: Heads of all columns that there are.
-        quiet: Template of the one column that `--quiet` leaves, or empty.
+        quiet: Template of the one column that `--quiet` leaves of the default table, or empty.
 
     Raises:
         Refused: The layout is no template.
@@ -69,6 +69,7 @@ class Listing:
     ) -> None:
         self._headers = headers
         layout = layout.strip() or "table"
+        quiet = quiet if layout == "table" else ""  # a layout that is asked for wins, as in Docker
         self._is_table = not quiet and (layout == "table" or layout.startswith("table "))
         if quiet:
             layout = quiet

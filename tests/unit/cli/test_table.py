@@ -53,6 +53,7 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_quiet_leaves_one_column_without_a_head(capsys: pytest.CaptureFixture[str]) -> None:
     assert _shown(capsys, "", "{{.ID}}") == "1\n0123456789ab\n"
+    assert _shown(capsys, "{{.Names}}", "{{.ID}}") == "web\na_long_name\n", "the layout wins"
 
 
 def test_a_wrong_template_is_refused_before_anything_is_asked() -> None:

@@ -35,7 +35,7 @@ def _images(options: Options, context: Context) -> int:
         filters["reference"] = [*filters.get("reference", ()), options.args[0]]
     columns = _DIGEST_COLUMNS if options.digests else _COLUMNS
     listing = Listing(options.format, columns, HEADERS, "{{.ID}}" if options.quiet else "")
-    sizes = not options.quiet and (listing.shows("SharedSize") or listing.shows("UniqueSize"))
+    sizes = listing.shows("SharedSize") or listing.shows("UniqueSize")
     found = context.client.images.list(all=options.all, filters=filters, sizes=sizes)
     from scow.cli.rows import image_rows
 
