@@ -11,6 +11,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,27 @@ def test_run_pulls_what_is_missing(engine: Engine, reference: str) -> None:
     assert (again.stdout, again.stderr) == ("pulled\n", "")
     always = engine.cli("run", "--rm", "--pull", "always", "-q", reference)
     assert (always.stdout, always.stderr) == ("pulled\n", "")
+
+
+def test_an_image_that_is_pruned_before_it_is_in_use_is_pulled_again(
+    engine: Engine, reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulls = []
+    engine.cli("rmi", reference, check=False)
+    with engine.client() as client:
+        genuine = client.images.pull
+
+        def pull(name: str, **options: Any) -> Any:
+            pulls.append(name)
+            image = genuine(name, **options)
+            if len(pulls) == 1:
+                client.images.remove(name)
+            return image
+
+        monkeypatch.setattr(client.images, "pull", pull)
+        result = client.containers.run(reference, auto_remove=True)
+    assert result.stdout == b"pulled\n"
+    assert pulls == [reference, reference]
 
 
 def test_what_the_registry_does_not_have(engine: Engine, address: str) -> None:

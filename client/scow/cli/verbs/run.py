@@ -65,23 +65,28 @@ def _create_container(config: ContainerConfig, options: Options, context: Contex
     return created.container.id
 
 
+# An image that was pulled may be pruned before a container has it: it is pulled so often.
+_PULLS = 3
+
+
 def _create_pulled(config: ContainerConfig, options: Options, context: Context) -> CreateResponse:
     from scow.core.errors import ImageNotFound, PlatformNotFound
 
     containers = context.client.containers
-    if options.pull == "always":
-        _pull(options, context)
-    try:
-        return containers.create_from(config, name=options.name)
-    except (ImageNotFound, PlatformNotFound):
-        if options.pull != "missing":
-            raise
-    if not options.quiet:
-        from scow.cli.references import with_tag
+    tries = 0
+    while True:
+        if tries or options.pull == "always":
+            _pull(options, context)
+        try:
+            return containers.create_from(config, name=options.name)
+        except (ImageNotFound, PlatformNotFound):
+            tries += 1
+            if options.pull == "never" or tries > _PULLS:
+                raise
+        if not options.quiet:
+            from scow.cli.references import with_tag
 
-        context.warn(f"Unable to find image '{with_tag(config.image)}' locally")
-    _pull(options, context)
-    return containers.create_from(config, name=options.name)
+            context.warn(f"Unable to find image '{with_tag(config.image)}' locally")
 
 
 def _pull(options: Options, context: Context) -> None:

@@ -28,6 +28,9 @@ from scow.core.errors import (
 if TYPE_CHECKING:
     from scow.client._sync.images import Images
 
+# An image that was pulled may be pruned before a container has it: it is pulled so often.
+_PULLS = 3
+
 _Containers = list[pb.Container]
 _Actions = list[ReconcileAction]
 
@@ -413,15 +416,16 @@ class Containers(Lifecycle, Capture):
     ) -> pb.Container:
         if pull not in ("missing", "always", "never"):
             raise ValueError(f"pull is 'missing', 'always' or 'never', not {pull!r}")
-        if pull == "always":
-            self._images().pull(config.image, platform=platform)
-        try:
-            return (self.create_from(config, name=name)).container
-        except (ImageNotFound, PlatformNotFound):
-            if pull != "missing":
-                raise
-        self._images().pull(config.image, platform=platform)
-        return (self.create_from(config, name=name)).container
+        tries = 0
+        while True:
+            if tries or pull == "always":
+                self._images().pull(config.image, platform=platform)
+            try:
+                return (self.create_from(config, name=name)).container
+            except (ImageNotFound, PlatformNotFound):
+                tries += 1
+                if pull == "never" or tries > _PULLS:
+                    raise
 
     def _attend(self, container: str) -> RunResult:
         stdout, stderr = bytearray(), bytearray()
