@@ -32,9 +32,12 @@ def parse_filter(text: str) -> tuple[str, str]:
     return key.strip().lower(), value.strip()
 
 
-FILTER = Flag(
-    "filter", "f", "list", "Filter output based on conditions provided", parse=parse_filter
-)
+def _parse_any(text: str) -> tuple[str, str]:
+    """Return the same of a filter of a list, where an empty text is none, as in Docker; with an empty key."""
+    return parse_filter(text) if text else ("", "")
+
+
+FILTER = Flag("filter", "f", "list", "Filter output based on conditions provided", parse=_parse_any)
 FORMAT = Flag(
     "format",
     kind="string",
@@ -47,7 +50,8 @@ def filters_of(options: Options) -> dict[str, list[str]]:
     """Return the filters of `--filter` by key."""
     found: dict[str, list[str]] = {}
     for key, value in options.filter:
-        found.setdefault(key, []).append(value)
+        if key:
+            found.setdefault(key, []).append(value)
     return found
 
 

@@ -311,6 +311,8 @@ def test_images(scow: Shell) -> None:
     assert scow.out.splitlines()[1].split()[:3] == ["busybox", "latest", "1" * 12]
     assert (scow("images", "-q", "busybox"), scow.out) == (0, "1" * 12 + "\n")
     assert (scow("image", "ls", "-q", "other"), scow.out) == (0, "")
+    assert (scow("images", "-q", "-f", ""), scow.out) == (0, "1" * 12 + "\n")
+    assert scow("image", "prune", "-f", "--filter", "") == 125, "everything is pruned then"
     assert scow("rmi", "busybox") == 0
     assert scow.out == f"Untagged: busybox:latest\nDeleted: {_IMAGE.id}\n"
 
