@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import tarfile
@@ -15,6 +14,7 @@ import grpc
 from scow.api.image.v1 import archive_pb2 as pb
 from scow.api.image.v1.archive_pb2_grpc import ArchiveServiceStub
 from scow.api.types.v1.types_pb2 import Platform
+from tests.support.digests import digest_of
 from tests.support.service import Service, from_rpc_error
 
 CHUNK = 1 << 20
@@ -106,11 +106,6 @@ def read_tar(data: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         files = ((entry.name, archive.extractfile(entry)) for entry in archive if entry.isfile())
         return {name: file.read() for name, file in files if file is not None}
-
-
-def digest_of(data: bytes) -> str:
-    """Return "sha256:..."."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def configuration(layers: Iterable[bytes], **more: Any) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import hashlib
 import io
 import json
 import tarfile
@@ -12,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from tests.support.digests import digest_of
 from tests.support.httpserver import HttpHandler, HttpServer
 
 Answer = Callable[["Handler"], bool]
@@ -19,11 +19,6 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-
-
-def digest_of(data: bytes) -> str:
-    """Return "sha256:..."."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def kind_of(document: bytes) -> str:

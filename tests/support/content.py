@@ -15,7 +15,8 @@ import urllib.parse
 import urllib.request
 from typing import Any, Protocol
 
-from tests.support.badregistry import CONFIG, LAYER, MANIFEST, digest_of, layer_tar
+from tests.support.badregistry import CONFIG, LAYER, MANIFEST, layer_tar
+from tests.support.digests import digest_of
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 IN_TOTO = "application/vnd.in-toto+json"

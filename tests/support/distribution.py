@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import gzip
-import hashlib
 import http.client
 import json
 import ssl
@@ -14,17 +13,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.support.badregistry import layer_tar
+from tests.support.digests import digest_of
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 OCI_EMPTY = "application/vnd.oci.empty.v1+json"
-
-
-def digest_of(data: bytes) -> str:
-    """Return "sha256:..."."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import grpc
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.api.image.v1.store_pb2_grpc import StoreServiceStub
 from scow.core import errors
-from tests.support.service import Service, from_rpc_error
+from tests.support.service import Service, typed
 
 
 def stub_of(service: Service) -> ImageServiceStub:
@@ -23,28 +22,25 @@ def import_tar(service: Service, data: bytes, reference: str = "", **opened: obj
     messages = [pb.ImportRequest(open=first)]
     size = 1 << 16
     messages += [pb.ImportRequest(chunk=data[at : at + size]) for at in range(0, len(data), size)]
-    try:
+    with typed():
         return stub_of(service).Import(iter(messages), timeout=60).image
-    except grpc.RpcError as error:
-        raise from_rpc_error(error) from error
 
 
 def raising(error: type[errors.ScowError], call: object, request: object) -> errors.ScowError:
     assert callable(call)
-    with pytest.raises(grpc.RpcError) as caught:
+    with pytest.raises(error) as caught, typed():
         call(request)
-    typed = from_rpc_error(caught.value)
-    assert isinstance(typed, error), typed
-    return typed
+    return caught.value
 
 
 def store_of(service: Service) -> StoreServiceStub:
     return StoreServiceStub(service.channel)
 
 
-def pull(service: Service, reference: str) -> pb.Image:
-    try:
-        *_, last = stub_of(service).Pull(pb.PullRequest(reference=reference), timeout=60)
-    except grpc.RpcError as error:
-        raise from_rpc_error(error) from error
+def pull(
+    service: Service, reference: str, auth: pb.Auth | None = None, **options: object
+) -> pb.Image:
+    request = pb.PullRequest(reference=reference, auth=auth, **options)  # type: ignore[arg-type]
+    with typed():
+        *_, last = stub_of(service).Pull(request, timeout=60)
     return last.image

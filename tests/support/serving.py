@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import os
-import ssl
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import bcrypt
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
@@ -87,61 +80,6 @@ def write_htpasswd(path: Path, **users: str) -> str:
     ]
     path.write_text("\n".join(lines) + "\n")
     return str(path)
-
-
-class Authority:
-    """A CA of a test's own; certificates are for 127.0.0.1 and localhost."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca of a test")])
-        self._count = 0
-        certificate = self._sign(self._name, self._key, authority=True)
-        self.file = folder / "ca.crt"
-        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-
-    def _sign(
-        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *, authority: bool
-    ) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
-        names = [
-            x509.DNSName("localhost"),
-            x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-        ]
-        return (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(authority, None), critical=True)
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-
-    def issue(self) -> tuple[Path, Path]:
-        """Return the files of a new certificate and its key."""
-        self._count += 1
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"server {self._count}")])
-        files = (self._folder / f"{self._count}.crt", self._folder / f"{self._count}.key")
-        signed = self._sign(name, key, authority=False)
-        files[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-        files[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        return files
-
-    def context(self) -> ssl.SSLContext:
-        """Return what a client trusts."""
-        return ssl.create_default_context(cafile=self.file)
 
 
 def run(*command: str, **environment: str) -> str:

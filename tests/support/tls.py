@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import ssl
 from pathlib import Path
 
 from cryptography import x509
@@ -68,6 +69,10 @@ class Authority:
             .not_valid_before(now - day)
             .not_valid_after(now + day)
         )
+
+    def context(self) -> ssl.SSLContext:
+        """Return what a client trusts."""
+        return ssl.create_default_context(cafile=self.own.certificate_file)
 
     def issue(self, name: str) -> Identity:
         """Return a certificate for a server on the loopback interface, or a client."""

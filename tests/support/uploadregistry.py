@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.support.badregistry import digest_of
+from tests.support.digests import digest_of
 from tests.support.httpserver import HttpHandler, HttpServer
 
 _PIECE = 1 << 14

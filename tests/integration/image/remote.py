@@ -8,32 +8,13 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-import grpc
-
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1 import registry_pb2
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.api.image.v1.registry_pb2_grpc import RegistryServiceStub
 from scow.api.types.v1.types_pb2 import Filter
 from scow.core import errors
-from tests.support.service import Service, from_rpc_error
-
-
-@contextlib.contextmanager
-def typed() -> Iterator[None]:
-    """Raise what a call fails with as its class."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise from_rpc_error(error) from error
-
-
-def pull(service: Service, reference: str, auth: pb.Auth | None = None) -> pb.Image:
-    """Pull an image."""
-    request = pb.PullRequest(reference=reference, auth=auth)
-    with typed():
-        *_, last = ImageServiceStub(service.channel).Pull(request, timeout=60)
-    return last.image
+from tests.support.service import Service, typed
 
 
 def push(

@@ -15,7 +15,7 @@ from tests.integration.image import remote
 from tests.integration.image.conftest import SETTINGS
 from tests.support import images
 from tests.support.badregistry import BadRegistry, Handler, layer_tar
-from tests.support.imageservice import import_tar
+from tests.support.imageservice import import_tar, pull
 from tests.support.proxies import HttpProxy
 from tests.support.registry import Registry
 from tests.support.service import Service
@@ -45,7 +45,7 @@ def image(service: Service, pulled: pb.Image) -> Iterator[pb.Image]:
 def pulled(shared_service: Service) -> Iterator[pb.Image]:
     """An image to push."""
     with BadRegistry([TAR]) as origin:
-        yield (found := remote.pull(shared_service, origin.reference))
+        yield (found := pull(shared_service, origin.reference))
         remote.remove(shared_service, found.id)
 
 
@@ -57,7 +57,7 @@ def test_basic(service: Service, image: pb.Image) -> None:
             with pytest.raises(errors.RegistryDenied, match=registry.address):
                 remote.push(service, reference, auth)
         remote.push(service, reference, ME)
-        assert remote.pull(service, reference, ME).id == image.id
+        assert pull(service, reference, ME).id == image.id
         assert remote.login(service, registry.address, ME) == ""
         with pytest.raises(errors.RegistryDenied, match=registry.address) as caught:
             remote.login(service, f"http://{registry.address}/v1/", WRONG)
@@ -80,7 +80,7 @@ def test_tokens(service: Service, image: pb.Image, tmp_path: Path) -> None:
         assert ["repository:second:pull,push", "repository:first:pull"] in tokens.asked
         token = remote.login(service, registry.address, ME)
         assert token, "an identity token is to be kept instead of the password"
-        remote.pull(service, f"{registry.address}/first:1", pb.Auth(token=token))
+        pull(service, f"{registry.address}/first:1", pb.Auth(token=token))
         assert tokens.asked[-1] == ["repository:first:pull"]
         with pytest.raises(errors.RegistryDenied):
             remote.login(service, registry.address, WRONG)
@@ -116,22 +116,22 @@ def test_tls(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         (folder / "ca.crt").write_bytes(other.own.certificate_file.read_bytes())
         with pytest.raises(errors.RegistryUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
-            remote.pull(service, reference)
+            pull(service, reference)
         (folder / "ca.crt").write_bytes(authority.own.certificate_file.read_bytes())
         with pytest.raises(errors.RegistryUnavailable, match=r"(?i)certificate"):
-            remote.pull(service, reference)
+            pull(service, reference)
         (folder / "me.cert").write_bytes(client.certificate_file.read_bytes())
         with pytest.raises(errors.InvalidConfig, match=r"me\.key") as caught:
-            remote.pull(service, reference)
+            pull(service, reference)
         assert caught.value.which == str(folder / "me.cert")
         (folder / "me.key").write_bytes(client.key_file.read_bytes())
-        pulled = remote.pull(service, reference)
+        pulled = pull(service, reference)
         again = f"{registry.address}/tls:2"
         remote.tag(service, pulled.id, again)
         remote.push(service, again)
         (folder / "me.key").write_text("no key")
         with pytest.raises(errors.InvalidConfig, match=r"me\.key"):
-            remote.pull(service, reference)
+            pull(service, reference)
 
 
 def test_tls_on_the_loopback_interface_without_a_ca(tmp_path: Path) -> None:
@@ -150,14 +150,14 @@ def test_tls_on_the_loopback_interface_without_a_ca(tmp_path: Path) -> None:
         for registry in (secure, plain):
             reference = f"{registry.address}/found/out:1"
             with pytest.raises(errors.ManifestNotFound):
-                remote.pull(service, reference)
+                pull(service, reference)
             remote.tag(service, image.id, reference)
             remote.push(service, reference)
-            assert remote.pull(service, reference).id == image.id
+            assert pull(service, reference).id == image.id
             (certs / registry.address).mkdir(parents=True)
             (certs / registry.address / "ca.crt").write_bytes(other)
             with pytest.raises(errors.RegistryUnavailable):
-                remote.pull(service, reference)
+                pull(service, reference)
 
 
 def test_proxies_of_the_environment(tmp_path: Path) -> None:
@@ -182,11 +182,11 @@ def test_proxies_of_the_environment(tmp_path: Path) -> None:
             "SCOW_IMAGE_INSECURE_REGISTRIES": "plain.test:81",
         }
         with Service("image", settings=settings) as service:
-            remote.pull(service, f"{FAR_HOST}:7/proxied:1")
+            pull(service, f"{FAR_HOST}:7/proxied:1")
             assert set(proxy.asked) == {f"CONNECT {FAR_HOST}:7"}
             with pytest.raises(errors.RegistryUnavailable):  # plain HTTP is for those listed
-                remote.pull(service, "plain.test:82/bad/image:1")
-            remote.pull(service, "plain.test:81/bad/image:1")
+                pull(service, "plain.test:82/bad/image:1")
+            pull(service, "plain.test:81/bad/image:1")
             assert "GET http://plain.test:81/v2/bad/image/manifests/1" in proxy.asked
 
 

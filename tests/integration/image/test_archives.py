@@ -24,7 +24,6 @@ from tests.support.archives import (
     MANIFEST,
     blob,
     describe,
-    digest_of,
     docker_archive,
     ingests,
     load,
@@ -35,6 +34,7 @@ from tests.support.archives import (
     start_loading,
     tar,
 )
+from tests.support.digests import digest_of
 from tests.support.imageservice import import_tar
 from tests.support.processes import wait_for
 from tests.support.service import Service

@@ -9,10 +9,9 @@ import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core import errors
-from tests.integration.image.test_lying_documents import pull
 from tests.support.archives import docker_archive, load, tar
 from tests.support.badregistry import BadRegistry, layer_tar
-from tests.support.imageservice import import_tar, stub_of
+from tests.support.imageservice import import_tar, pull, stub_of
 from tests.support.service import Service, from_rpc_error
 
 TAR = layer_tar({"file": b"content"})

@@ -11,7 +11,8 @@ import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1 import store_pb2
-from tests.support.badregistry import BadRegistry, digest_of, layer_tar
+from tests.support.badregistry import BadRegistry, layer_tar
+from tests.support.digests import digest_of
 from tests.support.imageservice import import_tar, pull, store_of, stub_of
 from tests.support.service import Service
 

@@ -5,27 +5,17 @@ from __future__ import annotations
 import io
 import tarfile
 
-import grpc
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.core import errors
-from tests.support.badregistry import BadRegistry, Handler, digest_of, layer_tar
-from tests.support.service import Service, from_rpc_error
+from tests.support.badregistry import BadRegistry, Handler, layer_tar
+from tests.support.digests import digest_of
+from tests.support.imageservice import pull
+from tests.support.service import Service
 
 TAR = layer_tar({"file": b"content" * 100_000, "other": bytes(1000)})
-
-
-def pull(service: Service, reference: str, auth: pb.Auth | None = None) -> pb.Image:
-    """Pull an image; errors are raised typed."""
-    stub = ImageServiceStub(service.channel)
-    request = pb.PullRequest(reference=reference, auth=auth)
-    try:
-        *_, last = stub.Pull(request, timeout=60)
-    except grpc.RpcError as error:
-        raise from_rpc_error(error) from error
-    return last.image
 
 
 def remove(service: Service, reference: str) -> None:

@@ -15,10 +15,11 @@ from scow.api.image.v1.registry_pb2_grpc import RegistryServiceStub
 from scow.api.types.v1.types_pb2 import Platform
 from scow.core import errors
 from tests.integration.image.conftest import leftovers
-from tests.integration.image.test_platforms import ARM, pull, remove_all, two
-from tests.support.badregistry import digest_of, layer_tar
+from tests.integration.image.test_platforms import ARM, remove_all, two
+from tests.support.badregistry import layer_tar
 from tests.support.content import INDEX, Content
-from tests.support.imageservice import import_tar, raising, stub_of
+from tests.support.digests import digest_of
+from tests.support.imageservice import import_tar, pull, raising, stub_of
 from tests.support.registry import Registry
 from tests.support.service import Service
 

@@ -29,6 +29,7 @@ from tests.support.archives import (
     oci_layout,
     tar,
 )
+from tests.support.digests import digest_of
 from tests.support.imageservice import stub_of
 from tests.support.layers import CORPUS
 from tests.support.layers.case import Refused
@@ -151,7 +152,7 @@ CASES: dict[str, tuple[Callable[[], bytes], type[errors.ScowError], str]] = {
         "larger than",
     ),
     "a layer that swells": (
-        lambda: _packed(gzip.compress(_BOMB, 9), archives.digest_of(_BOMB)),
+        lambda: _packed(gzip.compress(_BOMB, 9), digest_of(_BOMB)),
         errors.LimitExceeded,
         "larger than",
     ),
@@ -190,7 +191,7 @@ def test_hostile_layers(service: Service, name: str) -> None:
     case = CORPUS[name]
     assert isinstance(case.expect, Refused)
     data = case.make()
-    diff_id = archives.digest_of(data)
+    diff_id = digest_of(data)
     with pytest.raises(case.expect.error) as caught:
         load(service, _packed(data, diff_id))
     assert caught.value.which == case.expect.entry

@@ -9,29 +9,20 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import grpc
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.core import errors
 from scow.core.errors import ScowError
-from tests.support.badregistry import INDEX, MANIFEST, BadRegistry, Handler, digest_of, layer_tar
-from tests.support.service import Service, from_rpc_error
+from tests.support.badregistry import INDEX, MANIFEST, BadRegistry, Handler, layer_tar
+from tests.support.digests import digest_of
+from tests.support.imageservice import pull
+from tests.support.service import Service
 
 TAR = layer_tar({"file": b"content" * 1000})
 OTHER = "sha256:" + "ab" * 32
 Value = dict[str, Any]
-
-
-def pull(service: Service, reference: str, **more: Any) -> pb.Image:
-    """Pull; errors are raised typed."""
-    stub = ImageServiceStub(service.channel)
-    try:
-        *_, last = stub.Pull(pb.PullRequest(reference=reference, **more), timeout=60)
-    except grpc.RpcError as error:
-        raise from_rpc_error(error) from error
-    return last.image
 
 
 def fails(service: Service, registry: BadRegistry, error: type[ScowError], words: str) -> ScowError:

@@ -13,8 +13,10 @@ from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.core import errors
 from scow.core.errors import ScowError
 from tests.integration.image.conftest import SETTINGS
-from tests.integration.image.test_lying_documents import fails, pull
-from tests.support.badregistry import MANIFEST, Answer, BadRegistry, Handler, digest_of, layer_tar
+from tests.integration.image.test_lying_documents import fails
+from tests.support.badregistry import MANIFEST, Answer, BadRegistry, Handler, layer_tar
+from tests.support.digests import digest_of
+from tests.support.imageservice import pull
 from tests.support.service import Service
 
 TAR = layer_tar({"file": b"content" * 1000})

@@ -12,7 +12,9 @@ from scow.core import errors
 from tests.integration.image import remote
 from tests.integration.image.conftest import SETTINGS
 from tests.support import images, processes
-from tests.support.badregistry import BadRegistry, Handler, digest_of, layer_tar
+from tests.support.badregistry import BadRegistry, Handler, layer_tar
+from tests.support.digests import digest_of
+from tests.support.imageservice import pull
 from tests.support.net import free_port
 from tests.support.registry import Registry
 from tests.support.service import Service
@@ -35,7 +37,7 @@ class World:
         for registry in (self.origin, self.mirror, self.peer):
             registry.requests.clear()
             registry.authorizations.clear()
-        image = remote.pull(self.service, self.origin.reference, auth)
+        image = pull(self.service, self.origin.reference, auth)
         remote.remove(self.service, image.id)
         return image
 
@@ -158,13 +160,13 @@ def test_a_mirror_that_is_down(tmp_path: Path) -> None:
         mirror.misbehave = deep
         settings = {**SETTINGS, "SCOW_IMAGE_CERTS_DIR": str(tmp_path)}
         with Service("image", settings=settings) as service:
-            assert remote.pull(service, origin.reference).diff_ids == [digest_of(TAR)]
+            assert pull(service, origin.reference).diff_ids == [digest_of(TAR)]
             assert _paths(origin) == ["1"], "the mirror may tell content alone"
             assert set(seen) == {"here"}
             # Read anew for each pull: what is wrong in it is told, with its name.
             (folder / "hosts.toml").write_text('[host."http://x"]\nskip = 1\n')
             with pytest.raises(errors.InvalidConfig, match=r"hosts\.toml"):
-                remote.pull(service, origin.reference)
+                pull(service, origin.reference)
 
 
 def test_a_pull_through_mirror(tmp_path: Path) -> None:
@@ -179,9 +181,9 @@ def test_a_pull_through_mirror(tmp_path: Path) -> None:
             f'[image.registries."{origin.address}"]\nmirrors = ["http://{mirror.address}"]\n'
         )
         with Service("image", settings={**SETTINGS, "SCOW_CONFIG": str(file)}) as service:
-            first = remote.pull(service, reference)
+            first = pull(service, reference)
             remote.remove(service, first.id)
             blobs = mirror.storage / "docker/registry/v2/blobs/sha256"
             processes.wait_for(lambda: len(list(blobs.glob("*/*/data"))) == 3, "the mirror's copy")
             origin.stop()
-            assert remote.pull(service, reference).id == first.id
+            assert pull(service, reference).id == first.id

@@ -15,9 +15,10 @@ from scow.api.image.v1 import image_pb2 as pb
 from scow.api.types.v1.types_pb2 import Platform
 from scow.core import errors
 from tests.integration.image.conftest import leftovers
-from tests.support.badregistry import BadRegistry, Handler, digest_of, layer_tar
+from tests.support.badregistry import BadRegistry, Handler, layer_tar
 from tests.support.content import INDEX, Content, Entry
-from tests.support.imageservice import raising, stub_of
+from tests.support.digests import digest_of
+from tests.support.imageservice import pull, raising, stub_of
 from tests.support.registry import Registry
 from tests.support.service import Service
 
@@ -46,13 +47,6 @@ def two(content: Content, tag: str = "1") -> tuple[Entry, Entry]:
     )
     content.index(list(entries), tag)
     return entries
-
-
-def pull(service: Service, reference: str, **options: object) -> pb.Image:
-    """Pull; return the image."""
-    request = pb.PullRequest(reference=reference, **options)  # type: ignore[arg-type]
-    *_, last = stub_of(service).Pull(request, timeout=60)
-    return last.image
 
 
 def blobs(service: Service) -> set[str]:

@@ -23,9 +23,10 @@ from tests.integration.image.conftest import SETTINGS
 from tests.support import processes
 from tests.support.badregistry import BadRegistry, layer_tar
 from tests.support.content import Content
+from tests.support.imageservice import pull
 from tests.support.proxies import CuttingProxy
 from tests.support.registry import Registry
-from tests.support.service import Service
+from tests.support.service import Service, typed
 from tests.support.uploadregistry import UploadHandler, UploadRegistry
 
 Phase = pb.LayerProgress
@@ -66,7 +67,7 @@ def _import(service: Service, data: bytes, reference: str = "") -> pb.Image:
     messages += [
         pb.ImportRequest(chunk=data[at : at + (1 << 20)]) for at in range(0, len(data), 1 << 20)
     ]
-    with remote.typed():
+    with typed():
         return ImageServiceStub(service.channel).Import(iter(messages)).image
 
 
@@ -101,7 +102,7 @@ def test_a_push_is_read_back(service: Service, registry: Registry, image: pb.Ima
 
 def test_what_was_pulled_is_pushed_as_it_is(service: Service, registry: Registry) -> None:
     with BadRegistry([layer_tar({"a": b"1"}), layer_tar({"b": b"2"})]) as origin:
-        pulled = remote.pull(service, origin.reference)
+        pulled = pull(service, origin.reference)
         reference = f"{registry.address}/copied:1"
         remote.tag(service, origin.reference, reference)
         result, phases = remote.push(service, reference)
@@ -276,7 +277,7 @@ def test_an_index_is_pushed_whole_or_not_at_all(service: Service, registry: Regi
     reference = f"{content.repository}:1"
     with UploadRegistry() as target:
         copied = f"{target.address}/up:1"
-        pulled = remote.pull(service, reference)
+        pulled = pull(service, reference)
         remote.tag(service, reference, copied)
         with pytest.raises(errors.ContentMissing) as caught:
             remote.push(service, copied)

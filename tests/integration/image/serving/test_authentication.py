@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.support.distribution import OCI_MANIFEST, Answer, Api, Image, artifact
-from tests.support.serving import Authority, Serving, write_htpasswd
+from tests.support.serving import Serving, write_htpasswd
+from tests.support.tls import Authority
 
 # Its services are started once.
 pytestmark = pytest.mark.xdist_group("serving-authentication")
@@ -41,13 +42,13 @@ def basic(users: str) -> Iterator[Serving]:
 @pytest.fixture(scope="module")
 def token(users: str, authority: Authority) -> Iterator[Serving]:
     """By tokens, over TLS."""
-    certificate, key = authority.issue()
+    server = authority.issue("server")
     with Serving(
         authentication="token",
         htpasswd=users,
         access=",".join(RULES),
-        certificate=str(certificate),
-        key=str(key),
+        certificate=str(server.certificate_file),
+        key=str(server.key_file),
     ) as running:
         yield running
 

@@ -17,7 +17,8 @@ from tests.support import images
 from tests.support.distribution import OCI_INDEX, Image, index_of
 from tests.support.peers import Docker, Net, Podman
 from tests.support.service import Service
-from tests.support.serving import Authority, Serving, run, write_htpasswd
+from tests.support.serving import Serving, run, write_htpasswd
+from tests.support.tls import Authority
 
 # Its services are started once.
 pytestmark = pytest.mark.xdist_group("serving-clients")
@@ -30,17 +31,17 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A registry with TLS and basic authentication."""
     folder = tmp_path_factory.mktemp("closed")
     authority = Authority(folder)
-    certificate, key = authority.issue()
+    server = authority.issue("server")
     users = write_htpasswd(folder / "htpasswd", alice=WORD)
     with Serving(
         authentication="basic",
         htpasswd=users,
-        certificate=str(certificate),
-        key=str(key),
+        certificate=str(server.certificate_file),
+        key=str(server.key_file),
     ) as running:
         certificates = running.certificates
         certificates.mkdir(parents=True)
-        (certificates / "ca.crt").write_bytes(authority.file.read_bytes())
+        (certificates / "ca.crt").write_bytes(authority.own.certificate_file.read_bytes())
         yield running
 
 
@@ -110,7 +111,7 @@ def test_skopeo_with_an_index(serving: Serving, closed: Serving) -> None:
 def test_docker_podman_and_buildah(tmp_path: Path) -> None:
     """In a network namespace with them, by tokens: Docker pushes, Podman pulls, Buildah pushes on."""
     net = Net()
-    certificate, key = Authority(tmp_path).issue()
+    server = Authority(tmp_path).issue("server")
     users = write_htpasswd(tmp_path / "htpasswd", alice=WORD)
     archive = tmp_path / "docker.tar"
     skopeo("copy", "-q", f"oci-archive:{images.busybox()}", f"docker-archive:{archive}:local/box:1")
@@ -120,8 +121,8 @@ def test_docker_podman_and_buildah(tmp_path: Path) -> None:
                 prefix=net.prefix,
                 authentication="token",
                 htpasswd=users,
-                certificate=str(certificate),
-                key=str(key),
+                certificate=str(server.certificate_file),
+                key=str(server.key_file),
             ) as serving,
             Docker(net) as docker,
             Podman(net, insecure=[serving.address]) as podman,

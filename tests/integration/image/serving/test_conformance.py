@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.digests import digest_of
 from tests.support.distribution import (
     OCI_INDEX,
     OCI_MANIFEST,
@@ -16,7 +17,6 @@ from tests.support.distribution import (
     Image,
     artifact,
     descriptor,
-    digest_of,
     index_of,
 )
 

@@ -20,7 +20,8 @@ from scow.api.image.v1 import image_pb2 as pb
 from scow.core.errors import ImageNotFound, RegistryDenied
 from tests.integration.image.remote import push
 from tests.support import processes
-from tests.support.distribution import OCI_INDEX, OCI_MANIFEST, Image, artifact, digest_of, index_of
+from tests.support.digests import digest_of
+from tests.support.distribution import OCI_INDEX, OCI_MANIFEST, Image, artifact, index_of
 from tests.support.net import http_get
 from tests.support.service import from_rpc_error
 from tests.support.serving import Serving

@@ -11,7 +11,8 @@ import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
-from tests.support.badregistry import BadRegistry, Handler, digest_of, layer_tar
+from tests.support.badregistry import BadRegistry, Handler, layer_tar
+from tests.support.digests import digest_of
 from tests.support.service import Service
 from tests.support.serving import Serving
 

@@ -13,7 +13,8 @@ from scow.image.serving import listening
 from scow.image.serving.authorization import Authorization
 from scow.image.serving.names import Naming
 from scow.image.serving.users import Users
-from tests.support.serving import Authority, write_htpasswd
+from tests.support.serving import write_htpasswd
+from tests.support.tls import Authority
 
 
 def check(**keys: object) -> None:
@@ -86,12 +87,12 @@ def test_environment() -> None:
 
 def test_a_certificate_is_read_again(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    first, second = authority.issue(), authority.issue()
-    certificate = listening.Certificate(*first)
-    first[0].write_bytes(second[0].read_bytes())
+    first, second = authority.issue("first"), authority.issue("second")
+    certificate = listening.Certificate(first.certificate_file, first.key_file)
+    first.certificate_file.write_bytes(second.certificate_file.read_bytes())
     with pytest.raises(InvalidConfig):  # of another key
         certificate.refresh()
-    first[1].write_bytes(second[1].read_bytes())
+    first.key_file.write_bytes(second.key_file.read_bytes())
     certificate.refresh()
 
 

@@ -1,0 +1,10 @@
+"""Digests, reckoned without the engine's code."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def digest_of(data: bytes) -> str:
+    """Return "sha256:..."."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
