@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from scow.client import AsyncClient, errors
 from tests.e2e.cli.support import field, terminal
 from tests.support.archives import docker_archive, read_tar, tar
 from tests.support.engine import BIN, Engine, as_root
+from tests.support.processes import wait_for
 
 pytestmark = as_root()
 TINY = tar(docker_archive([tar({"file": b"content"})], "tiny:1", "team/tiny:2"))
@@ -57,11 +59,32 @@ def test_save_replaces_the_file_when_it_is_complete(
     assert (failed.returncode, "nothing:1" in failed.stderr) == (1, True)
     assert target.read_text() == "old"
     engine.cli("save", "--output", str(target), "tiny:1", "team/tiny:2")
+    assert target.stat().st_mode & 0o777 == 0o600
     assert {"manifest.json", "index.json", "oci-layout"} <= set(read_tar(target.read_bytes()))
     engine.cli("save", "--format=oci-archive", "-o", str(target), "tiny:1")
     assert "manifest.json" not in read_tar(target.read_bytes())
     assert sorted(os.listdir(tmp_path)) == ["out.tar", "tiny.tar"]
     engine.cli("save", "-o", "/dev/null", "tiny:1")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_save_that_is_killed_leaves_nothing(engine: Engine, tmp_path: Path, number: int) -> None:
+    data = tar(docker_archive([tar({"file": os.urandom(30_000_000)})], "killed:1"))
+    engine.cli("load", stdin=data)
+    command = [str(BIN / "scow"), "save", "-o", str(tmp_path / "out.tar"), "killed:1"]
+    process = subprocess.Popen(command, env=engine.env)
+
+    def writes() -> bool:
+        links = Path(f"/proc/{process.pid}/fd").iterdir()
+        return any(os.readlink(link).startswith(str(tmp_path)) for link in links)
+
+    try:
+        wait_for(lambda: process.poll() is not None or writes(), "the file")
+        process.send_signal(number)
+        process.wait()
+    finally:
+        engine.cli("rmi", "killed:1")
+    assert os.listdir(tmp_path) in ([], ["out.tar"])
 
 
 def test_terminals_are_refused(engine: Engine, tmp_path: Path) -> None:
