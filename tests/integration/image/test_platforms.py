@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -192,81 +192,72 @@ def test_a_layer_that_cannot_be_had_leaves_nothing(service: Service, registry: R
     remove_all(service)
 
 
+def split(registry: BadRegistry) -> dict[str, bytes]:
+    """Make an index of two images of the registry's one, a layer each; return the documents by path's end."""
+    manifest = json.loads(registry.manifest)
+    config = json.loads(registry.blobs[registry.config])
+    layers, diff_ids = manifest["layers"], config["rootfs"]["diff_ids"]
+    documents, entries = {}, []
+    for architecture, layer, diff_id in zip(("arm64", "s390x"), layers, diff_ids, strict=True):
+        config |= {
+            "architecture": architecture,
+            "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        }
+        data = json.dumps(config).encode()
+        registry.blobs[digest_of(data)] = data
+        about = {**manifest["config"], "digest": digest_of(data), "size": len(data)}
+        child = json.dumps({**manifest, "config": about, "layers": [layer]}).encode()
+        documents[digest_of(child)] = child
+        entry = {"mediaType": manifest["mediaType"], "digest": digest_of(child), "size": len(child)}
+        entries.append({**entry, "platform": {"os": "linux", "architecture": architecture}})
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+    return {**documents, "1": json.dumps(index).encode()}
+
+
+def wait_for_half(call: Iterable[pb.PullResponse], first: str, second: str) -> None:
+    """Follow a pull until one layer is there and a part of the other one."""
+    told = {digest: pb.LayerProgress() for digest in (first, second)}
+    for news in call:
+        told[news.layer.digest] = news.layer
+        if told[first].phase == pb.LayerProgress.PHASE_DONE and told[second].current >= MiB:
+            return
+
+
 def test_killed_in_the_middle() -> None:
     """Of two images one is there and the other one half: none is recorded, and the half alone is asked for again."""
-
-    first, second = os.urandom(MiB), os.urandom(4 * MiB)
-    with BadRegistry([layer_tar({"a": first}), layer_tar({"b": second})]) as registry:
-        manifest = json.loads(registry.manifest)
-        whole = manifest["layers"]
-        config = json.loads(registry.blobs[registry.config])
-        both = config["rootfs"]["diff_ids"]
-        children = {}
-        entries = []
-        for architecture, at in (("arm64", 0), ("s390x", 1)):
-            config["architecture"] = architecture
-            config["rootfs"]["diff_ids"] = [both[at]]
-            data = json.dumps(config).encode()
-            registry.blobs[digest_of(data)] = data
-            manifest["layers"] = [whole[at]]
-            manifest["config"] = {
-                **manifest["config"],
-                "digest": digest_of(data),
-                "size": len(data),
-            }
-            child = json.dumps(manifest).encode()
-            children[digest_of(child)] = child
-            entries.append(
-                {
-                    "mediaType": manifest["mediaType"],
-                    "digest": digest_of(child),
-                    "size": len(child),
-                    "platform": {"os": "linux", "architecture": architecture},
-                }
-            )
-        index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
-        half = threading.Event()
-        go_on = threading.Event()
+    tars = [layer_tar({"a": os.urandom(MiB)}), layer_tar({"b": os.urandom(4 * MiB)})]
+    with BadRegistry(tars) as registry:
+        first, second = map(digest_of, registry.layers)
+        documents, go_on = split(registry), threading.Event()
 
         def serve(handler: Handler) -> bool:
             name = handler.path.rsplit("/", 1)[1]
             if "/manifests/" in handler.path:
-                handler.send(index if name == "1" else children[name], INDEX if name == "1" else "")
+                handler.send(documents[name], INDEX if name == "1" else "")
                 return True
-            if name == whole[1]["digest"] and not go_on.is_set():
-                handler.send_response(200)
-                handler.send_header("Content-Length", str(whole[1]["size"]))
-                handler.end_headers()
-                handler.wfile.write(registry.blobs[name][: 2 * MiB])
-                handler.wfile.flush()
-                half.set()
-                go_on.wait(30)
-                handler.close_connection = True
-                return True
-            return False
+            if name != second or go_on.is_set():
+                return False
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(registry.blobs[name])))
+            handler.end_headers()
+            handler.wfile.write(registry.blobs[name][: 2 * MiB])
+            handler.wfile.flush()
+            go_on.wait(30)
+            handler.close_connection = True
+            return True
 
         registry.misbehave = serve
         with Service("image") as service:
             request = pb.PullRequest(reference=registry.reference, all_platforms=True)
-            call = stub_of(service).Pull(request)
-            layers_told = {each["digest"]: pb.LayerProgress() for each in whole}
-            for news in call:
-                layers_told[news.layer.digest] = news.layer
-                half_way = layers_told[whole[1]["digest"]].current >= MiB
-                if (
-                    half_way
-                    and layers_told[whole[0]["digest"]].phase == pb.LayerProgress.PHASE_DONE
-                ):
-                    break
-            assert half.wait(30)
+            wait_for_half(stub_of(service).Pull(request), first, second)
             service.kill_and_restart()
             go_on.set()
             assert not list(stub_of(service).List(pb.ListRequest(all=True)).images)
             registry.requests.clear()
             pull(service, registry.reference, all_platforms=True)
-            asked = [x for x in registry.requests if any(y["digest"] in x for y in whole)]
+            asked = [x for x in registry.requests if first in x or second in x]
             assert len(asked) == 1
-            assert whole[1]["digest"] in asked[0]
+            assert second in asked[0]
             assert "bytes=" in asked[0]
             assert len(stub_of(service).List(pb.ListRequest(all=True)).images) == 2
 
