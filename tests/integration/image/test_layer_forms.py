@@ -213,6 +213,10 @@ BAD: dict[str, tuple[str, list[Entry]]] = {
         "corrupt",
         [reg("d/f"), ("d", LNK, {"linkname": "d/f"})],
     ),
+    "a link to a directory within what it replaces": (
+        "hostile",
+        [("a/b/", DIR, {}), ("a", LNK, {"linkname": "a/b"})],
+    ),
     "a link outside": ("hostile", [("l", LNK, {"linkname": "../etc/passwd"})]),
     "a link to the root": ("hostile", [("l", LNK, {"linkname": "./"})]),
     "a whiteout of nothing": ("hostile", [reg(".wh.", b"")]),

@@ -134,11 +134,11 @@ class Collector:
             raise corrupt("a hard link's target is not in the layer", entry.name)
         if children(parent).get(name) is node:
             return
+        if node.entries is not None:
+            raise hostile("a hard link leads to a directory", entry.name)
         before = children(parent).pop(name, None)
         if before is not None and _is_below(source, before):  # the target went with it
             raise corrupt("a hard link's target is not in the layer", entry.name)
-        if node.entries is not None:
-            raise hostile("a hard link leads to a directory", entry.name)
         children(parent)[name] = node
 
     def _other(self, entry: Entry) -> Node:

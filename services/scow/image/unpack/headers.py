@@ -6,6 +6,7 @@ Format" and "Storing Sparse Files". Names stay bytes: a tar says nothing about t
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -110,10 +111,21 @@ def _header(stream: TarStream) -> bytes | None:
             raise corrupt("a header follows the mark of the archive's end")
         return None
     stored = number(block[148:156])
-    rest = block[:148] + b"        " + block[156:]
-    if stored != sum(rest) and stored != sum(b - 256 if b > 127 else b for b in rest):
+    # The sum is taken with spaces in its own place.
+    plain = _sum(block[:256]) + _sum(block[256:]) - sum(block[148:156]) + 8 * 0x20
+    if stored != plain and stored != plain - 256 * _over_127(block):
         raise corrupt("a header has a wrong checksum: this is no tar archive, or a damaged one")
     return block
+
+
+def _sum(data: bytes) -> int:
+    """Return the sum of up to 256 bytes: one more is what the low half of their Adler-32 has (RFC 1950, 2.2)."""
+    return (zlib.adler32(data) & 0xFFFF) - 1
+
+
+def _over_127(block: bytes) -> int:
+    """Count the bytes that old programs took for negative ones, but those of the sum itself."""
+    return sum(byte > 127 for byte in block[:148] + block[156:])
 
 
 def _meta(stream: TarStream, block: bytes) -> bytes:

@@ -31,7 +31,7 @@ class Mark:
 
 def is_mark(parts: list[bytes]) -> bool:
     """Tell whether an entry's name has a part that makes it no file of the layer."""
-    return any(part.startswith(WHITEOUT) for part in parts)
+    return WHITEOUT in b"/".join(parts) and any(part.startswith(WHITEOUT) for part in parts)
 
 
 def mark_of(parts: list[bytes], entry: Entry) -> Mark | None:

@@ -15,7 +15,6 @@ _EXTENTS_MAX = 1 << 20
 _BLOCK = 512
 _NANO = 1_000_000_000
 # Python's int() also takes signs, underscores and spaces: what other tools read differently must not pass.
-_OCTAL = re.compile(rb"[0-7]+")
 _DECIMAL = re.compile(rb"[0-9]{1,20}")
 _TIME = re.compile(rb"(-?)([0-9]{1,20})(?:\.([0-9]*))?")
 # What can be true of one entry alone. Tools disagree on whether it counts in a global header.
@@ -61,9 +60,12 @@ def number(text: bytes) -> int:
     digits = text.partition(b"\0")[0].strip(b" ")
     if not digits:
         return 0
-    if not _OCTAL.fullmatch(digits):
-        raise corrupt("a header has a field that is no number")
-    return int(digits, 8)
+    try:
+        if digits.isdigit():  # int() takes more than digits
+            return int(digits, 8)
+    except ValueError:
+        pass  # 8 or 9
+    raise corrupt("a header has a field that is no number")
 
 
 def decimal(text: bytes) -> int:
