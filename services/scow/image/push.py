@@ -19,6 +19,7 @@ from scow.image.blobs import Blobs, lost
 from scow.image.buffers import streaming
 from scow.image.fetching import Fetcher
 from scow.image.flights import Flights
+from scow.image.indexes import DEPTH_MAX
 from scow.image.leases import Leases
 from scow.image.manifests import Descriptor, Document
 from scow.image.platforms import Platform
@@ -34,7 +35,6 @@ from scow.image.together import together
 _FOREIGN = ("foreign", "nondistributable")
 # Repositories that are asked to give a blob.
 _MOUNTS_MAX = 3
-_DEPTH_MAX = 4
 Key = tuple[str, Platform | None, Credentials]
 Result = registry_pb2.PushResult
 
@@ -149,7 +149,7 @@ class Pusher:
             chosen = manifests.choose_manifest(top.data, platform, str(reference))
             top = self._document(chosen.digest, str(reference))
         documents: dict[str, Document] = {}
-        self._collect(top, documents, str(reference), _DEPTH_MAX)
+        self._collect(top, documents, str(reference), DEPTH_MAX)
         blobs = {
             part.digest: part
             for document in documents.values()

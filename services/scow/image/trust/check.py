@@ -16,6 +16,7 @@ from scow.core.errors import ImageUntrusted, InvalidReference, ManifestNotFound,
 from scow.image import manifests
 from scow.image.blobs import Blobs
 from scow.image.digests import digest_of
+from scow.image.indexes import DEPTH_MAX
 from scow.image.manifests import Document
 from scow.image.reference import Reference, is_digest
 from scow.image.registry import catalogue
@@ -26,9 +27,8 @@ from scow.image.store import ImageStore
 from scow.image.trust import cosign
 from scow.image.trust.policy import ACCEPT, REJECT, Rule, load
 
-# What refers to one manifest and is looked at; indexes above an image.
+# What refers to one manifest and is looked at.
 _REFERRERS_MAX = 64
-_DEPTH_MAX = 4
 
 
 @dataclass
@@ -159,7 +159,7 @@ class Trust:
         """Return the digests of an image's manifests, and of the indexes above them."""
         level = [row.digest for row in self._rows.manifests_of(image_id)]
         found = dict.fromkeys(level)
-        for _ in range(_DEPTH_MAX):
+        for _ in range(DEPTH_MAX):
             level = [above for digest in level for above in self._rows.indexes_with(digest)]
             found |= dict.fromkeys(level)
         return list(found)
