@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scow.network import sysctls
 from scow.network.netlink import CREATE, EXCL, Netlink, Request, refusal, rtnl
 
 _UP = 1
@@ -126,13 +127,15 @@ def make_bridge(netlink: Netlink, name: str, mac: str, mtu: int) -> Link:
                 tolerate=(errno.EEXIST,),
                 what=what,
             ),
-            _without_ipv6(name),
-            _up(name),
+            _without_link_local(name),
         ]
     )
     bridge = find_link(netlink, name)
     if bridge is None or bridge.kind != "bridge":
         raise refusal(what, errno.EEXIST if bridge else errno.ENODEV)
+    guard(name)
+    if not bridge.up:
+        netlink.send([_up(name)])
     return bridge
 
 
@@ -199,14 +202,20 @@ def plug_veth(netlink: Netlink, veth: Veth, bridge: int, netns: int) -> None:
                 ],
                 CREATE | EXCL,
                 what=f"link {veth.name}",
-            ),
-            *_joining(veth.name, bridge),
+            )
         ]
     )
+    join_bridge(netlink, veth.name, bridge)
+
+
+def guard(name: str) -> bool:
+    """Have the host's end of a link believe nothing that a container sends; return whether it did before."""
+    return sysctls.set_link(name, {**sysctls.GUARDED, **sysctls.WITHOUT_IPV6})
 
 
 def join_bridge(netlink: Netlink, name: str, bridge: int) -> None:
     """Make a link a port of a bridge and bring it up."""
+    guard(name)
     netlink.send(_joining(name, bridge))
 
 
@@ -224,7 +233,7 @@ def _joining(name: str, bridge: int) -> list[Request]:
     master = [("IFLA_IFNAME", name), ("IFLA_MASTER", bridge)]
     port = [("IFLA_IFNAME", name), ("IFLA_LINKINFO", {"attrs": hairpin})]
     return [
-        _without_ipv6(name),
+        _without_link_local(name),
         Request(rtnl.RTM_SETLINK, {}, master, what=f"{what} on the bridge"),
         Request(rtnl.RTM_NEWLINK, {"flags": _UP, "change": _UP}, port, what=what),
     ]
@@ -256,7 +265,7 @@ def set_up_inside(netlink: Netlink, wanted: Inside) -> None:
     """
     requests = [
         _up("lo"),
-        _without_ipv6(wanted.name),
+        _without_link_local(wanted.name),
         _address(rtnl.RTM_NEWADDR, wanted.index, wanted.address, CREATE | EXCL, ()),
         _up(wanted.name),
     ]
@@ -275,11 +284,15 @@ def _up(name: str) -> Request:
     return Request(rtnl.RTM_SETLINK, {"flags": _UP, "change": _UP}, named, what=f"link {name}")
 
 
-def _without_ipv6(name: str) -> Request:
+def _without_link_local(name: str) -> Request:
     mode = {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _NO_ADDRESS_GENERATED)]}
     attributes = [("IFLA_IFNAME", name), ("IFLA_AF_SPEC", {"attrs": [("AF_INET6", mode)]})]
     return Request(
-        rtnl.RTM_SETLINK, {}, attributes, tolerate=_NO_IPV6, what=f"link {name} without IPv6"
+        rtnl.RTM_SETLINK,
+        {},
+        attributes,
+        tolerate=_NO_IPV6,
+        what=f"link {name} without a link-local address",
     )
 
 

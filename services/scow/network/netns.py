@@ -7,9 +7,10 @@ import ctypes
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from scow.core.errors import LinkFailed
+from scow.core.errors import LinkFailed, ScowError
+from scow.network import sysctls
 from scow.network.netlink import Netlink
 
 _CLONE_NEWNET = 0x40000000
@@ -54,15 +55,23 @@ def _own() -> str:
     return current_identity("/proc/thread-self/ns/net")
 
 
-def netlink_inside(descriptor: int, interface: str) -> tuple[Netlink, int]:
+def netlink_inside(
+    descriptor: int, interface: str, settings: Mapping[str, str] | None = None
+) -> tuple[Netlink, int]:
     """Return a netlink socket opened in a namespace, and the index of a link in there.
 
     A thread of its own enters the namespace and ends there, so that no thread has to find its way back.
 
+    Args:
+        descriptor: Open on the namespace.
+        interface: The link.
+        settings: What the link is given first; see `sysctls.set_link`.
+
     Raises:
         LinkFailed: The namespace cannot be entered, or has no such link.
+        KernelUnsupported: A setting cannot be made.
     """
-    result: list[tuple[Netlink, int] | OSError] = []
+    result: list[tuple[Netlink, int] | OSError | ScowError] = []
 
     def enter() -> None:
         try:
@@ -70,14 +79,17 @@ def netlink_inside(descriptor: int, interface: str) -> tuple[Netlink, int]:
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number))
             index = socket.if_nametoindex(interface)
+            sysctls.set_link(interface, settings or {})
             result.append((Netlink(), index))
-        except OSError as error:
+        except (OSError, ScowError) as error:
             result.append(error)
 
     thread = threading.Thread(target=enter, name="setns")
     thread.start()
     thread.join()
     outcome = result[0]
+    if isinstance(outcome, ScowError):
+        raise outcome
     if isinstance(outcome, OSError):
         which = os.readlink(f"/proc/self/fd/{descriptor}")
         raise _failure(which, outcome.strerror or str(outcome)) from outcome

@@ -22,15 +22,14 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
-from scow.core.errors import KernelUnsupported, LinkFailed, ScowError
-from scow.network import conntrack, links, names, netns, rules, subnets
+from scow.core.errors import LinkFailed, ScowError
+from scow.network import conntrack, links, names, netns, rules, subnets, sysctls
 from scow.network.files import host_resolver
 from scow.network.links import Inside, Link, Veth
 from scow.network.netlink import Netlink, refusal
 from scow.network.nftables import Nftables
 from scow.network.store import Endpoint, Network
 
-_SYSCTL = Path("/proc/sys/net/ipv4")
 # Held while a subnet is chosen and taken, so that two engines that start together choose different ones.
 _SUBNET_LOCK = Path("/run/lock/scow-subnets")
 _MTU = 1500
@@ -143,9 +142,9 @@ class Plumbing:
             if index == bridge.index and present != address:
                 links.delete_address(self._netlink, index, present)
         links.add_address(self._netlink, bridge.index, address)
-        _set_sysctl("ip_forward")
+        sysctls.enable("ipv4/ip_forward")
         # The host's packets to 127.0.0.1 that are diverted into a container leave by the bridge.
-        _set_sysctl(f"conf/{name}/route_localnet")
+        sysctls.enable(f"ipv4/conf/{name}/route_localnet")
         return bridge
 
     def plug(self, network: Network, endpoint: Endpoint, first: bool) -> None:
@@ -169,7 +168,7 @@ class Plumbing:
             bridge = self._bridge_index(network)
             try:
                 links.plug_veth(self._netlink, veth, bridge, descriptor)
-                inside, index = netns.netlink_inside(descriptor, veth.peer)
+                inside, index = netns.netlink_inside(descriptor, veth.peer, sysctls.WITHOUT_IPV6)
                 with inside:
                     way = gateway if first else ""
                     links.set_up_inside(inside, Inside(veth.peer, index, address, way))
@@ -276,6 +275,8 @@ class Plumbing:
         addresses = links.list_addresses(self._netlink)
         if not any(i == found.index and a.ip == gateway for i, a in addresses):
             return "the bridge had lost its address"
+        if links.guard(found.name):
+            return "the bridge listened to router advertisements or redirects"
         return ""
 
     def links_of_instance(self) -> dict[str, Link]:
@@ -299,7 +300,7 @@ class Plumbing:
             return "the link was missing"
         bridge = self._bridge_index(network)
         if present.master == bridge and present.up:
-            return ""
+            return "the link listened to its container" if links.guard(present.name) else ""
         links.join_bridge(self._netlink, present.name, bridge)
         return "the link was cut off"
 
@@ -313,17 +314,3 @@ def _subnet_lock() -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _set_sysctl(name: str) -> None:
-    path = _SYSCTL / name
-    try:
-        if path.read_text().strip() != "1":
-            path.write_text("1")
-    except OSError as error:
-        raise KernelUnsupported(
-            f"{path} cannot be set: {error.strerror}",
-            what="sysctl",
-            which=f"net.ipv4.{name.replace('/', '.')}",
-            do="see that the service may write to /proc/sys/net",
-        ) from error

@@ -6,7 +6,7 @@
       map direct            { host address . protocol . ports : container }    container's ports are the host's
       map moved_address     { host address . protocol . port : container }     they are not:
       map moved_port        { host address . protocol . port : container's port }
-      chain raw             containers cannot reach the host's 127.0.0.0/8 through route_localnet
+      chain raw             containers neither reach nor claim to be the host's 127.0.0.0/8, in spite of route_localnet
       chain forward         into a container: its own network, answers, published ports; else nothing
       chain prerouting, output -> publish                                      to an address of the host: DNAT
       chain postrouting     masquerade: to elsewhere; from 127.0.0.1; between containers over a published port
@@ -172,6 +172,7 @@ def _bridge_rules(bridge: Bridge) -> list[tuple[str, list[Any]]]:
     from_here, to_here = _match(_ip("saddr"), prefix), _match(_ip("daddr"), prefix)
     masquerade = {"masquerade": None}
     return [
+        ("raw", [out_of, _match(_ip("saddr"), _LOOPBACK), {"drop": None}]),
         ("raw", [out_of, _match(_ip("daddr"), _LOOPBACK), {"drop": None}]),
         ("forward", [into, known, {"accept": None}]),
         ("forward", [into, diverted, {"accept": None}]),
