@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from scow.core import config
-from scow.image.registry import hoststoml
-from scow.image.registry.hosts import Hosts
+from scow.image.registry_client import hosts_toml
+from scow.image.registry_client.hosts import Hosts
 from scow.image.trust import policy
 from tests.support.engine import BIN, PROJECT, Engine
 from tests.support.registry import Registry
@@ -64,7 +64,7 @@ def test_configuration_is_one(page: Path, tmp_path: Path) -> None:
             (tmp_path / "team.pub").write_text(public_pem(new_key()))
             assert policy.load(file).rules
         else:
-            assert hoststoml.read(tmp_path / "certs.d", file.parent.name)[0]
+            assert hosts_toml.read(tmp_path / "certs.d", file.parent.name)[0]
 
 
 def test_every_page_is_found_from_the_readme() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from scow.api.image.v1.image_pb2 import Auth
-from scow.core.errors import RegistryDenied
+from scow.contract.errors import RegistryDenied
 from tests.support import images, processes
 from tests.support.engine import Engine
 from tests.support.net import free_port, http_get

@@ -15,8 +15,7 @@ from typing import Any
 from yarl import URL
 
 from scow.api.image.v1 import image_pb2 as pb
-from scow.core.config import ImageSection
-from scow.core.errors import (
+from scow.contract.errors import (
     DigestMismatch,
     InvalidArchive,
     InvalidArgument,
@@ -26,27 +25,29 @@ from scow.core.errors import (
     PlatformNotFound,
     RegistryUnavailable,
 )
+from scow.core.config import ImageSection
 from scow.core.store import Store
-from scow.core.trees import remove_tree
-from scow.image import changes, manifests
 from scow.image.archives.archive import Archive, File
-from scow.image.archives.dockerarchive import DockerArchive
-from scow.image.archives.ocilayout import OciLayout
+from scow.image.archives.docker_archive import DockerArchive
+from scow.image.archives.oci_layout import OciLayout
 from scow.image.archives.plan import Planner
 from scow.image.archives.splitter import Splitter
-from scow.image.blobs import Blobs
-from scow.image.erofs.collect import Collector
-from scow.image.platforms import Platform
-from scow.image.reference import Reference
-from scow.image.registry.auth import parse_challenge
-from scow.image.registry.endpoints import Endpoint
-from scow.image.registry.http import located
-from scow.image.registry.problems import retry_after
-from scow.image.store import MIGRATIONS, ImageStore
-from scow.image.unpack.apply import Applier
-from scow.image.unpack.faults import Fault
-from scow.image.unpack.streams import TarStream
-from scow.image.unpack.tree import Tree
+from scow.image.content.blobs import Blobs
+from scow.image.layers.erofs.collect import Collector
+from scow.image.layers.unpack.apply import Applier
+from scow.image.layers.unpack.tree import Tree
+from scow.image.metadata.tables import MIGRATIONS, ImageStore
+from scow.image.oci import manifests
+from scow.image.oci.platforms import Platform
+from scow.image.oci.reference import Reference
+from scow.image.registry_client.auth import parse_challenge
+from scow.image.registry_client.endpoints import Endpoint
+from scow.image.registry_client.errors import retry_after
+from scow.image.registry_client.http import located
+from scow.image.workers.faults import Fault
+from scow.image.workers.streams import TarStream
+from scow.kernel.trees import remove_tree
+from scow.words.dockerfile import changes
 
 _MAX_BYTES = 1 << 22
 _MAX_ENTRIES = 200

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scow.core.errors import InvalidReference
-from scow.image.reference import Reference
+from scow.contract.errors import InvalidReference
+from scow.image.oci.reference import Reference
 
 _PIECES = st.sampled_from(
     ["nginx", "library", "a_b", "a__b", "a--b", "A", "docker.io", "localhost", ":5000", "/", ":", "@", "..", "-",

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scow.image.reference import Reference
-from scow.image.serving.names import Naming
-from scow.image.serving.refusals import Refusal
-from scow.image.serving.sending import parse_range
-from scow.image.serving.tokens import parse_scopes
+from scow.image.oci.reference import Reference
+from scow.image.registry_server.auth.tokens import parse_scopes
+from scow.image.registry_server.http.errors import Refusal
+from scow.image.registry_server.http.files import parse_range
+from scow.image.registry_server.names import Naming
 
 NAMING = Naming("node.example:5000")
 _TEXT = st.text(alphabet="abz09./:_-@[]AÄ \x00", max_size=40)

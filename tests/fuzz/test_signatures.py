@@ -7,9 +7,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scow.core.errors import InvalidManifest, LimitExceeded
-from scow.image.manifests import parse_document
-from scow.image.reference import Reference
+from scow.contract.errors import InvalidManifest, LimitExceeded
+from scow.image.oci.manifests import parse_document
+from scow.image.oci.reference import Reference
 from scow.image.trust import cosign
 from scow.image.trust.keys import parse_key
 from tests.support.signing import PAYLOAD, new_key, payload_of, public_pem

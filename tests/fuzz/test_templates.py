@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scow.cli.template import Template, TemplateError
+from scow.words.template import Template, TemplateError
 
 _WORDS = (
     ".", ".Name", ".Labels", ".Ports", "$", "$x", ":=", "=", "|", "(", ")", "range", "if", "else", "end",

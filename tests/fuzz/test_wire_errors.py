@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scow.core.errors import ImageNotFound, ScowError, from_wire
+from scow.contract.errors import ImageNotFound, ScowError, from_wire
 
 
 @given(st.integers(min_value=0, max_value=40), st.text(max_size=40), st.binary(max_size=200))

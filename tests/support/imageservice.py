@@ -7,7 +7,7 @@ import pytest
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.api.image.v1.store_pb2_grpc import StoreServiceStub
-from scow.core import errors
+from scow.contract import errors
 from tests.support.service import Service, typed
 
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from scow.image.drivers import probe
-from scow.image.erofs.collect import Collector
-from scow.image.erofs.write import write
-from scow.image.unpack.apply import Applied, Applier
-from scow.image.unpack.streams import TarStream
-from scow.image.unpack.tree import Tree
-from scow.shim import syscalls
+from scow.image.layers.drivers import probe
+from scow.image.layers.erofs.collect import Collector
+from scow.image.layers.erofs.write import write
+from scow.image.layers.unpack.apply import Applied, Applier
+from scow.image.layers.unpack.tree import Tree
+from scow.image.workers.streams import TarStream
+from scow.kernel import syscalls
 
 Entry = tuple[str, bytes, dict[str, Any]]
 # Set only by processes with CAP_SYS_ADMIN, which the ones that unpack do not have.

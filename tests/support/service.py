@@ -16,7 +16,7 @@ from typing import Any, Self
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from scow.core.errors import DETAILS_KEY, ScowError, from_wire
+from scow.contract.errors import DETAILS_KEY, ScowError, from_wire
 from tests.support import processes
 from tests.support.engine import clean_environment
 

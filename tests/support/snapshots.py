@@ -33,8 +33,9 @@ def inside(mounts: Iterable[Mount], script: str = "") -> dict[str, tuple[Any, ..
 
 def main() -> None:
     """Mount, run, describe."""
-    from scow.shim import rootfs, syscalls
-    from scow.shim.oci import Mount as Entry
+    from scow.kernel import syscalls
+    from scow.shim.oci.config import Mount as Entry
+    from scow.shim.rootfs import root as rootfs
     from tests.support.layertars import describe
 
     entries, script = sys.argv[1:]

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from scow.api.types.v1.types_pb2 import Mount
-from scow.shim import oci, rootfs, syscalls
+from scow.kernel import syscalls
+from scow.shim.oci import config
+from scow.shim.rootfs import root
 
 T = TypeVar("T")
 
 
 def look(mounts: Iterable[Mount], act: Callable[[int], T]) -> T:
     """Mount a root file system in a process of its own; return what `act` returns of its descriptor."""
-    entries = [oci.Mount("/", m.type, m.source, tuple(m.options)) for m in mounts]
+    entries = [config.Mount("/", m.type, m.source, tuple(m.options)) for m in mounts]
     reader, writer = os.pipe()
     with tempfile.TemporaryDirectory() as place:
         pid = os.fork()
@@ -35,13 +37,13 @@ def look(mounts: Iterable[Mount], act: Callable[[int], T]) -> T:
 
 
 def _answer(
-    writer: int, entries: list[oci.Mount], place: str, act: Callable[[int], object]
+    writer: int, entries: list[config.Mount], place: str, act: Callable[[int], object]
 ) -> None:
     """Send the result, or the error, and end this child."""
     try:
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount("", "/", "", syscalls.MS_SLAVE | syscalls.MS_REC, None)
-        rootfs.mount_entries(place, entries, {})
+        root.mount_entries(place, entries, {})
         answer: object = act(os.open(place, os.O_RDONLY | os.O_DIRECTORY))
     except BaseException as error:
         answer = AssertionError("".join(traceback.format_exception(error)))

@@ -1,11 +1,11 @@
 """The dispatcher: finds the verb, parses its flags, runs it, and turns errors into exit codes.
 
-How a verb plugs in (see scow.cli.parser for `Verb` and `Flag`, scow.cli.context for `Context`):
+How a verb plugs in (see scow.cli.flags.parser for `Verb` and `Flag`, scow.cli.context for `Context`):
 
 - `index.COMMANDS` has its words, the module, and one line of help. The index is data: `scow --help`, usage errors of
   the top level and wrong commands import no verb.
 - The module `scow/cli/verbs/<module>.py` has `VERBS: tuple[Verb, ...]`. Only the module of the chosen verb is imported,
-  and it imports neither grpc nor protobuf nor asyncio nor scow.core.errors at its top: `run` does, or rather
+  and it imports neither grpc nor protobuf nor asyncio nor scow.contract.errors at its top: `run` does, or rather
   `context.client`. So a wrong flag costs no more than the interpreter.
 - `run(options, context)` returns the exit code, raises `UsageError` for what is wrong in the arguments
   themselves, and lets ScowError pass: it is printed as "scow: <message>: <what to do>" with exit code `Verb.failure`.
@@ -21,7 +21,7 @@ import sys
 
 from scow.cli import index
 from scow.cli.context import Context
-from scow.cli.parser import (
+from scow.cli.flags.parser import (
     Flag,
     HelpAsked,
     Options,
@@ -130,7 +130,7 @@ def _is_told(error: Exception) -> bool:
     """Tell whether an error is one for people; another is a bug, and shows where."""
     if isinstance(error, (Refused, OSError)):
         return True
-    from scow.core.errors import ScowError
+    from scow.contract.errors import ScowError
 
     return isinstance(error, ScowError)
 

@@ -44,7 +44,7 @@ class Context:
             InvalidConfig: The file with them cannot be read.
         """
         from scow.client.credentials import CredentialStore
-        from scow.core.errors import CredentialHelperFailed
+        from scow.contract.errors import CredentialHelperFailed
 
         try:
             return CredentialStore().auth(reference)
@@ -62,7 +62,7 @@ class Context:
         print(text, file=sys.stderr)
 
     def fail(self, error: object) -> None:
-        """Print an error; "what: what to do" where it is one of scow.core.errors."""
+        """Print an error; "what: what to do" where it is one of scow.contract.errors."""
         self.warn(f"scow: {error}")
 
     def each(
@@ -78,7 +78,7 @@ class Context:
         Returns:
             The exit code: 1 when one failed.
         """
-        from scow.core.errors import ScowError
+        from scow.contract.errors import ScowError
 
         status = 0
         outcomes = (_outcome(act, name) for name in names) if in_turn else _concurrently(names, act)

@@ -8,7 +8,7 @@ Example::
         print(client.containers.run("busybox", ["echo", "hello"], auto_remove=True).stdout)
 
 The messages that methods return are those of scow.api (plain typed data); errors are the classes of
-scow.core.errors, also reachable as `scow.client.errors`. Everything public is in `__all__` and is
+scow.contract.errors, also reachable as `scow.client.errors`. Everything public is in `__all__` and is
 imported when it is first used, so that `import scow.client` costs nothing.
 """
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from scow.client._sync.stream import Stream
     from scow.client._sync.volumes import Volumes
     from scow.client.credentials import Credentials, CredentialStore
-    from scow.core import errors
+    from scow.contract import errors
 
 __all__ = [
     "DEFAULT_HOST",
@@ -104,7 +104,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     if name == "errors":
-        value: object = __import__("scow.core.errors", fromlist=["ScowError"])
+        value: object = __import__("scow.contract.errors", fromlist=["ScowError"])
     elif name in _HOMES:
         value = getattr(__import__(f"scow.client.{_HOMES[name]}", fromlist=[name]), name)
     else:

@@ -6,7 +6,7 @@ import os
 import time
 from contextvars import ContextVar
 
-from scow.core.errors import (
+from scow.contract.errors import (
     InvalidArgument,
     PermissionDenied,
     ScowError,
@@ -88,7 +88,7 @@ class Link:
         return (("traceparent", trace),) if trace else ()
 
     def translate(self, service: str, error: WireError) -> ScowError:
-        """Return the error of scow.core.errors that a call's status stands for.
+        """Return the error of scow.contract.errors that a call's status stands for.
 
         This is the only place of the client where errors are made of statuses.
         """

@@ -14,7 +14,7 @@ from scow.api.container.v1.container_pb2 import (
 )
 from scow.api.types.v1.types_pb2 import Filter, Platform, PortMapping
 from scow.client import specs
-from scow.core.errors import InvalidArgument, InvalidMount, InvalidPort, ScowError
+from scow.contract.errors import InvalidArgument, InvalidMount, InvalidPort, ScowError
 
 Filters = Mapping[str, "str | Iterable[str]"]
 

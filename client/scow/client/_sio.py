@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import Message
 
 from scow.client._link import CHANNEL_OPTIONS, WireError
-from scow.core.errors import DETAILS_KEY
+from scow.contract.errors import DETAILS_KEY
 
 if TYPE_CHECKING:
     from grpc import _CallIterator as CallIterator

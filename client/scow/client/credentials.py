@@ -34,7 +34,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scow.core.errors import CredentialHelperFailed, InvalidConfig
+from scow.contract.errors import CredentialHelperFailed, InvalidConfig
 
 if TYPE_CHECKING:
     from scow.api.image.v1.image_pb2 import Auth

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import scow.core.lean  # noqa: F401  before what loads structlog
 from scow.api.container.v1.container_pb2_grpc import add_ContainerServiceServicer_to_server
-from scow.container.committing import Committing
-from scow.container.creation import Creation
-from scow.container.ending import Endings
-from scow.container.entries import Containers
-from scow.container.execs import Execs
-from scow.container.exporting import Exporting
-from scow.container.ground import Ground
-from scow.container.places import Places
-from scow.container.queries import Queries
-from scow.container.recovery import Recovery
-from scow.container.removal import Removal
-from scow.container.service import ContainerServicer, Parts
-from scow.container.sessions import Sessions
-from scow.container.settling import Settling
-from scow.container.signalling import Signalling
-from scow.container.spawner import Spawner
-from scow.container.starting import Starting
+from scow.container.content.commit import Committing
+from scow.container.content.export import Exporting
+from scow.container.context import Ground
+from scow.container.lifecycle.cleanup import Settling
+from scow.container.lifecycle.create import Creation
+from scow.container.lifecycle.exit import Endings
+from scow.container.lifecycle.kill import Signalling
+from scow.container.lifecycle.recovery import Recovery
+from scow.container.lifecycle.remove import Removal
+from scow.container.lifecycle.start import Starting
+from scow.container.model.containers import Containers
+from scow.container.model.paths import Places
+from scow.container.query.queries import Queries
+from scow.container.rpc import ContainerServicer, Parts
+from scow.container.runtime.spawner import Spawner
 from scow.container.store import MIGRATIONS, ContainerStore
-from scow.container.tasks import Background
-from scow.core.errors import ScowError
+from scow.container.streams.execs import Execs
+from scow.container.streams.sessions import Sessions
+from scow.contract.errors import ScowError
 from scow.core.server import Context, Wiring, main
+from scow.core.tasks import Background
 
 
 async def wire(context: Context) -> Wiring:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scow.core.errors import InvalidConfig
+from scow.contract.errors import InvalidConfig
 
 DEFAULT_FILE = Path("/etc/scow/scow.toml")
 SERVICES = ("image", "volume", "network", "container")

@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from scow.core import trees
-from scow.core.errors import DiskFull
+from scow.contract.errors import DiskFull
+from scow.kernel import trees
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 _BLOCK = 512  # st_blocks counts in these (stat(2))

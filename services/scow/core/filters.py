@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from scow.api.types.v1.types_pb2 import Filter
-from scow.core.errors import InvalidFilter
+from scow.contract.errors import InvalidFilter
 
 
 def parse(filters: Iterable[Filter], allowed: Collection[str]) -> dict[str, list[str]]:

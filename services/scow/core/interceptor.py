@@ -1,6 +1,6 @@
 """What happens around every RPC: trace and actor, logging, metrics, and the translation of errors.
 
-This is the only place where errors of scow.core.errors become gRPC statuses.
+This is the only place where errors of scow.contract.errors become gRPC statuses.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import grpc
 import structlog
 from structlog.contextvars import bound_contextvars
 
+from scow.contract.errors import DETAILS_KEY, Internal, ScowError, Unavailable
 from scow.core.actor import current_actor
-from scow.core.errors import DETAILS_KEY, Internal, ScowError, Unavailable
 from scow.core.trace import current_deadline, current_traceparent, new_traceparent
 
 _log = structlog.get_logger()

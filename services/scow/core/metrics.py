@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from scow.contract.errors import InvalidConfig
 from scow.core.config import SERVICES
-from scow.core.errors import InvalidConfig
 
 
 def start(address: str, service: str) -> Callable[[str, str, float], None]:

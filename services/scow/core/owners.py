@@ -11,7 +11,7 @@ from collections.abc import Collection
 import structlog
 
 from scow.api.container.v1 import container_pb2
-from scow.core.errors import ContainerNotFound, ScowError
+from scow.contract.errors import ContainerNotFound, ScowError
 from scow.core.peers import Peers, translated
 
 _log = structlog.get_logger()

@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from scow.core.errors import InvalidPageToken
+from scow.contract.errors import InvalidPageToken
 
 Item = TypeVar("Item")
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from scow.contract.errors import DETAILS_KEY, ScowError, ServiceUnavailable, from_wire
 from scow.core.actor import current_actor
 from scow.core.config import Config
-from scow.core.errors import DETAILS_KEY, ScowError, ServiceUnavailable, from_wire
 from scow.core.trace import current_traceparent, remaining
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ CHANNEL_OPTIONS = (
 
 @contextlib.contextmanager
 def translated(service: str) -> Iterator[None]:
-    """Raise the errors of scow.core.errors for what a call to `service` raised.
+    """Raise the errors of scow.contract.errors for what a call to `service` raised.
 
     Raises:
         ScowError: What the service said.

@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
-from scow.core.errors import RequestIdReused
+from scow.contract.errors import RequestIdReused
 from scow.core.store import Store
 from scow.core.times import now_ns
 

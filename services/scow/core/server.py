@@ -29,10 +29,10 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.contract.errors import FailedPrecondition, InvalidConfig, ScowError
 from scow.core import config as configuration
 from scow.core import log, memory, metrics
 from scow.core.config import Config, ServerSection
-from scow.core.errors import FailedPrecondition, InvalidConfig, ScowError
 from scow.core.interceptor import CallInterceptor
 from scow.core.journal import Journal
 from scow.core.peers import Peers

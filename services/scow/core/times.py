@@ -8,7 +8,7 @@ import time
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from scow.core.errors import InvalidFilter
+from scow.contract.errors import InvalidFilter
 
 _NANO = 1_000_000_000
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": _NANO, "m": 60 * _NANO, "h": 3600 * _NANO}

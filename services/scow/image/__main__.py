@@ -16,28 +16,28 @@ from scow.api.image.v1.store_pb2_grpc import add_StoreServiceServicer_to_server
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.owners import running_owners, unknown_owners
 from scow.core.server import Context, Wiring, main
-from scow.image.archive_service import ArchiveServicer
-from scow.image.archives.loading import Loader
-from scow.image.archives.plainlayers import PlainLayers
-from scow.image.archives.saving import Saver
+from scow.image.archives.load import Loader
+from scow.image.archives.plain_layers import PlainLayers
+from scow.image.archives.save import Saver
 from scow.image.archives.selection import Selector
-from scow.image.committing import Committer
-from scow.image.elsewhere import Elsewhere
-from scow.image.importing import Importer
-from scow.image.indexing import Indexer
-from scow.image.keeping import Keeping
-from scow.image.listing import Lists
-from scow.image.parts import Parts, make_parts
-from scow.image.push import Pusher
+from scow.image.catalog.lists import Lists
+from scow.image.catalog.removal import Removal
+from scow.image.catalog.search import Searcher
+from scow.image.create.commit import Committer
+from scow.image.create.index import Indexer
+from scow.image.create.tar_import import Importer
+from scow.image.integrity.wiring import Keeping
+from scow.image.metadata.tables import MIGRATIONS
 from scow.image.reconcile import Reconciler
-from scow.image.registry.service import RegistryServicer
-from scow.image.removal import Removal
-from scow.image.search import Searcher
-from scow.image.service import ImageServicer
-from scow.image.store import MIGRATIONS
+from scow.image.rpc.archive import ArchiveServicer
+from scow.image.rpc.image import ImageServicer
+from scow.image.rpc.registry import RegistryServicer
+from scow.image.transfer.push import Pusher
+from scow.image.transfer.remote import Elsewhere
+from scow.image.wiring import Parts, make_parts
 
 if TYPE_CHECKING:
-    from scow.image.serving.server import RegistryServer
+    from scow.image.registry_server.server import RegistryServer
 
 Reconcile = Callable[[], Awaitable[list[ReconcileAction]]]
 
@@ -140,7 +140,7 @@ def _make_registry(parts: Parts) -> RegistryServer | None:
     if not parts.settings.serve.address:
         return None
     # Imported here: a service that serves nobody does not pay for it.
-    from scow.image.serving.server import RegistryServer
+    from scow.image.registry_server.server import RegistryServer
 
     return RegistryServer(
         parts.settings,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
-from scow.core.errors import ScowError
-from scow.image.blobs import Blobs
-from scow.image.gc import Collector, Gone
-from scow.image.layers import Layers
-from scow.image.leases import Leases
-from scow.image.snapshotting import Snapshots
-from scow.image.store import ImageStore
+from scow.contract.errors import ScowError
+from scow.image.content.blobs import Blobs
+from scow.image.gc.collector import Collector, Gone
+from scow.image.gc.leases import Leases
+from scow.image.layers.store import Layers
+from scow.image.metadata.tables import ImageStore
+from scow.image.snapshots.owners import Snapshots
 
 
 class Reconciler:

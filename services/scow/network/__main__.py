@@ -7,7 +7,7 @@ from functools import partial
 
 import scow.core.lean  # noqa: F401  before what loads structlog
 from scow.api.network.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
-from scow.core.errors import ScowError
+from scow.contract.errors import ScowError
 from scow.core.server import Context, Wiring, main
 from scow.network.endpoints import Endpoints
 from scow.network.files import Files

@@ -17,8 +17,8 @@ from dataclasses import replace
 import structlog
 
 from scow.api.network.v1 import network_pb2 as pb
+from scow.contract.errors import KernelUnsupported, LinkFailed, ScowError
 from scow.core.config import NetworkSection
-from scow.core.errors import KernelUnsupported, LinkFailed, ScowError
 from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.core.times import now_ns

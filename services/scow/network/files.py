@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scow.contract.errors import InvalidArgument
 from scow.core.disk import writing
-from scow.core.errors import InvalidArgument
 
 _HOST_RESOLV = Path("/etc/resolv.conf")
 # What systemd-resolved itself asks; /etc/resolv.conf then names only its stub on loopback.

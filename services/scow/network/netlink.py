@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scow.core.errors import KernelUnsupported, LinkFailed
+from scow.contract.errors import KernelUnsupported, LinkFailed
 
 
 @contextlib.contextmanager

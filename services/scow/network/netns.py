@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 
-from scow.core.errors import LinkFailed, ScowError
+from scow.contract.errors import LinkFailed, ScowError
 from scow.network import sysctls
 from scow.network.netlink import Netlink
 

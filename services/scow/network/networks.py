@@ -11,9 +11,9 @@ import structlog
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.api.types.v1.types_pb2 import Filter
+from scow.contract.errors import AmbiguousId, NetworkNotFound
 from scow.core import filters as filter_rules
 from scow.core.config import NetworkSection
-from scow.core.errors import AmbiguousId, NetworkNotFound
 from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.core.times import now_ns, to_proto

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from scow.core.errors import KernelUnsupported
+from scow.contract.errors import KernelUnsupported
 
 _LIBRARY = "libnftables.so.1"
 # NFT_CTX_OUTPUT_JSON of nftables/libnftables.h.

@@ -22,7 +22,7 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
-from scow.core.errors import LinkFailed, ScowError
+from scow.contract.errors import LinkFailed, ScowError
 from scow.network import conntrack, links, names, netns, rules, subnets, sysctls
 from scow.network.files import host_resolver
 from scow.network.links import Inside, Link, Veth

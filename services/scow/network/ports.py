@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.core.errors import AddressInUse, InvalidPort, LimitExceeded, ScowError
+from scow.contract.errors import AddressInUse, InvalidPort, LimitExceeded, ScowError
 
 _MAX_PORT = 65535
 _PROTOCOLS = ("tcp", "udp")

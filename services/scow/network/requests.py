@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 
 from scow.api.network.v1 import network_pb2 as pb
-from scow.core.errors import InvalidArgument
+from scow.contract.errors import InvalidArgument
 from scow.network import files, netns, ports
 from scow.network.files import Resolver
 from scow.network.ports import Publish

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator
 
-from scow.core.errors import AddressInUse, InvalidArgument, InvalidConfig, SubnetFull
+from scow.contract.errors import AddressInUse, InvalidArgument, InvalidConfig, SubnetFull
 
 # A route as wide as this stands for "everywhere": 0.0.0.0/1 and 128.0.0.0/1 are how VPNs write a default route.
 _WIDEST_ROUTE = 1

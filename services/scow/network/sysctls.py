@@ -9,7 +9,7 @@ import errno
 from collections.abc import Mapping
 from pathlib import Path
 
-from scow.core.errors import KernelUnsupported
+from scow.contract.errors import KernelUnsupported
 
 _ROOT = Path("/proc/sys/net")
 

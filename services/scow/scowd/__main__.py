@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import scow.core.lean  # noqa: F401  before what loads structlog
-from scow.core.errors import ScowError
+from scow.contract.errors import ScowError
 from scow.core.server import load_config
 from scow.scowd.supervisor import Supervisor
 

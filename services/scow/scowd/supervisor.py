@@ -29,8 +29,8 @@ import grpc_reflection.v1alpha.reflection  # noqa: F401
 import structlog  # noqa: F401
 
 import scow.core.server  # noqa: F401
+from scow.contract.errors import FailedPrecondition
 from scow.core.config import SERVICES, Config
-from scow.core.errors import FailedPrecondition
 from scow.core.server import notify
 
 _PR_SET_PDEATHSIG = 1

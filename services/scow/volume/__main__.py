@@ -6,7 +6,7 @@ import scow.core.lean  # noqa: F401  before what loads structlog
 from scow.api.volume.v1.volume_pb2_grpc import add_VolumeServiceServicer_to_server
 from scow.core.server import Context, Wiring, main
 from scow.volume.directories import Directories
-from scow.volume.service import VolumeServicer
+from scow.volume.rpc import VolumeServicer
 from scow.volume.store import MIGRATIONS
 from scow.volume.volumes import Volumes
 

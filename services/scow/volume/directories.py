@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from scow.core.disk import writing
-from scow.core.trees import remove_tree
+from scow.kernel.trees import remove_tree
 
 DATA = "_data"
 _NEW = ".new-"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import Mount
 from scow.api.volume.v1 import volume_pb2 as pb
-from scow.core.errors import BindSourceNotFound, InvalidMount
+from scow.contract.errors import BindSourceNotFound, InvalidMount
 from scow.volume.store import Volume
 
 _PROPAGATIONS = frozenset({"", "rprivate", "private", "rshared", "shared", "rslave", "slave"})

@@ -16,9 +16,15 @@ from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import Filter, ReconcileAction
 from scow.api.volume.v1 import volume_pb2 as pb
+from scow.contract.errors import (
+    InvalidArgument,
+    InvalidName,
+    NameInUse,
+    VolumeInUse,
+    VolumeNotFound,
+)
 from scow.core import filters as filter_rules
 from scow.core.disk import usage as disk_usage
-from scow.core.errors import InvalidArgument, InvalidName, NameInUse, VolumeInUse, VolumeNotFound
 from scow.core.journal import Journal
 from scow.core.requests import remember
 from scow.core.store import Store

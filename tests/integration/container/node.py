@@ -27,7 +27,7 @@ from scow.api.container.v1.container_pb2_grpc import ContainerServiceStub
 from scow.api.image.v1 import image_pb2
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceStub
-from scow.core.errors import ScowError
+from scow.contract.errors import ScowError
 from tests.support import processes
 from tests.support.busybox import rootfs_tar
 from tests.support.engine import clean_environment, remains, remove_cgroups
@@ -169,7 +169,7 @@ class Node:
         for channel in self._channels.values():
             channel.close()
         for pid in processes.mentioning(str(self.base)):
-            if "scow.shim.spawner" not in " ".join(processes.command_line(pid)):
+            if "scow.shim.spawner.server" not in " ".join(processes.command_line(pid)):
                 left.append(" ".join(processes.command_line(pid)))
             processes.kill(pid)
         left += remains(self.instance)

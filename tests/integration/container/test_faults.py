@@ -13,7 +13,7 @@ import pytest
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.volume.v1 import volume_pb2
-from scow.core.errors import ContainerNotFound, ContainerNotRunning
+from scow.contract.errors import ContainerNotFound, ContainerNotRunning
 from tests.integration.container.node import Node, eventually, fails, in_background, parent
 from tests.support import processes
 from tests.support.processes import PATIENCE

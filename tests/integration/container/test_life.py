@@ -10,7 +10,7 @@ import pytest
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.types.v1.types_pb2 import Filter, PortMapping
 from scow.api.volume.v1 import volume_pb2
-from scow.core.errors import (
+from scow.contract.errors import (
     AmbiguousId,
     BindSourceNotFound,
     CommandNotExecutable,

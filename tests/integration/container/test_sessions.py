@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.core.errors import (
+from scow.contract.errors import (
     CommandNotFound,
     ContainerNotRunning,
     ExecNotFound,

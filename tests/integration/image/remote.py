@@ -13,7 +13,7 @@ from scow.api.image.v1 import registry_pb2
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.api.image.v1.registry_pb2_grpc import RegistryServiceStub
 from scow.api.types.v1.types_pb2 import Filter
-from scow.core import errors
+from scow.contract import errors
 from tests.support.service import Service, typed
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
-from scow.core import errors
+from scow.contract import errors
 from tests.integration.image import remote
 from tests.integration.image.conftest import SETTINGS
 from tests.support import images

@@ -17,7 +17,7 @@ import pytest
 from scow.api.image.v1 import image_pb2 as image_pb
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.api.types.v1.types_pb2 import Platform
-from scow.core import errors
+from scow.contract import errors
 from tests.support import archives
 from tests.support.archives import (
     INDEX,

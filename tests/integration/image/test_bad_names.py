@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
-from scow.core import errors
+from scow.contract import errors
 from tests.support.archives import docker_archive, load, tar
 from tests.support.badregistry import BadRegistry, layer_tar
 from tests.support.imageservice import import_tar, pull, stub_of

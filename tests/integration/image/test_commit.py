@@ -17,7 +17,7 @@ import pytest
 from scow.api.image.v1 import archive_pb2, image_pb2
 from scow.api.image.v1.archive_pb2_grpc import ArchiveServiceStub
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
-from scow.core import errors
+from scow.contract import errors
 from tests.support import processes
 from tests.support.deep import deep
 from tests.support.layertars import tar_of

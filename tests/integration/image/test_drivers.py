@@ -19,13 +19,13 @@ import pytest
 import zstandard
 
 from scow.api.types.v1.types_pb2 import Mount
-from scow.core.errors import InvalidArchive, LayerCorrupt, LimitExceeded
-from scow.image.drivers import Driver
-from scow.image.drivers.erofs import Erofs
-from scow.image.drivers.overlay import Overlay
-from scow.image.sharedsync import SharedSync
-from scow.image.snapshots import SnapshotFolders
-from scow.image.unpack.pool import Limits, Unpacked, UnpackPool
+from scow.contract.errors import InvalidArchive, LayerCorrupt, LimitExceeded
+from scow.image.content.sync import SharedSync
+from scow.image.layers.drivers import Driver
+from scow.image.layers.drivers.erofs import Erofs
+from scow.image.layers.drivers.overlay import Overlay
+from scow.image.snapshots.folders import SnapshotFolders
+from scow.image.workers.pool import Limits, Unpacked, UnpackPool
 from tests.support.layertars import Entry, describe, needs_erofs, reg, tar_of
 from tests.support.stacks import look
 

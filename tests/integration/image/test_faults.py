@@ -9,7 +9,7 @@ import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
-from scow.core import errors
+from scow.contract import errors
 from tests.support.badregistry import BadRegistry, Handler, layer_tar
 from tests.support.digests import digest_of
 from tests.support.imageservice import pull

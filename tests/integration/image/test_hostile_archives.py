@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from scow.core import errors
+from scow.contract import errors
 from tests.integration.image.conftest import leftovers
 from tests.support import archives
 from tests.support.archives import (

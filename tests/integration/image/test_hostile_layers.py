@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scow.core.errors import ScowError
+from scow.contract.errors import ScowError
 from tests.support.layers import CORPUS
 from tests.support.layers.case import Accepted, Refused, as_expected, read_tree
 from tests.support.layers.forms import Form, Indexed, IndexedApart, Unpacked, UnpackedApart

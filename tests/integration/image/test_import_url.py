@@ -12,7 +12,7 @@ import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
-from scow.core import errors
+from scow.contract import errors
 from tests.support.archives import tar
 from tests.support.digests import digest_of
 from tests.support.httpserver import HttpHandler, HttpServer

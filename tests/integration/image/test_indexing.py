@@ -13,7 +13,7 @@ from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1 import registry_pb2
 from scow.api.image.v1.registry_pb2_grpc import RegistryServiceStub
 from scow.api.types.v1.types_pb2 import Platform
-from scow.core import errors
+from scow.contract import errors
 from tests.integration.image.conftest import leftovers
 from tests.integration.image.test_platforms import ARM, remove_all, two
 from tests.support.badregistry import layer_tar

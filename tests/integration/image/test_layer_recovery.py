@@ -16,7 +16,7 @@ import grpc
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
-from scow.core import errors
+from scow.contract import errors
 from tests.integration.image.conftest import leftovers
 from tests.support import images
 from tests.support.badregistry import BadRegistry, layer_tar

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
-from scow.core import errors
+from scow.contract import errors
 from scow.image.archives.splitter import Splitter
-from scow.image.unpack.faults import Fault
-from scow.image.unpack.streams import Feed, TarStream, plain
+from scow.image.workers.faults import Fault
+from scow.image.workers.streams import Feed, TarStream, plain
 from tests.support import archives, rawtar
 from tests.support.archives import (
     INDEX,

@@ -10,8 +10,8 @@ import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
-from scow.core import errors
-from scow.core.errors import ScowError
+from scow.contract import errors
+from scow.contract.errors import ScowError
 from tests.integration.image.conftest import SETTINGS
 from tests.integration.image.test_lying_documents import fails
 from tests.support.badregistry import MANIFEST, Answer, BadRegistry, Handler, layer_tar

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
-from scow.core import errors
-from scow.core.errors import ScowError
+from scow.contract import errors
+from scow.contract.errors import ScowError
 from tests.integration.image import remote
 from tests.integration.image.conftest import SETTINGS
 from tests.support.badregistry import layer_tar

@@ -13,7 +13,7 @@ import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.types.v1.types_pb2 import Platform
-from scow.core import errors
+from scow.contract import errors
 from tests.integration.image.conftest import leftovers
 from tests.support.badregistry import BadRegistry, Handler, layer_tar
 from tests.support.content import INDEX, Content, Entry

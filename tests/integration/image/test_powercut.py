@@ -24,12 +24,12 @@ import pytest
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1 import store_pb2
 from scow.core.store import Store
-from scow.image.blobs import Blobs
-from scow.image.drivers.overlay import Overlay
-from scow.image.layers import Layers
-from scow.image.sharedsync import SharedSync
-from scow.image.store import MIGRATIONS, ImageStore, Layer
-from scow.image.unpack.pool import Limits, UnpackPool
+from scow.image.content.blobs import Blobs
+from scow.image.content.sync import SharedSync
+from scow.image.layers.drivers.overlay import Overlay
+from scow.image.layers.store import Layers
+from scow.image.metadata.tables import MIGRATIONS, ImageStore, Layer
+from scow.image.workers.pool import Limits, UnpackPool
 from tests.support.badregistry import BadRegistry, layer_tar
 from tests.support.engine import as_root
 from tests.support.imageservice import pull, store_of, stub_of

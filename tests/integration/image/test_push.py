@@ -17,7 +17,7 @@ from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1 import registry_pb2
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
 from scow.api.image.v1.registry_pb2_grpc import RegistryServiceStub
-from scow.core import errors
+from scow.contract import errors
 from tests.integration.image import remote
 from tests.integration.image.conftest import SETTINGS
 from tests.support import processes

@@ -14,7 +14,7 @@ import pytest
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1 import store_pb2
 from scow.api.types.v1.types_pb2 import Filter
-from scow.core import errors
+from scow.contract import errors
 from tests.support.badregistry import BadRegistry, layer_tar
 from tests.support.imageservice import import_tar, store_of, stub_of
 from tests.support.service import Service, typed

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from scow.api.image.v1 import archive_pb2, registry_pb2, store_pb2
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.types.v1.types_pb2 import Filter, Platform
-from scow.core import errors
+from scow.contract import errors
 from tests.support.badregistry import BadRegistry, Handler, layer_tar
 from tests.support.busybox import rootfs_tar
 from tests.support.digests import digest_of

@@ -11,7 +11,7 @@ import pytest
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1 import store_pb2
 from scow.api.types.v1.types_pb2 import Filter
-from scow.core import errors
+from scow.contract import errors
 from tests.support.badregistry import BadRegistry, layer_tar
 from tests.support.busybox import rootfs_tar
 from tests.support.digests import digest_of

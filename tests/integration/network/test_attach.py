@@ -11,7 +11,7 @@ import pytest
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.core.errors import (
+from scow.contract.errors import (
     AddressInUse,
     InvalidArgument,
     InvalidPort,

@@ -10,7 +10,7 @@ import pytest
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.core.errors import AddressInUse
+from scow.contract.errors import AddressInUse
 from tests.integration.network.conftest import Engine
 from tests.integration.network.machines import SECONDS, Answerer
 from tests.support import processes

@@ -16,7 +16,7 @@ import pytest
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.core.errors import KernelUnsupported
+from scow.contract.errors import KernelUnsupported
 from scow.network import nftables, rules
 from scow.network.nftables import Nftables
 from scow.network.plumbing import Plumbing, Wanted

@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from scow.container import capabilities, seccomp
+from scow.container.spec import capabilities, seccomp
 from tests.support.busybox import rootfs_tar
 
 DEFAULT_SECCOMP = seccomp.default(capabilities.DEFAULT)

@@ -55,7 +55,7 @@ class Spawner:
         self.log = (self.home / "spawner.log").open("ab")
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "scow.shim.spawner", "--socket", self.socket),
+                *(sys.executable, "-m", "scow.shim.spawner.server", "--socket", self.socket),
                 *("--seccomp-cache", self.home / "seccomp"),
             ],
             stdout=self.log,
@@ -297,7 +297,7 @@ class Box:
             if self.spawner.process.poll() is None:
                 self.spawner.ask({"reap": {"state_dir": str(self.state), "force": True}})
             else:
-                command = [sys.executable, "-m", "scow.shim.reap", "--force"]
+                command = [sys.executable, "-m", "scow.shim.spawner.reap", "--force"]
                 command += ["--state-dir", str(self.state)]
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         self._channel.close()

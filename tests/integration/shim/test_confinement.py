@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from scow.api.shim.v1 import shim_pb2 as pb
-from scow.shim import caps
+from scow.shim.confine import capabilities
 from tests.integration.shim.bundles import DEFAULT_SECCOMP, config
 from tests.integration.shim.conftest import MakeBox
 from tests.integration.shim.drive import Result, SpawnerError, info, reason
@@ -99,7 +99,11 @@ def test_the_default_profile_denies(box: MakeBox, command: str, guard: str) -> N
     made = config(args=["sh", "-c", command])
     made["linux"]["seccomp"] = DEFAULT_SECCOMP
     if guard == "seccomp alone":
-        every = [name for number, name in enumerate(caps.NAMES) if caps.held() >> number & 1]
+        every = [
+            name
+            for number, name in enumerate(capabilities.NAMES)
+            if capabilities.held() >> number & 1
+        ]
         made["process"]["capabilities"] = dict.fromkeys(
             ("bounding", "effective", "permitted"), every
         )
@@ -160,7 +164,11 @@ def test_capabilities_of_a_user(box: MakeBox) -> None:
 
 
 def test_capabilities_that_the_engine_lacks_are_a_warning(box: MakeBox) -> None:
-    lacking = [name for number, name in enumerate(caps.NAMES) if not caps.held() >> number & 1]
+    lacking = [
+        name
+        for number, name in enumerate(capabilities.NAMES)
+        if not capabilities.held() >> number & 1
+    ]
     if not lacking:
         pytest.skip("this engine holds every capability")
     made = config(args=["true"])
@@ -234,7 +242,7 @@ def test_resource_limits(box: MakeBox) -> None:
 
 
 def test_a_limit_that_may_not_be_raised_is_a_warning(box: MakeBox) -> None:
-    if caps.held() >> caps.NAMES.index("CAP_SYS_RESOURCE") & 1:
+    if capabilities.held() >> capabilities.NAMES.index("CAP_SYS_RESOURCE") & 1:
         pytest.skip("this engine may raise limits")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     made = config(args=["sh", "-c", "ulimit -Hn"])

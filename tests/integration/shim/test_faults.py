@@ -79,7 +79,7 @@ def test_reap_of_a_living_shim_needs_force(box: MakeBox, spawner: Spawner) -> No
 
 def test_the_reap_command(box: MakeBox) -> None:
     container = box(config(args=["sleep", "1000"])).start()
-    command = [sys.executable, "-m", "scow.shim.reap", "--state-dir", str(container.state)]
+    command = [sys.executable, "-m", "scow.shim.spawner.reap", "--state-dir", str(container.state)]
     refused = subprocess.run(command, capture_output=True, text=True)
     assert (refused.returncode, "lives" in refused.stderr) == (1, True)
     done = subprocess.run([*command, "--force"], capture_output=True, text=True, check=True)
@@ -138,7 +138,13 @@ def test_a_shim_killed_after_its_spawner(own_spawner: Spawner) -> None:
 
 
 def test_a_second_spawner_leaves_the_first_alone(own_spawner: Spawner) -> None:
-    command = [sys.executable, "-m", "scow.shim.spawner", "--socket", str(own_spawner.socket)]
+    command = [
+        sys.executable,
+        "-m",
+        "scow.shim.spawner.server",
+        "--socket",
+        str(own_spawner.socket),
+    ]
     assert subprocess.run(command, timeout=SECONDS).returncode == 0
     assert own_spawner.ask({"ping": True})["pid"] == own_spawner.process.pid
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scow.shim import oci
-from scow.shim.layers import Layers
+from scow.shim.oci import config as oci
+from scow.shim.spawner.layers import Layers
 from tests.integration.shim.bundles import config
 from tests.integration.shim.conftest import MakeBox
 from tests.integration.shim.drive import Box, Spawner, SpawnerError

@@ -8,7 +8,7 @@ import pytest
 
 from scow.api.volume.v1 import volume_pb2 as pb
 from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceStub
-from scow.core.errors import RequestIdReused, VolumeNotFound
+from scow.contract.errors import RequestIdReused, VolumeNotFound
 from tests.support.service import Service, from_rpc_error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from scow.core.errors import ScowError
+from scow.contract.errors import ScowError
 
 _OVERLAY = ("user.overlay.", "trusted.overlay.")
 _OPAQUE = ("user.overlay.opaque", "trusted.overlay.opaque")

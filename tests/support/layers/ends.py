@@ -12,7 +12,7 @@ from typing import Any
 
 import zstandard
 
-from scow.core.errors import LayerCorrupt, LimitExceeded
+from scow.contract.errors import LayerCorrupt, LimitExceeded
 from tests.support.layers.case import Case, Refused, Tree, case, text
 from tests.support.rawtar import END, file, header, tar
 

@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from scow.core.trees import remove_tree
-from scow.image.erofs.collect import Collector
-from scow.image.erofs.write import write
-from scow.image.unpack.apply import Applier
-from scow.image.unpack.faults import Fault
-from scow.image.unpack.pool import Limits, UnpackPool, error_of
-from scow.image.unpack.streams import Feed, TarStream, plain
-from scow.image.unpack.tree import Tree
+from scow.image.layers.erofs.collect import Collector
+from scow.image.layers.erofs.write import write
+from scow.image.layers.unpack.apply import Applier
+from scow.image.layers.unpack.tree import Tree
+from scow.image.workers.faults import Fault
+from scow.image.workers.pool import Limits, UnpackPool, error_of
+from scow.image.workers.streams import Feed, TarStream, plain
+from scow.kernel.trees import remove_tree
 from tests.support.layers.ends import MAX_BYTES, MAX_ENTRIES
 from tests.support.layertars import mounted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
-from scow.core.errors import InvalidArchive, LayerCorrupt
+from scow.contract.errors import InvalidArchive, LayerCorrupt
 from tests.support.layers.case import WHITEOUT, Case, Node, Refused, Tree, case, folder, link, text
 from tests.support.rawtar import (
     BLOCK,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scow.core.errors import InvalidArchive, LayerCorrupt, ScowError
+from scow.contract.errors import InvalidArchive, LayerCorrupt, ScowError
 from tests.support.layers.case import WHITEOUT, Case, Node, Refused, Tree, case, folder, link, text
 from tests.support.rawtar import (
     LINK,

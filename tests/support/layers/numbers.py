@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scow.core.errors import InvalidArchive, LayerCorrupt
+from scow.contract.errors import InvalidArchive, LayerCorrupt
 from tests.support.layers.case import Case, Node, Refused, Tree, case, folder, text
 from tests.support.rawtar import (
     base256,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scow.core.errors import LayerCorrupt
+from scow.contract.errors import LayerCorrupt
 from tests.support.layers.case import Case, Refused, Tree, case, text
 from tests.support.rawtar import GNU, base256, file, header, octal, padded, pax, record, tar
 

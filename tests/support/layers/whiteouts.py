@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scow.core.errors import InvalidArchive
+from scow.contract.errors import InvalidArchive
 from tests.support.layers.case import WHITEOUT, Refused, case, folder, link, text
 from tests.support.rawtar import CHAR, DIRECTORY, directory, file, header, pax, symlink, tar
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scow.core.errors import InvalidArchive, LayerCorrupt, LimitExceeded
+from scow.contract.errors import InvalidArchive, LayerCorrupt, LimitExceeded
 from tests.support.layers.case import Case, Node, Refused, case, folder, text
 from tests.support.rawtar import directory, file, pax, record, symlink, tar
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from scow.api.container.v1.container_pb2 import ContainerConfig
-from scow.cli.container_config import build
-from scow.cli.container_flags import RUN_FLAGS
-from scow.cli.parser import UsageError, parse
+from scow.cli.flags.container_config import build
+from scow.cli.flags.container_flags import RUN_FLAGS
+from scow.cli.flags.parser import UsageError, parse
 
 
 def config(*arguments: str) -> ContainerConfig:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scow.cli.files import labels, variables
-from scow.cli.parser import UsageError
+from scow.cli.flags.parser import UsageError
+from scow.cli.io.files import labels, variables
 
 
 def _write(tmp_path: Path, content: bytes) -> str:

@@ -16,7 +16,7 @@ _PROBE = """
 import sys
 from scow.cli.__main__ import command
 code = command(sys.argv[1:])
-heavy = ("grpc", "google.protobuf", "asyncio", "argparse", "typing", "scow.core.errors", "inspect")
+heavy = ("grpc", "google.protobuf", "asyncio", "argparse", "typing", "scow.contract.errors", "inspect")
 print(code, [name for name in heavy if name in sys.modules], file=sys.stderr)
 """
 _WORDS = [*index.COMMANDS, *index.ALIASES]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scow.cli.parser import (
+from scow.cli.flags.parser import (
     Flag,
     HelpAsked,
     Options,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from scow.api.image.v1.image_pb2 import Image, LayerProgress, PullResponse
-from scow.cli.progress import bar, show_pull
-from scow.core.errors import DataLoss
+from scow.cli.output.progress import bar, show_pull
+from scow.contract.errors import DataLoss
 
 _LAYER = "sha256:0123456789abcdef"
 _REFERENCE = "docker.io/library/nginx:latest@sha256:d"
@@ -122,7 +122,7 @@ def test_a_pull_without_an_image_is_an_error() -> None:
 
 
 def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scow.cli.progress._terminal_size", lambda _: (24, 100))
+    monkeypatch.setattr("scow.cli.output.progress._terminal_size", lambda _: (24, 100))
     monkeypatch.setattr(_Terminal, "fileno", lambda _: 1)
     out = _Terminal()
     _show(_messages(), out)

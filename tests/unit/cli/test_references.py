@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scow.cli.references import familiar, parted, with_tag
+from scow.words.references import familiar, parted, with_tag
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from scow.cli.verbs import run
-from scow.core.errors import ImageNotFound
+from scow.cli.verbs.container import run
+from scow.contract.errors import ImageNotFound
 
 
 class Containers:

@@ -12,12 +12,12 @@ from scow.api.image.v1 import image_pb2
 from scow.api.network.v1 import network_pb2
 from scow.api.types.v1.types_pb2 import Platform, PortMapping
 from scow.api.volume.v1 import volume_pb2
-from scow.cli.shapes.container import container_shape, split_arguments
-from scow.cli.shapes.image import image_shape
-from scow.cli.shapes.network import network_shape
-from scow.cli.shapes.ports import port_map, ports_text
-from scow.cli.shapes.volume import volume_shape
-from scow.cli.template import Struct, to_json
+from scow.words.shapes.container import container_shape, split_arguments
+from scow.words.shapes.image import image_shape
+from scow.words.shapes.network import network_shape
+from scow.words.shapes.ports import port_map, ports_text
+from scow.words.shapes.volume import volume_shape
+from scow.words.template import Struct, to_json
 
 
 def web() -> pb.Container:

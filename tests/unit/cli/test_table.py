@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from scow.cli.context import Context
-from scow.cli.parser import Refused
-from scow.cli.table import Listing, ellipsis, labels_text, parse_filter, short_id
-from scow.cli.template import Row
+from scow.cli.flags.parser import Refused
+from scow.cli.output.table import Listing, ellipsis, labels_text, parse_filter, short_id
+from scow.words.template import Row
 
 _HEADERS = {"ID": "CONTAINER ID", "Names": "NAMES"}
 _ROWS = [

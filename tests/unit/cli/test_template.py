@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scow.cli.template import (
+from scow.words.template import (
     Map,
     NilList,
     NilMap,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scow.cli.terminal import (
+from scow.cli.io.terminal import (
     DEFAULT_DETACH_KEYS,
     DetachFilter,
     RawMode,

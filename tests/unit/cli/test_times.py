@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from scow.cli.times import format_time, local_date, moment, parse_time
+from scow.words.times import format_time, local_date, moment, parse_time
 
 _NANO = 1_000_000_000
 

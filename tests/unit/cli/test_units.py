@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scow.cli.units import binary_size, human_duration, human_size
+from scow.words.units import binary_size, human_duration, human_size
 
 _DAY = 86400
 

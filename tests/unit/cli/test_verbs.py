@@ -19,7 +19,7 @@ from scow.api.network.v1.network_pb2_grpc import NetworkServiceServicer
 from scow.api.volume.v1 import volume_pb2
 from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceServicer
 from scow.cli.__main__ import command
-from scow.core.errors import (
+from scow.contract.errors import (
     CommandNotExecutable,
     CommandNotFound,
     ContainerNotFound,

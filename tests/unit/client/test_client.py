@@ -17,7 +17,7 @@ from scow.api.image.v1 import image_pb2
 from scow.api.image.v1.image_pb2_grpc import ImageServiceServicer
 from scow.api.types.v1.types_pb2 import Compacted, Event
 from scow.client import AsyncClient, Client, traceparent
-from scow.core.errors import (
+from scow.contract.errors import (
     CommandNotFound,
     ContainerNotFound,
     DataLoss,

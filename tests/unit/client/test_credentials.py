@@ -11,13 +11,8 @@ from typing import Any
 
 import pytest
 
-from scow.client.credentials import (
-    Credentials,
-    CredentialStore,
-    registry_of,
-    server_name,
-)
-from scow.core.errors import CredentialHelperFailed, InvalidConfig
+from scow.client.credentials import Credentials, CredentialStore, registry_of, server_name
+from scow.contract.errors import CredentialHelperFailed, InvalidConfig
 
 ME = Credentials("me", "pass:word")
 PAIR = base64.b64encode(b"me:pass:word").decode()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scow.client._link import Backoff, Link, WireError, request_id, traceparent
-from scow.core.errors import (
+from scow.contract.errors import (
     ContainerNotFound,
     InvalidArgument,
     NotFound,
@@ -118,7 +118,7 @@ def test_a_socket_of_others_is_told_apart(tmp_path: Path) -> None:
         if str(folder).startswith("/tmp/"):
             os.chmod(folder, 0o755)
     code = (
-        "import os, sys; from scow.client._link import Link, WireError; import scow.core.errors;"
+        "import os, sys; from scow.client._link import Link, WireError; import scow.contract.errors;"
         "os.setuid(65534);"
         "print(Link(sys.argv[1]).translate('image', WireError(14, 'connect failed')).reason)"
     )

@@ -10,7 +10,7 @@ from scow.api.container.v1.container_pb2 import ContainerConfig, MountSpec
 from scow.api.types.v1.types_pb2 import PortMapping
 from scow.client import ContainerOptions
 from scow.client._options import build_config, filters_of, platform_of
-from scow.core.errors import InvalidArgument, InvalidMount, InvalidPort
+from scow.contract.errors import InvalidArgument, InvalidMount, InvalidPort
 
 
 def test_every_option_is_understood() -> None:

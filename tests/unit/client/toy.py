@@ -26,7 +26,7 @@ from scow.api.volume.v1.volume_pb2_grpc import (
     VolumeServiceServicer,
     add_VolumeServiceServicer_to_server,
 )
-from scow.core.errors import DETAILS_KEY, ScowError
+from scow.contract.errors import DETAILS_KEY, ScowError
 
 _ADDERS: dict[type, tuple[str, Any]] = {
     ContainerServiceServicer: ("container", add_ContainerServiceServicer_to_server),

@@ -1,7 +1,7 @@
 import pytest
 
-from scow.container.capabilities import DEFAULT, KNOWN, choose
-from scow.core.errors import InvalidConfig
+from scow.container.spec.capabilities import DEFAULT, KNOWN, choose
+from scow.contract.errors import InvalidConfig
 
 
 def test_the_default_set_is_dockers() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1.image_pb2 import Healthcheck, ImageConfig
-from scow.container.committing import effective
+from scow.container.content.commit import effective
 
 IMAGE = ImageConfig(
     entrypoint=["entry"],

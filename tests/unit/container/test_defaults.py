@@ -4,8 +4,8 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.api.image.v1.image_pb2 import Image, ImageConfig
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.container import defaults
-from scow.core.errors import InvalidConfig
+from scow.container.spec import process
+from scow.contract.errors import InvalidConfig
 
 IMAGE = ImageConfig(entrypoint=["/entry"], cmd=["serve", "-v"])
 
@@ -21,23 +21,23 @@ IMAGE = ImageConfig(entrypoint=["/entry"], cmd=["serve", "-v"])
     ],
 )
 def test_command(config: ContainerConfig, args: str) -> None:
-    assert defaults.command(config, IMAGE) == args.split()
+    assert process.command(config, IMAGE) == args.split()
 
 
 def test_no_command_is_refused() -> None:
     with pytest.raises(InvalidConfig) as caught:
-        defaults.command(ContainerConfig(override_entrypoint=True), IMAGE)
+        process.command(ContainerConfig(override_entrypoint=True), IMAGE)
     assert caught.value.which == "command"
 
 
 def test_env_is_replaced_in_place_and_taken_away() -> None:
-    merged = defaults.merge_env(["A=1", "B=2", "C=3"], ["B=x=y", "D="], ["C"])
+    merged = process.merge_env(["A=1", "B=2", "C=3"], ["B=x=y", "D="], ["C"])
     assert merged == ["A=1", "B=x=y", "D="]
 
 
 def test_process_env_has_hostname_and_terminal_but_yields_to_the_containers() -> None:
     described = pb.Container(hostname="h", env=["PATH=/bin", "A=1", "HOSTNAME=own"])
-    assert defaults.process_env(described, tty=True, more=["A=2"]) == [
+    assert process.process_env(described, tty=True, more=["A=2"]) == [
         "PATH=/bin",
         "HOSTNAME=own",
         "TERM=xterm",
@@ -62,7 +62,7 @@ def test_apply_lets_the_configuration_win() -> None:
             stop_signal="INT",
         ),
     )
-    defaults.apply(described, image)
+    process.apply(described, image)
     assert list(described.env) == ["PATH=/opt", "A=2"]
     assert (described.user, described.working_dir, described.stop_signal) == ("app", "/w", "QUIT")
     assert dict(described.labels) == {"x": "mine", "y": "image"}
@@ -70,9 +70,9 @@ def test_apply_lets_the_configuration_win() -> None:
 
 def test_apply_falls_back_to_the_image_then_to_defaults() -> None:
     described = pb.Container(config=ContainerConfig())
-    defaults.apply(described, Image(config=ImageConfig(cmd=["c"], user="u", stop_signal="INT")))
+    process.apply(described, Image(config=ImageConfig(cmd=["c"], user="u", stop_signal="INT")))
     assert (described.user, described.working_dir, described.stop_signal) == ("u", "/", "INT")
-    assert list(described.env) == [defaults.PATH]
+    assert list(described.env) == [process.PATH]
 
 
 def test_exposed_ports_come_from_everywhere_in_order() -> None:
@@ -80,7 +80,7 @@ def test_exposed_ports_come_from_everywhere_in_order() -> None:
         exposed_ports=["90", "53/udp"], ports=[PortMapping(container_port=8000, count=2)]
     )
     image = ImageConfig(exposed_ports=["80/tcp", "90/tcp"])
-    found = defaults.exposed(config, image)
+    found = process.exposed(config, image)
     assert found == ["53/udp", "80/tcp", "90/tcp", "8000/tcp", "8001/tcp"]
 
 
@@ -91,13 +91,13 @@ def test_publish_all_adds_what_is_not_published() -> None:
         ),
         exposed_ports=["80/tcp", "90-91/udp"],
     )
-    found = [(p.container_port, p.host_port, p.protocol) for p in defaults.ports(described)]
+    found = [(p.container_port, p.host_port, p.protocol) for p in process.ports(described)]
     assert found == [(80, 8080, ""), (90, 0, "udp"), (91, 0, "udp")]
 
 
 def test_image_volumes_are_anonymous_unless_covered() -> None:
     config = ContainerConfig(mounts=[pb.MountSpec(type="bind", source="/x", target="/data/")])
-    found = defaults.image_volumes(config, ImageConfig(volumes=["/data", "/logs"]))
+    found = process.image_volumes(config, ImageConfig(volumes=["/data", "/logs"]))
     assert [(m.type, m.source, m.target) for m in found] == [("volume", "", "/logs")]
 
 
@@ -106,6 +106,6 @@ def test_mounts_are_handed_on_whole() -> None:
         type="tmpfs", target="/t", read_only=True, tmpfs_size=5, tmpfs_mode=0o700,
         tmpfs_options=["exec"], volume_labels={"a": "b"}, propagation="rslave",
     )  # fmt: skip
-    (request,) = defaults.mounts(ContainerConfig(mounts=[spec]))
+    (request,) = process.mounts(ContainerConfig(mounts=[spec]))
     for field in spec.DESCRIPTOR.fields:
         assert getattr(request, field.name) == getattr(spec, field.name), field.name

@@ -8,9 +8,9 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1.image_pb2 import PrepareResponse
 from scow.api.types.v1.types_pb2 import Mount
 from scow.api.volume.v1.volume_pb2 import AcquireResponse
-from scow.container.entries import Containers
+from scow.container.model.containers import Containers
 from scow.container.store import MIGRATIONS, ContainerStore
-from scow.core.errors import AmbiguousId, ContainerNotFound, NameInUse
+from scow.contract.errors import AmbiguousId, ContainerNotFound, NameInUse
 from scow.core.journal import Journal
 from scow.core.store import Store
 

@@ -3,8 +3,8 @@ import os
 import pytest
 
 from scow.api.container.v1.container_pb2 import Resources, Ulimit
-from scow.container import limits
-from scow.core.errors import InvalidConfig
+from scow.container.spec import limits
+from scow.contract.errors import InvalidConfig
 
 MIB = 1 << 20
 

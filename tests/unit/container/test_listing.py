@@ -3,8 +3,8 @@ import pytest
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.container.listing import select
-from scow.core.errors import InvalidFilter
+from scow.container.query.filters import select
+from scow.contract.errors import InvalidFilter
 
 
 def container(number: int, **fields: object) -> pb.Container:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from scow.container.logfiles import Cursor, Record, parse
+from scow.container.logs.files import Cursor, Record, parse
 
 
 def line(text: str, stream: str = "stdout", time: str = "2026-01-02T03:04:05.000000006Z") -> bytes:

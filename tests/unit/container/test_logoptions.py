@@ -1,8 +1,8 @@
 import pytest
 
 from scow.api.container.v1.container_pb2 import LogConfig
-from scow.container.logoptions import LogOptions, parse
-from scow.core.errors import InvalidConfig
+from scow.container.logs.options import LogOptions, parse
+from scow.contract.errors import InvalidConfig
 
 
 @pytest.mark.parametrize(

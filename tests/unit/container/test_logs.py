@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.container import logs
-from scow.container.entries import Entry
-from scow.core.errors import FailedPrecondition
+from scow.container.logs import records
+from scow.container.model.containers import Entry
+from scow.contract.errors import FailedPrecondition
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def write(path: Path, second: int, stream: str = "stdout") -> None:
 
 
 async def read(entry: Entry, request: pb.LogsRequest) -> str:
-    found = [r.stdout or r.stderr async for r in logs.read(entry, request)]
+    found = [r.stdout or r.stderr async for r in records.read(entry, request)]
     return b"".join(found).decode().replace("\n", "")
 
 
@@ -75,8 +75,8 @@ async def test_following_ends_with_the_container_and_misses_nothing(entry: Entry
 async def test_following_is_told_rather_than_asking(
     entry: Entry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "_POLL_SECONDS", 60.0)
-    responses = logs.read(entry, pb.LogsRequest(follow=True, tail=0))
+    monkeypatch.setattr(records, "_POLL_SECONDS", 60.0)
+    responses = records.read(entry, pb.LogsRequest(follow=True, tail=0))
     first = asyncio.ensure_future(anext(responses))
     await asyncio.sleep(0.05)
     write(Path(entry.described.log_path), 7)

@@ -1,9 +1,9 @@
 import pytest
 
 from scow.api.container.v1.container_pb2 import ContainerConfig
-from scow.container import modes
-from scow.container.modes import HOST, PRIVATE, SHAREABLE, Mode
-from scow.core.errors import InvalidConfig
+from scow.container.spec import namespaces
+from scow.container.spec.namespaces import HOST, PRIVATE, SHAREABLE, Mode
+from scow.contract.errors import InvalidConfig
 
 
 @pytest.mark.parametrize(
@@ -19,17 +19,17 @@ from scow.core.errors import InvalidConfig
     ],
 )
 def test_network(text: str, mode: Mode) -> None:
-    assert modes.network(ContainerConfig(network=text)) == mode
+    assert namespaces.network(ContainerConfig(network=text)) == mode
 
 
 def test_others() -> None:
-    assert modes.pid(ContainerConfig()) == PRIVATE
-    assert modes.pid(ContainerConfig(pid_mode="host")) == HOST
-    assert modes.pid(ContainerConfig(pid_mode="container:a")) == Mode("container", "a")
-    assert modes.ipc(ContainerConfig(ipc_mode="shareable")) == SHAREABLE
-    assert modes.ipc(ContainerConfig(ipc_mode="container:a")) == Mode("container", "a")
-    assert modes.uts(ContainerConfig(uts_mode="host")) == HOST
-    assert modes.cgroup(ContainerConfig(cgroupns_mode="private")) == PRIVATE
+    assert namespaces.pid(ContainerConfig()) == PRIVATE
+    assert namespaces.pid(ContainerConfig(pid_mode="host")) == HOST
+    assert namespaces.pid(ContainerConfig(pid_mode="container:a")) == Mode("container", "a")
+    assert namespaces.ipc(ContainerConfig(ipc_mode="shareable")) == SHAREABLE
+    assert namespaces.ipc(ContainerConfig(ipc_mode="container:a")) == Mode("container", "a")
+    assert namespaces.uts(ContainerConfig(uts_mode="host")) == HOST
+    assert namespaces.cgroup(ContainerConfig(cgroupns_mode="private")) == PRIVATE
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,6 @@ def test_unknown_modes_name_the_field(field: str, value: str) -> None:
     config = ContainerConfig()
     setattr(config, field, value)
     with pytest.raises(InvalidConfig) as caught:
-        for mode in (modes.pid, modes.ipc, modes.uts, modes.cgroup):
+        for mode in (namespaces.pid, namespaces.ipc, namespaces.uts, namespaces.cgroup):
             mode(config)
     assert caught.value.which == field

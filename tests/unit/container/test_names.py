@@ -1,7 +1,7 @@
 import pytest
 
-from scow.container import names
-from scow.core.errors import InvalidName
+from scow.container.model import names
+from scow.contract.errors import InvalidName
 
 
 @pytest.mark.parametrize("name", ["web", "a1", "A_b.c-d", "0x", "x" * 255])

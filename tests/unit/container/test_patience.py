@@ -3,8 +3,8 @@ import time
 import grpc
 import pytest
 
-from scow.container import patience
-from scow.core.errors import ImageNotFound, ServiceUnavailable
+from scow.container.peers import retry
+from scow.contract.errors import ImageNotFound, ServiceUnavailable
 from scow.core.trace import current_deadline
 
 
@@ -28,25 +28,25 @@ class Peer:
 
 
 async def test_a_service_that_comes_back() -> None:
-    assert await patience.ask("image", Peer(2, away())) == 3
+    assert await retry.ask("image", Peer(2, away())) == 3
 
 
 async def test_one_that_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "_SECONDS", 0.25)
+    monkeypatch.setattr(retry, "_SECONDS", 0.25)
     with pytest.raises(ServiceUnavailable):
-        await patience.ask("image", Peer(99, away()))
+        await retry.ask("image", Peer(99, away()))
 
 
 async def test_patience_ends_with_the_callers_deadline() -> None:
     current_deadline.set(time.monotonic() + 0.15)
     began = time.monotonic()
     with pytest.raises(ServiceUnavailable):
-        await patience.ask("image", Peer(99, away()))
+        await retry.ask("image", Peer(99, away()))
     assert time.monotonic() - began < 1
 
 
 async def test_what_a_service_says_is_final() -> None:
     peer = Peer(1, ImageNotFound("no"))
     with pytest.raises(ImageNotFound):
-        await patience.ask("image", peer)
+        await retry.ask("image", peer)
     assert peer.calls == 1

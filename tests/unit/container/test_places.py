@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from scow.container.places import Places
+from scow.container.model.paths import Places
 from scow.core.config import Config
 
 ID = "0123456789abcdef" * 4

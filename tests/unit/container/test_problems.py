@@ -1,4 +1,4 @@
-from scow.container.problems import invalid
+from scow.container.model.invalid import invalid
 
 
 def test_a_field_is_named() -> None:

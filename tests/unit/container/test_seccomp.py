@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from scow.container import seccomp
-from scow.container.capabilities import DEFAULT, KNOWN
-from scow.core.errors import InvalidConfig
+from scow.container.spec import seccomp
+from scow.container.spec.capabilities import DEFAULT, KNOWN
+from scow.contract.errors import InvalidConfig
 
 
 def allowed(profile: dict[str, Any]) -> set[str]:

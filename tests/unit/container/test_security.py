@@ -1,39 +1,39 @@
 import pytest
 
-from scow.container import security
-from scow.container.security import Options
-from scow.core.errors import InvalidConfig, KernelUnsupported
+from scow.container.spec import security_options
+from scow.container.spec.security_options import Options
+from scow.contract.errors import InvalidConfig, KernelUnsupported
 
 
 def test_options() -> None:
-    options = security.parse(
+    options = security_options.parse(
         ["no-new-privileges", "seccomp=unconfined", "apparmor=mine", "systempaths=unconfined"]
     )
     assert options == Options("unconfined", "mine", True, True)
-    assert security.parse(["no-new-privileges:true", "seccomp=builtin"]) == Options(
+    assert security_options.parse(["no-new-privileges:true", "seccomp=builtin"]) == Options(
         no_new_privileges=True
     )
-    assert security.parse(["label=disable", "no-new-privileges=false"]) == Options()
+    assert security_options.parse(["label=disable", "no-new-privileges=false"]) == Options()
 
 
 @pytest.mark.parametrize("option", ["", "seccomp", "apparmor=", "no-new-privileges=maybe", "x=y"])
 def test_unknown_options_are_refused(option: str) -> None:
     with pytest.raises(InvalidConfig):
-        security.parse([option])
+        security_options.parse([option])
 
 
 def test_selinux_is_said_to_be_unsupported() -> None:
     with pytest.raises(KernelUnsupported) as caught:
-        security.parse(["label=type:x"])
+        security_options.parse(["label=type:x"])
     assert caught.value.which == "label=type:x"
 
 
 def test_apparmor() -> None:
     named = Options(apparmor="mine")
-    assert security.apparmor_profile(named, False, enabled=True) == "mine"
-    assert security.apparmor_profile(Options(), False, enabled=True) == ""
+    assert security_options.apparmor_profile(named, False, enabled=True) == "mine"
+    assert security_options.apparmor_profile(Options(), False, enabled=True) == ""
     unconfined = Options(apparmor="unconfined")
-    assert security.apparmor_profile(unconfined, False, enabled=True) == "unconfined"
-    assert security.apparmor_profile(unconfined, False, enabled=False) == ""
+    assert security_options.apparmor_profile(unconfined, False, enabled=True) == "unconfined"
+    assert security_options.apparmor_profile(unconfined, False, enabled=False) == ""
     with pytest.raises(KernelUnsupported):
-        security.apparmor_profile(named, False, enabled=False)
+        security_options.apparmor_profile(named, False, enabled=False)

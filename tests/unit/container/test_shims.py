@@ -4,8 +4,8 @@ from pathlib import Path
 
 import grpc
 
-from scow.container import shims
-from scow.core.errors import CommandNotFound, ShimDied
+from scow.container.runtime import shim
+from scow.contract.errors import CommandNotFound, ShimDied
 
 
 def write_state(folder: Path, pid: int, ticks: int) -> None:
@@ -18,34 +18,34 @@ def ticks(pid: int) -> int:
 
 
 def test_a_shim_lives_when_its_pid_is_still_its_own(tmp_path: Path) -> None:
-    assert not shims.lives(tmp_path)
+    assert not shim.lives(tmp_path)
     write_state(tmp_path, os.getpid(), ticks(os.getpid()))
-    assert shims.lives(tmp_path)
+    assert shim.lives(tmp_path)
     write_state(tmp_path, os.getpid(), ticks(os.getpid()) - 1)
-    assert not shims.lives(tmp_path)
+    assert not shim.lives(tmp_path)
     write_state(tmp_path, 2**22 + 1, 5)
-    assert not shims.lives(tmp_path)
+    assert not shim.lives(tmp_path)
 
 
 def test_a_zombie_does_not_live(tmp_path: Path) -> None:
     pid = os.posix_spawn("/bin/true", ["true"], {})
     write_state(tmp_path, pid, ticks(pid))
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert not shims.lives(tmp_path)
+    assert not shim.lives(tmp_path)
     os.waitpid(pid, 0)
 
 
 def test_the_exit_record(tmp_path: Path) -> None:
-    assert shims.ending(tmp_path) is None
+    assert shim.ending(tmp_path) is None
     record = {"code": 137, "signal": 9, "time_ns": 5, "oom_killed": True, "error": ""}
     (tmp_path / "exit.json").write_text(json.dumps(record))
-    assert shims.ending(tmp_path) == shims.Ending(137, 5, True, "")
+    assert shim.ending(tmp_path) == shim.Ending(137, 5, True, "")
 
 
 def test_warnings(tmp_path: Path) -> None:
-    assert shims.warnings(tmp_path) == []
+    assert shim.warnings(tmp_path) == []
     write_state(tmp_path, 1, 1)
-    assert shims.warnings(tmp_path) == ["w"]
+    assert shim.warnings(tmp_path) == ["w"]
 
 
 def failure(code: grpc.StatusCode, trailing: grpc.aio.Metadata) -> grpc.aio.AioRpcError:
@@ -53,7 +53,7 @@ def failure(code: grpc.StatusCode, trailing: grpc.aio.Metadata) -> grpc.aio.AioR
 
 
 def test_a_shim_that_does_not_answer_is_dead_for_the_caller() -> None:
-    error = shims.shim_error("a" * 64, failure(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata()))
+    error = shim.shim_error("a" * 64, failure(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata()))
     assert isinstance(error, ShimDied)
     assert error.which == "a" * 64
 
@@ -61,6 +61,6 @@ def test_a_shim_that_does_not_answer_is_dead_for_the_caller() -> None:
 def test_what_a_shim_says_keeps_its_class() -> None:
     said = CommandNotFound("no such command", which="nope")
     trailing = grpc.aio.Metadata(("grpc-status-details-bin", said.to_details()))
-    error = shims.shim_error("a", failure(grpc.StatusCode.FAILED_PRECONDITION, trailing))
+    error = shim.shim_error("a", failure(grpc.StatusCode.FAILED_PRECONDITION, trailing))
     assert isinstance(error, CommandNotFound)
     assert error.which == "nope"

@@ -2,8 +2,8 @@ import signal
 
 import pytest
 
-from scow.container import signals
-from scow.core.errors import InvalidConfig
+from scow.container.spec import signal_names
+from scow.contract.errors import InvalidConfig
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from scow.core.errors import InvalidConfig
     ],
 )
 def test_names_and_numbers(text: str, number: int) -> None:
-    assert signals.parse(text) == number
+    assert signal_names.parse(text) == number
 
 
 @pytest.mark.parametrize(
@@ -31,5 +31,5 @@ def test_names_and_numbers(text: str, number: int) -> None:
 )
 def test_what_is_no_signal_is_refused(text: str) -> None:
     with pytest.raises(InvalidConfig) as caught:
-        signals.parse(text, "stop_signal")
+        signal_names.parse(text, "stop_signal")
     assert caught.value.which == "stop_signal"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from scow.container.spawner import Spawner
-from scow.core.errors import (
+from scow.container.runtime.spawner import Spawner
+from scow.contract.errors import (
     FailedPrecondition,
     NamespaceUnsupported,
     ScowError,

@@ -6,9 +6,9 @@ import pytest
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.api.types.v1.types_pb2 import Mount
-from scow.container import spec
-from scow.container.capabilities import DEFAULT, KNOWN
-from scow.container.spec import Surroundings
+from scow.container.spec import document
+from scow.container.spec.capabilities import DEFAULT, KNOWN
+from scow.container.spec.document import Surroundings
 
 BUNDLE = Path("/run/x/bundle")
 
@@ -19,7 +19,7 @@ def make(
     described = pb.Container(
         config=config, args=["true"], env=["PATH=/bin"], working_dir="/", hostname="h", **fields
     )
-    return spec.make(described, [], around or Surroundings(BUNDLE))
+    return document.make(described, [], around or Surroundings(BUNDLE))
 
 
 def kinds(found: dict[str, Any]) -> dict[str, str]:
@@ -129,7 +129,7 @@ def test_propagation_of_the_root(propagation: str, expected: str) -> None:
 def test_volumes_are_part_of_the_mounts() -> None:
     described = pb.Container(config=ContainerConfig(), args=["x"], working_dir="/")
     volume = Mount(destination="/data", type="bind", source="/v", options=["rbind", "rw"])
-    found = spec.make(described, [volume], Surroundings(BUNDLE))
+    found = document.make(described, [volume], Surroundings(BUNDLE))
     assert found["mounts"][-1] == {
         "destination": "/data",
         "type": "bind",

@@ -1,7 +1,7 @@
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.api.types.v1.types_pb2 import Mount
-from scow.container import specmounts
+from scow.container.spec import mounts as specmounts
 
 
 def destinations(config: ContainerConfig, *volumes: str) -> list[str]:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from scow.container.tasks import Background, completed, together
+from scow.core.tasks import Background, completed, together
 from scow.core.trace import current_deadline, remaining
 
 

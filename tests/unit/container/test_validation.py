@@ -5,8 +5,8 @@ import pytest
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.container import validation
-from scow.core.errors import InvalidConfig
+from scow.container.model import validation
+from scow.contract.errors import InvalidConfig
 
 
 def test_a_plain_configuration_is_fine() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scow.core.archive import headers
 from scow.core.archive.headers import BLOCK, END, Entry
 from scow.core.archive.pack import Packer
-from scow.core.trees import remove_tree
+from scow.kernel.trees import remove_tree
 from tests.support.deep import deep
 
 NAMES = st.binary(min_size=1, max_size=300).filter(

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from scow.contract.errors import InvalidConfig
 from scow.core import config
-from scow.core.errors import InvalidConfig
 
 
 def test_defaults_stand_without_a_file() -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from scow.contract.errors import DiskFull
 from scow.core.disk import writing
-from scow.core.errors import DiskFull
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

@@ -2,8 +2,8 @@ import inspect
 
 import pytest
 
-from scow.core import errors
-from scow.core.errors import ScowError, from_wire
+from scow.contract import errors
+from scow.contract.errors import ScowError, from_wire
 
 CLASSES = [
     cls

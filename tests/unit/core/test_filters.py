@@ -1,8 +1,8 @@
 import pytest
 
 from scow.api.types.v1.types_pb2 import Filter
+from scow.contract.errors import InvalidFilter
 from scow.core import filters
-from scow.core.errors import InvalidFilter
 
 
 def test_values_of_a_key_come_together() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from scow.core.errors import InvalidPageToken
+from scow.contract.errors import InvalidPageToken
 from scow.core.paging import descending, page
 
 NAMES = ["a", "b", "c", "d", "e"]

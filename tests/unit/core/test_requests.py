@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from scow.api.volume.v1.volume_pb2 import CreateRequest, CreateResponse, Volume
-from scow.core.errors import NotFound, RequestIdReused
+from scow.contract.errors import NotFound, RequestIdReused
 from scow.core.requests import Requests, remember
 from scow.core.store import Store
 

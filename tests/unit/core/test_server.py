@@ -18,9 +18,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.api.volume.v1 import volume_pb2 as pb
 from scow.api.volume.v1 import volume_pb2_grpc as pb_grpc
+from scow.contract.errors import DETAILS_KEY, FailedPrecondition, VolumeNotFound, from_wire
 from scow.core.actor import current_actor
 from scow.core.config import Config, ServerSection
-from scow.core.errors import DETAILS_KEY, FailedPrecondition, VolumeNotFound, from_wire
 from scow.core.peers import translated
 from scow.core.server import Context, Wiring, serve
 from scow.core.trace import current_traceparent, remaining

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from scow.core.errors import DiskFull
+from scow.contract.errors import DiskFull
 from scow.core.store import Store
 
 ONE = "CREATE TABLE a (x INTEGER); CREATE TABLE b (y TEXT DEFAULT 'p;q');"

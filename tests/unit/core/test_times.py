@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from scow.core.errors import InvalidFilter
+from scow.contract.errors import InvalidFilter
 from scow.core.times import now_ns, parse_moment
 
 _SECOND = 1_000_000_000

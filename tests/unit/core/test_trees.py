@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scow.core import disk, trees
-from scow.core.trees import remove_tree, statuses
+from scow.core import disk
+from scow.kernel import trees
+from scow.kernel.trees import remove_tree, statuses
 
 # More than there are descriptors and frames; with names of five bytes also more than a path may be long.
 _LEVELS = 1100

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from scow.image.archives import tarring
+from scow.image.archives import tar_writer
 from scow.image.archives.names import clean, target
 from scow.image.archives.pipes import PipeWriter
-from scow.image.buffers import streaming
-from scow.image.unpack.faults import Fault
+from scow.image.content.buffers import streaming
+from scow.image.workers.faults import Fault
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,11 @@ def test_links() -> None:
 
 def test_tars_are_read_by_others() -> None:
     large = 9 << 30  # more than the eleven octal digits of ustar hold
-    entry = tarfile.TarInfo.frombuf(tarring.file_header("large", large), "utf-8", "strict")
+    entry = tarfile.TarInfo.frombuf(tar_writer.file_header("large", large), "utf-8", "strict")
     assert (entry.name, entry.size, entry.mtime) == ("large", large, 0)
-    data = tarring.folder_header("f") + tarring.file_header("f/x", 3) + b"abc"
-    data += tarring.padding(3)
-    data += tarring.end(len(data))
+    data = tar_writer.folder_header("f") + tar_writer.file_header("f/x", 3) + b"abc"
+    data += tar_writer.padding(3)
+    data += tar_writer.end(len(data))
     assert len(data) % 10_240 == 0
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         file = tar.extractfile("f/x")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from scow.core.errors import DigestMismatch, LayerCorrupt
-from scow.image.blobs import Blobs, open_blob
-from scow.image.digests import digest_of
-from scow.image.leases import Leases
+from scow.contract.errors import DigestMismatch, LayerCorrupt
+from scow.image.content.blobs import Blobs, open_blob
+from scow.image.content.digests import digest_of
+from scow.image.gc.leases import Leases
 
 DATA = b"some bytes" * 1000
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
-from scow.core.errors import InvalidArgument
-from scow.image import changes, manifests
+from scow.contract.errors import InvalidArgument
+from scow.image.oci import manifests
+from scow.words.dockerfile import changes
 
 
 def changed(*instructions: str) -> pb.ImageConfig:

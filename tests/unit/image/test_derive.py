@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from scow.api.image.v1.image_pb2 import ImageConfig
-from scow.image.derive import Step, derive
+from scow.image.create.configuration import Step, derive
 
 LAYER = f"sha256:{'1' * 64}"
 STEP = Step(1_600_000_000_000_000_001, "sh", "me", "why")

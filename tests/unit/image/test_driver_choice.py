@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from scow.core.errors import InvalidConfig, KernelUnsupported
-from scow.image.drivers import probe
-from scow.image.drivers.choose import choose
-from scow.image.unpack.pool import Limits, UnpackPool
+from scow.contract.errors import InvalidConfig, KernelUnsupported
+from scow.image.layers.drivers import probe
+from scow.image.layers.drivers.choose import choose
+from scow.image.workers.pool import Limits, UnpackPool
 
 POOL = UnpackPool(1, 1, Limits(1, 1))
 
@@ -21,7 +21,7 @@ _PROBE = """
 import sys
 from pathlib import Path
 from scow.image import syscalls
-from scow.image.drivers import probe
+from scow.image.layers.drivers import probe
 syscalls.keep_capabilities(0)
 print(probe.erofs(Path(sys.argv[1]), Path(sys.argv[1])))
 """
@@ -65,7 +65,15 @@ def _without_capabilities(folder: Path) -> str:
 def test_a_process_that_may_not_mount_reads_what_another_found(tmp_path: Path) -> None:
     assert "may not mount" in _without_capabilities(tmp_path)
     subprocess.run(
-        [sys.executable, "-m", "scow.image.drivers.probe", "--root", tmp_path, "--run", tmp_path],
+        [
+            sys.executable,
+            "-m",
+            "scow.image.layers.drivers.probe",
+            "--root",
+            tmp_path,
+            "--run",
+            tmp_path,
+        ],
         check=True,
     )
     (tmp_path / "image").rmdir()  # nothing is left in it

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from scow.image.flights import Flights
+from scow.image.transfer.flights import Flights
 
 
 class Work:

@@ -9,14 +9,14 @@ import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.types.v1.types_pb2 import Filter
-from scow.core.errors import InvalidFilter
+from scow.contract.errors import InvalidFilter
 from scow.core.journal import Journal
 from scow.core.store import Store
-from scow.image.blobs import Blobs
-from scow.image.digests import digest_of
-from scow.image.images import Images
-from scow.image.listing import Lists, Selection, fits
-from scow.image.store import MIGRATIONS, Image, ImageStore, Layer, Manifest, Name
+from scow.image.catalog.images import Images
+from scow.image.catalog.lists import Lists, Selection, fits
+from scow.image.content.blobs import Blobs
+from scow.image.content.digests import digest_of
+from scow.image.metadata.tables import MIGRATIONS, Image, ImageStore, Layer, Manifest, Name
 
 COUNT = 2000
 

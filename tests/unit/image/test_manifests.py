@@ -3,10 +3,10 @@ import json
 import pytest
 
 from scow.api.image.v1.image_pb2 import ImageConfig
-from scow.core.errors import InvalidManifest, LimitExceeded, PlatformNotFound
-from scow.image import manifests
-from scow.image.manifests import Descriptor
-from scow.image.platforms import Platform
+from scow.contract.errors import InvalidManifest, LimitExceeded, PlatformNotFound
+from scow.image.oci import manifests
+from scow.image.oci.manifests import Descriptor
+from scow.image.oci.platforms import Platform
 
 D = "sha256:" + "a" * 64
 E = "sha256:" + "b" * 64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scow.image.platforms import Platform, canonical, choose, runnable
+from scow.image.oci.platforms import Platform, canonical, choose, runnable
 
 
 @pytest.mark.parametrize(

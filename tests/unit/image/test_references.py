@@ -1,7 +1,7 @@
 import pytest
 
-from scow.core.errors import InvalidReference
-from scow.image.reference import Reference
+from scow.contract.errors import InvalidReference
+from scow.image.oci.reference import Reference
 
 A = "sha256:" + "a" * 64
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scow.image import syscalls
-from scow.image.sharedsync import SharedSync
+from scow.image.content.sync import SharedSync
 
 
 async def test_callers_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

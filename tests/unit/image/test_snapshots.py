@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from scow.api.types.v1.types_pb2 import Mount
-from scow.image.drivers import Lower
-from scow.image.snapshots import SnapshotFolders
+from scow.image.layers.drivers import Lower
+from scow.image.snapshots.folders import SnapshotFolders
 
 
 def lower(path: Path | str, mode: int = 0o755) -> Lower:

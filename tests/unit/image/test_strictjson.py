@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from scow.image import strictjson
+from scow.contract import strict_json
 
 
 def test_what_is_legal() -> None:
     document = '{"a": [1, -2.5e3, true, null, "\\u00e9 \\ud83d\\ude00 \u00e9"], "b": {}}'.encode()
-    assert strictjson.loads(document) == {
+    assert strict_json.loads(document) == {
         "a": [1, -2500.0, True, None, "\u00e9 \U0001f600 \u00e9"],
         "b": {},
     }
@@ -38,4 +38,4 @@ def test_what_is_legal() -> None:
 )
 def test_what_is_not(document: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  which words depends on the parser
-        strictjson.loads(document)
+        strict_json.loads(document)

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from scow.image.unpack import faults
-from scow.image.unpack.apply import OPAQUE_XATTR, Applied, Applier
-from scow.image.unpack.faults import Fault
-from scow.image.unpack.streams import TarStream
-from scow.image.unpack.tree import Tree
+from scow.image.layers.unpack.apply import OPAQUE_XATTR, Applied, Applier
+from scow.image.layers.unpack.tree import Tree
+from scow.image.workers import faults
+from scow.image.workers.faults import Fault
+from scow.image.workers.streams import TarStream
 
 Entry = tuple[str, bytes, dict[str, Any]]
 REG, DIR, SYM, LNK, FIFO = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scow.image import words
+from scow.words.dockerfile import variables
 
 ENVIRONMENT = {"A": "a", "SPACED": "two words", "EMPTY": ""}
 
@@ -25,14 +25,14 @@ ENVIRONMENT = {"A": "a", "SPACED": "two words", "EMPTY": ""}
     ],
 )
 def test_split(text: str, expected: list[str]) -> None:
-    assert words.split(text, ENVIRONMENT) == expected
+    assert variables.split(text, ENVIRONMENT) == expected
 
 
 def test_whole() -> None:
-    assert words.whole("/srv/$A  'and more'", ENVIRONMENT) == "/srv/a  and more"
+    assert variables.whole("/srv/$A  'and more'", ENVIRONMENT) == "/srv/a  and more"
 
 
 @pytest.mark.parametrize("text", ["'a", '"a', "${A", "${}", "${A:?x}", "${A:-x", "${1}", '"\\'])
 def test_what_is_not_closed(text: str) -> None:
     with pytest.raises(ValueError, match=r"closed|name|unknown"):
-        words.split(text, ENVIRONMENT)
+        variables.split(text, ENVIRONMENT)

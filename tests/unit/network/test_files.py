@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from scow.core.errors import InvalidArgument
+from scow.contract.errors import InvalidArgument
 from scow.network import files
 from scow.network.files import Files, Resolver
 

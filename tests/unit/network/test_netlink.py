@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from scow.core.errors import KernelUnsupported, LinkFailed
+from scow.contract.errors import KernelUnsupported, LinkFailed
 from scow.network import links
 from scow.network.netlink import Netlink, Request, refusal, rtnl
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from scow.core.errors import LinkFailed
+from scow.contract.errors import LinkFailed
 from scow.network import netns
 
 

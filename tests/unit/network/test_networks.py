@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from scow.api.types.v1.types_pb2 import Filter
+from scow.contract.errors import AmbiguousId, InvalidFilter, NetworkNotFound
 from scow.core.config import NetworkSection
-from scow.core.errors import AmbiguousId, InvalidFilter, NetworkNotFound
 from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.network.networks import Networks

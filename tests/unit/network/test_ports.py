@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.core.errors import AddressInUse, InvalidPort
+from scow.contract.errors import AddressInUse, InvalidPort
 from scow.network import ports
 from scow.network.ports import Holds, Publish
 

@@ -4,7 +4,7 @@ import pytest
 
 from scow.api.network.v1.network_pb2 import AttachRequest
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.core.errors import InvalidArgument, InvalidPort
+from scow.contract.errors import InvalidArgument, InvalidPort
 from scow.network import requests
 from scow.network.store import Network
 

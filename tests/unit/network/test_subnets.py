@@ -2,7 +2,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from scow.core.errors import AddressInUse, InvalidArgument, InvalidConfig, SubnetFull
+from scow.contract.errors import AddressInUse, InvalidArgument, InvalidConfig, SubnetFull
 from scow.network import subnets
 
 

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from scow.api.types.v1 import errors_pb2
-from scow.core import errors as core
+from scow.contract import errors as core
 from scow.shim.errors import CODES, ShimError, from_exception, from_os_error
 
 

@@ -7,19 +7,19 @@ import signal
 import subprocess
 from pathlib import Path
 
-from scow.shim import exitrecord
-from scow.shim.exitrecord import Exit, State
+from scow.shim.keeper import exit_record
+from scow.shim.keeper.exit_record import Exit, State
 
 
 def test_records_come_back(tmp_path: Path) -> None:
-    assert exitrecord.read_exit(str(tmp_path)) is None
-    assert exitrecord.read_state(str(tmp_path)) is None
+    assert exit_record.read_exit(str(tmp_path)) is None
+    assert exit_record.read_state(str(tmp_path)) is None
     record = Exit(137, 9, 123, True, "why")
     state = State("x", "1", 1, 2, 3, 4, ["/c"], ["w"])
-    exitrecord.write_exit(str(tmp_path), record)
-    exitrecord.write_state(str(tmp_path), state)
-    assert exitrecord.read_exit(str(tmp_path)) == record
-    assert exitrecord.read_state(str(tmp_path)) == state
+    exit_record.write_exit(str(tmp_path), record)
+    exit_record.write_state(str(tmp_path), state)
+    assert exit_record.read_exit(str(tmp_path)) == record
+    assert exit_record.read_state(str(tmp_path)) == state
     assert sorted(os.listdir(tmp_path)) == ["exit.json", "state.json"]
 
 
@@ -27,7 +27,7 @@ def test_statuses() -> None:
     for command, code, number in (("exit 7", 7, 0), ("kill -TERM $$", 143, signal.SIGTERM)):
         pid = os.posix_spawn("/bin/sh", ["sh", "-c", command], os.environ)
         _, status = os.waitpid(pid, 0)
-        made = exitrecord.from_status(status)
+        made = exit_record.from_status(status)
         assert (made.code, made.signal, made.oom_killed, made.error) == (code, number, False, "")
 
 
@@ -35,7 +35,7 @@ def test_start_ticks_of_a_name_with_parentheses(tmp_path: Path) -> None:
     program = tmp_path / "a) b ("
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([program, "10"]) as process:
-        first = exitrecord.start_ticks(process.pid)
-        assert first >= exitrecord.start_ticks(os.getpid()) > 0
+        first = exit_record.start_ticks(process.pid)
+        assert first >= exit_record.start_ticks(os.getpid()) > 0
         process.kill()
-    assert exitrecord.start_ticks(process.pid) == 0
+    assert exit_record.start_ticks(process.pid) == 0

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scow.shim.logfile import LogFile
+from scow.shim.keeper.logfile import LogFile
 
 
 def records(path: Path) -> list[dict[str, str]]:

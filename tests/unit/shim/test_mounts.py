@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scow.shim import mounts, overlay, syscalls
+from scow.kernel import syscalls
 from scow.shim.errors import ShimError
+from scow.shim.rootfs import mounts, overlay
 
 
 def test_flags_and_data() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from scow.shim import oci
 from scow.shim.errors import ShimError
+from scow.shim.oci import config as oci
 
 
 def parse(**changes: Any) -> oci.Spec:

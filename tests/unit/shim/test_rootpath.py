@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scow.shim import rootpath
+from scow.kernel import rootpath
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from scow.container import capabilities
-from scow.container.seccomp import default
-from scow.shim import seccomp
+from scow.container.spec import capabilities
+from scow.container.spec.seccomp import default
+from scow.shim.confine import seccomp
 from scow.shim.errors import ShimError
 
 ALLOW, EPERM, ENOSYS = 0x7FFF0000, 0x00050001, 0x00050026

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from scow.core import trees
-from scow.shim import devices, mountinfo, populate, rlimits, sysctls
+from scow.kernel import mountinfo, trees
+from scow.shim.confine import rlimits, sysctls
 from scow.shim.errors import ShimError
-from scow.shim.oci import Rlimit
+from scow.shim.oci.config import Rlimit
+from scow.shim.rootfs import devices, populate
 from tests.support.deep import deep, depth
 
 

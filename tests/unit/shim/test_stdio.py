@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from scow.shim import stdio as module
 from scow.shim.errors import ShimError
-from scow.shim.stdio import Session, Stdio
+from scow.shim.keeper import stdio as module
+from scow.shim.keeper.stdio import Session, Stdio
 
 
 async def drain(session: Session) -> list[tuple[str, bytes]]:

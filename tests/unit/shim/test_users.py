@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scow.shim import users
+from scow.shim.confine import users
+from scow.shim.confine.users import Identity
 from scow.shim.errors import ShimError
-from scow.shim.users import Identity
 
 PASSWD = """# comment
 root:x:0:0:root:/root:/bin/sh

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from scow.shim.oci import Mount
-from scow.shim.view import read_only
+from scow.shim.oci.config import Mount
+from scow.shim.spawner.view import read_only
 
 
 def test_what_was_changed_is_the_topmost_lower_directory() -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from scow.api.volume.v1.volume_pb2 import MountRequest
-from scow.core.errors import BindSourceNotFound, InvalidMount
+from scow.contract.errors import BindSourceNotFound, InvalidMount
 from scow.volume import mounts
 from scow.volume.store import Volume
 

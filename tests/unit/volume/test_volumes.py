@@ -5,7 +5,7 @@ import pytest
 
 from scow.api.types.v1.types_pb2 import Filter
 from scow.api.volume.v1.volume_pb2 import CreateRequest, MountRequest
-from scow.core.errors import (
+from scow.contract.errors import (
     InvalidArgument,
     InvalidName,
     NameInUse,

@@ -17,7 +17,7 @@ from scow.client._async.stream import AsyncStream
 from scow.client._async.targets import Place, write_to
 from scow.client._link import request_id
 from scow.client._options import platform_of
-from scow.core.errors import DataLoss
+from scow.contract.errors import DataLoss
 
 # Bytes of one message of an upload.
 _CHUNK = 1 << 20

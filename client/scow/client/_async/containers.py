@@ -17,13 +17,7 @@ from scow.client._async.stream import AsyncStream
 from scow.client._options import ContainerOptions, Filters, build_config, filters_of
 from scow.client._results import ExecResult, RunResult
 from scow.client._watch import resume_logs, resume_watch
-from scow.core.errors import (
-    ImageNotFound,
-    NotFound,
-    PlatformNotFound,
-    ScowError,
-    ShimDied,
-)
+from scow.contract.errors import ImageNotFound, NotFound, PlatformNotFound, ScowError, ShimDied
 
 if TYPE_CHECKING:
     from scow.client._async.images import AsyncImages

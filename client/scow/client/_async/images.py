@@ -10,7 +10,7 @@ from scow.client._async.stream import AsyncStream
 from scow.client._link import request_id
 from scow.client._options import Filters, filters_of, platform_of
 from scow.client._watch import resume_watch
-from scow.core.errors import DataLoss
+from scow.contract.errors import DataLoss
 
 # Images of one page of a list.
 _PAGE = 2500

@@ -9,7 +9,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.client._async.service import AsyncService
 from scow.client._link import request_id
 from scow.client._options import ContainerOptions, build_config
-from scow.core.errors import ContainerNotFound
+from scow.contract.errors import ContainerNotFound
 
 
 class AsyncLifecycle:

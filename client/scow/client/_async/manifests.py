@@ -10,7 +10,7 @@ from scow.api.image.v1.image_pb2 import Auth
 from scow.client._async.service import AsyncService
 from scow.client._link import request_id
 from scow.client._options import platform_of
-from scow.core.errors import ImageNotFound, ManifestNotFound
+from scow.contract.errors import ImageNotFound, ManifestNotFound
 
 
 class AsyncManifests:

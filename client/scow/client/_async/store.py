@@ -9,7 +9,7 @@ from scow.client._async.service import AsyncService
 from scow.client._async.stream import AsyncStream
 from scow.client._link import request_id
 from scow.client._options import Filters, filters_of
-from scow.core.errors import DataLoss
+from scow.contract.errors import DataLoss
 
 _Leases = list[pb.Lease]
 

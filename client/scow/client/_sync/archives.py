@@ -17,7 +17,7 @@ from scow.client._sio import read
 from scow.client._sync.service import Service
 from scow.client._sync.stream import Stream
 from scow.client._sync.targets import Place, write_to
-from scow.core.errors import DataLoss
+from scow.contract.errors import DataLoss
 
 # Bytes of one message of an upload.
 _CHUNK = 1 << 20

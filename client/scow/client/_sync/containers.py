@@ -17,13 +17,7 @@ from scow.client._sync.service import Service
 from scow.client._sync.session import Attachment, Execution
 from scow.client._sync.stream import Stream
 from scow.client._watch import resume_logs, resume_watch
-from scow.core.errors import (
-    ImageNotFound,
-    NotFound,
-    PlatformNotFound,
-    ScowError,
-    ShimDied,
-)
+from scow.contract.errors import ImageNotFound, NotFound, PlatformNotFound, ScowError, ShimDied
 
 if TYPE_CHECKING:
     from scow.client._sync.images import Images

@@ -10,7 +10,7 @@ from scow.client._sync.archives import Archives
 from scow.client._sync.registries import Registries
 from scow.client._sync.stream import Stream
 from scow.client._watch import resume_watch
-from scow.core.errors import DataLoss
+from scow.contract.errors import DataLoss
 
 # Images of one page of a list.
 _PAGE = 2500

@@ -10,7 +10,7 @@ from scow.api.image.v1.image_pb2 import Auth
 from scow.client._link import request_id
 from scow.client._options import platform_of
 from scow.client._sync.service import Service
-from scow.core.errors import ImageNotFound, ManifestNotFound
+from scow.contract.errors import ImageNotFound, ManifestNotFound
 
 
 class Manifests:

@@ -8,7 +8,7 @@ from scow.client._link import request_id
 from scow.client._options import Filters, filters_of, platform_of
 from scow.client._sync.service import Service
 from scow.client._sync.stream import Stream
-from scow.core.errors import DataLoss
+from scow.contract.errors import DataLoss
 
 
 class Registries:

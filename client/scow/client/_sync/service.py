@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from scow.client._link import Backoff, Link, WireError
 from scow.client._sio import Duplex, Transport, pause
 from scow.client._sync.stream import Stream
-from scow.core.errors import PermissionDenied
+from scow.contract.errors import PermissionDenied
 
 R = TypeVar("R", bound=Message)
 

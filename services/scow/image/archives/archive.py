@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from scow.core.errors import InvalidArchive, LimitExceeded
-from scow.image.unpack.streams import compression
+from scow.contract.errors import InvalidArchive, LimitExceeded
+from scow.image.workers.streams import compression
 
 _HOPS = 8
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from scow.image import strictjson
+from scow.contract import strict_json
 from scow.image.archives.archive import bad
 
 Kind = TypeVar("Kind", dict, list)  # type: ignore[type-arg]
@@ -17,7 +17,7 @@ def parse_object(data: bytes, name: str, kind: type[Kind]) -> Kind:
         InvalidArchive: It is no JSON, or of another kind.
     """
     try:
-        value = strictjson.loads(data)
+        value = strict_json.loads(data)
     except ValueError as error:
         bad(f"it is no JSON: {error}", name)
     if not isinstance(value, kind):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from scow.core.errors import DigestMismatch, InvalidManifest, LimitExceeded, PlatformNotFound
-from scow.image import manifests
+from scow.contract.errors import DigestMismatch, InvalidManifest, LimitExceeded, PlatformNotFound
 from scow.image.archives.archive import Archive, File, bad
-from scow.image.indexes import DOCUMENTS_MAX
-from scow.image.manifests import Configuration, Descriptor, Document
-from scow.image.platforms import Platform, runnable
-from scow.image.store import ImageStore
+from scow.image.metadata.tables import ImageStore
+from scow.image.oci import manifests
+from scow.image.oci.manifests import Configuration, Descriptor, Document
+from scow.image.oci.platforms import Platform, runnable
+from scow.image.transfer.index import DOCUMENTS_MAX
 
 
 @dataclass

@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from scow.core.errors import ContentMissing, ImageNotFound, InvalidReference
-from scow.image import manifests
-from scow.image.blobs import Blobs
-from scow.image.images import Images
-from scow.image.manifests import Document, no_variant
-from scow.image.platforms import Platform, choose, host, runnable
-from scow.image.reference import Reference
-from scow.image.store import ImageStore
+from scow.contract.errors import ContentMissing, ImageNotFound, InvalidReference
+from scow.image.catalog.images import Images
+from scow.image.content.blobs import Blobs
+from scow.image.metadata.tables import ImageStore
+from scow.image.oci import manifests
+from scow.image.oci.manifests import Document, no_variant
+from scow.image.oci.platforms import Platform, choose, host, runnable
+from scow.image.oci.reference import Reference
 
 _ALL = 1_000_000
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from scow.image import syscalls
 from scow.image.archives.names import clean, target
-from scow.image.unpack import headers
-from scow.image.unpack.faults import LIMIT, Fault, hostile
-from scow.image.unpack.headers import Entry
-from scow.image.unpack.streams import TarStream
+from scow.image.layers.unpack import headers
+from scow.image.layers.unpack.headers import Entry
+from scow.image.workers.faults import LIMIT, Fault, hostile
+from scow.image.workers.streams import TarStream
 
 # Between two reports of a large file, and between two requests to the kernel to write it out.
 _STRIDE = 16 << 20

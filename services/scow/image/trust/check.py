@@ -11,19 +11,19 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from scow.contract.errors import ImageUntrusted, InvalidReference, ManifestNotFound, ScowError
 from scow.core.config import ImageSection
-from scow.core.errors import ImageUntrusted, InvalidReference, ManifestNotFound, ScowError
-from scow.image import manifests
-from scow.image.blobs import Blobs
-from scow.image.digests import digest_of
-from scow.image.indexes import DEPTH_MAX
-from scow.image.manifests import Document
-from scow.image.reference import Reference, is_digest
-from scow.image.registry import catalogue
-from scow.image.registry.client import Registries
-from scow.image.registry.credentials import Credentials
-from scow.image.registry.pulling import Registry
-from scow.image.store import ImageStore
+from scow.image.content.blobs import Blobs
+from scow.image.content.digests import digest_of
+from scow.image.metadata.tables import ImageStore
+from scow.image.oci import manifests
+from scow.image.oci.manifests import Document
+from scow.image.oci.reference import Reference, is_digest
+from scow.image.registry_client import catalogue
+from scow.image.registry_client.client import Registries
+from scow.image.registry_client.credentials import Credentials
+from scow.image.registry_client.downloads import Registry
+from scow.image.transfer.index import DEPTH_MAX
 from scow.image.trust import cosign
 from scow.image.trust.policy import ACCEPT, REJECT, Rule, load
 

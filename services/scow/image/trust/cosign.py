@@ -14,9 +14,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from scow.core.errors import InvalidReference
-from scow.image.manifests import Descriptor, Document
-from scow.image.reference import Reference
+from scow.contract.errors import InvalidReference
+from scow.image.oci.manifests import Descriptor, Document
+from scow.image.oci.reference import Reference
 
 PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 # Bytes of what is signed; and how many signatures of one manifest are looked at.

@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from scow.contract.errors import InvalidReference, InvalidTrustPolicy
 from scow.core.config import ImageSection
-from scow.core.errors import InvalidReference, InvalidTrustPolicy
-from scow.image.reference import Reference
+from scow.image.oci.reference import Reference
 from scow.image.trust.keys import Key, parse_key
 
 DEFAULT_FILE = ImageSection().trust_policy

@@ -5,16 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from scow.shim import mountinfo
-from scow.shim.cgroup.base import (
-    Cgroup,
-    Stats,
-    end,
-    kill_all,
-    pids_in,
-    remove,
-    require_free,
-)
+from scow.kernel import mountinfo
+from scow.shim.cgroup.base import Cgroup, Stats, end, kill_all, pids_in, remove, require_free
 from scow.shim.cgroup.v1 import CgroupV1
 from scow.shim.cgroup.v2 import CgroupV2
 from scow.shim.errors import ShimError

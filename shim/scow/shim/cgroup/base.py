@@ -14,9 +14,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from scow.shim import cgroupmount
 from scow.shim.errors import ShimError, from_os_error
-from scow.shim.oci import DeviceRule, Resources
+from scow.shim.oci.config import DeviceRule, Resources
+from scow.shim.rootfs import cgroup_mount
 
 # Always allowed besides what the configuration says (OCI runtime specification, "Default Devices"): making nodes,
 # the default devices, terminals.
@@ -66,7 +66,7 @@ class Cgroup(ABC):
         """Move this process in, as far as `open_for_clone` did not."""
 
     @abstractmethod
-    def visible(self, namespaced: bool) -> cgroupmount.Cgroups:
+    def visible(self, namespaced: bool) -> cgroup_mount.Cgroups:
         """Describe what a container may see of it."""
 
     @abstractmethod

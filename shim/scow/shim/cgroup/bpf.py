@@ -14,9 +14,9 @@ import os
 import struct
 from collections.abc import Sequence
 
-from scow.shim import syscalls
+from scow.kernel import syscalls
 from scow.shim.errors import ShimError, from_os_error
-from scow.shim.oci import DeviceRule
+from scow.shim.oci.config import DeviceRule
 
 _PROG_LOAD, _PROG_ATTACH = 5, 8
 _TYPE_CGROUP_DEVICE, _ATTACH_CGROUP_DEVICE = 15, 6

@@ -12,9 +12,9 @@ import os
 from dataclasses import replace
 
 from scow.shim.cgroup import base
-from scow.shim.cgroupmount import Cgroups, Hierarchy
 from scow.shim.errors import ShimError
-from scow.shim.oci import DeviceRule, Resources
+from scow.shim.oci.config import DeviceRule, Resources
+from scow.shim.rootfs.cgroup_mount import Cgroups, Hierarchy
 
 _UNLIMITED = 1 << 62  # memory.limit_in_bytes of an unlimited cgroup is a little below 2**63
 

@@ -10,9 +10,9 @@ import errno
 import os
 
 from scow.shim.cgroup import base, bpf
-from scow.shim.cgroupmount import Cgroups, Hierarchy
 from scow.shim.errors import ShimError
-from scow.shim.oci import Resources
+from scow.shim.oci.config import Resources
+from scow.shim.rootfs.cgroup_mount import Cgroups, Hierarchy
 
 _CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 _NO_FREEZER = "the kernel's cgroup v2 has no freezer (Linux 5.2)"

@@ -17,7 +17,7 @@ import grpc
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
-from scow.core.errors import ImageNotFound, RegistryDenied
+from scow.contract.errors import ImageNotFound, RegistryDenied
 from tests.integration.image.remote import push
 from tests.support import processes
 from tests.support.digests import digest_of

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from scow.image.erofs import check, ondisk, xattrs
-from scow.image.erofs.nodes import Node
-from scow.image.erofs.sparse import chunk_bits, chunk_count
-from scow.image.erofs.write import write
-from scow.image.unpack.faults import LIMIT, Fault
+from scow.image.layers.erofs import check, ondisk, xattrs
+from scow.image.layers.erofs.nodes import Node
+from scow.image.layers.erofs.sparse import chunk_bits, chunk_count
+from scow.image.layers.erofs.write import write
+from scow.image.workers.faults import LIMIT, Fault
 from tests.support.layertars import Entry, index, reg, tar_of
 
 DIR = tarfile.DIRTYPE
@@ -78,7 +78,7 @@ def test_the_same_tar_gives_the_same_bytes(layer: Path, tmp_path: Path) -> None:
 
 
 def test_a_tar_that_is_too_large(tmp_path: Path) -> None:
-    from scow.image.erofs.nodes import new_directory
+    from scow.image.layers.erofs.nodes import new_directory
 
     with (tmp_path / "i").open("w+b") as file, pytest.raises(Fault) as caught:
         write(new_directory(None), 1 << 41, file.fileno(), file.fileno())
@@ -131,7 +131,7 @@ def test_more_entries_than_allowed(tmp_path: Path) -> None:
 def test_memory_is_not_the_archives_to_fill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scow.image.erofs import collect
+    from scow.image.layers.erofs import collect
 
     monkeypatch.setattr(collect, "_TEXT_MAX", 1000)
     with pytest.raises(Fault) as caught:

@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from scow.core.errors import RegistryUnavailable
-from scow.image.registry.auth import Authorizer, Challenge, Who, parse_challenge
-from scow.image.registry.credentials import Credentials
-from scow.image.registry.endpoints import Endpoint
-from scow.image.registry.http import Http, Request
+from scow.contract.errors import RegistryUnavailable
+from scow.image.registry_client.auth import Authorizer, Challenge, Who, parse_challenge
+from scow.image.registry_client.credentials import Credentials
+from scow.image.registry_client.endpoints import Endpoint
+from scow.image.registry_client.http import Http, Request
 
 
 def test_bearer() -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from scow.contract.errors import InvalidConfig
 from scow.core import config
 from scow.core.config import ImageSection, RegistrySection
-from scow.core.errors import InvalidConfig
-from scow.image.registry import hoststoml
-from scow.image.registry.credentials import Credentials
-from scow.image.registry.endpoints import ALL, PULL, PUSH, RESOLVE, Endpoint, parse_url
-from scow.image.registry.hosts import Hosts
+from scow.image.registry_client import hosts_toml
+from scow.image.registry_client.credentials import Credentials
+from scow.image.registry_client.endpoints import ALL, PULL, PUSH, RESOLVE, Endpoint, parse_url
+from scow.image.registry_client.hosts import Hosts
 
 
 def shown(endpoints: list[Endpoint]) -> list[str]:
@@ -105,7 +105,7 @@ def test_hosts_toml(tmp_path: Path) -> None:
     folder = tmp_path / "r.example_5000_"
     folder.mkdir()
     (folder / "hosts.toml").write_text(WHOLE)
-    (first, second), server = hoststoml.read(tmp_path, "r.example:5000")
+    (first, second), server = hosts_toml.read(tmp_path, "r.example:5000")
     assert first.host == "mirror.example"
     assert first.may == {PULL, RESOLVE}
     assert first.headers == (("x-a", "1"), ("x-a", "2"))
@@ -125,8 +125,8 @@ def test_the_default_is_for_those_without_a_folder(tmp_path: Path) -> None:
     for name in ("_default", "with.certificates"):
         (tmp_path / name).mkdir()
     (tmp_path / "_default/hosts.toml").write_text('[host."https://all"]\n')
-    assert [each.host for each in hoststoml.read(tmp_path, "any.example")[0]] == ["all"]
-    assert hoststoml.read(tmp_path, "with.certificates") == ([], None)
+    assert [each.host for each in hosts_toml.read(tmp_path, "any.example")[0]] == ["all"]
+    assert hosts_toml.read(tmp_path, "with.certificates") == ([], None)
 
 
 @pytest.mark.parametrize(
@@ -153,4 +153,4 @@ def test_wrong_files_are_named(tmp_path: Path, text: str) -> None:
     folder.mkdir()
     (folder / "hosts.toml").write_text(text)
     with pytest.raises(InvalidConfig, match=r"r\.example/hosts\.toml"):
-        hoststoml.read(tmp_path, "r.example")
+        hosts_toml.read(tmp_path, "r.example")

@@ -7,9 +7,9 @@ import email.utils
 
 import pytest
 
-from scow.core.errors import RegistryRateLimited, RegistryUnavailable
-from scow.image.registry.patience import patiently
-from scow.image.registry.problems import ComeBack, retry_after, unavailable
+from scow.contract.errors import RegistryRateLimited, RegistryUnavailable
+from scow.image.registry_client.errors import ComeBack, retry_after, unavailable
+from scow.image.registry_client.retry import patiently
 
 
 @pytest.mark.parametrize(

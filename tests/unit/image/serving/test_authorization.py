@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from scow.image.serving.access import DELETE, PULL, PUSH, Access, default_rules
-from scow.image.serving.names import Naming, domain_of
-from scow.image.serving.refusals import Refusal
-from scow.image.serving.tokens import Grant, Tokens, parse_scopes
+from scow.image.registry_server.auth.access import DELETE, PULL, PUSH, Access, default_rules
+from scow.image.registry_server.auth.tokens import Grant, Tokens, parse_scopes
+from scow.image.registry_server.http.errors import Refusal
+from scow.image.registry_server.names import Naming, domain_of
 
 RULES = Access(
     [

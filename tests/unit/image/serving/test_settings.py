@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from scow.contract.errors import InvalidConfig
 from scow.core.config import ServeSection, load
-from scow.core.errors import InvalidConfig
-from scow.image.serving import listening
-from scow.image.serving.authorization import Authorization
-from scow.image.serving.names import Naming
-from scow.image.serving.users import Users
+from scow.image.registry_server.auth.authorization import Authorization
+from scow.image.registry_server.auth.users import Users
+from scow.image.registry_server.http import listeners
+from scow.image.registry_server.names import Naming
 from tests.support.serving import write_htpasswd
 from tests.support.tls import Authority
 
@@ -20,9 +20,9 @@ from tests.support.tls import Authority
 def check(**keys: object) -> None:
     """Do what the start does with the section."""
     section = replace(ServeSection(), **keys)  # type: ignore[arg-type]
-    addresses = [listening.parse_address(text) for text in section.address]
-    listening.check_plain(section, addresses)
-    listening.make_certificate(section)
+    addresses = [listeners.parse_address(text) for text in section.address]
+    listeners.check_plain(section, addresses)
+    listeners.make_certificate(section)
     Authorization(section, Naming(section.name))
 
 
@@ -68,8 +68,8 @@ def test_wrong(keys: dict[str, object], told: str) -> None:
     ],
 )
 def test_addresses(text: str, host: str, port: int) -> None:
-    assert listening.parse_address(text) == listening.Address(host, port)
-    assert str(listening.parse_address(text)) == text
+    assert listeners.parse_address(text) == listeners.Address(host, port)
+    assert str(listeners.parse_address(text)) == text
     check(address=(text,))
 
 
@@ -88,7 +88,7 @@ def test_environment() -> None:
 def test_a_certificate_is_read_again(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     first, second = authority.issue("first"), authority.issue("second")
-    certificate = listening.Certificate(first.certificate_file, first.key_file)
+    certificate = listeners.Certificate(first.certificate_file, first.key_file)
     first.certificate_file.write_bytes(second.certificate_file.read_bytes())
     with pytest.raises(InvalidConfig):  # of another key
         certificate.refresh()

@@ -7,8 +7,8 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from scow.image.manifests import parse_document
-from scow.image.reference import Reference
+from scow.image.oci.manifests import parse_document
+from scow.image.oci.reference import Reference
 from scow.image.trust import cosign
 from scow.image.trust.keys import parse_key
 from tests.support.signing import PAYLOAD, new_key, payload_of, public_pem, sign

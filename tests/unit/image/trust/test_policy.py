@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scow.core.errors import InvalidTrustPolicy
+from scow.contract.errors import InvalidTrustPolicy
 from scow.image.trust import policy
 from tests.support.signing import new_key, public_pem
 

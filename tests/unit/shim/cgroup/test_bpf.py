@@ -8,7 +8,7 @@ import pytest
 
 from scow.shim.cgroup import base, bpf
 from scow.shim.errors import ShimError
-from scow.shim.oci import DeviceRule
+from scow.shim.oci.config import DeviceRule
 
 MKNOD, READ, WRITE = 1, 2, 4
 BLOCK, CHAR = 1, 2

@@ -79,7 +79,7 @@ class ErrorInfo(_message.Message):
     DOMAIN_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """UPPER_SNAKE_CASE, "IMAGE_NOT_FOUND"; the name of the class of scow.core.errors."""
+    """UPPER_SNAKE_CASE, "IMAGE_NOT_FOUND"; the name of the class of scow.contract.errors."""
     domain: _builtins.str
     """"scow"."""
     @_builtins.property

@@ -1,0 +1,1 @@
+"""From flags to requests: the parser and what container flags mean."""

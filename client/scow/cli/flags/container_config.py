@@ -1,0 +1,146 @@
+"""From the options of `run` and `create` to the contract's ContainerConfig."""
+
+from __future__ import annotations
+
+from scow.api.container.v1.container_pb2 import (
+    ContainerConfig,
+    Device,
+    LogConfig,
+    MountSpec,
+    Resources,
+    Ulimit,
+)
+from scow.api.types.v1.types_pb2 import Platform, PortMapping
+from scow.cli.flags.parser import Options, UsageError
+from scow.cli.io import files
+from scow.client import specs
+
+# Field of ContainerConfig: attribute of the options that it has the value of.
+_SAME = {
+    "working_dir": "workdir",
+    "user": "user",
+    "group_add": "group_add",
+    "hostname": "hostname",
+    "domainname": "domainname",
+    "tty": "tty",
+    "stdin_open": "interactive",
+    "stop_signal": "stop_signal",
+    "publish_all": "publish_all",
+    "dns": "dns",
+    "dns_search": "dns_search",
+    "extra_hosts": "add_host",
+    "mac_address": "mac_address",
+    "ipv4_address": "ip",
+    "cap_add": "cap_add",
+    "cap_drop": "cap_drop",
+    "privileged": "privileged",
+    "read_only": "read_only",
+    "init": "init",
+    "auto_remove": "rm",
+    "shm_size": "shm_size",
+    "oom_score_adj": "oom_score_adj",
+    "pid_mode": "pid",
+    "ipc_mode": "ipc",
+    "uts_mode": "uts",
+    "cgroupns_mode": "cgroupns",
+}
+
+
+def build(options: Options) -> ContainerConfig:
+    """Return the configuration that the options of `run` or `create` describe.
+
+    Raises:
+        UsageError: Options contradict each other, or a file cannot be read.
+    """
+    image, *command = options.args
+    config = ContainerConfig(
+        image=image,
+        command=command,
+        env=files.variables(options.env_file, options.env),
+        labels=files.labels(options.label_file, options.label),
+        stdin_once=options.interactive and not getattr(options, "detach", False),
+        network=options.network or options.net,
+        network_aliases=[*options.network_alias, *options.net_alias],
+        dns_options=[*options.dns_option, *options.dns_opt],
+        mounts=_mounts(options),
+        ports=[PortMapping(**port) for ports in options.publish for port in ports],
+        exposed_ports=[port for ports in options.expose for port in ports],
+        resources=_resources(options),
+        ulimits=[Ulimit(**limit) for limit in options.ulimit],
+        devices=[Device(**device) for device in options.device],
+        sysctls=dict(options.sysctl),
+        security_opts=[opt for opt in map(_security_opt, options.security_opt) if opt],
+        **{field: getattr(options, attribute) for field, attribute in _SAME.items()},
+    )
+    _add_optional(config, options)
+    return config
+
+
+def _add_optional(config: ContainerConfig, options: Options) -> None:
+    """Set what differs between absent and empty."""
+    if "entrypoint" in options.given:
+        config.override_entrypoint = True
+        config.entrypoint.extend([options.entrypoint] if options.entrypoint else [])
+    if "stop-timeout" in options.given:
+        config.stop_timeout = options.stop_timeout
+    if options.log_driver or options.log_opt:
+        config.log.CopyFrom(LogConfig(driver=options.log_driver, options=dict(options.log_opt)))
+    if options.platform:
+        config.platform.CopyFrom(Platform(**specs.parse_platform(options.platform)))
+
+
+def _mounts(options: Options) -> list[MountSpec]:
+    mounts = [MountSpec(**mount) for mount in (*options.volume, *options.mount, *options.tmpfs)]
+    targets: set[str] = set()
+    for mount in mounts:
+        if mount.type == "volume" and not mount.volume_driver:
+            mount.volume_driver = options.volume_driver
+        target = mount.target.rstrip("/")
+        if target in targets:
+            raise UsageError(f"duplicate mount point: {target}")
+        targets.add(target)
+    return mounts
+
+
+def _resources(options: Options) -> Resources:
+    return Resources(
+        memory=options.memory,
+        memory_swap=options.memory_swap,
+        memory_reservation=options.memory_reservation,
+        nano_cpus=options.cpus,
+        cpu_shares=options.cpu_shares,
+        cpuset_cpus=options.cpuset_cpus,
+        pids_limit=options.pids_limit,
+    )
+
+
+def _security_opt(text: str) -> str:
+    """Return an option in the contract's form, or nothing for one that says the default.
+
+    A seccomp profile is read here, where its file is.
+    """
+    key, separator, value = text.partition("=")
+    if not separator:
+        key, separator, value = text.partition(":")
+    if key == "no-new-privileges" and value in ("", "true"):
+        return "no-new-privileges"
+    if key == "no-new-privileges" and value == "false":
+        return ""  # the default
+    if not separator or not value:
+        raise UsageError(f'invalid --security-opt: "{text}"')
+    if key == "seccomp" and value != "unconfined":
+        return f"seccomp={_seccomp_profile(value)}"
+    return f"{key}={value}"
+
+
+def _seccomp_profile(path: str) -> str:
+    import json
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.dumps(json.load(file), separators=(",", ":"))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"opening seccomp profile ({path}) failed: {reason}") from None
+    except ValueError as error:
+        raise UsageError(f"compacting json for seccomp profile ({path}) failed: {error}") from None

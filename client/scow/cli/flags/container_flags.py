@@ -1,0 +1,242 @@
+"""The flags of `run` and `create`, as data, with the functions that check their values."""
+
+from __future__ import annotations
+
+from scow.cli.flags.parser import Flag
+from scow.cli.io.terminal import DEFAULT_DETACH_KEYS, parse_detach_keys
+from scow.client import specs
+
+PULL_POLICIES = ("always", "missing", "never")
+
+
+def _variable(text: str) -> str:
+    if not text or text.startswith("="):
+        raise ValueError(f"invalid environment variable: {text}")
+    return text
+
+
+def label_text(text: str) -> str:
+    """Return a label as it is.
+
+    Raises:
+        ValueError: It has no name.
+    """
+    if not text or text.startswith("="):
+        raise ValueError(f"invalid label '{text}': empty name")
+    return text
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Return the key and the value of "key=value".
+
+    Raises:
+        ValueError: No such form.
+    """
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ValueError(f"{text!r} is not of the form key=value")
+    return key, value
+
+
+def pull_policy(text: str) -> str:
+    """Return the policy itself.
+
+    Raises:
+        ValueError: No such policy.
+    """
+    if text not in PULL_POLICIES:
+        raise ValueError(
+            f"invalid pull option: '{text}': must be one of {', '.join(PULL_POLICIES)}"
+        )
+    return text
+
+
+def _platform(text: str) -> str:
+    specs.parse_platform(text)
+    return text
+
+
+def _stream(text: str) -> str:
+    name = text.lower()
+    if name not in ("stdin", "stdout", "stderr"):
+        raise ValueError("valid streams are STDIN, STDOUT and STDERR")
+    return name
+
+
+DETACH_KEYS = Flag(
+    "detach-keys",
+    kind="string",
+    default=parse_detach_keys(DEFAULT_DETACH_KEYS),
+    parse=parse_detach_keys,
+    help="Override the key sequence for detaching a container",
+)
+SIG_PROXY = Flag("sig-proxy", default=True, help="Proxy received signals to the process")
+ENV = Flag("env", "e", "list", "Set environment variables", parse=_variable)
+ENV_FILE = Flag("env-file", kind="list", help="Read in a file of environment variables")
+PLATFORM = Flag(
+    "platform",
+    kind="string",
+    parse=_platform,
+    help="Set platform if server is multi-platform capable",
+)
+
+_IDENTITY = (
+    Flag("name", kind="string", help="Assign a name to the container"),
+    Flag("hostname", "h", "string", "Container host name"),
+    Flag("domainname", kind="string", help="Container NIS domain name"),
+    Flag("label", "l", "list", "Set meta data on a container", parse=label_text),
+    Flag("label-file", kind="list", help="Read in a line delimited file of labels"),
+    Flag("cidfile", kind="string", help="Write the container ID to the file"),
+    PLATFORM,
+    Flag(
+        "pull",
+        kind="string",
+        default="missing",
+        parse=pull_policy,
+        help='Pull image before running ("always", "missing", "never")',
+    ),
+    Flag("quiet", "q", help="Suppress the pull output"),
+)
+_PROCESS = (
+    ENV,
+    ENV_FILE,
+    Flag(
+        "entrypoint",
+        kind="string",
+        help="Overwrite the default ENTRYPOINT of the image",
+    ),
+    Flag("workdir", "w", "string", "Working directory inside the container"),
+    Flag(
+        "user",
+        "u",
+        "string",
+        "Username or UID (format: <name|uid>[:<group|gid>])",
+    ),
+    Flag("group-add", kind="list", help="Add additional groups to join"),
+    Flag("interactive", "i", help="Keep STDIN open even if not attached"),
+    Flag("tty", "t", help="Allocate a pseudo-TTY"),
+    Flag("attach", "a", "list", "Attach to STDIN, STDOUT or STDERR", parse=_stream),
+    Flag(
+        "init",
+        help="Run an init inside the container that forwards signals and reaps processes",
+    ),
+    Flag("stop-signal", kind="string", help="Signal to stop the container"),
+    Flag("stop-timeout", kind="int", help="Timeout (in seconds) to stop a container"),
+    Flag(
+        "rm",
+        help="Automatically remove the container and its associated anonymous volumes when it exits",
+    ),
+)
+_NETWORK = (
+    Flag("network", kind="string", help="Connect a container to a network"),
+    Flag("net", kind="string", help="Same as --network"),
+    Flag("network-alias", kind="list", help="Add network-scoped alias for the container"),
+    Flag("net-alias", kind="list", help="Same as --network-alias"),
+    Flag(
+        "publish",
+        "p",
+        "list",
+        "Publish a container's port(s) to the host",
+        parse=specs.parse_port,
+    ),
+    Flag("publish-all", "P", help="Publish all exposed ports to random ports"),
+    Flag("expose", kind="list", help="Expose a port or a range of ports", parse=specs.parse_expose),
+    Flag("dns", kind="list", help="Set custom DNS servers", parse=specs.parse_address),
+    Flag("dns-option", kind="list", help="Set DNS options"),
+    Flag("dns-opt", kind="list", help="Same as --dns-option"),
+    Flag("dns-search", kind="list", help="Set custom DNS search domains"),
+    Flag(
+        "add-host",
+        kind="list",
+        help="Add a custom host-to-IP mapping (host:ip)",
+        parse=specs.parse_extra_host,
+    ),
+    Flag(
+        "ip", kind="string", help="IPv4 address (e.g., 172.30.100.104)", parse=specs.parse_address
+    ),
+    Flag("mac-address", kind="string", help="Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
+)
+_FILES = (
+    Flag("volume", "v", "list", "Bind mount a volume", parse=specs.parse_volume),
+    Flag("volume-driver", kind="string", help="Optional volume driver for the container"),
+    Flag(
+        "mount",
+        kind="list",
+        shows="mount",
+        help="Attach a filesystem mount to the container",
+        parse=specs.parse_mount,
+    ),
+    Flag("tmpfs", kind="list", help="Mount a tmpfs directory", parse=specs.parse_tmpfs),
+    Flag("read-only", help="Mount the container's root filesystem as read only"),
+    Flag("shm-size", kind="int", shows="bytes", help="Size of /dev/shm", parse=specs.parse_size),
+    Flag(
+        "device",
+        kind="list",
+        help="Add a host device to the container",
+        parse=specs.parse_device,
+    ),
+)
+_LIMITS = (
+    Flag("memory", "m", "int", "Memory limit", shows="bytes", parse=specs.parse_size),
+    Flag(
+        "memory-reservation",
+        kind="int",
+        shows="bytes",
+        help="Memory soft limit",
+        parse=specs.parse_size,
+    ),
+    Flag(
+        "memory-swap",
+        kind="int",
+        shows="bytes",
+        help="Swap limit equal to memory plus swap: '-1' to enable unlimited swap",
+        parse=specs.parse_swap,
+    ),
+    Flag("cpus", kind="int", shows="decimal", help="Number of CPUs", parse=specs.parse_cpus),
+    Flag("cpu-shares", "c", "int", "CPU shares (relative weight)"),
+    Flag(
+        "cpuset-cpus",
+        kind="string",
+        help="CPUs in which to allow execution (0-3, 0,1)",
+    ),
+    Flag(
+        "pids-limit",
+        kind="int",
+        help="Tune container pids limit (set -1 for unlimited)",
+    ),
+    Flag(
+        "ulimit",
+        kind="list",
+        shows="ulimit",
+        help="Ulimit options",
+        parse=specs.parse_ulimit,
+    ),
+    Flag(
+        "oom-score-adj",
+        kind="int",
+        help="Tune host's OOM preferences (-1000 to 1000)",
+    ),
+)
+_SECURITY = (
+    Flag("cap-add", kind="list", help="Add Linux capabilities"),
+    Flag("cap-drop", kind="list", help="Drop Linux capabilities"),
+    Flag("privileged", help="Give extended privileges to this container"),
+    Flag("security-opt", kind="list", help="Security Options"),
+    Flag("sysctl", kind="list", shows="map", help="Sysctl options", parse=pair),
+    Flag("cgroupns", kind="string", help="Cgroup namespace to use (host|private)"),
+    Flag("ipc", kind="string", help="IPC mode to use"),
+    Flag("pid", kind="string", help="PID namespace to use"),
+    Flag("uts", kind="string", help="UTS namespace to use"),
+)
+_LOGGING = (
+    Flag("log-driver", kind="string", help="Logging driver for the container"),
+    Flag("log-opt", kind="list", help="Log driver options", parse=pair),
+)
+
+CREATE_FLAGS = _IDENTITY + _PROCESS + _NETWORK + _FILES + _LIMITS + _SECURITY + _LOGGING
+RUN_FLAGS = (
+    *CREATE_FLAGS,
+    Flag("detach", "d", help="Run container in background and print container ID"),
+    DETACH_KEYS,
+    SIG_PROXY,
+)

@@ -1,0 +1,186 @@
+"""Joins the user's stdio with a session: of the main process (run, start, attach) or of a further one (exec).
+
+The main thread copies output; one thread copies input; one forwards signals, for which it makes calls that a
+signal handler must not make. Both are daemons: one may hang in read(2) on a terminal when the session ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+
+from scow.cli.io.terminal import DetachFilter, RawMode, window_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from scow.client import Attachment, Execution
+
+    Session = Attachment | Execution
+
+_CHUNK = 32 << 10
+# What a shell or a supervisor sends; others concern this process alone.
+_PROXIED = ("HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "CONT")
+# End this process; with a raw terminal only after it was restored.
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Stdio:
+    """How a session's streams are joined.
+
+    Args:
+        tty: The process has a terminal.
+        stdin: Standard input is passed on.
+        detach_keys: Keys that end the session alone.
+        kill: Sends a signal to the process by name; None: signals are this process's own.
+    """
+
+    def __init__(
+        self,
+        *,
+        tty: bool,
+        stdin: bool,
+        detach_keys: bytes = b"",
+        kill: Callable[[str], None] | None = None,
+    ) -> None:
+        self._tty = tty
+        self._stdin = stdin
+        self._filter = DetachFilter(detach_keys if tty else b"")
+        self._kill = kill
+        self._raw: RawMode | None = None
+        self._handlers: dict[signal.Signals, object] = {}
+        self._session: Session | None = None
+        self._reading = False
+        self._signals = _SignalQueue(kill) if kill is not None and not tty else None
+
+    @property
+    def detached(self) -> bool:
+        """The user typed the detach keys."""
+        return self._filter.detached
+
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """Rows and columns that the process's terminal gets, or None."""
+        return window_size(1) or window_size(0) if self._tty else None
+
+    def __enter__(self) -> Stdio:
+        if self._tty and self._stdin and os.isatty(0):
+            for number in _ENDING:
+                self._handle(number, _leave)
+            self._raw = RawMode(0).__enter__()
+        if self._tty:
+            self._handle(signal.SIGWINCH, self._resized)
+        if self._signals is not None:
+            for name in _PROXIED:
+                self._handle(signal.Signals[f"SIG{name}"], self._signals.put)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._raw is not None:
+            self._raw.__exit__(None, None, None)
+        for number, before in self._handlers.items():
+            signal.signal(number, before)  # type: ignore[arg-type]
+        self._handlers.clear()
+
+    def join(self, session: Session) -> None:
+        """Copy until the session ends or the user detaches.
+
+        A second session continues with the same input, after the first was cut.
+
+        Raises:
+            ScowError: What ended the session instead.
+        """
+        self._session = session
+        if self._signals is not None:
+            self._signals.start()
+        if self._stdin and not self._reading:
+            self._reading = True
+            threading.Thread(target=self._read, daemon=True).start()
+        try:
+            for output in session:
+                _write(1, output.stdout)
+                _write(2, output.stderr)
+        except Exception:
+            if not self.detached:
+                raise
+        finally:
+            self._session = None
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = os.read(0, _CHUNK)
+            except OSError:  # a terminal that hung up reads as EIO
+                data = b""
+            session = self._next_session()
+            if not data:
+                session.close_stdin()
+                return
+            data = self._filter.feed(data)
+            if data:
+                session.send(data)
+            if self.detached:
+                session.close()
+                return
+
+    def _next_session(self) -> Session:
+        """Return the session, or the one that follows when the service restarts: what was typed is for it."""
+        while (session := self._session) is None:
+            time.sleep(0.05)
+        return session
+
+    def _handle(self, number: signal.Signals, act: Callable[[int, FrameType | None], None]) -> None:
+        self._handlers[number] = signal.signal(number, act)
+
+    def _resized(self, number: int, frame: FrameType | None) -> None:
+        size = self.window
+        if size is not None and self._session is not None:
+            self._session.resize(*size)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+class _SignalQueue:
+    """Signals on their way to the container."""
+
+    def __init__(self, kill: Callable[[str], None]) -> None:
+        from queue import SimpleQueue
+
+        self._queue: SimpleQueue[int] = SimpleQueue()
+        self._kill = kill
+        self._started = False
+
+    def put(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal; safe in a handler."""
+        self._queue.put(number)
+
+    def start(self) -> None:
+        """Begin to forward: there is a process that can get them."""
+        if not self._started:
+            self._started = True
+            threading.Thread(target=self._forward, daemon=True).start()
+
+    def _forward(self) -> None:
+        from scow.contract.errors import ScowError
+
+        while True:
+            number = self._queue.get()
+            try:
+                self._kill(signal.Signals(number).name)
+            except ScowError as error:
+                # Most likely it just ended, which the session tells too.
+                if error.reason != "CONTAINER_NOT_RUNNING":
+                    print(f"scow: {error}", file=sys.stderr)

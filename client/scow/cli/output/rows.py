@@ -1,0 +1,180 @@
+"""The lines of lists: containers, images, networks and volumes, with Docker's names of fields."""
+
+from __future__ import annotations
+
+import time
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.cli.output.table import ellipsis, labels_text, short_id
+from scow.words.references import familiar, parted
+from scow.words.shapes.common import nanoseconds
+from scow.words.shapes.container import STATUS_WORDS
+from scow.words.shapes.ports import ports_text
+from scow.words.template import Row
+from scow.words.template.lexer import quote
+from scow.words.times import local_date
+from scow.words.units import human_duration, human_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from scow.api.image.v1.image_pb2 import Image
+    from scow.api.network.v1.network_pb2 import Network
+    from scow.api.types.v1.types_pb2 import Platform
+    from scow.api.volume.v1.volume_pb2 import Volume
+
+_NONE = "<none>"
+_COMMAND_WIDTH = 20
+_MOUNT_WIDTH = 15
+
+
+def _label(labels: Mapping[str, str]) -> Callable[[str], str]:
+    return lambda key: labels.get(key, "")
+
+
+def _ago(since: int, now: int) -> str:
+    return human_duration((now - since) / 1e9)
+
+
+def container_row(
+    container: pb.Container,
+    sizes: tuple[int, int] | None = None,
+    *,
+    full: bool = False,
+    now: int = 0,
+) -> Row:
+    """Return a container's line.
+
+    Args:
+        container: The container.
+        sizes: Bytes of the writable layer and of the whole file system, where they were asked for.
+        full: Cut nothing.
+        now: Nanoseconds since 1970; 0 means now.
+    """
+    now = now or time.time_ns()
+    created = nanoseconds(container, "created_at")
+    command = _command(container.args)
+    mounts = [mount.name or mount.source for mount in container.mounts]
+    return Row(
+        ID=container.id if full else short_id(container.id),
+        Names=container.name,
+        Image=container.config.image or _NONE,
+        Command=quote(command if full else ellipsis(command, _COMMAND_WIDTH)),
+        CreatedAt=local_date(created),
+        RunningFor=f"{_ago(created, now)} ago",
+        Ports=_ports(container),
+        State=STATUS_WORDS.get(container.status, "unknown"),
+        Status=status_text(container, now),
+        Size=_sizes(*sizes) if sizes else "0B",
+        Labels=labels_text(container.labels),
+        Label=_label(container.labels),
+        Mounts=",".join(mounts if full else [ellipsis(mount, _MOUNT_WIDTH) for mount in mounts]),
+        LocalVolumes=str(sum(mount.type == "volume" for mount in container.mounts)),
+        Networks=",".join(_networks(container)),
+        Platform="linux",
+    )
+
+
+def _command(arguments: Iterable[str]) -> str:
+    return " ".join(f"'{each}'" if " " in each else each for each in arguments)
+
+
+def _sizes(writable: int, root: int) -> str:
+    text = human_size(writable, 3)
+    return f"{text} (virtual {human_size(root, 3)})" if root > 0 else text
+
+
+def _ports(container: pb.Container) -> str:
+    """Return the ports; those of a container that does not run are not published."""
+    if container.status not in (pb.STATUS_RUNNING, pb.STATUS_PAUSED):
+        return ""
+    return ports_text(container.exposed_ports, container.ports)
+
+
+def _networks(container: pb.Container) -> list[str]:
+    attached = [endpoint.network for endpoint in container.endpoints]
+    return attached or [container.config.network or "bridge"]
+
+
+def status_text(container: pb.Container, now: int) -> str:
+    """Return "Up 3 minutes" or "Exited (0) 2 seconds ago".
+
+    Args:
+        container: The container.
+        now: Nanoseconds since 1970.
+    """
+    if container.status in (pb.STATUS_RUNNING, pb.STATUS_PAUSED):
+        up = f"Up {_ago(nanoseconds(container, 'started_at'), now)}"
+        return f"{up} (Paused)" if container.status == pb.STATUS_PAUSED else up
+    if container.status == pb.STATUS_REMOVING:
+        return "Removal In Progress"
+    if container.status == pb.STATUS_DEAD:
+        return "Dead"
+    finished = nanoseconds(container, "finished_at")
+    if container.status == pb.STATUS_EXITED:
+        return f"Exited ({container.exit_code}) {_ago(finished, now)} ago"
+    return "Created"
+
+
+def platform_text(platform: Platform) -> str:
+    """Return "linux/arm/v7"."""
+    parts = (platform.os, platform.architecture, platform.variant)
+    return "/".join(part for part in parts if part)
+
+
+def image_rows(image: Image, *, full: bool = False) -> Iterator[Row]:
+    """Yield an image's lines, one for each reference; with `full` nothing is cut."""
+    now = time.time_ns()
+    created = nanoseconds(image, "created_at")
+    by_name = {name: digest for name, _, digest in (d.partition("@") for d in image.repo_digests)}
+    for reference in image.references or [""]:
+        repository, tag = parted(reference)
+        digest = by_name.get(repository, "") if reference else next(iter(by_name.values()), "")
+        name = familiar(repository or next(iter(by_name), ""))
+        yield Row(
+            ID=image.id if full else short_id(image.id),
+            Repository=name or _NONE,
+            Tag=tag or _NONE,
+            Digest=digest or _NONE,
+            CreatedSince=f"{_ago(created, now)} ago" if created > 0 else "N/A",
+            CreatedAt=local_date(created) if created > 0 else "N/A",
+            Size=human_size(image.size, 3),
+            Containers=str(image.snapshots),
+            SharedSize=human_size(image.shared_size, 3) if image.shared_size >= 0 else "N/A",
+            UniqueSize=human_size(image.size - image.shared_size, 3)
+            if image.shared_size >= 0
+            else "N/A",
+            VirtualSize=human_size(image.size, 3),
+            Platform=platform_text(image.platform),
+        )
+
+
+def network_row(network: Network, *, full: bool = False) -> Row:
+    """Return a network's line; with `full` nothing is cut."""
+    return Row(
+        ID=network.id if full else short_id(network.id),
+        Name=network.name,
+        Driver=network.driver,
+        Scope=network.scope or "local",
+        IPv4="true",
+        IPv6=str(network.ipv6).lower(),
+        Internal=str(network.internal).lower(),
+        Labels=labels_text(network.labels),
+        Label=_label(network.labels),
+        CreatedAt=local_date(nanoseconds(network, "created_at")),
+    )
+
+
+def volume_row(volume: Volume) -> Row:
+    """Return a volume's line."""
+    return Row(
+        Name=volume.name,
+        Driver=volume.driver or "local",
+        Scope="local",
+        Mountpoint=volume.mountpoint,
+        Labels=labels_text(volume.labels),
+        Label=_label(volume.labels),
+        Links="N/A",
+        Size="N/A",
+    )

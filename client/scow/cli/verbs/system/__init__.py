@@ -1,0 +1,1 @@
+"""Verbs of the whole engine, and those that take any object."""

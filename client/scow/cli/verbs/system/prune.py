@@ -1,0 +1,227 @@
+"""`container prune`, `image prune`, `volume prune` and `system prune`."""
+
+from __future__ import annotations
+
+import sys
+
+from scow.cli.flags.parser import Flag, Options, Verb
+from scow.cli.output.table import parse_filter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from scow.cli.context import Context
+
+_FORCE = Flag("force", "f", help="Do not prompt for confirmation")
+_FILTER = Flag(
+    "filter",
+    kind="list",
+    help='Provide filter values (e.g. "until=<timestamp>")',
+    parse=parse_filter,
+)
+_DANGLING = "all dangling images"
+_UNUSED = "all images without at least one container associated to them"
+
+
+def _agrees(options: Options, warning: str) -> bool:
+    """Ask whether to go on, as Docker does; anything but "y" is no."""
+    if options.force:
+        return True
+    sys.stdout.write(f"{warning}\nAre you sure you want to continue? [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() == "y"
+
+
+def _told(context: Context, title: str, lines: list[str]) -> None:
+    if lines:
+        context.out(title)
+        for line in lines:
+            context.out(line)
+        context.out()
+
+
+def _total(context: Context, size: int) -> None:
+    from scow.words.units import human_size
+
+    context.out(f"Total reclaimed space: {human_size(size)}")
+
+
+def _images(options: Options, context: Context) -> int:
+    what = _UNUSED if options.all else _DANGLING
+    if _agrees(options, f"WARNING! This will remove {what}."):
+        _total(context, _prune_images(options, context))
+    return 0
+
+
+def _prune_images(options: Options, context: Context) -> int:
+    from scow.cli.output.table import filters_of
+    from scow.words.references import familiar
+
+    filters = filters_of(options)
+    if options.all:
+        filters["dangling"] = ["false"]
+    done = context.client.store.prune(filters=filters)
+    lines = [f"untagged: {familiar(reference)}" for reference in done.untagged]
+    lines += [f"deleted: {digest}" for digest in done.deleted]
+    _told(context, "Deleted Images:", lines)
+    return done.space_reclaimed
+
+
+def _containers(options: Options, context: Context) -> int:
+    if _agrees(options, "WARNING! This will remove all stopped containers."):
+        _total(context, _prune_containers(options, context))
+    return 0
+
+
+def _prune_containers(options: Options, context: Context) -> int:
+    """Remove the containers that do not run; one that was started meanwhile stays."""
+    from scow.api.container.v1 import container_pb2 as pb
+    from scow.contract.errors import FailedPrecondition, NotFound
+
+    stopped = (pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_DEAD)
+    chosen = [
+        each
+        for each in context.client.containers.list(all=True)
+        if each.status in stopped and _matches(options, each)
+    ]
+    if not chosen:
+        return 0
+    usage = context.client.store.usage()
+    sizes = {item.id: item.size for item in usage.items if item.kind == "snapshot"}
+    gone = []
+    for container in chosen:
+        try:
+            context.client.containers.remove(container.id)
+        except (FailedPrecondition, NotFound):
+            continue
+        gone.append(container.id)
+    _told(context, "Deleted Containers:", gone)
+    return sum(sizes.get(f"container/{each}", 0) for each in gone)
+
+
+def _matches(options: Options, container: object) -> bool:
+    """Tell whether a container meets the filters "until", "label" and "label!"."""
+    from scow.api.container.v1.container_pb2 import Container
+    from scow.contract.errors import InvalidFilter
+    from scow.words.shapes.common import nanoseconds
+    from scow.words.times import parse_time
+
+    assert isinstance(container, Container)
+
+    def has(label: str) -> bool:
+        key, equals, value = label.partition("=")
+        labels = container.labels
+        return key in labels and (not equals or labels[key] == value)
+
+    for key, value in options.filter:
+        if key == "until":
+            try:
+                if nanoseconds(container, "created_at") >= parse_time(value):
+                    return False
+            except ValueError as error:
+                raise InvalidFilter(str(error), what="filter", which=key) from error
+        elif key in ("label", "label!"):
+            if has(value) != (key == "label"):
+                return False
+        else:
+            raise InvalidFilter(
+                f"unknown filter {key!r}", what="filter", which=key, do="use until, label or label!"
+            )
+    return True
+
+
+def _volumes(options: Options, context: Context) -> int:
+    kind = "all local volumes" if options.all else "anonymous local volumes"
+    if _agrees(options, f"WARNING! This will remove {kind} not used by at least one container."):
+        _total(context, _prune_volumes(options, context, every=options.all))
+    return 0
+
+
+def _prune_volumes(options: Options, context: Context, *, every: bool) -> int:
+    from scow.contract.errors import FailedPrecondition, NotFound
+
+    client = context.client
+    filters = {"dangling": ["true"]}
+    for key, value in options.filter:
+        if key != "until":
+            filters.setdefault(key, []).append(value)
+    chosen = [each.name for each in client.volumes.list(filters=filters) if every or each.anonymous]
+    sizes = client.volumes.usage()
+    gone = []
+    for name in chosen:
+        try:
+            client.volumes.remove(name)
+        except (FailedPrecondition, NotFound):
+            continue
+        gone.append(name)
+    _told(context, "Deleted Volumes:", gone)
+    return sum(sizes.get(name, 0) for name in gone)
+
+
+def _system(options: Options, context: Context) -> int:
+    parts = ["all stopped containers"]
+    if options.volumes:
+        parts.append("all anonymous volumes not used by at least one container")
+    parts.append(_UNUSED if options.all else _DANGLING)
+    listed = "".join(f"\n  - {part}" for part in parts)
+    if not _agrees(options, f"WARNING! This will remove:{listed}\n"):
+        return 0
+    size = _prune_containers(options, context)
+    if options.volumes:
+        size += _prune_volumes(options, context, every=False)
+    size += _prune_images(options, context)
+    _total(context, size)
+    return 0
+
+
+VERBS = (
+    Verb(
+        "container prune",
+        "[OPTIONS]",
+        "Remove all stopped containers",
+        _containers,
+        flags=(_FILTER, _FORCE),
+        most=0,
+    ),
+    Verb(
+        "image prune",
+        "[OPTIONS]",
+        "Remove unused images",
+        _images,
+        flags=(
+            Flag("all", "a", help="Remove all unused images, not just dangling ones"),
+            _FILTER,
+            _FORCE,
+        ),
+        most=0,
+    ),
+    Verb(
+        "volume prune",
+        "[OPTIONS]",
+        "Remove unused local volumes",
+        _volumes,
+        flags=(
+            Flag("all", "a", help="Remove all unused volumes, not just anonymous ones"),
+            Flag(
+                "filter",
+                kind="list",
+                help='Provide filter values (e.g. "label=<label>")',
+                parse=parse_filter,
+            ),
+            _FORCE,
+        ),
+        most=0,
+    ),
+    Verb(
+        "system prune",
+        "[OPTIONS]",
+        "Remove unused data",
+        _system,
+        flags=(
+            Flag("all", "a", help="Remove all unused images not just dangling ones"),
+            _FILTER,
+            _FORCE,
+            Flag("volumes", help="Prune anonymous volumes"),
+        ),
+        most=0,
+    ),
+)

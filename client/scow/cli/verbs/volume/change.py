@@ -1,0 +1,63 @@
+"""`volume create` and `volume rm`."""
+
+from __future__ import annotations
+
+from scow.cli.flags.container_flags import label_text, pair
+from scow.cli.flags.parser import Flag, Options, UsageError, Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from scow.cli.context import Context
+
+
+def _create(options: Options, context: Context) -> int:
+    from scow.cli.io.files import labels
+
+    name = options.args[0] if options.args else options.name
+    if options.args and options.name:
+        raise UsageError(
+            "conflicting options: cannot specify a volume-name through both --name and"
+            " as a positional arg",
+            1,
+        )
+    volume = context.client.volumes.create(
+        name,
+        driver=options.driver,
+        labels=labels([], options.label),
+        options=dict(options.opt),
+    )
+    context.out(volume.name)
+    return 0
+
+
+def _remove(options: Options, context: Context) -> int:
+    def remove(name: str) -> str:
+        context.client.volumes.remove(name, force=options.force)
+        return name
+
+    return context.each(options.args, remove)
+
+
+VERBS = (
+    Verb(
+        "volume create",
+        "[OPTIONS] [VOLUME]",
+        "Create a volume",
+        _create,
+        flags=(
+            Flag("driver", "d", "string", "Specify volume driver name", default="local"),
+            Flag("label", kind="list", help="Set metadata for a volume", parse=label_text),
+            Flag("name", kind="string", help="Specify volume name"),
+            Flag("opt", "o", "list", "Set driver specific options", parse=pair, shows="map"),
+        ),
+        most=1,
+    ),
+    Verb(
+        "volume rm",
+        "[OPTIONS] VOLUME [VOLUME...]",
+        "Remove one or more volumes",
+        _remove,
+        flags=(Flag("force", "f", help="Force the removal of one or more volumes"),),
+        least=1,
+    ),
+)

@@ -1,0 +1,198 @@
+"""A container, as `docker inspect` has it."""
+
+from __future__ import annotations
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.words.shapes.common import listing_or_nil, mapping, set_of, time_of
+from scow.words.shapes.host_config import host_config
+from scow.words.shapes.ports import port_map
+from scow.words.template.values import NIL, Map, NilList, NilMap, Struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from scow.api.image.v1.image_pb2 import Image
+
+STATUS_WORDS = {
+    pb.STATUS_CREATING: "creating",
+    pb.STATUS_CREATED: "created",
+    pb.STATUS_RUNNING: "running",
+    pb.STATUS_PAUSED: "paused",
+    pb.STATUS_EXITED: "exited",
+    pb.STATUS_REMOVING: "removing",
+    pb.STATUS_DEAD: "dead",
+}
+
+
+def container_shape(container: pb.Container, image: Image | None = None) -> Struct:
+    """Return a container in Docker's shape.
+
+    Args:
+        container: The container.
+        image: The image it was made from, where it is still there: tells its entry point from its arguments.
+    """
+    return Struct(
+        Id=container.id,
+        Created=time_of(container, "created_at"),
+        Path=container.args[0] if container.args else "",
+        Args=list(container.args[1:]),
+        State=_state(container),
+        Image=container.image_id,
+        ResolvConfPath=container.resolv_conf_path,
+        HostnamePath=container.hostname_path,
+        HostsPath=container.hosts_path,
+        LogPath=container.log_path,
+        Name=f"/{container.name}",
+        RestartCount=container.restart_count,
+        Driver=container.snapshot_driver,
+        Platform="linux",
+        MountLabel="",
+        ProcessLabel="",
+        AppArmorProfile="",
+        ExecIDs=listing_or_nil(container.exec_ids),
+        HostConfig=host_config(container),
+        GraphDriver=Struct(Data=NilMap(), Name=container.snapshot_driver),
+        Mounts=[_mount(mount) for mount in container.mounts],
+        Config=_config(container, image),
+        NetworkSettings=_network_settings(container),
+    )
+
+
+def _state(container: pb.Container) -> Struct:
+    status = container.status
+    return Struct(
+        Status=STATUS_WORDS.get(status, "unknown"),
+        # A paused container runs, too, as Docker sees it.
+        Running=status in (pb.STATUS_RUNNING, pb.STATUS_PAUSED),
+        Paused=status == pb.STATUS_PAUSED,
+        Restarting=False,
+        OOMKilled=container.oom_killed,
+        Dead=status == pb.STATUS_DEAD,
+        Pid=container.pid,
+        ExitCode=container.exit_code,
+        Error=container.error,
+        StartedAt=time_of(container, "started_at"),
+        FinishedAt=time_of(container, "finished_at"),
+    )
+
+
+def _mount(mount: pb.MountPoint) -> Struct:
+    shape = Struct(Type=mount.type)
+    if mount.type == "volume":
+        shape["Name"] = mount.name
+    shape |= {"Source": mount.source, "Destination": mount.destination}
+    if mount.type == "volume":
+        shape["Driver"] = mount.driver or "local"
+    shape |= {"Mode": "", "RW": not mount.read_only, "Propagation": mount.propagation}
+    return shape
+
+
+def _config(container: pb.Container, image: Image | None) -> Struct:
+    config = container.config
+    entrypoint, command = split_arguments(container, image)
+    shape = Struct(
+        Hostname=container.hostname,
+        Domainname=config.domainname,
+        User=container.user,
+        AttachStdin=config.stdin_once,
+        AttachStdout=config.stdin_once,
+        AttachStderr=config.stdin_once,
+    )
+    if container.exposed_ports:
+        shape["ExposedPorts"] = set_of(container.exposed_ports)
+    shape |= {
+        "Tty": config.tty,
+        "OpenStdin": config.stdin_open,
+        "StdinOnce": config.stdin_once,
+        "Env": listing_or_nil(container.env),
+        "Cmd": listing_or_nil(command),
+        "Image": config.image,
+        "Volumes": set_of(_unnamed_volumes(container)),
+        "WorkingDir": container.working_dir,
+        "Entrypoint": listing_or_nil(entrypoint),
+        "OnBuild": NilList(),
+        "Labels": mapping(container.labels),
+    }
+    if container.stop_signal:
+        shape["StopSignal"] = container.stop_signal
+    if config.HasField("stop_timeout"):
+        shape["StopTimeout"] = config.stop_timeout
+    return shape
+
+
+def _unnamed_volumes(container: pb.Container) -> list[str]:
+    """Return where the volumes are that nobody named: those of the image and of `-v /path`."""
+    named = {mount.target for mount in container.config.mounts if mount.source}
+    return [
+        mount.destination
+        for mount in container.mounts
+        if mount.type == "volume" and mount.destination not in named
+    ]
+
+
+def split_arguments(
+    container: pb.Container, image: Image | None = None
+) -> tuple[list[str], list[str]]:
+    """Return the entry point and the command of which the arguments are made."""
+    config, arguments = container.config, list(container.args)
+    if config.override_entrypoint:
+        count = len(config.entrypoint)
+    elif config.command:
+        count = len(arguments) - len(config.command)
+    else:
+        count = len(image.config.entrypoint) if image is not None else 0
+    return arguments[:count], arguments[count:]
+
+
+def needs_image(container: pb.Container) -> bool:
+    """Tell whether only the image says what is entry point and what is command."""
+    return not container.config.override_entrypoint and not container.config.command
+
+
+def _network_settings(container: pb.Container) -> Struct:
+    networks = Map({}, zero=NIL)
+    for endpoint in container.endpoints:
+        networks[endpoint.network] = _endpoint(container, endpoint)
+    first = container.endpoints[0] if container.endpoints else pb.Endpoint()
+    # The fields outside of Networks are of the default network alone, as in Docker.
+    shown = first if first.network == "bridge" else pb.Endpoint()
+    return Struct(
+        Bridge="",
+        SandboxID=container.id if container.netns_path else "",
+        SandboxKey=container.netns_path,
+        Ports=port_map(container.exposed_ports, container.ports),
+        HairpinMode=False,
+        LinkLocalIPv6Address="",
+        LinkLocalIPv6PrefixLen=0,
+        SecondaryIPAddresses=NilList(),
+        SecondaryIPv6Addresses=NilList(),
+        EndpointID=shown.endpoint_id,
+        Gateway=shown.gateway,
+        GlobalIPv6Address=shown.ipv6_address,
+        GlobalIPv6PrefixLen=shown.ipv6_prefix_length,
+        IPAddress=shown.ip_address,
+        IPPrefixLen=shown.prefix_length,
+        IPv6Gateway=shown.ipv6_gateway,
+        MacAddress=shown.mac_address,
+        Networks=networks,
+    )
+
+
+def _endpoint(container: pb.Container, endpoint: pb.Endpoint) -> Struct:
+    aliases = listing_or_nil(endpoint.aliases)
+    return Struct(
+        IPAMConfig=NIL,
+        Links=NilList(),
+        Aliases=aliases,
+        MacAddress=endpoint.mac_address,
+        DriverOpts=NilMap(),
+        GwPriority=0,
+        NetworkID=endpoint.network_id,
+        EndpointID=endpoint.endpoint_id,
+        Gateway=endpoint.gateway,
+        IPAddress=endpoint.ip_address,
+        IPPrefixLen=endpoint.prefix_length,
+        IPv6Gateway=endpoint.ipv6_gateway,
+        GlobalIPv6Address=endpoint.ipv6_address,
+        GlobalIPv6PrefixLen=endpoint.ipv6_prefix_length,
+        DNSNames=listing_or_nil([container.name, *endpoint.aliases, container.id[:12]]),
+    )

@@ -1,0 +1,156 @@
+"""HostConfig: what of a container's configuration concerns its host."""
+
+from __future__ import annotations
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.words.shapes.common import listing_or_nil, mapping, mapping_or_nil
+from scow.words.shapes.ports import port_map
+from scow.words.template.values import NIL, Map, NilList, Struct
+
+# Paths that a container must not see or not change: what Docker hides from an unprivileged one.
+_MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_SHM_SIZE = 64 << 20
+
+
+def host_config(container: pb.Container) -> Struct:
+    """Return Docker's HostConfig of a container."""
+    config = container.config
+    return Struct(
+        Binds=_binds(config),
+        ContainerIDFile="",
+        LogConfig=Struct(Type=config.log.driver or "json-file", Config=mapping(config.log.options)),
+        NetworkMode=config.network or "bridge",
+        PortBindings=port_map((), config.ports),
+        RestartPolicy=Struct(Name="no", MaximumRetryCount=0),
+        AutoRemove=config.auto_remove,
+        VolumeDriver="",
+        VolumesFrom=NilList(),
+        ConsoleSize=[0, 0],
+        CapAdd=listing_or_nil(config.cap_add),
+        CapDrop=listing_or_nil(config.cap_drop),
+        CgroupnsMode=config.cgroupns_mode or "private",
+        Dns=list(config.dns),
+        DnsOptions=list(config.dns_options),
+        DnsSearch=list(config.dns_search),
+        ExtraHosts=listing_or_nil(config.extra_hosts),
+        GroupAdd=listing_or_nil(config.group_add),
+        IpcMode=config.ipc_mode or "private",
+        Cgroup="",
+        Links=NilList(),
+        OomScoreAdj=config.oom_score_adj,
+        PidMode=config.pid_mode,
+        Privileged=config.privileged,
+        PublishAllPorts=config.publish_all,
+        ReadonlyRootfs=config.read_only,
+        SecurityOpt=listing_or_nil(config.security_opts),
+        **_tmpfs(config),
+        UTSMode=config.uts_mode,
+        UsernsMode="",
+        ShmSize=config.shm_size or _SHM_SIZE,
+        **_sysctls(config),
+        Runtime="scow",
+        Isolation="",
+        **_resources(config),
+        **_mounts(config),
+        MaskedPaths=NilList() if config.privileged else list(_MASKED),
+        ReadonlyPaths=NilList() if config.privileged else list(_READ_ONLY),
+        **({"Init": True} if config.init else {}),
+    )
+
+
+def _resources(config: pb.ContainerConfig) -> dict[str, object]:
+    limits = config.resources
+    return {
+        "CpuShares": limits.cpu_shares,
+        "Memory": limits.memory,
+        "NanoCpus": limits.nano_cpus,
+        "CgroupParent": "",
+        "BlkioWeight": 0,
+        "CpuPeriod": 0,
+        "CpuQuota": 0,
+        "CpuRealtimePeriod": 0,
+        "CpuRealtimeRuntime": 0,
+        "CpusetCpus": limits.cpuset_cpus,
+        "CpusetMems": "",
+        "Devices": [
+            Struct(
+                PathOnHost=device.host_path,
+                PathInContainer=device.container_path,
+                CgroupPermissions=device.permissions,
+            )
+            for device in config.devices
+        ],
+        "DeviceCgroupRules": NilList(),
+        "DeviceRequests": NilList(),
+        "MemoryReservation": limits.memory_reservation,
+        # Docker's default where there is a limit: as much swap as memory.
+        "MemorySwap": limits.memory_swap or 2 * limits.memory,
+        "MemorySwappiness": NIL,
+        "OomKillDisable": NIL,
+        "PidsLimit": limits.pids_limit if limits.pids_limit > 0 else NIL,
+        "Ulimits": [
+            Struct(Name=limit.name, Hard=limit.hard, Soft=limit.soft) for limit in config.ulimits
+        ],
+    }
+
+
+def _binds(config: pb.ContainerConfig) -> list[str]:
+    """Return the texts of `-v`: binds whose source may be made, and named volumes."""
+    binds = []
+    for mount in config.mounts:
+        if not _is_bind_text(mount):
+            continue
+        modes = [word for word in ("ro" if mount.read_only else "", mount.propagation) if word]
+        modes += ["nocopy"] if mount.no_copy else []
+        binds.append(":".join([mount.source, mount.target, *([",".join(modes)] if modes else [])]))
+    return binds or NilList()
+
+
+def _is_bind_text(mount: pb.MountSpec) -> bool:
+    if mount.type == "bind":
+        return mount.create_source
+    return mount.type == "volume" and bool(mount.source)
+
+
+def _tmpfs(config: pb.ContainerConfig) -> dict[str, object]:
+    found = {
+        mount.target: _tmpfs_options(mount) for mount in config.mounts if mount.type == "tmpfs"
+    }
+    return {"Tmpfs": Map(found)} if found else {}
+
+
+def _tmpfs_options(mount: pb.MountSpec) -> str:
+    options = ["ro"] if mount.read_only else []
+    options += [f"size={mount.tmpfs_size}"] if mount.tmpfs_size else []
+    options += [f"mode={mount.tmpfs_mode:o}"] if mount.tmpfs_mode else []
+    return ",".join([*options, *mount.tmpfs_options])
+
+
+def _sysctls(config: pb.ContainerConfig) -> dict[str, object]:
+    return {"Sysctls": mapping_or_nil(config.sysctls)} if config.sysctls else {}
+
+
+def _mounts(config: pb.ContainerConfig) -> dict[str, object]:
+    """Return the mounts of `--mount`, those that no text of `-v` and no `--tmpfs` says."""
+    found = []
+    for mount in config.mounts:
+        if mount.type != "tmpfs" and not _is_bind_text(mount):
+            shape = Struct(Type=mount.type, Source=mount.source, Target=mount.target)
+            if mount.read_only:
+                shape["ReadOnly"] = True
+            found.append(shape)
+    return {"Mounts": found} if found else {}

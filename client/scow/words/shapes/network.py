@@ -1,0 +1,57 @@
+"""A network, as `docker network inspect` has it."""
+
+from __future__ import annotations
+
+from scow.words.shapes.common import mapping, time_of
+from scow.words.template.values import NIL, Map, NilMap, Struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from scow.api.network.v1.network_pb2 import Endpoint, Network
+
+
+def network_shape(network: Network) -> Struct:
+    """Return a network in Docker's shape."""
+    containers = Map({}, zero=NIL)
+    for endpoint in network.endpoints:
+        containers[endpoint.owner.removeprefix("container/")] = _endpoint(endpoint)
+    return Struct(
+        Name=network.name,
+        Id=network.id,
+        Created=time_of(network, "created_at"),
+        Scope=network.scope or "local",
+        Driver=network.driver,
+        EnableIPv4=True,
+        EnableIPv6=network.ipv6,
+        IPAM=Struct(
+            Driver="default",
+            Options=NilMap(),
+            Config=[_subnet(subnet.subnet, subnet.gateway) for subnet in network.subnets],
+        ),
+        Internal=network.internal,
+        Attachable=False,
+        Ingress=False,
+        ConfigFrom=Struct(Network=""),
+        ConfigOnly=False,
+        Containers=containers,
+        Options=mapping(network.options),
+        Labels=mapping(network.labels),
+    )
+
+
+def _subnet(subnet: str, gateway: str) -> Struct:
+    return Struct(Subnet=subnet, Gateway=gateway) if gateway else Struct(Subnet=subnet)
+
+
+def _endpoint(endpoint: Endpoint) -> Struct:
+    return Struct(
+        Name=endpoint.name,
+        EndpointID=endpoint.id,
+        MacAddress=endpoint.mac_address,
+        IPv4Address=_with_prefix(endpoint.ip_address, endpoint.prefix_length),
+        IPv6Address=_with_prefix(endpoint.ipv6_address, endpoint.ipv6_prefix_length),
+    )
+
+
+def _with_prefix(address: str, length: int) -> str:
+    return f"{address}/{length}" if address else ""

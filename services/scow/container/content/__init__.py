@@ -1,0 +1,1 @@
+"""A container's file system as an image or archive: commit and export."""

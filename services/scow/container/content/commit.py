@@ -1,0 +1,104 @@
+"""Commits: the image service makes an image of a container's snapshot, while the container is frozen."""
+
+from __future__ import annotations
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.image.v1 import archive_pb2, image_pb2
+from scow.api.image.v1.image_pb2 import ImageConfig
+from scow.container.context import Ground
+from scow.container.lifecycle.kill import Signalling
+from scow.container.model import states
+from scow.container.model.containers import Entry
+from scow.container.peers.retry import ask
+from scow.container.spec import process
+from scow.core.requests import remember
+
+_READABLE = frozenset((pb.STATUS_CREATED, pb.STATUS_RUNNING, pb.STATUS_PAUSED, pb.STATUS_EXITED))
+
+
+class Committing:
+    """Commits containers."""
+
+    def __init__(self, ground: Ground, signalling: Signalling) -> None:
+        self._ground = ground
+        self._signalling = signalling
+
+    async def commit(self, request: pb.CommitRequest) -> pb.CommitResponse:
+        """Make an image of a container.
+
+        Raises:
+            ContainerBusy: It is being removed.
+            ScowError: What the image service says.
+        """
+        entry = self._ground.containers.find(request.container)
+        async with entry.lock:
+            if entry.gone or entry.described.status not in _READABLE:
+                raise states.busy(entry.described)
+            wanted = await self._request(entry, request)
+            if request.no_pause:
+                image = await self._make(wanted)
+            else:
+                async with self._signalling.frozen(entry):
+                    image = await self._make(wanted)
+            return self._record(entry, request, image)
+
+    async def _request(self, entry: Entry, request: pb.CommitRequest) -> archive_pb2.CommitRequest:
+        named = image_pb2.GetRequest(image=entry.described.image_id)
+        base = await ask("image", lambda: self._ground.peers.image.Get(named))
+        config = effective(entry.described, base.image.config)
+        return archive_pb2.CommitRequest(
+            request_id=request.request_id,
+            owner=entry.owner,
+            reference=request.reference,
+            author=request.author,
+            message=request.message,
+            changes=request.changes,
+            config=config,
+            created_by=" ".join(config.cmd),
+        )
+
+    async def _make(self, request: archive_pb2.CommitRequest) -> image_pb2.Image:
+        return (await ask("image", lambda: self._ground.peers.archive.Commit(request))).image
+
+    def _record(
+        self, entry: Entry, request: pb.CommitRequest, image: image_pb2.Image
+    ) -> pb.CommitResponse:
+        response = pb.CommitResponse(image_id=image.id)
+        facts = {"imageID": image.id, "imageRef": request.reference, "comment": request.message}
+        with self._ground.containers.change(entry, ["commit"], **facts) as (tx, _):
+            remember(tx, response)
+        return response
+
+
+def effective(described: pb.Container, image: ImageConfig) -> ImageConfig:
+    """Return a container's configuration as that of an image.
+
+    Triggers for builds are left out: they are the image's, not its children's.
+
+    Args:
+        described: The container.
+        image: What its image says, on top of which it was configured.
+    """
+    config = described.config
+    entrypoint = config.entrypoint if config.override_entrypoint else image.entrypoint
+    command = config.command
+    if not config.override_entrypoint and not command:
+        command = image.cmd
+    anonymous = {
+        mount.target for mount in config.mounts if mount.type == "volume" and not mount.source
+    }
+    merged = ImageConfig(
+        user=described.user,
+        exposed_ports=described.exposed_ports,
+        env=process.merge_env(image.env, config.env),
+        entrypoint=entrypoint,
+        cmd=command,
+        volumes=sorted({*image.volumes, *anonymous}),
+        working_dir=config.working_dir or image.working_dir,
+        labels=described.labels,
+        stop_signal=config.stop_signal or image.stop_signal,
+        shell=image.shell,
+    )
+    if image.HasField("healthcheck"):
+        merged.healthcheck.CopyFrom(image.healthcheck)
+    return merged

@@ -1,0 +1,1 @@
+"""The life of a container: create, start, kill, exit, remove, and recovery after a crash."""

@@ -1,0 +1,93 @@
+"""Cleaning up after a container's processes: shim, cgroup, network, state folder.
+
+The state folder's existence is the record that something is left to clean up; it goes last. All of it can be
+done twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from scow.api.network.v1 import network_pb2
+from scow.api.shim.v1 import shim_pb2 as shim_pb
+from scow.container.context import Ground
+from scow.container.model.containers import Entry
+from scow.container.peers.retry import ask
+from scow.container.runtime import shim as shims
+from scow.container.runtime.shim import Shim, shim_errors
+from scow.container.spec import namespaces
+from scow.contract.errors import ScowError, ShimDied
+from scow.core.tasks import together
+
+# A shim cuts a session off after ten seconds in which its client takes nothing.
+_DRAIN_SECONDS = 12.0
+_SHUTDOWN_SECONDS = 20.0
+_log = structlog.get_logger()
+
+
+class Settling:
+    """Cleans up."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    async def settled(self, entry: Entry) -> None:
+        """Wait until what ran before is cleaned up, doing it if nobody does.
+
+        Raises:
+            ScowError: It cannot be done now.
+        """
+        watcher = entry.watcher
+        if watcher is not None and watcher is not asyncio.current_task():
+            await asyncio.wait([watcher])
+        await self.settle(entry)
+
+    async def settle(self, entry: Entry, *, drain: bool = True) -> None:
+        """End the shim and all it runs, unplug the network, delete the state folder.
+
+        Args:
+            entry: Which one.
+            drain: First let sessions deliver what they have.
+
+        Raises:
+            ScowError: It cannot be done now; what is left is still recorded.
+        """
+        if not self._ground.places.state(entry.id).exists():
+            return
+        await together(self._end_shim(entry, drain), self._detach(entry))
+        await self.disconnect(entry)
+        self._ground.places.discard_state(entry.id)
+
+    async def disconnect(self, entry: Entry) -> None:
+        """Close the connection to the shim."""
+        shim, entry.shim = entry.shim, None
+        if shim is not None:
+            await shim.close()
+
+    async def _end_shim(self, entry: Entry, drain: bool) -> None:
+        state = self._ground.places.state(entry.id)
+        if not (state / "state.json").exists():
+            return  # the spawner never came to it
+        if drain:
+            await entry.until(lambda: entry.sessions == 0, _DRAIN_SECONDS)
+        if entry.shim is None:
+            entry.shim = Shim(self._ground.places.socket(entry.id))
+        try:
+            with shim_errors(entry.id):
+                await entry.shim.stub.Shutdown(shim_pb.ShutdownRequest(), timeout=_SHUTDOWN_SECONDS)
+        except ShimDied:
+            await self._ground.spawner.reap(state, force=True)
+        except ScowError as error:
+            # A shim that cannot do it, or does not answer: ended by force.
+            _log.warning("shim ended by force", container=entry.id, error=str(error))
+            await self._ground.spawner.reap(state, force=True)
+        for warning in shims.warnings(state):
+            _log.warning("shim", container=entry.id, warning=warning)
+
+    async def _detach(self, entry: Entry) -> None:
+        if namespaces.network(entry.described.config).kind == "container":
+            return
+        request = network_pb2.DetachRequest(owner=entry.owner)
+        await ask("network", lambda: self._ground.peers.network.Detach(request))

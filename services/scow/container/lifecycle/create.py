@@ -1,0 +1,208 @@
+"""Creation: the intent is recorded, then snapshot and volumes are asked for, then it is a container."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Sequence
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.image.v1 import image_pb2
+from scow.api.network.v1 import network_pb2
+from scow.api.volume.v1 import volume_pb2
+from scow.container.context import Ground
+from scow.container.logs import options
+from scow.container.model import names, validation
+from scow.container.model.containers import Containers, Entry
+from scow.container.model.invalid import invalid
+from scow.container.peers.retry import ask
+from scow.container.spec import namespaces, process, signal_names
+from scow.contract.errors import FailedPrecondition, ScowError
+from scow.core.disk import writing
+from scow.core.peers import translated
+from scow.core.requests import remember
+from scow.core.tasks import completed, together
+from scow.core.times import now_ns, to_proto
+
+_RELEASE_SECONDS = 10
+_HOST_PORTS = "published ports mean nothing in the network mode {mode} and are left out"
+
+
+class Creation:
+    """Creates containers."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    async def create(self, request: pb.CreateRequest) -> pb.CreateResponse:
+        """Create a container.
+
+        Raises:
+            InvalidConfig, InvalidName: The request is wrong.
+            NameInUse: Another container has the name.
+            ScowError: What the image, volume or network service says.
+        """
+        name = request.name.removeprefix("/")
+        if request.name:
+            names.check(name)
+        validation.check(request.config)
+        described = pb.Container(
+            id=secrets.token_hex(32),
+            name=name,
+            created_at=to_proto(now_ns()),
+            config=request.config,
+            status=pb.STATUS_CREATING,
+        )
+        _join(described.config, self._ground.containers)
+        described.hostname = _hostname(described, self._ground.containers)
+        entry = self._ground.containers.reserve(described)
+        async with entry.lock:
+            try:
+                return await self._fill(entry)
+            except BaseException:
+                await completed(self.rollback(entry))
+                raise
+
+    async def _fill(self, entry: Entry) -> pb.CreateResponse:
+        config = entry.described.config
+        wanted = process.mounts(config)
+        prepared, volumes, _ = await together(
+            self._prepare(entry), self._acquire(entry, wanted), self._check_network(config)
+        )
+        more = process.image_volumes(config, prepared.image.config)
+        if more:
+            # The same owner replaces what it held: the first mounts, in the same places, stay what they are.
+            volumes = await self._acquire(entry, [*wanted, *more])
+        data = self._ground.places.data(entry.id)
+        with writing(data.parent):
+            data.mkdir(mode=0o700)
+        return self._record(entry, prepared, volumes)
+
+    async def _prepare(self, entry: Entry) -> image_pb2.PrepareResponse:
+        config = entry.described.config
+        request = image_pb2.PrepareRequest(image=config.image, owner=entry.owner)
+        if config.HasField("platform"):
+            request.platform.CopyFrom(config.platform)
+        return await ask("image", lambda: self._ground.peers.image.Prepare(request))
+
+    async def _acquire(
+        self, entry: Entry, mounts: Sequence[volume_pb2.MountRequest]
+    ) -> volume_pb2.AcquireResponse:
+        if not mounts:
+            return volume_pb2.AcquireResponse()
+        request = volume_pb2.AcquireRequest(owner=entry.owner, mounts=mounts)
+        return await ask("volume", lambda: self._ground.peers.volume.Acquire(request))
+
+    async def _check_network(self, config: pb.ContainerConfig) -> None:
+        """Refuse an unknown network; the default one is always there."""
+        mode = namespaces.network(config)
+        if mode.kind == "network" and mode.name != "bridge":
+            request = network_pb2.GetRequest(network=mode.name)
+            await ask("network", lambda: self._ground.peers.network.Get(request))
+
+    def _record(
+        self,
+        entry: Entry,
+        prepared: image_pb2.PrepareResponse,
+        volumes: volume_pb2.AcquireResponse,
+    ) -> pb.CreateResponse:
+        containers = self._ground.containers
+        with containers.change(entry, ["create"]) as (tx, draft):
+            process.apply(draft, prepared.image)
+            signal_names.parse(draft.stop_signal, "stop_signal")
+            draft.mounts.extend(map(_mount_point, volumes.mounts))
+            draft.snapshot_driver = prepared.driver
+            draft.status = pb.STATUS_CREATED
+            if options.parse(draft.config.log).driver == "json-file":
+                draft.log_path = str(self._ground.places.log(entry.id))
+            rootfs = image_pb2.PrepareResponse(mounts=prepared.mounts, driver=prepared.driver)
+            containers.store.hold(tx, entry.id, rootfs, volumes)
+            response = pb.CreateResponse(container=draft, warnings=_warnings(draft.config))
+            remember(tx, response)
+        entry.rootfs, entry.volumes = rootfs, volumes
+        return response
+
+    async def rollback(self, entry: Entry) -> None:
+        """Give back what a creation that failed holds, and forget it.
+
+        What cannot be given back now is given back later: the owner is unknown from here on.
+        """
+        await together(self._release_image(entry), self._release_volumes(entry))
+        self._ground.places.discard_data(entry.id)
+        with self._ground.containers.store.store.transaction() as tx:
+            self._ground.containers.forget(tx, entry, created=False)
+        self._ground.containers.forgotten(entry)
+
+    async def _release_image(self, entry: Entry) -> None:
+        request = image_pb2.ReleaseRequest(owner=entry.owner)
+        with contextlib.suppress(ScowError), translated("image"):
+            await self._ground.peers.image.Release(request, timeout=_RELEASE_SECONDS)
+
+    async def _release_volumes(self, entry: Entry) -> None:
+        request = volume_pb2.ReleaseRequest(owner=entry.owner, remove_anonymous=True)
+        with contextlib.suppress(ScowError), translated("volume"):
+            await self._ground.peers.volume.Release(request, timeout=_RELEASE_SECONDS)
+
+
+def _join(config: pb.ContainerConfig, containers: Containers) -> None:
+    """Replace the names of containers whose namespaces are joined by their ids.
+
+    Raises:
+        ContainerNotFound: There is no such container.
+        InvalidConfig: It does not share its ipc namespace.
+        FailedPrecondition: It has no network of its own to share.
+    """
+    for field, mode in (
+        ("network", namespaces.network(config)),
+        ("pid_mode", namespaces.pid(config)),
+        ("ipc_mode", namespaces.ipc(config)),
+    ):
+        if mode.kind != "container":
+            continue
+        target = containers.find(mode.name)
+        setattr(config, field, f"{namespaces.PREFIX}{target.id}")
+        if field == "ipc_mode" and namespaces.ipc(target.described.config).kind != "shareable":
+            raise invalid(
+                field,
+                f"names {mode.name}, which does not share its ipc namespace",
+                "create that container with ipc mode shareable",
+            )
+        if field == "network" and namespaces.network(target.described.config).kind == "container":
+            raise FailedPrecondition(
+                f"container {mode.name} itself uses the network of another one",
+                what="container",
+                which=mode.name,
+                do="name the container that has the network",
+            )
+
+
+def _hostname(described: pb.Container, containers: Containers) -> str:
+    config = described.config
+    mode = namespaces.network(config)
+    if mode.kind == "container":
+        return containers.find(mode.name).described.hostname
+    if config.hostname:
+        return config.hostname
+    if namespaces.uts(config).kind == "host" or mode.kind == "host":
+        return os.uname().nodename
+    return described.id[:12]
+
+
+def _mount_point(resolved: volume_pb2.ResolvedMount) -> pb.MountPoint:
+    return pb.MountPoint(
+        type=resolved.type,
+        name=resolved.name,
+        source=resolved.mount.source if resolved.type != "tmpfs" else "",
+        destination=resolved.mount.destination,
+        driver=resolved.driver,
+        read_only=resolved.read_only,
+        propagation=resolved.propagation,
+    )
+
+
+def _warnings(config: pb.ContainerConfig) -> list[str]:
+    mode = namespaces.network(config).kind
+    if (config.ports or config.publish_all) and mode in ("host", "none"):
+        return [_HOST_PORTS.format(mode=mode)]
+    return []

@@ -1,0 +1,173 @@
+"""Signals to a running container: kill, stop, pause, unpause."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.shim.v1 import shim_pb2 as shim_pb
+from scow.container.context import Ground
+from scow.container.model import states
+from scow.container.model.containers import Entry
+from scow.container.runtime.shim import shim_errors
+from scow.container.spec import signal_names
+from scow.contract.errors import ContainerNotRunning, DeadlineExceeded, ShimDied
+from scow.core.requests import remember
+from scow.core.tasks import completed
+
+_GRACE_SECONDS = 10
+# For processes in uninterruptible sleep; SIGKILL takes effect once the kernel lets go of them.
+_KILL_SECONDS = 30.0
+
+
+class Signalling:
+    """Sends signals."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    async def kill(self, entry: Entry, text: str) -> None:
+        """Send a signal; an empty text means SIGKILL.
+
+        Raises:
+            ContainerNotRunning: It does not run.
+        """
+        number = signal_names.parse(text or "KILL")
+        if not entry.alive:
+            raise states.not_running(entry.described)
+        await self._send(entry, number)
+        if entry.gone:
+            return  # that was its end, and its removal followed
+        with self._ground.containers.change(entry, ["kill"], signal=str(number)) as (tx, _):
+            remember(tx, pb.KillResponse())
+
+    async def stop(self, entry: Entry, grace: int | None, text: str) -> None:
+        """Send the stop signal, wait, then kill; without effect on a container that does not run.
+
+        Args:
+            entry: Which one.
+            grace: Seconds before SIGKILL; None means the container's own, -1 means never.
+            text: The signal; empty means the container's own.
+        """
+        number = signal_names.parse(text or entry.described.stop_signal)
+        if not entry.alive:
+            return
+        config = entry.described.config
+        if grace is None:
+            grace = config.stop_timeout if config.HasField("stop_timeout") else _GRACE_SECONDS
+        exits = entry.exits
+        await self._try(entry, number)
+        ended = await entry.until(
+            lambda: entry.exits > exits or not entry.alive, None if grace < 0 else grace
+        )
+        if not ended:
+            await self.end(entry)
+        if not entry.gone:
+            with self._ground.containers.change(entry, ["stop"]):
+                pass
+
+    async def end(self, entry: Entry) -> None:
+        """Kill a container and wait until its end is recorded.
+
+        Raises:
+            DeadlineExceeded: Its processes do not die.
+        """
+        exits = entry.exits
+        await self._try(entry, signal.SIGKILL)
+        if not await entry.until(lambda: entry.exits > exits or not entry.alive, _KILL_SECONDS):
+            raise DeadlineExceeded(
+                f"processes of container {entry.described.name} do not die",
+                what="container",
+                which=entry.described.name,
+                do="see which file system or device they wait for: ps -o wchan",
+            )
+
+    async def _try(self, entry: Entry, number: int) -> None:
+        """Send a signal to a container that may end meanwhile."""
+        try:
+            await self._send(entry, number)
+        except (ContainerNotRunning, ShimDied):
+            return  # its end is recorded within a moment
+
+    async def _send(self, entry: Entry, number: int) -> None:
+        shim = entry.shim
+        if shim is None:
+            raise states.not_running(entry.described)
+        with shim_errors(entry.id):
+            await shim.stub.Kill(shim_pb.KillRequest(signal=number))
+            if entry.described.status == pb.STATUS_PAUSED:
+                # A frozen process handles no signal.
+                await shim.stub.Resume(shim_pb.ResumeRequest())
+                self._record(entry, pb.STATUS_RUNNING, "unpause")
+
+    async def pause(self, entry: Entry) -> None:
+        """Freeze every process.
+
+        Raises:
+            ContainerNotRunning: It does not run.
+            ContainerPaused: It is paused already.
+        """
+        async with entry.lock:
+            states.require_running(entry.described)
+            assert entry.shim is not None
+            with shim_errors(entry.id):
+                await entry.shim.stub.Pause(shim_pb.PauseRequest())
+            self._record(entry, pb.STATUS_PAUSED, "pause")
+
+    async def unpause(self, entry: Entry) -> None:
+        """Thaw every process.
+
+        Raises:
+            ContainerNotRunning: It does not run.
+            FailedPrecondition: It is not paused.
+        """
+        async with entry.lock:
+            if not entry.alive:
+                raise states.not_running(entry.described)
+            if entry.described.status != pb.STATUS_PAUSED:
+                raise states.not_paused(entry.described)
+            assert entry.shim is not None
+            with shim_errors(entry.id):
+                await entry.shim.stub.Resume(shim_pb.ResumeRequest())
+            self._record(entry, pb.STATUS_RUNNING, "unpause")
+
+    @contextlib.asynccontextmanager
+    async def frozen(self, entry: Entry) -> AsyncIterator[None]:
+        """Freeze a container that runs for the length of the block, and thaw it whatever happens.
+
+        The caller holds the lock. One that is paused, or does not run, is left as it is. When this service dies
+        meanwhile, `recovery` thaws.
+        """
+        if entry.described.status != pb.STATUS_RUNNING:
+            yield
+            return
+        try:
+            await completed(self._freeze(entry))
+            yield
+        finally:
+            await completed(self._thaw(entry))
+
+    async def _freeze(self, entry: Entry) -> None:
+        assert entry.shim is not None
+        self._ground.places.thaw(entry.id).touch()
+        try:
+            with shim_errors(entry.id):
+                await entry.shim.stub.Pause(shim_pb.PauseRequest())
+        except (ContainerNotRunning, ShimDied):
+            return  # its end is recorded within a moment
+        self._record(entry, pb.STATUS_PAUSED, "pause")
+
+    async def _thaw(self, entry: Entry) -> None:
+        if entry.described.status == pb.STATUS_PAUSED and entry.shim is not None:
+            with contextlib.suppress(ContainerNotRunning, ShimDied), shim_errors(entry.id):
+                await entry.shim.stub.Resume(shim_pb.ResumeRequest())
+            self._record(entry, pb.STATUS_RUNNING, "unpause")
+        self._ground.places.thaw(entry.id).unlink(missing_ok=True)
+
+    def _record(self, entry: Entry, status: pb.Status.ValueType, action: str) -> None:
+        if not entry.alive or entry.described.status == status:
+            return  # it ended meanwhile, or someone else was faster
+        with self._ground.containers.change(entry, [action]) as (_, draft):
+            draft.status = status

@@ -1,0 +1,229 @@
+"""Recovery: after a crash of anything, each record is brought into line with what is really there.
+
+A container that another task is busy with is left alone. What is done for each record:
+
+- CREATING: rolled back.
+- REMOVING, DEAD: the removal is finished.
+- RUNNING, PAUSED without a task that follows it: its shim is asked. It lives: followed again. It is silent: followed
+  too, so that its end is seen. There is no state folder: the machine was restarted, the container has ended.
+- CREATED, EXITED with a state folder: a start or an end that was cut short. The process was executed: followed,
+  or its end recorded. It was not: cleaned up.
+- EXITED with `auto_remove`: removed.
+
+And folders of no container: what they stand for is ended, then they are deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import grpc
+import structlog
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.shim.v1 import shim_pb2 as shim_pb
+from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.container.context import Ground
+from scow.container.lifecycle.cleanup import Settling
+from scow.container.lifecycle.create import Creation
+from scow.container.lifecycle.exit import Endings
+from scow.container.lifecycle.remove import Removal
+from scow.container.model.containers import Entry
+from scow.container.runtime import shim as shims
+from scow.container.runtime.shim import Ending, Shim
+from scow.container.streams.execs import Execs
+from scow.contract.errors import ScowError
+from scow.core.times import now_ns
+
+# Of a container whose end nobody saw, as Docker has it.
+_LOST = 255
+_AT_ONCE = 32
+_EXECS_KEPT_NS = 300 * 10**9
+_DEPARTED_KEPT_NS = 24 * 3600 * 10**9
+_log = structlog.get_logger()
+
+
+class Recovery:
+    """Brings records into line."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        creation: Creation,
+        settling: Settling,
+        endings: Endings,
+        removal: Removal,
+        execs: Execs,
+    ) -> None:
+        self._ground = ground
+        self._creation = creation
+        self._settling = settling
+        self._endings = endings
+        self._removal = removal
+        self._execs = execs
+
+    async def reconcile(self) -> list[ReconcileAction]:
+        """Compare all records with reality; return what was done."""
+        self._ground.spawner.collect()
+        now = now_ns()
+        self._ground.containers.store.prune(now - _EXECS_KEPT_NS, now - _DEPARTED_KEPT_NS)
+        limit = asyncio.Semaphore(_AT_ONCE)
+        found = await asyncio.gather(
+            *(self._one(entry, limit) for entry in self._ground.containers.all())
+        )
+        actions = [action for action in found if action is not None]
+        return actions + await self._discard_unknown()
+
+    async def _one(self, entry: Entry, limit: asyncio.Semaphore) -> ReconcileAction | None:
+        followed = entry.watcher is not None and not entry.watcher.done()
+        if entry.lock.locked() or followed or entry.restarting:
+            return None
+        async with limit, entry.lock:
+            if entry.gone:
+                return None
+            try:
+                done = await self._bring_into_line(entry)
+            except ScowError as error:
+                _log.warning("not reconciled yet", container=entry.id, error=str(error))
+                return None
+        if done is None:
+            return None
+        return ReconcileAction(object=entry.owner, action=done[0], detail=done[1])
+
+    async def _bring_into_line(self, entry: Entry) -> tuple[str, str] | None:
+        status = entry.described.status
+        if status == pb.STATUS_CREATING:
+            await self._creation.rollback(entry)
+            return "released", "its creation was cut short"
+        if status in (pb.STATUS_REMOVING, pb.STATUS_DEAD):
+            await self._removal.finish(entry)
+            return "released", "its removal was cut short"
+        if self._ground.places.state(entry.id).exists():
+            return await self._look(entry)
+        if entry.alive:
+            self._endings.record(entry, Ending(_LOST, now_ns(), error="it ended with the machine"))
+            await self._remove_if_wanted(entry)
+            return "recorded", "it ended with the machine"
+        if status == pb.STATUS_EXITED and entry.described.config.auto_remove:
+            await self._removal.finish(entry, volumes=True)
+            return "released", "it was to be removed after its end"
+        return None
+
+    async def _remove_if_wanted(self, entry: Entry) -> None:
+        if entry.described.config.auto_remove:
+            await self._removal.finish(entry, volumes=True)
+
+    async def _look(self, entry: Entry) -> tuple[str, str] | None:
+        """Ask the shim of a container that has a state folder."""
+        shim = entry.shim = entry.shim or Shim(self._ground.places.socket(entry.id))
+        try:
+            state = await shim.stub.State(
+                shim_pb.StateRequest(), timeout=self._ground.config.container.adopt_seconds
+            )
+        except grpc.aio.AioRpcError:
+            return await self._look_without_shim(entry, shim)
+        if state.status in (shim_pb.STATUS_RUNNING, shim_pb.STATUS_PAUSED):
+            await self._thaw(entry, shim, state)
+            return self._adopt(entry, shim, state)
+        if state.status == shim_pb.STATUS_STOPPED:
+            return await self._end(entry, Ending.of_message(state.exit))
+        await self._settling.settle(entry)
+        if entry.alive:  # cannot be: RUNNING is recorded after the execution
+            self._endings.record(entry, Ending(_LOST, now_ns(), error="it was never executed"))
+        return "released", "its start was cut short"
+
+    async def _look_without_shim(self, entry: Entry, shim: Shim) -> tuple[str, str] | None:
+        state = self._ground.places.state(entry.id)
+        if shims.lives(state) and entry.alive:
+            self._endings.follow(entry, shim)
+            return "recorded", "its shim is silent"
+        if not (state / "state.json").exists():
+            await self._settling.settle(entry)
+            if entry.alive:
+                ending = Ending(_LOST, now_ns(), error="it ended with the machine")
+                self._endings.record(entry, ending)
+            return "released", "its start was cut short"
+        if not entry.alive:
+            record = shims.ending(state)
+            if record is None or entry.described.status == pb.STATUS_EXITED:
+                await self._settling.settle(entry)
+                return "released", "what its shim left behind"
+            return await self._end(entry, record)
+        ending = Ending.of_file(await self._ground.spawner.reap(state))
+        return await self._end(entry, ending)
+
+    async def _thaw(self, entry: Entry, shim: Shim, state: shim_pb.StateResponse) -> None:
+        """Thaw a container that was frozen for a moment when this service died."""
+        mark = self._ground.places.thaw(entry.id)
+        if not mark.exists():
+            return
+        if state.status == shim_pb.STATUS_PAUSED:
+            with shims.shim_errors(entry.id):
+                await shim.stub.Resume(shim_pb.ResumeRequest())
+            state.status = shim_pb.STATUS_RUNNING
+        mark.unlink()
+
+    def _adopt(
+        self, entry: Entry, shim: Shim, state: shim_pb.StateResponse
+    ) -> tuple[str, str] | None:
+        paused = state.status == shim_pb.STATUS_PAUSED
+        status = pb.STATUS_PAUSED if paused else pb.STATUS_RUNNING
+        self._endings.follow(entry, shim)
+        self._execs.follow_all(entry)
+        if entry.described.status == status:
+            return None
+        actions = [] if entry.alive else ["start"]
+        with self._ground.containers.change(entry, actions) as (_, draft):
+            if not entry.alive:
+                self._begin(draft, state.pid)
+            draft.status = status
+        return "recorded", "it was executed" if actions else "its state had changed"
+
+    def _begin(self, draft: pb.Container, pid: int) -> None:
+        """Record the start of a container that was executed just before this service died."""
+        draft.pid = pid
+        draft.netns_path = f"/proc/{pid}/ns/net"
+        for field in ("exit_code", "oom_killed", "error"):
+            draft.ClearField(field)
+        folder = self._ground.places.bundle(draft.id)
+        draft.started_at.FromNanoseconds(folder.stat().st_mtime_ns)
+
+    async def _end(self, entry: Entry, ending: Ending) -> tuple[str, str] | None:
+        """Record an end, or clean up after one that is recorded already."""
+        if entry.described.status == pb.STATUS_EXITED:
+            # Either this very end, or one of a start whose record was lost: the time tells.
+            recorded = entry.described.finished_at.ToNanoseconds()
+            if recorded < ending.time_ns:
+                self._endings.record(entry, ending)
+        else:
+            self._endings.record(entry, ending)
+        await self._settling.settle(entry)
+        await self._remove_if_wanted(entry)
+        return "recorded", f"it ended with exit code {ending.code}"
+
+    async def _discard_unknown(self) -> list[ReconcileAction]:
+        known = [entry.id for entry in self._ground.containers.all()]
+        states, data = self._ground.places.unknown(known)
+        actions = [_released(folder) for folder in states if await self._reap_unknown(folder)]
+        for folder in data:
+            shutil.rmtree(folder, ignore_errors=True)
+            actions.append(_released(folder))
+        return actions
+
+    async def _reap_unknown(self, folder: Path) -> bool:
+        try:
+            if (folder / "state.json").exists():
+                await self._ground.spawner.reap(folder, force=True)
+        except ScowError as error:
+            _log.warning("not reaped yet", folder=str(folder), error=str(error))
+            return False
+        shutil.rmtree(folder, ignore_errors=True)
+        return True
+
+
+def _released(folder: Path) -> ReconcileAction:
+    return ReconcileAction(
+        object=f"folder/{folder.name}", action="released", detail="a folder of no container"
+    )

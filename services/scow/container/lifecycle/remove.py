@@ -1,0 +1,89 @@
+"""Removal: everything is given back, then the record goes."""
+
+from __future__ import annotations
+
+import structlog
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.image.v1 import image_pb2
+from scow.api.volume.v1 import volume_pb2
+from scow.container.context import Ground
+from scow.container.lifecycle.cleanup import Settling
+from scow.container.lifecycle.kill import Signalling
+from scow.container.model import states
+from scow.container.model.containers import Entry
+from scow.container.peers.retry import ask
+from scow.contract.errors import ScowError
+from scow.core.requests import remember
+from scow.core.tasks import together
+
+_log = structlog.get_logger()
+
+
+class Removal:
+    """Removes containers."""
+
+    def __init__(self, ground: Ground, settling: Settling, signalling: Signalling) -> None:
+        self._ground = ground
+        self._settling = settling
+        self._signalling = signalling
+
+    async def remove(self, entry: Entry, *, force: bool, volumes: bool) -> None:
+        """Remove a container. One that another call removed meanwhile is no error.
+
+        Raises:
+            ContainerRunning: It runs, and `force` is not set.
+            ScowError: Something cannot be given back now; the container is DEAD and can be removed again.
+        """
+        while not entry.gone:
+            if entry.alive:
+                if not force:
+                    raise states.running(entry.described)
+                await self._signalling.end(entry)
+            async with entry.lock:
+                if not (entry.gone or entry.alive):
+                    await self.finish(entry, volumes=volumes)
+
+    async def remove_by_itself(self, entry: Entry) -> None:
+        """Remove a container with `auto_remove` after its end; what fails is tried again by `recovery`."""
+        try:
+            await self.remove(entry, force=False, volumes=True)
+        except ScowError as error:
+            _log.warning("not removed yet", container=entry.id, error=str(error))
+
+    async def finish(self, entry: Entry, *, volumes: bool = False) -> None:
+        """Give everything back and forget the container. The caller holds the lock."""
+        containers = self._ground.containers
+        with containers.change(entry) as (tx, draft):
+            draft.status = pb.STATUS_REMOVING
+            if volumes:
+                containers.store.remove_volumes(tx, entry.id)
+        entry.remove_volumes = entry.remove_volumes or volumes
+        try:
+            await together(
+                self._settling.settled(entry),
+                self._release_image(entry),
+                self._release_volumes(entry),
+            )
+        except ScowError as error:
+            with containers.change(entry) as (_, draft):
+                draft.status = pb.STATUS_DEAD
+                draft.error = str(error)
+            raise
+        self._ground.places.discard_data(entry.id)
+        with containers.store.store.transaction() as tx:
+            containers.forget(tx, entry, created=True)
+            remember(tx, pb.RemoveResponse())
+        containers.forgotten(entry)
+
+    async def _release_image(self, entry: Entry) -> None:
+        request = image_pb2.ReleaseRequest(owner=entry.owner)
+        await ask("image", lambda: self._ground.peers.image.Release(request))
+
+    async def _release_volumes(self, entry: Entry) -> None:
+        if not entry.volumes.mounts:
+            return
+        request = volume_pb2.ReleaseRequest(
+            owner=entry.owner, remove_anonymous=entry.remove_volumes
+        )
+        await ask("volume", lambda: self._ground.peers.volume.Release(request))

@@ -1,0 +1,271 @@
+"""Starting: bundle, shim, network, execution."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from google.protobuf.message import Message
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.network.v1 import network_pb2
+from scow.api.shim.v1 import shim_pb2 as shim_pb
+from scow.container.context import Ground
+from scow.container.lifecycle import remount
+from scow.container.lifecycle.cleanup import Settling
+from scow.container.lifecycle.exit import Endings, unplug
+from scow.container.lifecycle.remove import Removal
+from scow.container.logs import options as logoptions
+from scow.container.model import states
+from scow.container.model.containers import Entry
+from scow.container.peers.retry import ask
+from scow.container.runtime.shim import Shim, shim_errors
+from scow.container.spec import bundle, document, namespaces, process
+from scow.container.spec import mounts as specmounts
+from scow.contract.errors import ScowError
+from scow.core.disk import writing
+from scow.core.requests import remember
+from scow.core.tasks import completed
+
+# Exit codes of containers whose process could not be executed, as shells and Docker have them.
+_EXIT_CODES = {"COMMAND_NOT_FOUND": 127, "COMMAND_NOT_EXECUTABLE": 126}
+_NOT_STARTED = 128
+
+# Called with the shim when the container waits to be executed.
+Before = Callable[[Shim], Awaitable[None]]
+Respond = Callable[[pb.Container], Message]
+
+
+class Starting:
+    """Starts containers."""
+
+    def __init__(
+        self, ground: Ground, settling: Settling, endings: Endings, removal: Removal
+    ) -> None:
+        self._ground = ground
+        self._settling = settling
+        self._endings = endings
+        self._removal = removal
+
+    async def start(
+        self,
+        entry: Entry,
+        *,
+        before: Before | None = None,
+        respond: Respond | None = None,
+        window: tuple[int, int] = (0, 0),
+    ) -> bool:
+        """Start a container; return False when it runs already.
+
+        Args:
+            entry: Which one.
+            before: What is to be done before the process is executed.
+            respond: Makes the response that a repeated request gets.
+            window: Rows and columns of the terminal.
+
+        Raises:
+            ContainerPaused, ContainerBusy: It cannot be started in the state that it is in.
+            CommandNotFound, CommandNotExecutable, UserNotFound, MountFailed: It cannot be executed.
+            ScowError: What the network service says.
+        """
+        async with entry.lock:
+            if entry.gone:
+                raise states.gone(entry.described)
+            status = entry.described.status
+            if status == pb.STATUS_RUNNING:
+                return False
+            if status == pb.STATUS_PAUSED:
+                raise states.paused(entry.described)
+            if status not in (pb.STATUS_CREATED, pb.STATUS_EXITED):
+                raise states.busy(entry.described)
+            await self._settling.settled(entry)
+            try:
+                await self._launch(entry, before, respond, window)
+            except BaseException as error:
+                await completed(self._undo(entry, error))
+                raise
+            return True
+
+    async def _launch(
+        self, entry: Entry, before: Before | None, respond: Respond | None, window: tuple[int, int]
+    ) -> None:
+        try:
+            spawned = await self._spawn(entry, window)
+        except remount.STALE:
+            if not await remount.renew(self._ground, entry):
+                raise
+            await self._settling.settle(entry, drain=False)
+            spawned = await self._spawn(entry, window)
+        shim = entry.shim = Shim(self._ground.places.socket(entry.id))
+        # From here on, so that the connection is there when it is needed and no end is missed.
+        waiting = shim.stub.Wait(shim_pb.WaitRequest())
+        try:
+            network = await self._attach(entry, spawned["netns"])
+            files = specmounts.network_files(network, _mounts(entry))
+            with shim_errors(entry.id):
+                if before is not None:
+                    await before(shim)
+                started = await shim.stub.Start(shim_pb.StartRequest(mounts=files))
+        except BaseException:
+            waiting.cancel()
+            raise
+        with self._ground.containers.change(entry, ["start"]) as (tx, draft):
+            draft.status = pb.STATUS_RUNNING
+            draft.ClearField("exit_code")
+            draft.ClearField("oom_killed")
+            draft.ClearField("error")
+            draft.pid = started.pid
+            draft.started_at.CopyFrom(started.started_at)
+            draft.netns_path = spawned["netns"]
+            plug(draft, network)
+            if respond is not None:
+                remember(tx, respond(draft))
+        self._endings.follow(entry, shim, waiting)
+
+    async def _spawn(self, entry: Entry, window: tuple[int, int]) -> dict[str, Any]:
+        places, config = self._ground.places, entry.described.config
+        around = self._surroundings(entry, window)
+        made = document.make(entry.described, _mounts(entry), around)
+        state = places.state(entry.id)
+        with writing(state.parent):
+            state.mkdir(mode=0o700)
+            bundle.write(around.bundle, made, entry.rootfs.mounts)
+            if namespaces.ipc(config).kind == "shareable":
+                places.shared_memory(entry.id).mkdir()
+                places.shared_memory(entry.id).chmod(0o1777)
+        request = {
+            "id": entry.id,
+            "bundle": str(around.bundle),
+            "state_dir": str(state),
+            "socket": str(places.socket(entry.id)),
+            "cgroup_parent": self._ground.config.instance,
+            "log": self._log(entry),
+            "stdin": config.stdin_open,
+            "stdin_once": config.stdin_once,
+        }
+        # Waited for also when the caller goes away: what is being made can only be ended once it is there.
+        return await completed(self._ground.spawner.spawn(request))
+
+    def _log(self, entry: Entry) -> dict[str, Any]:
+        options = logoptions.parse(entry.described.config.log)
+        if options.driver == "none":
+            return {"driver": "none"}
+        section = self._ground.config.container
+        return {
+            "driver": options.driver,
+            "path": entry.described.log_path,
+            "max_size": options.max_size or section.log_max_size,
+            "max_files": options.max_files or section.log_max_files,
+        }
+
+    def _surroundings(self, entry: Entry, window: tuple[int, int]) -> document.Surroundings:
+        config, places = entry.described.config, self._ground.places
+        joined, shared_memory = {}, None
+        ipc = namespaces.ipc(config)
+        if ipc.kind == "shareable":
+            shared_memory = places.shared_memory(entry.id)
+        for kind, file, mode in (
+            ("network", "net", namespaces.network(config)),
+            ("pid", "pid", namespaces.pid(config)),
+            ("ipc", "ipc", ipc),
+        ):
+            if mode.kind == "container":
+                target = self._joined(mode.name)
+                joined[kind] = f"/proc/{target.described.pid}/ns/{file}"
+                if kind == "ipc":
+                    shared_memory = places.shared_memory(target.id)
+        return document.Surroundings(places.bundle(entry.id), joined, shared_memory, window)
+
+    def _joined(self, container: str) -> Entry:
+        target = self._ground.containers.find(container)
+        if not target.alive:
+            raise states.not_running(target.described)
+        return target
+
+    async def _attach(self, entry: Entry, netns: str) -> pb.Container:
+        """Plug the network in; return the fields of a container that say how."""
+        described = entry.described
+        config, mode = described.config, namespaces.network(described.config)
+        if mode.kind == "container":
+            target = self._joined(mode.name).described
+            return pb.Container(
+                config=config,
+                resolv_conf_path=target.resolv_conf_path,
+                hosts_path=target.hosts_path,
+                hostname_path=target.hostname_path,
+            )
+        own = mode.kind == "network"
+        request = network_pb2.AttachRequest(
+            owner=entry.owner,
+            network=mode.name if own else mode.kind,
+            netns_path="" if mode.kind == "host" else netns,
+            hostname=described.hostname,
+            domainname=config.domainname,
+            ports=process.ports(described) if own else (),
+            dns=config.dns,
+            dns_search=config.dns_search,
+            dns_options=config.dns_options,
+            extra_hosts=config.extra_hosts,
+            mac_address=config.mac_address,
+            ipv4_address=config.ipv4_address,
+            aliases=config.network_aliases,
+            name=described.name,
+        )
+        response = await ask("network", lambda: self._ground.peers.network.Attach(request))
+        return _network(config, response)
+
+    async def _undo(self, entry: Entry, error: BaseException) -> None:
+        """Clean up after a start that failed, and record why it did; a caller that left is no reason."""
+        try:
+            await self._settling.settle(entry, drain=False)
+        finally:
+            if isinstance(error, ScowError):
+                code = _EXIT_CODES.get(error.reason, _NOT_STARTED)
+                with self._ground.containers.change(entry, ["die"], exitCode=str(code)) as (_, d):
+                    unplug(d)
+                    d.exit_code = code
+                    d.error = error.message
+            if entry.described.config.auto_remove and not entry.restarting:
+                # It needs the lock, which the caller has.
+                self._ground.background.start(self._removal.remove_by_itself(entry))
+
+
+def _mounts(entry: Entry) -> list[Any]:
+    return [resolved.mount for resolved in entry.volumes.mounts]
+
+
+def _network(config: pb.ContainerConfig, response: network_pb2.AttachResponse) -> pb.Container:
+    found = pb.Container(
+        config=config,
+        resolv_conf_path=response.resolv_conf_path,
+        hosts_path=response.hosts_path,
+        hostname_path=response.hostname_path,
+    )
+    if response.HasField("endpoint"):
+        e = response.endpoint
+        found.ports.extend(e.ports)
+        found.endpoints.add(
+            network=e.network,
+            network_id=e.network_id,
+            endpoint_id=e.id,
+            ip_address=e.ip_address,
+            prefix_length=e.prefix_length,
+            gateway=e.gateway,
+            mac_address=e.mac_address,
+            ipv6_address=e.ipv6_address,
+            ipv6_prefix_length=e.ipv6_prefix_length,
+            ipv6_gateway=e.ipv6_gateway,
+            aliases=e.aliases,
+        )
+    return found
+
+
+def plug(draft: pb.Container, network: pb.Container) -> None:
+    """Take over how the network is plugged in."""
+    draft.resolv_conf_path = network.resolv_conf_path
+    draft.hosts_path = network.hosts_path
+    draft.hostname_path = network.hostname_path
+    del draft.endpoints[:]
+    draft.endpoints.extend(network.endpoints)
+    del draft.ports[:]
+    draft.ports.extend(network.ports)

@@ -1,0 +1,1 @@
+"""Logs: options, files across rotations, records in order."""

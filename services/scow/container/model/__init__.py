@@ -1,0 +1,1 @@
+"""Containers as records: their states, names and files, and what a valid configuration is."""

@@ -1,0 +1,253 @@
+"""All containers in memory, and the one way to change a record.
+
+The states, and who moves a container from one to the next::
+
+    (nothing) --create--> CREATING --> CREATED --start--> RUNNING <--pause, unpause--> PAUSED
+                             |           |                   |                            |
+                          rollback       |     EXITED <------+-------- exit --------------+
+                             |           |       |  +--start--> RUNNING
+                             v           +---+---+
+                         (nothing)           | remove
+                                             v
+                                         REMOVING --> (nothing)
+                                             |  ^
+                                 failed      v  | remove again, reconcile
+                                            DEAD
+
+`Entry.lock` is held by whoever creates, starts, pauses or removes the container. An exit is recorded without it: it
+happens when it happens. Nothing that only reads takes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.image.v1.image_pb2 import PrepareResponse
+from scow.api.volume.v1.volume_pb2 import AcquireResponse
+from scow.container.model import names
+from scow.container.runtime.shim import Shim
+from scow.container.store import ContainerStore
+from scow.contract.errors import AmbiguousId, ContainerNotFound, NameInUse
+from scow.core.journal import Journal
+from scow.core.times import now_ns, to_proto
+
+ALIVE = frozenset({pb.STATUS_RUNNING, pb.STATUS_PAUSED})
+# Parameters of Journal.append: labels with these names cannot be handed on as attributes.
+_RESERVED = frozenset({"self", "tx", "object_type", "object_id", "action", "name", "image"})
+
+
+class Entry:
+    """One container.
+
+    Attributes:
+        described: What it is now; replaced as a whole by `Containers.change`, never changed in place.
+        rootfs: The mounts of its root file system.
+        volumes: Its further mounts.
+        remove_volumes: Anonymous volumes go with it.
+        lock: See the module.
+        shim: Connection to its shim, from the start until all is cleaned up.
+        watcher: Follows the shim to the exit and cleans up.
+        exits: How often it has exited since this service started.
+        gone: It was removed.
+        restarting: Its exit is followed by a start, so that `auto_remove` waits.
+        sessions: Attach and exec sessions that may still have output to deliver.
+    """
+
+    def __init__(
+        self,
+        described: pb.Container,
+        rootfs: PrepareResponse | None = None,
+        volumes: AcquireResponse | None = None,
+        remove_volumes: bool = False,
+    ) -> None:
+        self.described = described
+        self.rootfs = rootfs or PrepareResponse()
+        self.volumes = volumes or AcquireResponse()
+        self.remove_volumes = remove_volumes
+        self.lock = asyncio.Lock()
+        self.shim: Shim | None = None
+        self.watcher: asyncio.Task[None] | None = None
+        self.exits = 0
+        self.gone = False
+        self.restarting = False
+        self.sessions = 0
+        self._changed = asyncio.Event()
+
+    @property
+    def id(self) -> str:
+        """The container's id."""
+        return self.described.id
+
+    @property
+    def owner(self) -> str:
+        """What others hold things for."""
+        return f"container/{self.id}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs or is paused."""
+        return self.described.status in ALIVE
+
+    def outcome(self) -> pb.WaitResponse:
+        """Return how it ended."""
+        d = self.described
+        outcome = pb.WaitResponse(exit_code=d.exit_code, oom_killed=d.oom_killed, error=d.error)
+        if d.HasField("finished_at"):
+            outcome.finished_at.CopyFrom(d.finished_at)
+        return outcome
+
+    def notify(self) -> None:
+        """Wake those who wait in `until`."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Wait until a condition is met; return whether it is, after at most `timeout` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not condition():
+                    await self._changed.wait()
+        return condition()
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[None]:
+        """Count a session, so that the shim is kept until it has delivered its output."""
+        self.sessions += 1
+        try:
+            yield
+        finally:
+            self.sessions -= 1
+            self.notify()
+
+
+class Containers:
+    """All containers of the engine."""
+
+    def __init__(self, store: ContainerStore, journal: Journal) -> None:
+        self.store = store
+        self._journal = journal
+        self._by_id = {
+            row.described.id: Entry(row.described, row.rootfs, row.volumes, row.remove_volumes)
+            for row in store.all()
+        }
+        self._by_name = {entry.described.name: entry for entry in self._by_id.values()}
+
+    def all(self) -> list[Entry]:
+        """Return all containers."""
+        return list(self._by_id.values())
+
+    def knows(self, container: str) -> bool:
+        """Tell whether there is a container with this id."""
+        return container in self._by_id
+
+    def find(self, text: str) -> Entry:
+        """Return the container with this id, name, or beginning of an id.
+
+        Raises:
+            ContainerNotFound: There is none.
+            AmbiguousId: Several ids begin so.
+        """
+        text = text.removeprefix("/")
+        entry = self._by_id.get(text) or self._by_name.get(text)
+        if entry is not None:
+            return entry
+        found = [e for e in self._by_id.values() if e.id.startswith(text)] if text else []
+        if len(found) > 1:
+            raise AmbiguousId(
+                f"several containers' ids begin with {text}",
+                what="container",
+                which=text,
+                do="give more of the id",
+            )
+        if not found:
+            raise ContainerNotFound(
+                f"no such container: {text}",
+                what="container",
+                which=text,
+                do="see `scow ps -a` for those there are",
+            )
+        return found[0]
+
+    def reserve(self, described: pb.Container) -> Entry:
+        """Record the intent to create a container; an empty name is replaced by one that is free.
+
+        Raises:
+            NameInUse: Another container has the name.
+        """
+        if not described.name:
+            described.name = names.make(self._by_name.__contains__)
+        holder = self._by_name.get(described.name)
+        if holder is not None:
+            raise NameInUse(
+                f"the name {described.name} is in use by container {holder.id[:12]}",
+                what="container",
+                which=described.name,
+                do="remove or rename that container, or choose another name",
+                container=holder.id,
+            )
+        with self.store.store.transaction() as tx:
+            self.store.insert(tx, described)
+        entry = Entry(described)
+        self._by_id[described.id] = self._by_name[described.name] = entry
+        return entry
+
+    @contextlib.contextmanager
+    def change(
+        self, entry: Entry, actions: Iterable[str] = (), **facts: str
+    ) -> Iterator[tuple[sqlite3.Connection, pb.Container]]:
+        """Change a record: the block gets a transaction and a copy, which is recorded at its end.
+
+        Args:
+            entry: Which one.
+            actions: Events for the journal.
+            facts: Attributes of the events.
+        """
+        draft = pb.Container()
+        draft.CopyFrom(entry.described)
+        draft.updated_at.FromNanoseconds(now_ns())
+        with self.store.store.transaction() as tx:
+            yield tx, draft
+            self.store.describe(tx, draft)
+            for action in actions:
+                self.journal(tx, draft, action, **facts)
+        entry.described = draft
+        entry.notify()
+
+    def journal(
+        self, tx: sqlite3.Connection, described: pb.Container, action: str, **facts: str
+    ) -> None:
+        """Write an event about a container."""
+        labels = {
+            k: v for k, v in described.labels.items() if k not in _RESERVED and k not in facts
+        }
+        attributes = {**labels, **facts, "name": described.name, "image": described.config.image}
+        self._journal.append(tx, "container", described.id, action, **attributes)
+
+    def forget(self, tx: sqlite3.Connection, entry: Entry, *, created: bool) -> None:
+        """Delete a record. Call `forgotten` when the transaction is over.
+
+        Args:
+            tx: The transaction.
+            entry: Which one.
+            created: False when the container's creation failed: then there is nothing to tell of it.
+        """
+        outcome = entry.outcome() if created else None
+        self.store.delete(tx, entry.id, outcome, now_ns())
+        if created:
+            self.journal(tx, entry.described, "destroy")
+
+    def forgotten(self, entry: Entry) -> None:
+        """Drop a container whose record was deleted."""
+        self._by_id.pop(entry.id, None)
+        self._by_name.pop(entry.described.name, None)
+        entry.gone = True
+        entry.notify()
+
+
+def stamp(message: pb.Container, field: str, ns: int) -> None:
+    """Set a field that is a time."""
+    getattr(message, field).CopyFrom(to_proto(ns))

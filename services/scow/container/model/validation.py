@@ -1,0 +1,93 @@
+"""What a container's configuration must be for Create to accept it; all that needs no other service."""
+
+from __future__ import annotations
+
+import re
+
+from scow.api.container.v1.container_pb2 import ContainerConfig
+from scow.container.logs import options
+from scow.container.model.invalid import invalid
+from scow.container.spec import capabilities, limits, namespaces, security_options, signal_names
+from scow.container.spec import devices as devicelist
+
+_HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
+_MAX_NAME = 64
+_EXPOSED = re.compile(r"(\d{1,5})(-(\d{1,5}))?(/(tcp|udp))?")
+
+
+def check(config: ContainerConfig) -> None:
+    """Refuse a configuration that contradicts itself.
+
+    Raises:
+        InvalidConfig: The field, what is wrong, and what to do.
+        KernelUnsupported: This machine lacks something that it asks for.
+    """
+    if not config.image:
+        raise invalid("image", "is empty", "name an image")
+    _check_process(config)
+    _check_names(config)
+    _check_network(config)
+    _check_ports(config)
+    limits.check(config.resources)
+    limits.rlimits_of(config.ulimits)
+    devicelist.check(config.devices)
+    capabilities.choose(config.cap_add, config.cap_drop, config.privileged)
+    security_options.apparmor_profile(
+        security_options.parse(config.security_opts), config.privileged
+    )
+    options.parse(config.log)
+    for mode in (namespaces.pid, namespaces.ipc, namespaces.uts, namespaces.cgroup):
+        mode(config)
+
+
+def _check_process(config: ContainerConfig) -> None:
+    if config.stop_signal:
+        signal_names.parse(config.stop_signal, "stop_signal")
+    if config.stop_timeout < -1:
+        raise invalid("stop_timeout", f"is {config.stop_timeout}", "use -1 to wait for ever")
+    if config.working_dir and not config.working_dir.startswith("/"):
+        raise invalid("working_dir", f"is {config.working_dir!r}", "use an absolute path")
+    if config.umask > 0o777:
+        raise invalid("umask", f"is {config.umask:o}", "use 0 to 777")
+    if not -1000 <= config.oom_score_adj <= 1000:
+        raise invalid("oom_score_adj", f"is {config.oom_score_adj}", "use -1000 to 1000")
+    if config.shm_size < 0:
+        raise invalid("shm_size", "is negative", "use bytes; 0 means 64 MiB")
+    texts = (*config.command, *config.entrypoint, *config.env, config.working_dir, config.user)
+    if any("\0" in text for text in texts):
+        raise invalid("command", "has a NUL in it, or env, working_dir or user has", "take it out")
+    for text in config.env:
+        if not text.partition("=")[0]:
+            raise invalid("env", f"has {text!r} without a name", "use KEY=VALUE")
+
+
+def _check_names(config: ContainerConfig) -> None:
+    for field in ("hostname", "domainname"):
+        value = getattr(config, field)
+        if value and (len(value) > _MAX_NAME or not _HOSTNAME.fullmatch(value)):
+            raise invalid(field, f"is {value!r}", "use up to 64 letters, digits, . and -")
+
+
+def _check_network(config: ContainerConfig) -> None:
+    mode = namespaces.network(config)
+    if namespaces.uts(config).kind == "host" and (config.hostname or config.domainname):
+        raise invalid("hostname", "is set although uts_mode is host", "leave one of them out")
+    if mode.kind != "container":
+        return
+    for field in (
+        *("hostname", "ports", "publish_all", "exposed_ports", "dns", "dns_search", "dns_options"),
+        *("extra_hosts", "mac_address", "ipv4_address", "network_aliases"),
+    ):
+        if getattr(config, field):
+            raise invalid(
+                field,
+                "is set although the network is another container's",
+                "set it at that container instead",
+            )
+
+
+def _check_ports(config: ContainerConfig) -> None:
+    for text in config.exposed_ports:
+        match = _EXPOSED.fullmatch(text)
+        if match is None or not 1 <= int(match[1]) <= int(match[3] or match[1]) <= 65535:
+            raise invalid("exposed_ports", f"has {text!r}", 'use "80/tcp" or "8000-8010/udp"')

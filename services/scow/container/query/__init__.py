@@ -1,0 +1,1 @@
+"""Questions about containers: lists with filters, inspect, wait."""

@@ -1,0 +1,191 @@
+"""Lists of containers: what each filter means, as in Docker's `ps`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.types.v1.types_pb2 import PortMapping
+from scow.container.model import states
+from scow.container.model.containers import ALIVE
+from scow.contract.errors import InvalidFilter
+from scow.core import filters as filter_rules
+from scow.core.times import from_proto
+
+ALLOWED = frozenset(
+    [
+        "id",
+        "name",
+        "label",
+        "status",
+        "exited",
+        "ancestor",
+        "volume",
+        "network",
+        "publish",
+        "expose",
+        "before",
+        "since",
+    ]
+)
+_STATUSES = frozenset(
+    states.word(status) for status in pb.Status.values() if status != pb.STATUS_UNSPECIFIED
+)
+# With one of these, containers that do not run are listed too.
+_IMPLY_ALL = frozenset({"status", "before", "since"})
+_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?")
+
+Test = Callable[[pb.Container, Sequence[str]], bool]
+
+
+def select(
+    containers: Sequence[pb.Container],
+    wanted: Mapping[str, Sequence[str]],
+    *,
+    show_all: bool,
+    ancestors: frozenset[str] = frozenset(),
+) -> list[pb.Container]:
+    """Return those that meet all filters, the newest first.
+
+    Args:
+        containers: All.
+        wanted: Values by filter key; see `ALLOWED`.
+        show_all: Also those that do not run.
+        ancestors: Ids of the images that "ancestor" names.
+
+    Raises:
+        InvalidFilter: A value that a filter does not take.
+    """
+    check(wanted)
+    show_all = show_all or bool(_IMPLY_ALL & wanted.keys())
+    found = [
+        c
+        for c in containers
+        if (show_all or c.status in ALIVE)
+        and all(_TESTS[key](c, values) for key, values in wanted.items() if key in _TESTS)
+        and ("ancestor" not in wanted or _descends(c, wanted["ancestor"], ancestors))
+    ]
+    found = _between(found, wanted, containers)
+    found.sort(key=lambda c: (from_proto(c.created_at), c.id), reverse=True)
+    return found
+
+
+def check(wanted: Mapping[str, Sequence[str]]) -> None:
+    """Refuse values that a filter does not take.
+
+    Raises:
+        InvalidFilter: There is one.
+    """
+    for value in wanted.get("status", ()):
+        if value not in _STATUSES:
+            raise _invalid("status", value, f"use one of {', '.join(sorted(_STATUSES))}")
+    for value in wanted.get("exited", ()):
+        if not value.removeprefix("-").isdigit():
+            raise _invalid("exited", value, "use an exit code")
+    for key in ("publish", "expose"):
+        for value in wanted.get(key, ()):
+            if not _PORT.fullmatch(value):
+                raise _invalid(key, value, 'use "80", "80/tcp" or "8000-8010/udp"')
+    for value in wanted.get("name", ()):
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise _invalid("name", value, f"use a regular expression ({error})") from error
+
+
+def _invalid(key: str, value: str, advice: str) -> InvalidFilter:
+    return InvalidFilter(
+        f"filter {key!r} has the value {value!r}", what="filter", which=key, do=advice
+    )
+
+
+def _by_name(container: pb.Container, values: Sequence[str]) -> bool:
+    # "^/name$" is how Docker's users ask for one name.
+    return any(
+        re.search(value, container.name) or re.search(value, f"/{container.name}")
+        for value in values
+    )
+
+
+def _by_volume(container: pb.Container, values: Sequence[str]) -> bool:
+    places = {text for m in container.mounts for text in (m.name, m.source, m.destination) if text}
+    return any(value in places or value.rstrip("/") in places for value in values)
+
+
+def _by_network(container: pb.Container, values: Sequence[str]) -> bool:
+    names = {container.config.network or "bridge"}
+    ids = [endpoint.network_id for endpoint in container.endpoints]
+    names.update(endpoint.network for endpoint in container.endpoints)
+    return any(v in names or (v and any(i.startswith(v) for i in ids)) for v in values)
+
+
+def _by_publish(container: pb.Container, values: Sequence[str]) -> bool:
+    mappings = container.ports or container.config.ports
+    return any(_in_mapping(port, value) for value in values for port in mappings)
+
+
+def _in_mapping(port: PortMapping, value: str) -> bool:
+    """Tell whether the filter's range touches the ports of the host or of the container."""
+    first, last, protocol = _range(value)
+    if protocol != (port.protocol or "tcp"):
+        return False
+    count = max(port.count, 1)
+    starts = [start for start in (port.host_port, port.container_port) if start]
+    return any(start <= last and first < start + count for start in starts)
+
+
+def _by_expose(container: pb.Container, values: Sequence[str]) -> bool:
+    wanted = [_range(value) for value in values]
+    for text in container.exposed_ports:
+        first, last, protocol = _range(text)
+        if any(first <= w[1] and w[0] <= last and w[2] == protocol for w in wanted):
+            return True
+    return False
+
+
+def _range(text: str) -> tuple[int, int, str]:
+    match = _PORT.fullmatch(text)
+    if match is None:
+        return (0, -1, "")
+    return int(match[1]), int(match[2] or match[1]), match[3] or "tcp"
+
+
+def _descends(container: pb.Container, values: Sequence[str], ancestors: frozenset[str]) -> bool:
+    return container.image_id in ancestors or container.config.image in values
+
+
+def _between(
+    found: list[pb.Container],
+    wanted: Mapping[str, Sequence[str]],
+    containers: Sequence[pb.Container],
+) -> list[pb.Container]:
+    for key, keep_older in (("before", True), ("since", False)):
+        if key not in wanted:
+            continue
+        times = [from_proto(_named(value, containers).created_at) for value in wanted[key]]
+        if keep_older:
+            found = [c for c in found if from_proto(c.created_at) < max(times)]
+        else:
+            found = [c for c in found if from_proto(c.created_at) > min(times)]
+    return found
+
+
+def _named(value: str, containers: Sequence[pb.Container]) -> pb.Container:
+    for container in containers:
+        if value and (container.name == value or container.id.startswith(value)):
+            return container
+    raise _invalid("before or since", value, "name a container that exists")
+
+
+_TESTS: dict[str, Test] = {
+    "id": lambda c, values: any(c.id.startswith(v) for v in values),
+    "name": _by_name,
+    "label": lambda c, values: filter_rules.match_labels(c.labels, values),
+    "status": lambda c, values: states.word(c.status) in values,
+    "exited": lambda c, values: c.status == pb.STATUS_EXITED and str(c.exit_code) in values,
+    "volume": _by_volume,
+    "network": _by_network,
+    "publish": _by_publish,
+    "expose": _by_expose,
+}

@@ -1,0 +1,100 @@
+"""Questions about containers. None of them waits for a container that is busy, but Wait."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.image.v1 import image_pb2
+from scow.container.context import Ground
+from scow.container.model.containers import Entry
+from scow.container.query import filters as listing
+from scow.contract.errors import ContainerNotFound, ImageNotFound
+from scow.core import filters as filter_rules
+from scow.core.paging import descending, page
+from scow.core.peers import translated
+from scow.core.times import from_proto
+
+_OWNER = "container/"
+
+
+class Queries:
+    """Answers questions."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    async def get(self, request: pb.GetRequest) -> pb.GetResponse:
+        """Describe one container, and count its bytes where that is asked for."""
+        entry = self._ground.containers.find(request.container)
+        response = pb.GetResponse(container=entry.described)
+        response.container.exec_ids.extend(self._ground.containers.store.running_execs(entry.id))
+        if request.size:
+            with translated("image"):
+                image = self._ground.peers.image
+                usage = await image.Usage(image_pb2.UsageRequest(owner=entry.owner))
+                response.size_rw = response.size_root_fs = usage.size
+                with contextlib.suppress(ImageNotFound), translated("image"):
+                    wanted = image_pb2.GetRequest(image=entry.described.image_id)
+                    response.size_root_fs += (await image.Get(wanted)).image.size
+        return response
+
+    async def list(self, request: pb.ListRequest) -> pb.ListResponse:
+        """Describe those that meet the filters."""
+        wanted = filter_rules.parse(request.filters, listing.ALLOWED)
+        ancestors = await self._ancestors(wanted.get("ancestor", []))
+        chosen = listing.select(
+            [entry.described for entry in self._ground.containers.all()],
+            wanted,
+            show_all=request.all,
+            ancestors=ancestors,
+        )
+        items, token = page(chosen, request.page_size, request.page_token, key=_key)
+        return pb.ListResponse(containers=items, next_page_token=token)
+
+    async def _ancestors(self, images: Sequence[str]) -> frozenset[str]:
+        """Return the ids of images."""
+        found = set()
+        for image in images:
+            with contextlib.suppress(ImageNotFound), translated("image"):
+                response = await self._ground.peers.image.Get(image_pb2.GetRequest(image=image))
+                found.add(response.image.id)
+        return frozenset(found)
+
+    async def wait(self, request: pb.WaitRequest) -> pb.WaitResponse:
+        """Answer when the condition is met."""
+        try:
+            entry = self._ground.containers.find(request.container)
+        except ContainerNotFound:
+            departed = self._ground.containers.store.departed(request.container)
+            if departed is None:
+                raise
+            return departed
+        return await _outcome(entry, request.condition)
+
+    def check_owners(self, request: pb.CheckOwnersRequest) -> pb.CheckOwnersResponse:
+        """Tell which owners are unknown here; those that are no containers are nobody's either."""
+        return pb.CheckOwnersResponse(
+            unknown=[
+                owner
+                for owner in request.owners
+                if not owner.startswith(_OWNER)
+                or not self._ground.containers.knows(owner.removeprefix(_OWNER))
+            ]
+        )
+
+
+async def _outcome(entry: Entry, condition: pb.WaitCondition.ValueType) -> pb.WaitResponse:
+    if condition == pb.WAIT_CONDITION_REMOVED:
+        await entry.until(lambda: entry.gone)
+        return entry.outcome()
+    if condition != pb.WAIT_CONDITION_NEXT_EXIT and not entry.alive:
+        return entry.outcome()
+    exits = entry.exits
+    await entry.until(lambda: entry.exits > exits or entry.gone)
+    return entry.outcome()
+
+
+def _key(container: pb.Container) -> str:
+    return descending(from_proto(container.created_at), container.id)

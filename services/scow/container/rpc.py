@@ -1,0 +1,227 @@
+"""The servicer: a wire shell around the parts of the container service."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.container.v1 import container_pb2_grpc as pb_grpc
+from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.container.content.commit import Committing
+from scow.container.content.export import Exporting
+from scow.container.context import Ground
+from scow.container.lifecycle.cleanup import Settling
+from scow.container.lifecycle.create import Creation
+from scow.container.lifecycle.kill import Signalling
+from scow.container.lifecycle.recovery import Recovery
+from scow.container.lifecycle.remove import Removal
+from scow.container.lifecycle.start import Respond, Starting
+from scow.container.logs import records
+from scow.container.model.containers import Entry
+from scow.container.query.queries import Queries
+from scow.container.streams.execs import Execs
+from scow.container.streams.sessions import Sessions
+from scow.core.journal import Journal
+from scow.core.requests import Requests
+from scow.core.tasks import completed
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the servicer calls."""
+
+    ground: Ground
+    committing: Committing
+    creation: Creation
+    starting: Starting
+    signalling: Signalling
+    removal: Removal
+    settling: Settling
+    sessions: Sessions
+    execs: Execs
+    exporting: Exporting
+    queries: Queries
+    recovery: Recovery
+
+
+class ContainerServicer(pb_grpc.ContainerServiceServicer):
+    """Serves scow.api.container.v1."""
+
+    def __init__(self, parts: Parts, journal: Journal, requests: Requests) -> None:
+        self._parts = parts
+        self._containers = parts.ground.containers
+        self._journal = journal
+        self._requests = requests
+
+    async def Create(self, request: pb.CreateRequest, context: Context) -> pb.CreateResponse:
+        """Record a container and prepare its file system and volumes."""
+        return await self._requests.once(
+            "Create", request, pb.CreateResponse, lambda: self._parts.creation.create(request)
+        )
+
+    async def Start(self, request: pb.StartRequest, context: Context) -> pb.StartResponse:
+        """Execute the container's process."""
+
+        async def start() -> pb.StartResponse:
+            entry = self._containers.find(request.container)
+            respond: Respond = lambda container: pb.StartResponse(container=container)  # noqa: E731
+            await self._parts.starting.start(entry, respond=respond)
+            return pb.StartResponse(container=entry.described)
+
+        return await self._requests.once("Start", request, pb.StartResponse, start)
+
+    async def Stop(self, request: pb.StopRequest, context: Context) -> pb.StopResponse:
+        """Send the stop signal, wait, then kill."""
+
+        async def stop() -> pb.StopResponse:
+            entry = self._containers.find(request.container)
+            grace = request.timeout if request.HasField("timeout") else None
+            await self._parts.signalling.stop(entry, grace, request.signal)
+            return pb.StopResponse(container=entry.described)
+
+        return await self._requests.once("Stop", request, pb.StopResponse, stop)
+
+    async def Restart(self, request: pb.RestartRequest, context: Context) -> pb.RestartResponse:
+        """Stop, then start."""
+
+        async def restart() -> pb.RestartResponse:
+            entry = self._containers.find(request.container)
+            grace = request.timeout if request.HasField("timeout") else None
+            await self._restart(entry, grace, request.signal)
+            return pb.RestartResponse(container=entry.described)
+
+        return await self._requests.once("Restart", request, pb.RestartResponse, restart)
+
+    async def _restart(self, entry: Entry, grace: int | None, signal: str) -> None:
+        entry.restarting = True
+        try:
+            await self._parts.signalling.stop(entry, grace, signal)
+            respond: Respond = lambda container: pb.RestartResponse(container=container)  # noqa: E731
+            await self._parts.starting.start(entry, respond=respond)
+        finally:
+            entry.restarting = False
+            if entry.described.config.auto_remove and not entry.alive:
+                self._parts.ground.background.start(self._parts.removal.remove_by_itself(entry))
+        if not entry.gone:
+            with self._containers.change(entry, ["restart"]):
+                pass
+
+    async def Kill(self, request: pb.KillRequest, context: Context) -> pb.KillResponse:
+        """Send a signal."""
+
+        async def kill() -> pb.KillResponse:
+            entry = self._containers.find(request.container)
+            await self._parts.signalling.kill(entry, request.signal)
+            return pb.KillResponse()
+
+        return await self._requests.once("Kill", request, pb.KillResponse, kill)
+
+    async def Pause(self, request: pb.PauseRequest, context: Context) -> pb.PauseResponse:
+        """Freeze every process."""
+
+        async def pause() -> pb.PauseResponse:
+            await self._parts.signalling.pause(self._containers.find(request.container))
+            return pb.PauseResponse()
+
+        return await self._requests.once("Pause", request, pb.PauseResponse, pause)
+
+    async def Unpause(self, request: pb.UnpauseRequest, context: Context) -> pb.UnpauseResponse:
+        """Thaw every process."""
+
+        async def unpause() -> pb.UnpauseResponse:
+            await self._parts.signalling.unpause(self._containers.find(request.container))
+            return pb.UnpauseResponse()
+
+        return await self._requests.once("Unpause", request, pb.UnpauseResponse, unpause)
+
+    async def Wait(self, request: pb.WaitRequest, context: Context) -> pb.WaitResponse:
+        """Answer when the condition is met."""
+        return await self._parts.queries.wait(request)
+
+    async def Remove(self, request: pb.RemoveRequest, context: Context) -> pb.RemoveResponse:
+        """Give everything back; a removal that was begun is finished also when the caller goes away."""
+
+        async def remove() -> pb.RemoveResponse:
+            entry = self._containers.find(request.container)
+            work = self._parts.removal.remove(entry, force=request.force, volumes=request.volumes)
+            await completed(work)
+            return pb.RemoveResponse()
+
+        return await self._requests.once("Remove", request, pb.RemoveResponse, remove)
+
+    async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:
+        """Describe one container."""
+        return await self._parts.queries.get(request)
+
+    async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
+        """Describe many."""
+        return await self._parts.queries.list(request)
+
+    async def Logs(
+        self, request: pb.LogsRequest, context: Context
+    ) -> AsyncIterator[pb.LogsResponse]:
+        """Stream what a container wrote."""
+        async for response in records.read(self._containers.find(request.container), request):
+            yield response
+
+    async def Attach(
+        self, request_iterator: AsyncIterator[pb.AttachRequest], context: Context
+    ) -> AsyncIterator[pb.AttachResponse]:
+        """Connect to the stdio of a container's process."""
+        async for response in self._parts.sessions.attach(request_iterator):
+            yield response
+
+    async def Exec(
+        self, request_iterator: AsyncIterator[pb.ExecRequest], context: Context
+    ) -> AsyncIterator[pb.ExecResponse]:
+        """Run a further process in a running container."""
+        async for response in self._parts.sessions.exec(request_iterator):
+            yield response
+
+    async def GetExec(self, request: pb.GetExecRequest, context: Context) -> pb.GetExecResponse:
+        """Tell what became of an exec session."""
+        return await self._parts.execs.get(request)
+
+    async def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:
+        """Make an image of what a container changed."""
+        return await self._requests.once(
+            "Commit", request, pb.CommitResponse, lambda: self._parts.committing.commit(request)
+        )
+
+    async def Export(
+        self, request: pb.ExportRequest, context: Context
+    ) -> AsyncIterator[pb.ExportResponse]:
+        """Stream a tar of a container's root file system."""
+        async with contextlib.aclosing(self._parts.exporting.export(request.container)) as tar:
+            async for chunk in tar:
+                yield pb.ExportResponse(chunk=chunk)
+
+    async def CheckOwners(
+        self, request: pb.CheckOwnersRequest, context: Context
+    ) -> pb.CheckOwnersResponse:
+        """Tell which owners are unknown here."""
+        return self._parts.queries.check_owners(request)
+
+    async def Reconcile(
+        self, request: pb.ReconcileRequest, context: Context
+    ) -> pb.ReconcileResponse:
+        """Compare records with reality now."""
+        return pb.ReconcileResponse(actions=await self.reconcile())
+
+    async def Watch(
+        self, request: pb.WatchRequest, context: Context
+    ) -> AsyncIterator[pb.WatchResponse]:
+        """Replay the journal, then follow it."""
+        async for response in self._journal.watch(request, pb.WatchResponse):
+            yield response
+
+    async def reconcile(self) -> list[ReconcileAction]:
+        """Compare records with reality."""
+        return await completed(self._parts.recovery.reconcile())

@@ -1,0 +1,1 @@
+"""The spawner and the shims, as the container service sees them."""

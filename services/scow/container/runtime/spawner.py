@@ -1,0 +1,227 @@
+"""The spawner, as the container service sees it: it forks shims, and clears up after those that died.
+
+The protocol is one packet each way over a SOCK_SEQPACKET unix socket, a JSON object (see the spawner's own
+documentation). The spawner is another program: this service starts it, detached, when none answers, and never
+stops it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from scow.api.types.v1.types_pb2 import Mount
+from scow.container.spec.bundle import described
+from scow.contract.errors import ScowError, ServiceUnavailable, ShimDied, from_wire
+
+_PACKET = 1 << 16
+_START_SECONDS = 60.0
+# Numbers of the gRPC codes that the spawner names.
+_CODES = {cls.code_name: cls.code for cls in ScowError.__subclasses__()}
+_log = structlog.get_logger()
+
+
+class Spawner:
+    """Asks the spawner.
+
+    Args:
+        socket: The spawner's socket.
+        seccomp_cache: Folder of compiled profiles.
+        log: File for what it prints.
+        start: Start one when none answers; otherwise someone else does.
+    """
+
+    def __init__(self, path: Path, seccomp_cache: Path, log: Path, *, start: bool = True) -> None:
+        self._path = path
+        self._seccomp_cache = seccomp_cache
+        self._log_path = log
+        self._start = start
+        self._starting = asyncio.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def spawn(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Make a shim with a paused init.
+
+        Raises:
+            ScowError: What the spawner or the shim says.
+            ShimDied: It died before it answered: ask for `reap`.
+            ServiceUnavailable: There is no spawner, and none can be started.
+        """
+        return await self._ask(request)
+
+    async def reap(self, state: Path, *, force: bool = False) -> dict[str, Any]:
+        """End what a shim that died left behind; return the exit record.
+
+        Raises:
+            FailedPrecondition: The shim lives, and `force` is not set.
+            ShimDied: The spawner died meanwhile.
+            ServiceUnavailable: There is no spawner, and none can be started.
+        """
+        answer = await self._ask({"reap": {"state_dir": str(state), "force": force}})
+        record: dict[str, Any] = answer.get("exit") or {}
+        return record
+
+    async def view(self, mounts: Sequence[Mount]) -> int:
+        """Mount a container's root file system to be read; return a descriptor of its root, the caller's to close.
+
+        Args:
+            mounts: Those that make it.
+
+        Raises:
+            ScowError: As `spawn`.
+        """
+        _, descriptor = await self._exchange({"view": described(mounts)})
+        if descriptor is None:
+            raise _died(self._path)
+        return descriptor
+
+    async def ensure(self) -> None:
+        """Start a spawner unless one answers."""
+        await self._ask({"ping": True})
+
+    async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        answer, _ = await self._exchange(request)
+        return answer
+
+    async def _exchange(self, request: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+        """Send a request; return the answer, and the descriptor that came with it."""
+        packet = json.dumps(request).encode()
+        connection = await self._connect()
+        try:
+            loop = asyncio.get_running_loop()
+            try:
+                await loop.sock_sendall(connection, packet)
+                answer, descriptor = await _receive(connection)
+            except OSError:
+                answer, descriptor = b"", None
+        finally:
+            connection.close()
+        if not answer:
+            raise _died(self._path)
+        return _checked(json.loads(answer)), descriptor
+
+    async def _connect(self) -> socket.socket:
+        try:
+            return await self._try()
+        except OSError:
+            pass
+        async with self._starting:
+            try:
+                return await self._try()
+            except OSError as error:
+                if not self._start:
+                    raise self._unavailable(error.strerror) from error
+            self._launch()
+            return await self._wait()
+
+    async def _try(self) -> socket.socket:
+        connection = socket.socket(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        )
+        try:
+            await asyncio.get_running_loop().sock_connect(connection, str(self._path))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _launch(self) -> None:
+        """Start it, detached: it is not to end with this service."""
+        _log.info("starting the spawner", socket=str(self._path))
+        self._seccomp_cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        log = os.open(self._log_path, flags, 0o640)
+        try:
+            # No preexec_fn: the child is made by vfork, which leaves gRPC's threads alone.
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "scow.shim.spawner.server"),
+                    *("--socket", str(self._path), "--seccomp-cache", str(self._seccomp_cache)),
+                ],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                start_new_session=True,
+            )
+        finally:
+            os.close(log)
+
+    async def _wait(self) -> socket.socket:
+        deadline = asyncio.get_running_loop().time() + _START_SECONDS
+        while True:
+            try:
+                return await self._try()
+            except OSError as error:
+                # One that ends well has found another one, which may yet have to begin to listen.
+                failed = self._process is not None and self._process.poll() not in (None, 0)
+                if failed or asyncio.get_running_loop().time() > deadline:
+                    raise self._unavailable(error.strerror) from error
+            await asyncio.sleep(0.01)
+
+    def _unavailable(self, why: str | None) -> ServiceUnavailable:
+        return ServiceUnavailable(
+            f"the spawner does not answer at {self._path}: {why}",
+            what="service",
+            which="spawner",
+            do=f"see {self._log_path}",
+        )
+
+    def collect(self) -> None:
+        """Collect the exit status of a spawner that this process started and that ended."""
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+
+
+async def _receive(connection: socket.socket) -> tuple[bytes, int | None]:
+    """Receive one packet, and the descriptor that may come with it."""
+    loop = asyncio.get_running_loop()
+    readable: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(connection, _set, readable)
+    try:
+        await readable
+    finally:
+        loop.remove_reader(connection)
+    answer, descriptors, _, _ = socket.recv_fds(connection, _PACKET, 1)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return answer, (descriptors[0] if descriptors else None)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _died(path: Path) -> ShimDied:
+    return ShimDied(
+        "the spawner's child died before it answered",
+        what="spawner",
+        which=str(path),
+        do="try again",
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment for the spawner: it is not the supervisor's business when it is ready."""
+    return {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}
+
+
+def _checked(answer: dict[str, Any]) -> dict[str, Any]:
+    fault = answer.get("error")
+    if fault is None:
+        return answer
+    error = ScowError(fault["message"])
+    error.reason = fault["reason"]
+    error.metadata = dict(fault.get("metadata") or {})
+    raise from_wire(_CODES.get(fault["code"], ScowError.code), error.message, error.to_details())

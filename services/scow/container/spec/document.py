@@ -1,0 +1,181 @@
+"""The OCI runtime configuration (config.json) of a container, made anew at each start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.types.v1.types_pb2 import Mount
+from scow.container.spec import capabilities, limits, mounts, seccomp, security_options
+from scow.container.spec import devices as devicelist
+from scow.container.spec import namespaces as modes
+from scow.container.spec import process as defaults
+
+_MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+# Docker's: in a network of its own a container may do what only root may do in the host's.
+_NETWORK_SYSCTLS = {
+    "net.ipv4.ip_unprivileged_port_start": "0",
+    "net.ipv4.ping_group_range": "0 2147483647",
+}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What is known only when the container starts.
+
+    Attributes:
+        bundle: Folder of the bundle.
+        joined: Paths of namespaces to join, by OCI type ("network", "pid", "ipc").
+        shared_memory: Folder to be /dev/shm, of this container or of the one whose ipc namespace is joined.
+        window: Rows and columns of the terminal.
+    """
+
+    bundle: Path
+    joined: dict[str, str] = field(default_factory=dict)
+    shared_memory: Path | None = None
+    window: tuple[int, int] = (0, 0)
+
+
+def make(described: pb.Container, volumes: Sequence[Mount], around: Surroundings) -> dict[str, Any]:
+    """Return the configuration.
+
+    Args:
+        described: The container.
+        volumes: What the volume service resolved its mounts to.
+        around: See Surroundings.
+
+    Raises:
+        InvalidConfig: A field that cannot be met.
+        KernelUnsupported: Something that this kernel does not have.
+        NotFound: A device that the host does not have.
+    """
+    config = described.config
+    options = security_options.parse(config.security_opts)
+    chosen = capabilities.choose(config.cap_add, config.cap_drop, config.privileged)
+    spec: dict[str, Any] = {
+        "ociVersion": "1.2.0",
+        "process": _process(described, options, chosen, around),
+        "root": {"path": str(around.bundle / "rootfs"), "readonly": config.read_only},
+        "mounts": [mounts.entry(m) for m in mounts.make(config, volumes, around.shared_memory)],
+        "annotations": _annotations(config),
+        "linux": _linux(described, options, chosen, around),
+    }
+    if modes.uts(config).kind == "private":
+        spec["hostname"] = described.hostname
+        if config.domainname:
+            spec["domainname"] = config.domainname
+    return spec
+
+
+def _process(
+    described: pb.Container,
+    options: security_options.Options,
+    chosen: Sequence[str],
+    around: Surroundings,
+) -> dict[str, Any]:
+    config = described.config
+    sets = {kind: list(chosen) for kind in ("bounding", "effective", "permitted")}
+    user: dict[str, Any] = {"uid": 0, "gid": 0, "username": described.user or "0"}
+    if config.HasField("umask"):
+        user["umask"] = config.umask
+    process: dict[str, Any] = {
+        "terminal": config.tty,
+        "user": user,
+        "args": list(described.args),
+        "env": defaults.process_env(described, tty=config.tty),
+        "cwd": described.working_dir,
+        "capabilities": sets,
+        "noNewPrivileges": options.no_new_privileges,
+        "oomScoreAdj": config.oom_score_adj,
+        "rlimits": limits.rlimits_of(config.ulimits),
+    }
+    if config.tty and all(around.window):
+        process["consoleSize"] = {"height": around.window[0], "width": around.window[1]}
+    profile = security_options.apparmor_profile(options, config.privileged)
+    if profile:
+        process["apparmorProfile"] = profile
+    return process
+
+
+def _annotations(config: pb.ContainerConfig) -> dict[str, str]:
+    annotations = {}
+    if config.init:
+        annotations["scow.init"] = "true"
+    if config.group_add:
+        annotations["scow.groups"] = ",".join(config.group_add)
+    return annotations
+
+
+def _linux(
+    described: pb.Container,
+    options: security_options.Options,
+    chosen: Sequence[str],
+    around: Surroundings,
+) -> dict[str, Any]:
+    config = described.config
+    nodes, rules = devicelist.nodes(config.devices, privileged=config.privileged)
+    linux: dict[str, Any] = {
+        "namespaces": namespaces(config, around.joined),
+        "devices": nodes,
+        "resources": {**limits.resources_of(config.resources), "devices": rules},
+        "sysctl": sysctls(config),
+        "rootfsPropagation": mounts.propagation(config),
+    }
+    if not (config.privileged or options.show_system_paths):
+        linux["maskedPaths"] = list(_MASKED)
+        linux["readonlyPaths"] = list(_READ_ONLY)
+    profile = _seccomp(config, options, chosen)
+    if profile is not None:
+        linux["seccomp"] = profile
+    return linux
+
+
+def _seccomp(
+    config: pb.ContainerConfig, options: security_options.Options, chosen: Sequence[str]
+) -> dict[str, Any] | None:
+    if options.seccomp == "unconfined" or (config.privileged and not options.seccomp):
+        return None
+    if options.seccomp:
+        return seccomp.custom(options.seccomp, chosen)
+    return seccomp.default(chosen)
+
+
+def namespaces(config: pb.ContainerConfig, joined: dict[str, str]) -> list[dict[str, str]]:
+    """Return OCI `linux.namespaces`: a new one, one that is joined, or (absent) the host's."""
+    wanted = {
+        "pid": modes.pid(config),
+        "network": modes.network(config),
+        "ipc": modes.ipc(config),
+        "uts": modes.uts(config),
+        "cgroup": modes.cgroup(config),
+    }
+    found = [{"type": "mount"}]
+    for kind, mode in wanted.items():
+        if mode.kind == "container":
+            found.append({"type": kind, "path": joined[kind]})
+        elif mode.kind != "host":
+            found.append({"type": kind})
+    return found
+
+
+def sysctls(config: pb.ContainerConfig) -> dict[str, str]:
+    """Return the kernel parameters to set."""
+    own_network = modes.network(config).kind in ("network", "none")
+    return {**(_NETWORK_SYSCTLS if own_network else {}), **config.sysctls}

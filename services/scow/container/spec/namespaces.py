@@ -1,0 +1,82 @@
+"""Which namespaces a container shares, and with whom: "host", "container:NAME", ..."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scow.api.container.v1.container_pb2 import ContainerConfig
+from scow.container.model.invalid import invalid
+
+PREFIX = "container:"
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """Where one kind of namespace comes from.
+
+    Attributes:
+        kind: "private", "host", "container", for ipc also "shareable", and for networks "none" or "network".
+        name: The container whose namespace is joined, or the network.
+    """
+
+    kind: str
+    name: str = ""
+
+
+PRIVATE = Mode("private")
+SHAREABLE = Mode("shareable")
+HOST = Mode("host")
+
+
+def network(config: ContainerConfig) -> Mode:
+    """Return the network mode; a network's own name is kind "network"."""
+    value = config.network
+    if value in ("", "default", "bridge"):
+        return Mode("network", "bridge")
+    if value in ("host", "none"):
+        return Mode(value)
+    return _joined("network", value) or Mode("network", value)
+
+
+def pid(config: ContainerConfig) -> Mode:
+    """Return where the pid namespace comes from."""
+    return _simple("pid_mode", config.pid_mode, ("", "private"))
+
+
+def ipc(config: ContainerConfig) -> Mode:
+    """Return where the ipc namespace comes from; one that others may join is "shareable"."""
+    if config.ipc_mode == "shareable":
+        return SHAREABLE
+    return _simple("ipc_mode", config.ipc_mode, ("", "private"), "shareable")
+
+
+def uts(config: ContainerConfig) -> Mode:
+    """Return where the uts namespace comes from."""
+    return _simple("uts_mode", config.uts_mode, ("", "private"), joinable=False)
+
+
+def cgroup(config: ContainerConfig) -> Mode:
+    """Return where the cgroup namespace comes from."""
+    return _simple("cgroupns_mode", config.cgroupns_mode, ("", "private"), joinable=False)
+
+
+def _simple(
+    field: str, value: str, private: tuple[str, ...], *more: str, joinable: bool = True
+) -> Mode:
+    if value in private:
+        return PRIVATE
+    if value == "host":
+        return HOST
+    joined = _joined(field, value) if joinable else None
+    if joined is None:
+        choices = [*private[1:], *more, "host"] + ([f"{PREFIX}NAME"] if joinable else [])
+        raise invalid(field, f"has the unknown mode {value!r}", f"use {' or '.join(choices)}")
+    return joined
+
+
+def _joined(field: str, value: str) -> Mode | None:
+    if not value.startswith(PREFIX):
+        return None
+    if value == PREFIX:
+        raise invalid(field, "names no container", f"use {PREFIX}NAME")
+    return Mode("container", value.removeprefix(PREFIX))

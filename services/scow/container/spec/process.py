@@ -1,0 +1,143 @@
+"""What is executed: a container's configuration on top of its image's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.image.v1.image_pb2 import Image, ImageConfig
+from scow.api.types.v1.types_pb2 import PortMapping
+from scow.api.volume.v1.volume_pb2 import MountRequest
+from scow.container.model.invalid import invalid
+
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_DEFAULT_STOP_SIGNAL = "SIGTERM"
+
+
+def apply(described: pb.Container, image: Image) -> None:
+    """Fill in what the image says wherever the configuration is silent.
+
+    Raises:
+        InvalidConfig: Neither names a command.
+    """
+    config, given = described.config, image.config
+    described.image_id = image.id
+    described.args.extend(command(config, given))
+    described.env.extend(merge_env([PATH], given.env, config.env))
+    described.working_dir = config.working_dir or given.working_dir or "/"
+    described.user = config.user or given.user
+    described.stop_signal = config.stop_signal or given.stop_signal or _DEFAULT_STOP_SIGNAL
+    described.exposed_ports.extend(exposed(config, given))
+    described.labels.update(given.labels)
+    described.labels.update(config.labels)
+
+
+def command(config: pb.ContainerConfig, image: ImageConfig) -> list[str]:
+    """Return the arguments to execute.
+
+    An entrypoint of the configuration drops the image's command with the image's entrypoint.
+
+    Raises:
+        InvalidConfig: There are none.
+    """
+    if config.override_entrypoint:
+        args = [*config.entrypoint, *config.command]
+    else:
+        args = [*image.entrypoint, *(config.command or image.cmd)]
+    if not args:
+        raise invalid(
+            "command", "is empty, and the image names none either", "name a command to execute"
+        )
+    return args
+
+
+def merge_env(*layers: Iterable[str]) -> list[str]:
+    """Return variables KEY=VALUE, a later layer replacing an earlier one's in its place.
+
+    A KEY without "=" takes the variable away.
+    """
+    merged: dict[str, str | None] = {}
+    for layer in layers:
+        for text in layer:
+            key, separator, value = text.partition("=")
+            if separator:
+                merged[key] = value
+            else:
+                merged.pop(key, None)
+    return [f"{key}={value}" for key, value in merged.items()]
+
+
+def process_env(described: pb.Container, *, tty: bool, more: Sequence[str] = ()) -> list[str]:
+    """Return the environment of a process in the container; HOME is the shim's to find."""
+    path = [text for text in described.env if text.startswith("PATH=")]
+    own = [f"HOSTNAME={described.hostname}"] + (["TERM=xterm"] if tty else [])
+    return merge_env(path, own, described.env, more)
+
+
+def exposed(config: pb.ContainerConfig, image: ImageConfig) -> list[str]:
+    """Return the ports "80/tcp" that the image exposes, the configuration exposes, or are published."""
+    published = [
+        f"{port.container_port + offset}/{port.protocol or 'tcp'}"
+        for port in config.ports
+        for offset in range(max(port.count, 1))
+    ]
+    named = [p if "/" in p else f"{p}/tcp" for p in (*image.exposed_ports, *config.exposed_ports)]
+    return sorted({*named, *published}, key=_port_order)
+
+
+def _port_order(port: str) -> tuple[int, str]:
+    number, _, protocol = port.partition("/")
+    first = number.partition("-")[0]
+    return (int(first) if first.isdigit() else 0, protocol)
+
+
+def ports(described: pb.Container) -> list[PortMapping]:
+    """Return what is to be published; with `publish_all` every exposed port gets a free one."""
+    wanted = list(described.config.ports)
+    if not described.config.publish_all:
+        return wanted
+    taken = {
+        (port.container_port + offset, port.protocol or "tcp")
+        for port in wanted
+        for offset in range(max(port.count, 1))
+    }
+    for text in described.exposed_ports:
+        number, _, protocol = text.partition("/")
+        first, _, last = number.partition("-")
+        wanted.extend(
+            PortMapping(container_port=port, protocol=protocol)
+            for port in range(int(first), int(last or first) + 1)
+            if (port, protocol) not in taken
+        )
+    return wanted
+
+
+def mounts(config: pb.ContainerConfig) -> list[MountRequest]:
+    """Return the mounts that the configuration asks for, in the volume service's terms."""
+    return [
+        MountRequest(
+            type=mount.type,
+            source=mount.source,
+            target=mount.target,
+            read_only=mount.read_only,
+            propagation=mount.propagation,
+            create_source=mount.create_source,
+            no_copy=mount.no_copy,
+            tmpfs_size=mount.tmpfs_size,
+            tmpfs_mode=mount.tmpfs_mode,
+            tmpfs_options=mount.tmpfs_options,
+            volume_driver=mount.volume_driver,
+            volume_labels=mount.volume_labels,
+        )
+        for mount in config.mounts
+    ]
+
+
+def image_volumes(config: pb.ContainerConfig, image: ImageConfig) -> list[MountRequest]:
+    """Return an anonymous volume for each that the image declares and the configuration does not cover."""
+    covered = {mount.target.rstrip("/") for mount in config.mounts}
+    return [
+        MountRequest(type="volume", target=target)
+        for target in sorted(image.volumes)
+        if target.rstrip("/") not in covered
+    ]

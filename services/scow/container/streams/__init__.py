@@ -1,0 +1,1 @@
+"""Standard input and output: attached sessions and exec sessions."""

@@ -1,0 +1,94 @@
+"""Records of exec sessions: that they began, and how they ended, also when nobody is attached to them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import grpc
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.api.shim.v1 import shim_pb2 as shim_pb
+from scow.container.context import Ground
+from scow.container.model.containers import Entry
+from scow.container.runtime.shim import shim_errors
+from scow.contract.errors import ExecNotFound
+from scow.core.times import now_ns
+
+# Of a process that ended with its container.
+KILLED = 137
+
+
+class Execs:
+    """Keeps the records."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def begin(self, entry: Entry, exec_id: str, pid: int, args: Sequence[str]) -> None:
+        """Record a session that was started."""
+        containers = self._ground.containers
+        if entry.gone:
+            return
+        with containers.store.store.transaction() as tx:
+            containers.store.insert_exec(tx, exec_id, entry.id, pid, now_ns())
+            command = " ".join(args)
+            containers.journal(tx, entry.described, "exec_start", execID=exec_id, command=command)
+
+    def end(self, entry: Entry, exec_id: str, code: int) -> None:
+        """Record a session's end; the first record stands."""
+        containers = self._ground.containers
+        if entry.gone:
+            return
+        with containers.store.store.transaction() as tx:
+            if containers.store.end_exec(tx, exec_id, code, now_ns()):
+                facts = {"execID": exec_id, "exitCode": str(code)}
+                containers.journal(tx, entry.described, "exec_die", **facts)
+
+    def follow(self, entry: Entry, exec_id: str) -> None:
+        """Record the end of a process that nobody is attached to, when it comes."""
+        self._ground.background.start(self._follow(entry, exec_id))
+
+    def follow_all(self, entry: Entry) -> None:
+        """Follow every session that has no end yet: after a restart of this service."""
+        for exec_id in self._ground.containers.store.running_execs(entry.id):
+            self.follow(entry, exec_id)
+
+    async def _follow(self, entry: Entry, exec_id: str) -> None:
+        shim = entry.shim
+        if shim is None:
+            return
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            response = await shim.stub.Wait(shim_pb.WaitRequest(exec_id=exec_id))
+            self.end(entry, exec_id, response.exit.code)
+
+    async def get(self, request: pb.GetExecRequest) -> pb.GetExecResponse:
+        """Tell what became of an exec session.
+
+        Raises:
+            ExecNotFound: There is none of this id, or it ended more than some minutes ago.
+        """
+        entry = self._ground.containers.find(request.container)
+        row = self._ground.containers.store.exec(request.exec_id)
+        if row is None or row.container != entry.id:
+            raise _not_found(request.exec_id)
+        response = pb.GetExecResponse(exec_id=row.exec_id, pid=row.pid)
+        if row.exit_code is not None:
+            response.exit_code = row.exit_code
+        elif not entry.alive or entry.shim is None:
+            response.exit_code = KILLED
+        else:
+            wanted = shim_pb.ExecStateRequest(exec_id=row.exec_id)
+            with shim_errors(entry.id):
+                state = await entry.shim.stub.ExecState(wanted)
+            response.running, response.exit_code = state.running, state.exit.code
+        return response
+
+
+def _not_found(exec_id: str) -> ExecNotFound:
+    return ExecNotFound(
+        f"no such exec session: {exec_id}",
+        what="exec session",
+        which=exec_id,
+        do="sessions are kept for some minutes after their end",
+    )

@@ -1,0 +1,1 @@
+"""Images as records: finding, listing, describing, searching, removing."""

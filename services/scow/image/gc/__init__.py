@@ -1,0 +1,1 @@
+"""What stays and what goes: leases, garbage collection, prune, watermarks, disk usage."""

@@ -1,0 +1,1 @@
+"""Checks of blobs, layers and records, and their repair."""

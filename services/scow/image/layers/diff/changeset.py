@@ -1,0 +1,135 @@
+"""The upper directory of an overlay as a layer: the reverse of `unpack.apply`.
+
+Whiteouts and opaque directories are what https://docs.kernel.org/filesystems/overlayfs.html says; in a layer they are
+files named `.wh.NAME` and `.wh..wh..opq` (OCI image specification, layer.md, "Whiteouts").
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from scow.core.archive import headers
+from scow.core.archive.headers import Entry
+from scow.core.archive.pack import Packer, xattrs_of
+from scow.image.layers.unpack.apply import OPAQUE_XATTR
+from scow.image.layers.unpack.marks import OPAQUE, WHITEOUT
+
+_WHITEOUT_XATTR = "user.overlay.whiteout"
+_OPAQUE = b"y"  # "x" says that there may be whiteouts which are xattrs
+_MARKER_MODE = 0o600
+_PLAIN_MODE = 0o755
+# Where the runtime mounts something into every container. What it made there to mount upon, empty files and
+# directories, is no change of the container's.
+_MOUNT_FILES = frozenset((b"etc/hosts", b"etc/hostname", b"etc/resolv.conf"))
+_MOUNT_FOLDERS = frozenset((b"proc", b"sys", b"dev"))
+_ETC = b"etc"
+# Bytes of a path in a layer: what is longer cannot be unpacked (`unpack.tree`).
+_PATH_MAX = 4095
+
+
+class Changeset(Packer):
+    """Writes a layer.
+
+    Attributes:
+        skipped: Files that are left out because a layer cannot have their names: they would be whiteouts.
+    """
+
+    skipped = 0
+
+    def choose(self, directory: int, path: bytes, names: list[bytes]) -> list[bytes]:
+        """Leave out what is no change, or cannot be said."""
+        chosen = [name for name in names if not name.startswith(WHITEOUT)]
+        self.skipped += len(names) - len(chosen)
+        if path in (b"", b"etc/"):
+            return [name for name in chosen if not _is_mount_point(directory, name, path + name)]
+        return chosen
+
+    def special(
+        self, directory: int, name: bytes, path: bytes, status: os.stat_result
+    ) -> Entry | None:
+        """Return the marker of what was deleted.
+
+        Raises:
+            OSError: ENAMETOOLONG: no layer can have such a path.
+        """
+        if len(path) + len(WHITEOUT) > _PATH_MAX:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        if not _is_whiteout(directory, name, status):
+            return None
+        folder = path[: len(path) - len(name)]
+        return Entry(folder + WHITEOUT + name, headers.FILE, mode=_MARKER_MODE)
+
+    def within(self, directory: int, path: bytes) -> Entry | None:
+        """Return the marker of a directory under which lower layers show nothing."""
+        if path and _xattr(directory, OPAQUE_XATTR) == _OPAQUE:
+            return Entry(path + OPAQUE, headers.FILE, mode=_MARKER_MODE)
+        return None
+
+
+def is_empty(packed: Changeset, root: int) -> bool:
+    """Tell whether a layer that was written says nothing: it has its root alone, which is as roots are."""
+    return packed.entries == 1 and _is_plain(os.fstat(root))
+
+
+def _is_plain(status: os.stat_result) -> bool:
+    return (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (_PLAIN_MODE, 0, 0)
+
+
+def _is_mount_point(directory: int, name: bytes, path: bytes) -> bool:
+    try:
+        if path in _MOUNT_FILES:
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            return stat.S_ISREG(status.st_mode) and status.st_size == 0
+        if path == _ETC:
+            return _is_made_for_mounts(directory, name)
+        return path in _MOUNT_FOLDERS and not _names(directory, name)
+    except FileNotFoundError:
+        return False
+
+
+def _is_made_for_mounts(directory: int, name: bytes) -> bool:
+    """Tell whether a folder is as the runtime makes it, and has nothing but files to mount upon."""
+    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if not _is_plain(status):
+        return False
+    names = _names(directory, name)
+    inner = [name + b"/" + each for each in names]
+    return bool(names) and all(_is_mount_point(directory, path, path) for path in inner)
+
+
+def _names(directory: int, name: bytes) -> list[bytes]:
+    """Return what a folder has; one that is none, or says something itself, has something in any case."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(name, flags, dir_fd=directory)
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            return [name]
+        raise
+    try:
+        names = list(map(os.fsencode, os.listdir(descriptor)))
+        said = xattrs_of(descriptor) or _xattr(descriptor, OPAQUE_XATTR) == _OPAQUE
+        return [OPAQUE, *names] if said else names
+    finally:
+        os.close(descriptor)
+
+
+def _is_whiteout(directory: int, name: bytes, status: os.stat_result) -> bool:
+    if stat.S_ISCHR(status.st_mode):
+        return status.st_rdev == 0
+    if not stat.S_ISREG(status.st_mode) or status.st_size:
+        return False
+    path = b"/proc/self/fd/%d/%s" % (directory, name)
+    return _xattr(path, _WHITEOUT_XATTR) is not None
+
+
+def _xattr(target: int | bytes, name: str) -> bytes | None:
+    follow = {} if isinstance(target, int) else {"follow_symlinks": False}
+    try:
+        return os.getxattr(target, name, **follow)
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.ENOTSUP):
+            return None
+        raise

@@ -1,0 +1,1 @@
+"""The OCI and Docker formats: manifests, configurations, platforms, references."""

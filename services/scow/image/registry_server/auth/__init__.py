@@ -1,0 +1,1 @@
+"""Users, tokens and access rules of the embedded registry."""

@@ -1,0 +1,1 @@
+"""The HTTP side of the embedded registry: listeners, connections, routes, errors, file responses."""

@@ -1,0 +1,1 @@
+"""The servicers: wire shells that validate and call the domain."""

@@ -1,0 +1,1 @@
+"""Snapshots: the writable file systems of containers on top of images."""

@@ -1,0 +1,1 @@
+"""Images to and from registries: pull, push, the fetching of blobs, indexes."""

@@ -1,0 +1,1 @@
+"""System calls, process identity, mount and path primitives: a leaf that the shim and the services use."""

@@ -1,0 +1,1 @@
+"""A container's first process, from its fork into namespaces to execve(2)."""

@@ -1,0 +1,110 @@
+"""Namespaces of a container: which to make, which to join, and forking into them (namespaces(7))."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scow.kernel import syscalls
+from scow.shim.errors import ShimError
+from scow.shim.oci.config import Namespace
+
+# OCI name: (flag of clone(2), file in /proc/PID/ns).
+KINDS = {
+    "pid": (syscalls.CLONE_NEWPID, "pid"),
+    "network": (syscalls.CLONE_NEWNET, "net"),
+    "mount": (syscalls.CLONE_NEWNS, "mnt"),
+    "ipc": (syscalls.CLONE_NEWIPC, "ipc"),
+    "uts": (syscalls.CLONE_NEWUTS, "uts"),
+    "cgroup": (syscalls.CLONE_NEWCGROUP, "cgroup"),
+}
+_UNSUPPORTED = {"user", "time"}
+
+
+@dataclass(slots=True)
+class Plan:
+    """What becomes of each kind of namespace.
+
+    `unshare` holds the flags of new ones except pid; `pid` is "new", "host" or "join"; `join` holds descriptors of
+    those with a path, except pid, whose descriptor is `pid_fd`.
+    """
+
+    unshare: int
+    pid: str
+    pid_fd: int
+    join: tuple[tuple[int, int], ...]
+
+    def close(self) -> None:
+        """Close the descriptors of joined namespaces."""
+        for fd, _ in self.join:
+            os.close(fd)
+        if self.pid_fd >= 0:
+            os.close(self.pid_fd)
+
+
+def plan(wanted: Mapping[str, Namespace]) -> Plan:
+    """Decide and open what is to be joined.
+
+    Raises:
+        ShimError: FAILED_PRECONDITION NAMESPACE_UNSUPPORTED; NOT_FOUND CONTAINER_NOT_FOUND for a path that is
+            gone; INVALID_ARGUMENT without a mount namespace.
+    """
+    for kind in wanted:
+        if kind in _UNSUPPORTED or kind not in KINDS:
+            text = f"containers with a {kind} namespace are not supported"
+            raise ShimError(
+                "FAILED_PRECONDITION", "NAMESPACE_UNSUPPORTED", text, what="namespace", which=kind
+            )
+    if "mount" not in wanted or wanted["mount"].path:
+        text = "config.json: linux.namespaces must have a mount namespace without a path"
+        raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="namespace", which="mount")
+    made = Plan(0, "host", -1, ())
+    for kind, entry in wanted.items():
+        flag = KINDS[kind][0]
+        if kind == "pid":
+            made.pid = "join" if entry.path else "new"
+            made.pid_fd = _open(entry) if entry.path else -1
+        elif entry.path:
+            made.join = (*made.join, (_open(entry), flag))
+        else:
+            made.unshare |= flag
+    return made
+
+
+def _open(entry: Namespace) -> int:
+    try:
+        return os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        text = f"cannot join the {entry.type} namespace {entry.path}: {error.strerror}"
+        raise ShimError(
+            "FAILED_PRECONDITION", "CONTAINER_NOT_RUNNING", text, what="namespace", which=entry.path
+        ) from error
+
+
+def fork(made: Plan, cgroup_fd: int | None) -> int:
+    """Fork the init: as process 1 of a new pid namespace, in a joined one, or in the host's."""
+    if made.pid == "new":
+        return syscalls.fork_into(syscalls.CLONE_NEWPID, cgroup_fd)
+    if made.pid == "join":
+        return fork_joining(made.pid_fd, cgroup_fd)
+    return syscalls.fork_into(0, cgroup_fd)
+
+
+def fork_joining(pid_namespace: int, cgroup_fd: int | None) -> int:
+    """Fork a child that is in another pid namespace; `pid_namespace` is its descriptor or a pidfd.
+
+    setns(2) changes only where children are born, so the caller sets it, forks, and sets it back.
+    """
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.setns(pid_namespace, syscalls.CLONE_NEWPID)
+        pid = -1
+        try:
+            pid = syscalls.fork_into(0, cgroup_fd)
+        finally:
+            if pid != 0:
+                syscalls.setns(own, syscalls.CLONE_NEWPID)
+        return pid
+    finally:
+        os.close(own)

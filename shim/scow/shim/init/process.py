@@ -1,0 +1,161 @@
+"""A container's init from its fork to execve(2).
+
+It starts in the new pid namespace and in the cgroup, makes the other namespaces, says that it is ready,
+and mounts what it can while the network is being attached. Then it waits for Start, which brings the last mounts.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from scow.kernel import syscalls
+from scow.shim import cgroup
+from scow.shim.confine import capabilities as caps
+from scow.shim.confine import seccomp, sysctls
+from scow.shim.errors import ShimError
+from scow.shim.init import control, launch, namespaces
+from scow.shim.oci import config
+from scow.shim.rootfs import devices
+from scow.shim.rootfs import root as rootfs
+
+_INIT_BINARY = "/usr/bin/tini-static"
+_INIT_PLACE = "/sbin/docker-init"
+
+
+@dataclass(slots=True)
+class Plan:
+    """All that an init needs to know; made by the shim before the fork."""
+
+    spec: config.Spec
+    namespaces: namespaces.Plan
+    cgroup: cgroup.Cgroup
+    filter: seccomp.Filter | None
+    stdio: tuple[int, int, int]
+    control: int
+    # Layers that the spawner has mounted (`layers`): descriptors by the path of the index.
+    layers: Mapping[str, int] = field(default_factory=dict)
+
+
+class _Progress:
+    """What is being done, for the message of an error that nobody foresaw."""
+
+    doing = "set the container up"
+
+
+def main(plan: Plan) -> NoReturn:
+    """Run in the forked child; never returns."""
+    progress = _Progress()
+    try:
+        joined = (fd for fd, _ in plan.namespaces.join)
+        launch.detach(plan.stdio, plan.control, (*joined, *plan.layers.values()))
+        _run(plan, progress)
+    except BaseException as error:  # noqa: BLE001 - whatever it is travels to the shim
+        control.fail(error, progress.doing)
+
+
+def _run(plan: Plan, progress: _Progress) -> NoReturn:
+    spec = plan.spec
+    progress.doing = "enter the cgroup and the namespaces"
+    plan.cgroup.enter()
+    warnings = launch.set_oom_score(spec.process.oom_score_adj)
+    available = caps.held()
+    apparmor = launch.open_apparmor(spec.process.apparmor_profile)
+    for fd, flag in plan.namespaces.join:
+        syscalls.setns(fd, flag)
+    syscalls.unshare(plan.namespaces.unshare)
+    syscalls.join_session_keyring()
+    control.send(control.CHILD_FD, {"ready": True})
+
+    root, early, slave = -1, None, -1
+    try:
+        progress.doing = "mount the root file system"
+        root, slave = _prepare(plan)
+    except Exception as error:  # noqa: BLE001 - kept for Start, which reports it
+        early = error
+    start = _await_start()
+    if early is not None:
+        raise early
+
+    progress.doing = "mount what the network and volumes brought"
+    _complete(plan, root, start["mounts"])
+    progress.doing = "start the process"
+    if slave >= 0:
+        devices.set_size(slave, *(start["size"] or spec.process.console_size))
+        devices.take_terminal(slave)
+    sets = caps.Sets(spec.process.capabilities, available)
+    if sets.missing:
+        warnings.append(f"the engine itself lacks {', '.join(sets.missing)}")
+    launch.run(
+        spec.process,
+        launch.Confinement(sets, available, plan.filter, apparmor),
+        warnings,
+    )
+
+
+def own_namespace(spec: config.Spec) -> bool:
+    """Tell whether the container has a cgroup namespace of its own."""
+    return "cgroup" in spec.namespaces
+
+
+def _prepare(plan: Plan) -> tuple[int, int]:
+    """Do all that needs no network: names, parameters, mounts, the terminal; return root and slave."""
+    spec = plan.spec
+    if spec.hostname:
+        syscalls.sethostname(spec.hostname)
+    if spec.domainname:
+        syscalls.setdomainname(spec.domainname)
+    own = {kind for kind, entry in spec.namespaces.items() if not entry.path}
+    sysctls.apply(spec.sysctl, own)
+    rootfs.isolate(spec)
+    root = rootfs.mount_root(spec, plan.layers)
+    for descriptor in plan.layers.values():
+        os.close(descriptor)
+    rootfs.fill(root, spec, plan.cgroup.visible(own_namespace(spec)))
+    slave = -1
+    if spec.process.terminal:
+        master = devices.open_master(root, "/dev/pts/ptmx")
+        slave = devices.open_slave(master)
+        devices.bind_console(root, slave)
+        control.send_with_fd(control.CHILD_FD, {"pty": True}, master)
+        os.close(master)
+    return root, slave
+
+
+def _complete(plan: Plan, root: int, mounts: list[dict[str, Any]]) -> None:
+    """Mount what came with Start, and close the root file system."""
+    visible = plan.cgroup.visible(own_namespace(plan.spec))
+    for entry in mounts:
+        rootfs.mount_entry(root, config.Mount(**entry), visible)
+    if plan.spec.init:
+        _add_init(root, plan)
+    rootfs.finish(root, plan.spec)
+
+
+def _await_start() -> dict[str, Any]:
+    """Wait for Start; end with the shim."""
+    select.select([control.CHILD_FD], [], [])
+    message = control.receive(control.CHILD_FD)
+    if message is None:
+        os._exit(137)
+    return dict(message["start"])
+
+
+def _add_init(root: int, plan: Plan) -> None:
+    """Put a small init in front of the command: it reaps and forwards signals as process 1."""
+    entry = config.Mount(_INIT_PLACE, "bind", _INIT_BINARY, ("bind", "ro"))
+    if not os.path.exists(_INIT_BINARY):
+        text = f"{_INIT_BINARY} is missing on the host"
+        raise ShimError(
+            "FAILED_PRECONDITION",
+            "KERNEL_UNSUPPORTED",
+            text,
+            what="init",
+            which=_INIT_BINARY,
+            do="install the package tini",
+        )
+    rootfs.mount_entry(root, entry, plan.cgroup.visible(own_namespace(plan.spec)))
+    plan.spec.process.args = (_INIT_PLACE, "--", *plan.spec.process.args)

@@ -1,0 +1,1 @@
+"""What stays beside a container: its stdio, log, exit record."""

@@ -1,0 +1,1 @@
+"""The OCI runtime specification's config.json, read into types."""

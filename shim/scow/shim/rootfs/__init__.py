@@ -1,0 +1,1 @@
+"""The root file system: overlay, mounts, devices, copy-up into volumes, pivot."""

@@ -1,0 +1,271 @@
+"""Mounts of the OCI configuration: options, binds, file systems, masked and read-only paths.
+
+Everything is mounted as a descriptor: open_tree(2) or fsmount(2) makes a detached mount, its flags and
+propagation are set while nobody sees it, and move_mount(2) puts it onto the descriptor of its destination.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from scow.kernel import rootpath, syscalls
+from scow.shim.errors import ShimError, from_os_error
+from scow.shim.oci.config import Mount
+
+_RDONLY, _NOSUID, _NODEV, _NOEXEC = 0x1, 0x2, 0x4, 0x8
+_ATIME_MASK, _NOATIME, _STRICTATIME, _NODIRATIME = 0x70, 0x10, 0x20, 0x80
+_NOSYMFOLLOW = 0x200000
+
+# Option: (flags to set, flags to clear), of mount_setattr(2).
+ATTRIBUTES = {
+    "ro": (_RDONLY, 0),
+    "rw": (0, _RDONLY),
+    "nosuid": (_NOSUID, 0),
+    "suid": (0, _NOSUID),
+    "nodev": (_NODEV, 0),
+    "dev": (0, _NODEV),
+    "noexec": (_NOEXEC, 0),
+    "exec": (0, _NOEXEC),
+    "noatime": (_NOATIME, _ATIME_MASK),
+    "relatime": (0, _ATIME_MASK),
+    "atime": (0, _ATIME_MASK),
+    "norelatime": (0, _ATIME_MASK),
+    "strictatime": (_STRICTATIME, _ATIME_MASK),
+    "nostrictatime": (0, _ATIME_MASK),
+    "nodiratime": (_NODIRATIME, 0),
+    "diratime": (0, _NODIRATIME),
+    "nosymfollow": (_NOSYMFOLLOW, 0),
+    "symfollow": (0, _NOSYMFOLLOW),
+}
+_PROPAGATION = {
+    "private": syscalls.MS_PRIVATE,
+    "shared": syscalls.MS_SHARED,
+    "slave": syscalls.MS_SLAVE,
+    "unbindable": syscalls.MS_UNBINDABLE,
+}
+_IGNORED = {"defaults", "async", "nofail", "_netdev", "auto", "noauto", "user", "nouser", "loud"}
+POPULATE = "scow.populate"
+_PROC_MAGIC = 0x9FA0
+
+
+@dataclass(slots=True)
+class Options:
+    """What the options of one mount ask for."""
+
+    set: int = 0
+    clear: int = 0
+    recursive_set: int = 0
+    recursive_clear: int = 0
+    propagation: int = 0
+    propagation_recursive: bool = False
+    bind: bool = False
+    recursive: bool = False
+    populate: bool = False
+    data: list[str] = field(default_factory=list)
+
+
+def parse_options(options: tuple[str, ...]) -> Options:
+    """Sort mount options; those of the file system end in `data`."""
+    parsed = Options()
+    for option in options:
+        plain = option[1:] if option.startswith("r") else ""
+        if option in ATTRIBUTES:
+            set_, clear = ATTRIBUTES[option]
+            parsed.set = parsed.set & ~clear | set_
+            parsed.clear = parsed.clear & ~set_ | clear
+        elif plain in ATTRIBUTES:  # "rro": for the whole tree
+            set_, clear = ATTRIBUTES[plain]
+            parsed.recursive_set |= set_
+            parsed.recursive_clear |= clear
+        elif option in _PROPAGATION or plain in _PROPAGATION:
+            parsed.propagation = _PROPAGATION.get(option) or _PROPAGATION[plain]
+            parsed.propagation_recursive = plain in _PROPAGATION
+        elif option in ("bind", "rbind"):
+            parsed.bind = True
+            parsed.recursive = option == "rbind"
+        elif option == POPULATE:
+            parsed.populate = True
+        elif option not in _IGNORED:
+            parsed.data.append(option)
+    return parsed
+
+
+def attach(root: int, mount: Mount, options: Options) -> None:
+    """Mount one entry at its destination inside of `root`.
+
+    Raises:
+        ShimError: NOT_FOUND BIND_SOURCE_NOT_FOUND, INVALID_ARGUMENT INVALID_MOUNT, or
+            FAILED_PRECONDITION MOUNT_FAILED with the kernel's words.
+    """
+    if not mount.destination.startswith("/"):
+        text = f"the mount destination {mount.destination!r} is not absolute"
+        raise _invalid(text, mount.destination)
+    bind = options.bind or mount.type == "bind"
+    source = _bind(mount, options) if bind else filesystem(mount, options)
+    try:
+        try:
+            target = _destination(root, mount, source)
+        except OSError as error:
+            raise from_os_error(
+                error, f"make the mount point {mount.destination}", which=mount.destination
+            ) from error
+        try:
+            _refuse_proc(target, mount.destination)
+            syscalls.move_mount(source, target)
+        except OSError as error:
+            raise _failed(mount, error) from error
+        finally:
+            os.close(target)
+    finally:
+        os.close(source)
+
+
+def _destination(root: int, mount: Mount, source: int) -> int:
+    if mount.type in ("proc", "sysfs"):
+        return rootpath.make_plain_dir(root, mount.destination)
+    make = rootpath.make_dir if rootpath.is_dir(source) else rootpath.make_file
+    return make(root, mount.destination)
+
+
+def _refuse_proc(fd: int, destination: str) -> None:
+    """Refuse a mount inside of the container's /proc.
+
+    Covering /proc/self/attr or /proc/sys would defeat what is read-only, masked or confined there
+    (CVE-2019-16884). Files that only show numbers may be covered, as lxcfs does.
+    """
+    if syscalls.fs_magic(fd) != _PROC_MAGIC:
+        return
+    allowed = {"cpuinfo", "meminfo", "stat", "uptime", "loadavg", "diskstats", "swaps", "slabinfo"}
+    parts = [part for part in destination.split("/") if part]
+    if len(parts) == 2 and parts[0] == "proc" and parts[1] in allowed:
+        return
+    raise _invalid(f"{destination} is inside of the container's /proc", destination)
+
+
+def _bind(mount: Mount, options: Options) -> int:
+    flags = syscalls.OPEN_TREE_CLONE | (syscalls.AT_RECURSIVE if options.recursive else 0)
+    try:
+        fd = syscalls.open_tree(syscalls.AT_FDCWD, mount.source, flags)
+    except FileNotFoundError as error:
+        text = f"the source {mount.source} of the mount at {mount.destination} does not exist"
+        raise ShimError(
+            "NOT_FOUND", "BIND_SOURCE_NOT_FOUND", text, what="mount", which=mount.source
+        ) from error
+    except OSError as error:
+        raise _failed(mount, error) from error
+    try:
+        set_attributes(fd, options)
+    except OSError as error:
+        os.close(fd)
+        raise _failed(mount, error) from error
+    return fd
+
+
+def set_attributes(fd: int, options: Options) -> None:
+    """Give a detached mount its flags and its propagation."""
+    if options.set or options.clear:
+        syscalls.mount_setattr(fd, set_=options.set, clear=options.clear)
+    if options.recursive_set or options.recursive_clear:
+        syscalls.mount_setattr(
+            fd,
+            flags=syscalls.AT_RECURSIVE,
+            set_=options.recursive_set,
+            clear=options.recursive_clear,
+        )
+    if options.propagation:
+        recursive = syscalls.AT_RECURSIVE if options.propagation_recursive else 0
+        syscalls.mount_setattr(fd, flags=recursive, propagation=options.propagation)
+
+
+def filesystem(mount: Mount, options: Options) -> int:
+    """Make a detached mount of a new file system: proc, sysfs, tmpfs, devpts, mqueue, cgroup ..."""
+    attributes = options.set | options.recursive_set
+    context = -1
+    try:
+        context = syscalls.fsopen(mount.type)
+        if mount.source:
+            syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, "source", mount.source)
+        for option in options.data:
+            key, equals, value = option.partition("=")
+            if equals:
+                syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, key, value)
+            else:
+                syscalls.fsconfig(context, syscalls.FSCONFIG_SET_FLAG, key)
+        syscalls.fsconfig(context, syscalls.FSCONFIG_CMD_CREATE)
+        fd = syscalls.fsmount(context, attributes)
+    except OSError as error:
+        raise _failed(mount, error, kernel_message(context)) from error
+    finally:
+        if context >= 0:
+            os.close(context)
+    if options.propagation:
+        syscalls.mount_setattr(fd, propagation=options.propagation)
+    return fd
+
+
+def kernel_message(context: int) -> str:
+    """Read why a file system context failed (fsopen(2): "e message")."""
+    if context < 0:
+        return ""
+    try:
+        return os.read(context, 1024).decode("utf-8", "replace")[2:].strip()
+    except OSError:
+        return ""
+
+
+def mask(root: int, path: str) -> None:
+    """Hide a path: a file behind /dev/null, a directory behind an empty read-only tmpfs."""
+    try:
+        target = rootpath.open_in(root, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        if rootpath.is_dir(target):
+            options = parse_options(("ro", "nosuid", "nodev", "noexec", "size=0", "nr_inodes=2"))
+            cover = filesystem(Mount(path, "tmpfs", "tmpfs", ()), options)
+        else:
+            cover = syscalls.open_tree(syscalls.AT_FDCWD, "/dev/null", syscalls.OPEN_TREE_CLONE)
+        syscalls.move_mount(cover, target)
+        os.close(cover)
+    except OSError as error:
+        raise from_os_error(error, f"mask {path}", which=path) from error
+    finally:
+        os.close(target)
+
+
+def make_readonly(root: int, path: str) -> None:
+    """Bind a path onto itself, read-only with all below it."""
+    try:
+        target = rootpath.open_in(root, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        flags = syscalls.OPEN_TREE_CLONE | syscalls.AT_RECURSIVE | syscalls.AT_EMPTY_PATH
+        clone = syscalls.open_tree(target, "", flags)
+        syscalls.mount_setattr(clone, flags=syscalls.AT_RECURSIVE, set_=_RDONLY)
+        syscalls.move_mount(clone, target)
+        os.close(clone)
+    except OSError as error:
+        raise from_os_error(error, f"make {path} read-only", which=path) from error
+    finally:
+        os.close(target)
+
+
+def _invalid(text: str, which: str) -> ShimError:
+    return ShimError("INVALID_ARGUMENT", "INVALID_MOUNT", text, what="mount", which=which)
+
+
+def _failed(mount: Mount, error: OSError, detail: str = "") -> ShimError:
+    text = (
+        f"could not mount {mount.type or 'bind'} at {mount.destination}: {detail or error.strerror}"
+    )
+    return ShimError(
+        "FAILED_PRECONDITION",
+        "MOUNT_FAILED",
+        text,
+        what="mount",
+        which=mount.destination,
+        source=mount.source,
+        options=",".join(mount.options),
+    )

@@ -1,0 +1,195 @@
+"""The root file system: mounted in the container's own mount namespace, filled, and pivoted into.
+
+No mount is ever made on the host: the namespace is a copy whose events do not travel back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from scow.kernel import mountinfo, rootpath, syscalls
+from scow.shim.errors import ShimError, from_os_error
+from scow.shim.oci.config import Mount, Spec
+from scow.shim.rootfs import cgroup_mount, devices, mounts, overlay, populate
+from scow.shim.spawner import layers
+
+_PROPAGATION = {
+    "": syscalls.MS_SLAVE,
+    "private": syscalls.MS_SLAVE,
+    "rprivate": syscalls.MS_SLAVE,
+    "slave": syscalls.MS_SLAVE,
+    "rslave": syscalls.MS_SLAVE,
+    "shared": syscalls.MS_SHARED,
+    "rshared": syscalls.MS_SHARED,
+    "unbindable": syscalls.MS_SLAVE,
+    "runbindable": syscalls.MS_SLAVE,
+}
+
+
+def isolate(spec: Spec) -> None:
+    """Cut the new mount namespace's events off from the host's.
+
+    Slave and not private, also where the configuration says private: until the pivot this namespace holds a
+    copy of every mount of the host, which must not keep the host from unmounting.
+    """
+    propagation = _PROPAGATION.get(spec.rootfs_propagation)
+    if propagation is None:
+        text = f"config.json: linux.rootfsPropagation: {spec.rootfs_propagation!r} is none"
+        raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="config.json")
+    syscalls.mount("", "/", "", propagation | syscalls.MS_REC, None)
+    if propagation == syscalls.MS_SHARED:
+        _make_parent_private(spec.root_path)
+
+
+def _make_parent_private(path: str) -> None:
+    """Make the mount below which the root file system comes private: else it would show on the host."""
+    real = os.path.realpath(path)
+    points = (entry.mountpoint.rstrip("/") for entry in mountinfo.read())
+    best = max((point for point in points if (real + "/").startswith(point + "/")), key=len)
+    syscalls.mount("", best or "/", "", syscalls.MS_PRIVATE, None)
+
+
+def mount_root(spec: Spec, held: Mapping[str, int]) -> int:
+    """Mount the root file system at `spec.root_path` and return a descriptor of its root.
+
+    Args:
+        spec: The container's configuration.
+        held: Layers that the spawner has mounted (`layers`).
+    """
+    path = spec.root_path
+    try:
+        if spec.rootfs:
+            os.makedirs(path, mode=0o700, exist_ok=True)
+        mount_entries(path, spec.rootfs or (Mount("", "bind", path, ("rbind",)),), held)
+        root = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise from_os_error(error, "mount the root file system", which=path) from error
+    # A root that shares events with the host would show the container's mounts there; pivot_root(2) refuses it.
+    shared = spec.rootfs_propagation in ("shared", "rshared")
+    if not shared:
+        syscalls.mount_setattr(root, flags=syscalls.AT_RECURSIVE, propagation=syscalls.MS_PRIVATE)
+    return root
+
+
+def mount_entries(path: str, entries: Iterable[Mount], held: Mapping[str, int]) -> None:
+    """Mount what makes a root file system at a path, in this process's mount namespace.
+
+    Args:
+        path: An existing directory.
+        entries: As rootfs.json has them.
+        held: Descriptors of layers that are mounted already, by the path of their index. Others are mounted here.
+
+    Raises:
+        ShimError: FAILED_PRECONDITION MOUNT_FAILED or KERNEL_UNSUPPORTED, DATA_LOSS LAYER_CORRUPT.
+    """
+    own: dict[str, int] = {}
+    try:
+        for entry in entries:
+            if entry.type == layers.TYPE:
+                if entry.source not in held:
+                    own[entry.source] = layers.mount(entry)
+            else:
+                _mount_one(entry, path, {**held, **own})
+    finally:
+        for descriptor in own.values():
+            os.close(descriptor)
+
+
+def _mount_one(entry: Mount, path: str, lower: Mapping[str, int]) -> None:
+    options = mounts.parse_options(entry.options)
+    if options.bind or entry.type == "bind":
+        flags = syscalls.OPEN_TREE_CLONE | (syscalls.AT_RECURSIVE if options.recursive else 0)
+        source = syscalls.open_tree(syscalls.AT_FDCWD, entry.source, flags)
+        mounts.set_attributes(source, options)
+    elif lower:
+        source = overlay.by_descriptors(entry, lower)
+    else:
+        overlay.mount_at(path, entry)
+        return
+    target = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        syscalls.move_mount(source, target)
+    finally:
+        os.close(source)
+        os.close(target)
+
+
+def fill(root: int, spec: Spec, cgroups: cgroup_mount.Cgroups) -> None:
+    """Mount what the configuration lists, make /dev, mask and protect paths."""
+    for mount in spec.mounts:
+        mount_entry(root, mount, cgroups)
+    if not _dev_is_bound(spec):
+        devices.make_nodes(root, spec.devices)
+    for path in spec.masked_paths:
+        mounts.mask(root, path)
+    for path in spec.readonly_paths:
+        mounts.make_readonly(root, path)
+
+
+def mount_entry(root: int, mount: Mount, cgroups: cgroup_mount.Cgroups) -> None:
+    """Mount one entry; cgroups and volumes to be filled have rules of their own."""
+    options = mounts.parse_options(mount.options)
+    if mount.type == "cgroup":
+        cgroup_mount.attach(root, mount, options, cgroups)
+        return
+    if options.populate:
+        _populate(root, mount)
+    mounts.attach(root, mount, options)
+
+
+def _populate(root: int, mount: Mount) -> None:
+    """Fill an empty volume from the directory that it is about to cover."""
+    try:
+        inside = rootpath.open_in(root, mount.destination)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        if not rootpath.is_dir(inside):
+            return
+        volume = os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            populate.populate(inside, volume)
+        finally:
+            os.close(volume)
+    except FileNotFoundError as error:
+        text = f"the source {mount.source} of the mount at {mount.destination} does not exist"
+        raise ShimError(
+            "NOT_FOUND", "BIND_SOURCE_NOT_FOUND", text, what="mount", which=mount.source
+        ) from error
+    except OSError as error:
+        doing = f"fill the volume at {mount.destination} from the image"
+        raise from_os_error(error, doing, which=mount.source) from error
+    finally:
+        os.close(inside)
+
+
+def _dev_is_bound(spec: Spec) -> bool:
+    return any(
+        mount.destination.rstrip("/") == "/dev"
+        and (mount.type == "bind" or {"bind", "rbind"} & set(mount.options))
+        for mount in spec.mounts
+    )
+
+
+def finish(root: int, spec: Spec) -> None:
+    """Make the root read-only if asked, and pivot into it."""
+    if spec.root_readonly:
+        syscalls.mount_setattr(root, set_=syscalls.MS_RDONLY)
+    _pivot(root)
+    if spec.rootfs_propagation in ("private", "rprivate", "unbindable", "runbindable"):
+        recursive = syscalls.MS_REC if spec.rootfs_propagation.startswith("r") else 0
+        kind = syscalls.MS_PRIVATE
+        if spec.rootfs_propagation.endswith("unbindable"):
+            kind = syscalls.MS_UNBINDABLE
+        syscalls.mount("", "/", "", kind | recursive, None)
+
+
+def _pivot(root: int) -> None:
+    """pivot_root(".", "."): the old root ends stacked on the new one and is detached from there."""
+    os.fchdir(root)
+    syscalls.pivot_root(".", ".")
+    # Slave again: detaching must not unmount anything of the host.
+    syscalls.mount("", ".", "", syscalls.MS_SLAVE | syscalls.MS_REC, None)
+    syscalls.umount(".", syscalls.MNT_DETACH)
+    os.chdir("/")

@@ -1,0 +1,127 @@
+"""Ends what a shim that died left behind: `python -m scow.shim.spawner.reap --state-dir DIR [--force]`.
+
+The kernel ends a container's init with its shim (PR_SET_PDEATHSIG), and with the init its pid namespace; what
+remains is the cgroup, in it processes of a container without a pid namespace of its own, and the exit that nobody
+recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import signal
+import sys
+import time
+
+from scow.shim import cgroup
+from scow.shim.errors import ShimError
+from scow.shim.keeper import exit_record
+from scow.shim.keeper.exit_record import Exit, State
+
+SHIM_DIED = "the shim died; its container was ended"
+_PATIENCE_SECONDS = 10.0
+
+
+def reap(state_dir: str, *, force: bool = False) -> Exit:
+    """End the container of a state directory and return its exit record, making one where there is none.
+
+    Raises:
+        ShimError: FAILED_PRECONDITION SHIM_RUNNING when the shim lives and not `force`;
+            INTERNAL CONTAINER_SETUP_FAILED when processes do not die.
+    """
+    state = exit_record.read_state(state_dir)
+    if state is not None:
+        _end_shim(state, force)
+        _kill(state.pid, state.pid_start_ticks)
+        if not cgroup.end(tuple(state.cgroups), _PATIENCE_SECONDS):
+            text = f"processes of {state.id} do not die"
+            raise ShimError(
+                "INTERNAL", "CONTAINER_SETUP_FAILED", text, what="container", which=state.id
+            )
+    record = exit_record.read_exit(state_dir)
+    if record is None:
+        record = Exit(128 + signal.SIGKILL, int(signal.SIGKILL), time.time_ns(), error=SHIM_DIED)
+        exit_record.write_exit(state_dir, record)
+    return record
+
+
+def sweep(parent: str) -> bool:
+    """Remove an engine's cgroup parent; False when a container is left in it."""
+    removed = True
+    for directory in cgroup.discover().parents(parent):
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            removed = False
+    return removed
+
+
+def _end_shim(state: State, force: bool) -> None:
+    if _ended(state.shim_pid, state.shim_start_ticks):
+        return
+    if not force:
+        raise ShimError(
+            "FAILED_PRECONDITION",
+            "SHIM_RUNNING",
+            f"the shim of {state.id} lives",
+            what="container",
+            which=state.id,
+            do="ask it to shut down, or use force",
+        )
+    _kill(state.shim_pid, state.shim_start_ticks)
+
+
+def _kill(pid: int, ticks: int) -> None:
+    """Kill a process, if it still is the one, and wait until it is gone or a zombie."""
+    if not pid or exit_record.start_ticks(pid) != ticks:
+        return
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if exit_record.start_ticks(pid) != ticks:
+            return
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline and not _ended(pid, ticks):
+            time.sleep(0.001)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _ended(pid: int, ticks: int) -> bool:
+    """Tell whether a process is gone, or a zombie that nobody has waited for."""
+    if exit_record.start_ticks(pid) != ticks:
+        return True
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            raw = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return raw[raw.rindex(b")") + 2 :].split()[0] in (b"Z", b"X")
+
+
+def main() -> int:
+    """Run the command; print the record as JSON."""
+    parser = argparse.ArgumentParser(prog="scow.shim.spawner.reap")
+    parser.add_argument("--state-dir", required=True)
+    parser.add_argument("--force", action="store_true", help="kill the shim if it lives")
+    options = parser.parse_args()
+    try:
+        record = reap(options.state_dir, force=options.force)
+    except ShimError as error:
+        print(f"scow.shim.spawner.reap: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    print(json.dumps(dataclasses.asdict(record)))  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

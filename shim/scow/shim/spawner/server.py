@@ -1,0 +1,293 @@
+"""The spawner: a small process that has the shim's code loaded and forks one shim per container.
+
+    python -m scow.shim.spawner.server --socket PATH [--seccomp-cache DIR]
+
+It listens on a unix SOCK_SEQPACKET socket (mode 0600, in a root-only directory). The container service
+starts it, detached (setsid); it outlives that service, and the shims outlive both.
+
+Protocol
+========
+
+One request for each connection. The request is one packet, a JSON object of at most 128 KiB; the answer is
+one packet, a JSON object; then the connection is closed. End of file without an answer means that the
+process which should have answered died: nothing may be assumed, so ask for a ``reap`` of the state
+directory.
+
+**ping**: ``{"ping": true}``. Answer: ``{"pid": 123, "version": "0.1.0"}``.
+
+**spawn** makes a shim, the container's cgroup and namespaces, and a paused init::
+
+    {"id": "<container id>",            # [A-Za-z0-9][A-Za-z0-9_.-]*; the name of the cgroup
+     "bundle": "/abs/bundle",           # directory with config.json and, optionally, rootfs.json
+     "state_dir": "/abs/state",         # existing directory, root-only; the shim writes its files here
+     "socket": "/abs/state/shim.sock",  # where the shim serves scow.api.shim.v1, mode 0600, at most 107 bytes
+     "cgroup_parent": "scow",           # "scow" and "/scow" name the same; "/scow.slice/x" may be nested
+     "log": {"driver": "json-file",     # or "none"; absent means "none"
+             "path": "/abs/log.json", "max_size": 10485760, "max_files": 3},
+     "stdin": false,                    # keep stdin open (-i); otherwise it is /dev/null
+     "stdin_once": false}               # close stdin when the first attached client's input ends
+
+The SHIM answers, once init waits in its namespaces and the gRPC socket listens::
+
+    {"shim_pid": 100, "shim_start_ticks": 4711, "pid": 101, "pid_start_ticks": 4712,
+     "netns": "/proc/101/ns/net"}
+
+(``*_start_ticks``: proc(5) stat field 22. A container without a network namespace of its own answers the
+one it joined.) After an error nothing is left but what was in the state directory before.
+
+**reap** ends what a shim that died left behind: every process in the container's cgroup, then the cgroup; when
+there is no exit record, one is written that says the shim died. Safe to repeat::
+
+    {"reap": {"state_dir": "/abs/state", "force": false}}
+
+Answer: ``{"exit": {...}}``, the exit record (below). A shim that still lives is FAILED_PRECONDITION SHIM_RUNNING unless
+``force``: then it is killed first. The same is there as a command:
+``python -m scow.shim.spawner.reap --state-dir DIR [--force]``.
+
+**view** mounts a container's root file system, read-only, for others to read::
+
+    {"view": [...]}                     # as rootfs.json has it
+
+Answer: ``{"view": true}`` with a descriptor (SCM_RIGHTS) of the root of a mount that is attached nowhere (see `view`).
+
+**sweep** removes an engine's cgroup parent when no container is left in it: ``{"sweep": {"cgroup_parent": "scow"}}``.
+Answer: ``{"removed": true}``.
+
+**Errors** of every request::
+
+    {"error": {"code": "FAILED_PRECONDITION",   # canonical gRPC code
+               "reason": "NAMESPACE_UNSUPPORTED", "message": "...", "metadata": {"namespace": "user"}}}
+
+Files of the bundle
+===================
+
+``config.json`` is an OCI runtime-spec configuration. ``process.terminal`` asks for a pty and
+``process.consoleSize`` for its size. ``process.user.username`` is understood as ``name[:group]`` or ``uid[:gid]``,
+looked up in the container's own files, and then ``uid``/``gid`` of the configuration are not used, save that
+``additionalGids`` are added. Annotations:
+
+- ``scow.init`` = ``true``: run a small init as process 1 that reaps and forwards signals.
+- ``scow.groups`` = ``name,gid,...``: further groups, looked up in the container's files.
+
+``rootfs.json``: the mounts that make the root file system, in order:
+``[{"type": "overlay", "source": "overlay", "options": ["lowerdir=...", "upperdir=...", "workdir=..."]}]``. Without that
+file ``root.path`` of config.json is the root file system itself. A layer that is a file system precedes the overlay,
+``{"type": "erofs", "source": "/abs/layer.erofs", "options": ["device=/abs/layer.tar"]}``; in ``lowerdir`` its source
+stands for it. The spawner mounts it once for all containers (see `layers`).
+
+The mount option ``scow.populate`` on a bind means: when the source directory is empty, fill it with what the root
+file system has at the destination.
+
+Files of the state directory
+============================
+
+- ``state.json``, written before the first resource is made: ``{"id", "version", "shim_pid", "shim_start_ticks", "pid",
+  "pid_start_ticks", "cgroups": ["/sys/fs/cgroup/...", ...], "warnings": ["..."]}``; ``pid`` is 0 until init exists.
+- ``exit.json``, written (fsynced, renamed) before any Wait is answered: ``{"code": 137, "signal": 9, "time_ns": ...,
+  "oom_killed": false, "error": ""}``; ``error`` says why the process was never executed, or that the shim died.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import fcntl
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from scow.kernel import syscalls
+from scow.shim import VERSION
+from scow.shim.errors import ShimError, from_exception
+from scow.shim.keeper import process
+from scow.shim.oci import config
+from scow.shim.spawner import layers, reap, sealed, view
+
+_REQUEST_MAX = 128 << 10
+_BACKLOG = 512
+_TIDY_SECONDS = 10.0  # between two looks for layers that were deleted, while any are mounted
+_PATIENCE_SECONDS = 5.0  # with a client that connects and says nothing
+
+
+class Spawner:
+    """Answers requests, one after the other; what takes long is done by forked children.
+
+    Args:
+        path: Of the socket.
+        seccomp_cache: Folder of compiled profiles, or None.
+        lock: Descriptor of the path's lock. It is the spawner's alone: a child that kept it open would keep
+            the next spawner away.
+    """
+
+    def __init__(self, path: str, seccomp_cache: str | None, lock: int) -> None:
+        self._cache = seccomp_cache
+        self._lock = lock
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        old = os.umask(0o177)
+        try:
+            if os.path.exists(path):
+                os.unlink(path)
+            self._listener.bind(path)
+        finally:
+            os.umask(old)
+        self._listener.listen(_BACKLOG)
+        self._layers = layers.Layers()
+
+    def serve(self) -> None:
+        """Answer until this process is ended."""
+        gc.collect()
+        gc.freeze()  # what is there now is never written to by a child's collector: pages stay shared
+        while True:
+            try:
+                self._listener.settimeout(_TIDY_SECONDS if len(self._layers) else None)
+                connection, _ = self._listener.accept()
+            except TimeoutError:
+                self._layers.drop_gone()
+                continue
+            connection.settimeout(_PATIENCE_SECONDS)
+            with connection:
+                self._handle(connection)
+
+    def _handle(self, connection: socket.socket) -> None:
+        try:
+            raw = connection.recv(_REQUEST_MAX + 1)
+            if not raw:
+                return
+            request = _decode(raw)
+            if "ping" in request:
+                process.answer(connection, {"pid": os.getpid(), "version": VERSION})
+                return
+            mounted = self._mount_layers(request)
+            child = os.fork()
+        except (
+            ShimError,
+            OSError,
+        ) as error:  # no memory, no more processes: only this request fails
+            process.answer(connection, {"error": from_exception(error, "do as asked").to_json()})
+            return
+        if child == 0:
+            self._listener.close()
+            os.close(self._lock)
+            self._layers.close_others(mounted)
+            if "reap" in request or "sweep" in request:
+                _answer_in_child(connection, lambda: _tidy(request))
+            elif "view" in request:
+                _answer_in_child(connection, lambda: _send_view(request, connection, mounted))
+            else:
+                process.main(request, connection, self._cache, mounted)
+
+    def _mount_layers(self, request: dict[str, Any]) -> dict[str, int]:
+        """Mount the layers of a container that is to be made, unless they are mounted."""
+        self._layers.drop_gone()
+        if "view" in request:
+            return self._layers.hold(config.parse_rootfs(request["view"]))
+        bundle = request.get("bundle")
+        if not isinstance(bundle, str):
+            return {}
+        return self._layers.hold(config.load_rootfs(bundle))
+
+
+def _decode(raw: bytes) -> dict[str, Any]:
+    if len(raw) > _REQUEST_MAX:
+        text = f"the request has more than {_REQUEST_MAX} bytes"
+        raise ShimError("INVALID_ARGUMENT", "INVALID_ARGUMENT", text, what="request")
+    try:
+        request = json.loads(raw)
+    except ValueError as error:
+        text = f"the request is no JSON: {error}"
+        raise ShimError("INVALID_ARGUMENT", "INVALID_ARGUMENT", text, what="request") from error
+    if not isinstance(request, dict):
+        text = "the request is no JSON object"
+        raise ShimError("INVALID_ARGUMENT", "INVALID_ARGUMENT", text, what="request")
+    return request
+
+
+def _tidy(request: dict[str, Any]) -> dict[str, Any]:
+    if "sweep" in request:
+        return {"removed": reap.sweep(_text(request["sweep"], "cgroup_parent"))}
+    wanted = request["reap"]
+    record = reap.reap(_text(wanted, "state_dir"), force=bool(wanted.get("force")))
+    return {"exit": dataclasses.asdict(record)}
+
+
+def _send_view(
+    request: dict[str, Any], connection: socket.socket, mounted: Mapping[str, int]
+) -> dict[str, Any] | None:
+    root = view.open_view(config.parse_rootfs(request["view"]), mounted)
+    socket.send_fds(connection, [json.dumps({"view": True}).encode()], [root])
+    return None
+
+
+def _text(wanted: Any, key: str) -> str:
+    value = wanted.get(key) if isinstance(wanted, dict) else None
+    if not isinstance(value, str) or not value:
+        text = f"the request's {key} is missing"
+        raise ShimError("INVALID_ARGUMENT", "INVALID_ARGUMENT", text, what="request", which=key)
+    return value
+
+
+def _answer_in_child(connection: socket.socket, act: Callable[[], dict[str, Any] | None]) -> None:
+    """Answer with what `act` returns, unless it has answered itself, or raises; end this child."""
+    try:
+        try:
+            message = act()
+            if message is None:
+                return
+        except Exception as error:  # noqa: BLE001 - whatever it is travels to who asked
+            message = {"error": from_exception(error, "do what was asked").to_json()}
+        process.answer(connection, message)
+    finally:
+        os._exit(0)
+
+
+def _hold_low_descriptors() -> None:
+    """Let 0 to 3 be taken: children place stdio and their control socket there."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    while null <= 3:
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    os.close(null)
+
+
+def _lock(path: str) -> int | None:
+    """Take the lock of a socket's path and return its descriptor; None when another process has it."""
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def main() -> int:
+    """Run the spawner."""
+    sealed.seal("scow.shim.spawner.server")
+    parser = argparse.ArgumentParser(prog="scow.shim.spawner.server")
+    parser.add_argument("--socket", required=True, help="where to listen")
+    parser.add_argument("--seccomp-cache", help="folder of compiled profiles")
+    options = parser.parse_args()
+    _hold_low_descriptors()
+    os.umask(0o022)  # the default of containers, whoever starts this process
+    path = os.path.abspath(options.socket)
+    lock = _lock(path)
+    if lock is None:
+        return 0  # another spawner serves there: as good
+    if options.seccomp_cache:
+        os.makedirs(options.seccomp_cache, mode=0o700, exist_ok=True)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are nobody's to wait for
+    # Orphans of a shim that was killed come here, and the line above keeps no zombies of them.
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    syscalls.set_name("scow-spawner")
+    Spawner(path, options.seccomp_cache, lock).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""A container's root file system to be read by others: a mount of its own, attached nowhere.
+
+It is read-only and does not disturb the container, which may be running: what the container changed is one more lower
+directory. The mount lives for as long as its descriptor: nothing is left when whoever has that dies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+
+from scow.kernel import syscalls
+from scow.shim.oci.config import Mount
+from scow.shim.rootfs import root as rootfs
+
+# Where it is mounted for a moment, in a mount namespace that ends with this process: a directory that is everywhere.
+_PLACE = "/proc"
+_LOWER, _UPPER, _WORK = "lowerdir=", "upperdir=", "workdir="
+
+
+def open_view(entries: Iterable[Mount], held: Mapping[str, int]) -> int:
+    """Return the descriptor (O_PATH) of the view's root. Moves this process, a child, to another mount namespace.
+
+    Args:
+        entries: As rootfs.json has them.
+        held: Layers that the spawner has mounted (`layers`).
+
+    Raises:
+        ShimError: FAILED_PRECONDITION MOUNT_FAILED or KERNEL_UNSUPPORTED, DATA_LOSS LAYER_CORRUPT.
+        OSError: What the kernel refuses.
+    """
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount("", "/", "", syscalls.MS_PRIVATE | syscalls.MS_REC, None)
+    rootfs.mount_entries(_PLACE, [read_only(entry) for entry in entries], held)
+    root = syscalls.open_tree(syscalls.AT_FDCWD, _PLACE, syscalls.OPEN_TREE_CLONE)
+    try:
+        limits = syscalls.MS_RDONLY | syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+        syscalls.mount_setattr(root, set_=limits)
+    except BaseException:
+        os.close(root)
+        raise
+    return root
+
+
+def read_only(entry: Mount) -> Mount:
+    """Return an overlay with its upper directory as the topmost lower one; other mounts stay as they are."""
+    upper = _value(entry, _UPPER)
+    if not upper:
+        return entry
+    options = [
+        f"{_LOWER}{upper}:{option.removeprefix(_LOWER)}" if option.startswith(_LOWER) else option
+        for option in entry.options
+        if not option.startswith((_UPPER, _WORK))
+    ]
+    return dataclasses.replace(entry, options=tuple(options))
+
+
+def _value(entry: Mount, key: str) -> str:
+    return next((o.removeprefix(key) for o in entry.options if o.startswith(key)), "")

@@ -1,0 +1,1 @@
+"""The shim's API: sessions and further processes."""

@@ -1,0 +1,262 @@
+"""Exec sessions: further processes in a running container.
+
+The shim forks a child into the container's pid namespace and cgroup; the child joins the other namespaces
+through a pidfd of the init, which needs a single-threaded process, and becomes the program as the init did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import signal
+from typing import NoReturn
+
+from scow.kernel import syscalls
+from scow.shim.confine import capabilities as caps
+from scow.shim.errors import ShimError
+from scow.shim.init import control, follow, launch, namespaces
+from scow.shim.keeper import exit_record
+from scow.shim.keeper.container import PAUSED, RUNNING, Container
+from scow.shim.keeper.exit_record import Exit
+from scow.shim.keeper.stdio import Stdio
+from scow.shim.oci.config import Process
+from scow.shim.rootfs import devices
+
+_ENDED_KEPT = 1000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a session shall execute; empty fields mean the container's own."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+    cwd: str
+    user: str
+    terminal: bool
+    privileged: bool
+    groups: tuple[str, ...]
+    size: tuple[int, int]
+    stdin: bool
+
+
+class Execution:
+    """One session: its process, its stdio and, in the end, how it ended."""
+
+    def __init__(self, container: Container, wanted: Wanted) -> None:
+        self._container = container
+        self._wanted = wanted
+        self.stdio = Stdio(terminal=wanted.terminal, stdin=wanted.stdin)
+        self.pid = 0
+        self.exit: Exit | None = None
+        self._ended = asyncio.Event()
+        ours, theirs = control.pair()
+        self._control = ours
+        try:
+            self.pid = self._fork(theirs.fileno())
+        except OSError:
+            ours.close()
+            self.stdio.close()
+            raise
+        finally:
+            theirs.close()
+            self.stdio.close_child_side()
+        container.children.add(self.pid, self._on_exit)
+        self._launching = follow.kept(self._follow())
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self.exit is None
+
+    def _fork(self, channel: int) -> int:
+        container = self._container
+        init = os.pidfd_open(container.pid)
+        group = container.cgroup.open_for_clone()
+        try:
+            if "pid" in container.spec.namespaces:
+                pid = namespaces.fork_joining(init, group)
+            else:
+                pid = syscalls.fork_into(0, group)
+            if pid == 0:
+                _become(container, self._wanted, self.stdio.child, channel, init)
+            return pid
+        finally:
+            os.close(init)
+            if group is not None:
+                os.close(group)
+
+    async def launched(self) -> None:
+        """Wait until the program runs.
+
+        Raises:
+            ShimError: Why it does not; the session has ended then.
+        """
+        # Shielded: a caller that goes away must not leave a process whose output nobody reads.
+        await asyncio.shield(self._launching)
+
+    async def _follow(self) -> None:
+        try:
+            master = await follow.to_exec(self._control, self._container.warn)
+        except ShimError:
+            await self._ended.wait()
+            raise
+        finally:
+            self._control.close()
+        if master is None:
+            await self._ended.wait()
+            raise self._container.not_running()
+        if master >= 0:
+            self.stdio.adopt(master)
+        if self.exit is None:
+            self.stdio.start()
+        else:
+            self.stdio.finish()
+
+    def _on_exit(self, status: int) -> None:
+        self.stdio.finish()
+        self.exit = exit_record.from_status(status)
+        self._ended.set()
+
+    async def wait(self) -> Exit:
+        """Wait for the end of the process."""
+        await self._ended.wait()
+        assert self.exit is not None
+        return self.exit
+
+    def kill(self, number: int) -> None:
+        """Send a signal to the process."""
+        if self.exit is not None:
+            text = f"process {self.pid} of this exec session has ended"
+            raise ShimError("FAILED_PRECONDITION", "CONTAINER_NOT_RUNNING", text, what="exec")
+        os.kill(self.pid, number)
+
+
+class Executions:
+    """The sessions of one container: those that run, and the latest that ended."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+        self._sessions: dict[str, Execution] = {}
+
+    def start(self, exec_id: str, wanted: Wanted) -> Execution:
+        """Fork a session's process; `launched` then waits for its program.
+
+        Raises:
+            ShimError: CONTAINER_NOT_RUNNING, CONTAINER_PAUSED, or ALREADY_EXISTS.
+        """
+        if exec_id in self._sessions:
+            text = f"there is an exec session {exec_id} already"
+            raise ShimError("ALREADY_EXISTS", "NAME_IN_USE", text, what="exec", which=exec_id)
+        if not wanted.args:
+            text = "an exec session needs a command"
+            raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="exec", which=exec_id)
+        if self._container.status == PAUSED:
+            text = f"the container {self._container.id} is paused"
+            which = self._container.id
+            do = "unpause it first"
+            raise ShimError(
+                "FAILED_PRECONDITION",
+                "CONTAINER_PAUSED",
+                text,
+                what="container",
+                which=which,
+                do=do,
+            )
+        if self._container.status != RUNNING:
+            raise self._container.not_running()
+        try:
+            session = Execution(self._container, wanted)
+        except ProcessLookupError as error:  # the init ended this very moment
+            raise self._container.not_running() from error
+        self._forget_old()
+        self._sessions[exec_id] = session
+        return session
+
+    def _forget_old(self) -> None:
+        """Keep the latest that ended: a probe each few seconds must not make the shim grow."""
+        ended = [name for name, session in self._sessions.items() if not session.running]
+        for name in ended[: max(len(ended) - _ENDED_KEPT, 0)]:
+            del self._sessions[name]
+
+    def get(self, exec_id: str) -> Execution:
+        """Return a session.
+
+        Raises:
+            ShimError: NOT_FOUND EXEC_NOT_FOUND.
+        """
+        session = self._sessions.get(exec_id)
+        if session is None:
+            text = f"there is no exec session {exec_id}"
+            raise ShimError("NOT_FOUND", "EXEC_NOT_FOUND", text, what="exec", which=exec_id)
+        return session
+
+    def end(self) -> None:
+        """Kill those that still run."""
+        for session in self._sessions.values():
+            if session.running:
+                session.kill(signal.SIGKILL)
+
+
+def _become(
+    container: Container, wanted: Wanted, stdio: tuple[int, int, int], channel: int, init: int
+) -> NoReturn:
+    """Run in the forked child; never returns."""
+    try:
+        launch.detach(stdio, channel, (init,))
+        _join_and_run(container, wanted, init)
+    except BaseException as error:  # noqa: BLE001 - whatever it is travels to the shim
+        control.fail(error, "start a process in the container")
+
+
+def _join_and_run(container: Container, wanted: Wanted, init: int) -> NoReturn:
+    spec = container.spec
+    process = _process(spec.process, wanted)
+    container.cgroup.enter()
+    warnings = launch.set_oom_score(process.oom_score_adj)
+    available = caps.held()
+    apparmor = launch.open_apparmor(process.apparmor_profile)
+    flags = 0
+    for kind in spec.namespaces:
+        if kind != "pid":
+            flags |= namespaces.KINDS[kind][0]
+    syscalls.setns(init, flags)
+    os.chdir("/")
+    syscalls.join_session_keyring()
+    if process.terminal:
+        _make_terminal(process.console_size)
+    if wanted.privileged:
+        sets, seccomp = caps.everything(available), None
+    else:
+        sets, seccomp = caps.Sets(process.capabilities, available), container.filter
+    launch.run(process, launch.Confinement(sets, available, seccomp, apparmor), warnings)
+
+
+def _make_terminal(size: tuple[int, int]) -> None:
+    """Open a terminal of the container's devpts and make it this session's."""
+    master = devices.open_master(None, "/dev/pts/ptmx")
+    slave = devices.open_slave(master)
+    control.send_with_fd(control.CHILD_FD, {"pty": True}, master)
+    os.close(master)
+    devices.set_size(slave, *size)
+    devices.take_terminal(slave)
+
+
+def _process(own: Process, wanted: Wanted) -> Process:
+    """Return what to execute: the container's process with what the session has of its own."""
+    process = dataclasses.replace(
+        own,
+        args=wanted.args,
+        env=wanted.env or own.env,
+        cwd=wanted.cwd or own.cwd,
+        terminal=wanted.terminal,
+        console_size=wanted.size if all(wanted.size) else own.console_size,
+        groups=(*own.groups, *wanted.groups),
+    )
+    if wanted.user:
+        process.user, process.additional_gids, process.groups = wanted.user, (), wanted.groups
+    if wanted.privileged:
+        process.apparmor_profile = ""
+        process.no_new_privileges = False
+    return process
