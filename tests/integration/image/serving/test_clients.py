@@ -57,7 +57,8 @@ def test_skopeo(serving: Serving, tmp_path: Path) -> None:
     found = serving.image("sk/busybox:1")
     about = json.loads(skopeo("inspect", "--tls-verify=false", f"{target}:1"))
     assert about["RepoTags"] == ["1", "docker"]
-    assert about["Digest"] == found.repo_digests[0].partition("@")[2]
+    # Both manifests name the same configuration: they are two digests of one image.
+    assert about["Digest"] in {digest.partition("@")[2] for digest in found.repo_digests}
     for transport in (
         "docker-archive:{}/d.tar",
         "oci:{}/oci:x",
