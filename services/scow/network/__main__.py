@@ -9,15 +9,15 @@ import scow.core.lean  # noqa: F401  before what loads structlog
 from scow.api.network.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
 from scow.contract.errors import ScowError
 from scow.core.server import Context, Wiring, main
+from scow.network.dns.files import Files
+from scow.network.drivers.bridge import Plumbing, Worker
 from scow.network.endpoints import Endpoints
-from scow.network.files import Files
+from scow.network.firewall.watch import TableWatch
 from scow.network.networks import Networks
-from scow.network.plumbing import Plumbing, Worker
-from scow.network.ports import Holds
+from scow.network.ports.holds import Holds
 from scow.network.reconcile import Reconciler
-from scow.network.service import NetworkServicer
+from scow.network.rpc import NetworkServicer
 from scow.network.store import MIGRATIONS, NetworkStore
-from scow.network.watch import TableWatch
 
 
 async def wire(context: Context) -> Wiring:

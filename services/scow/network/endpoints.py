@@ -22,11 +22,14 @@ from scow.core.config import NetworkSection
 from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.core.times import now_ns
-from scow.network import files, names, requests, subnets
-from scow.network.files import Files
+from scow.network import requests
+from scow.network.dns import files
+from scow.network.dns.files import Files
+from scow.network.drivers.bridge import Plumbing, Wanted, Worker
+from scow.network.ipam import subnets
+from scow.network.kernel import names
 from scow.network.networks import DEFAULT, Networks, endpoint_message
-from scow.network.plumbing import Plumbing, Wanted, Worker
-from scow.network.ports import Holds
+from scow.network.ports.holds import Holds
 from scow.network.requests import Wish
 from scow.network.store import Endpoint, Network, NetworkStore
 

@@ -7,11 +7,11 @@ import structlog
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.owners import unknown_owners
 from scow.core.peers import Peers
+from scow.network.dns.files import Files
+from scow.network.drivers.bridge import Plumbing, Wanted, Worker
 from scow.network.endpoints import Endpoints
-from scow.network.files import Files
 from scow.network.networks import Networks
-from scow.network.plumbing import Plumbing, Wanted, Worker
-from scow.network.ports import Holds
+from scow.network.ports.holds import Holds
 from scow.network.store import Endpoint, NetworkStore
 
 _log = structlog.get_logger()

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from scow.core.store import Store
-from scow.network.ports import Publish, from_json, to_json
+from scow.network.ports.holds import Publish, from_json, to_json
 
 MIGRATIONS = (
     """

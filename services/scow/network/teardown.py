@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 
-from scow.network import links, names, rules
-from scow.network.netlink import Netlink
-from scow.network.nftables import Nftables
+from scow.network.firewall import rules
+from scow.network.firewall.nftables import Nftables
+from scow.network.kernel import links, names
+from scow.network.kernel.netlink import Netlink
 
 
 def teardown(instance: str) -> list[str]:

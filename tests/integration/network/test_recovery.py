@@ -17,9 +17,9 @@ import pytest
 from scow.api.network.v1 import network_pb2 as pb
 from scow.api.types.v1.types_pb2 import PortMapping
 from scow.contract.errors import KernelUnsupported
-from scow.network import nftables, rules
-from scow.network.nftables import Nftables
-from scow.network.plumbing import Plumbing, Wanted
+from scow.network.drivers.bridge import Plumbing, Wanted
+from scow.network.firewall import nftables, rules
+from scow.network.firewall.nftables import Nftables
 from tests.integration.network.conftest import Containers, Engine
 from tests.integration.network.machines import Answerer, Namespace, host_and_neighbour
 from tests.support import processes

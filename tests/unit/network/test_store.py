@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scow.core.store import Store
-from scow.network.ports import Publish
+from scow.network.ports.holds import Publish
 from scow.network.store import MIGRATIONS, Endpoint, Network, NetworkStore, find
 
 BRIDGE = Network("b" * 64, "bridge", "bridge", "10.0.0.0/24", "x0", "", 1, {"a": "b"}, {"c": "d"})

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from scow.contract.errors import InvalidArgument
-from scow.network import files
-from scow.network.files import Files, Resolver
+from scow.network.dns import files
+from scow.network.dns.files import Files, Resolver
 
 HOST = Resolver(("192.0.2.53", "127.0.0.1", "fd00::53"), ("example.org",), ("ndots:2",))
 NOTHING = Resolver()

@@ -3,7 +3,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from scow.contract.errors import AddressInUse, InvalidArgument, InvalidConfig, SubnetFull
-from scow.network import subnets
+from scow.network.ipam import subnets
 
 
 def networks(*texts: str) -> list[IPv4Network]:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scow.network import sysctls
-from scow.network.netlink import CREATE, EXCL, Netlink, Request, refusal, rtnl
+from scow.network.kernel import sysctls
+from scow.network.kernel.netlink import CREATE, EXCL, Netlink, Request, refusal, rtnl
 
 _UP = 1
 _LOOPBACK_INDEX = 1

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Iterator, Mapping
 
 from scow.contract.errors import LinkFailed, ScowError
-from scow.network import sysctls
-from scow.network.netlink import Netlink
+from scow.network.kernel import sysctls
+from scow.network.kernel.netlink import Netlink
 
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -26,8 +26,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scow.network.nftables import Command
-from scow.network.ports import Publish
+from scow.network.firewall.nftables import Command
+from scow.network.ports.holds import Publish
 
 FAMILY = "ip"
 _LOOPBACK = {"prefix": {"addr": "127.0.0.0", "len": 8}}

@@ -6,13 +6,13 @@ import sys
 import pytest
 
 from scow.contract.errors import KernelUnsupported, LinkFailed
-from scow.network import links
-from scow.network.netlink import Netlink, Request, refusal, rtnl
+from scow.network.kernel import links
+from scow.network.kernel.netlink import Netlink, Request, refusal, rtnl
 
 
 def test_pyroute2_is_not_loaded_whole() -> None:
     code = (
-        "import sys, scow.network.netlink as n; "
+        "import sys, scow.network.kernel.netlink as n; "
         "loaded = [m for m in sys.modules if m.startswith('pyroute2')]; "
         "assert 'pyroute2' not in loaded and 'pyroute2.iproute' not in loaded, loaded; "
         "import pyroute2; pyroute2.IPRoute"  # and who wants it whole gets it whole

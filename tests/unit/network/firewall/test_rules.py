@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from scow.network import rules
-from scow.network.ports import Publish
-from scow.network.rules import Bridge, Element, Published
+from scow.network.firewall import rules
+from scow.network.firewall.rules import Bridge, Element, Published
+from scow.network.ports.holds import Publish
 
 BRIDGES = [Bridge("scow0", "10.200.0.0/16")]
 PUBLISHED = [

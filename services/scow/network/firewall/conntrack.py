@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any
 
-from scow.network.netlink import Netlink, Request, bare_package
-from scow.network.ports import Publish
+from scow.network.kernel.netlink import Netlink, Request, bare_package
+from scow.network.ports.holds import Publish
 
 _NETFILTER = 12  # NETLINK_NETFILTER, which the socket module lacks
 _NEW, _GET, _DELETE = 0x100, 0x101, 0x102

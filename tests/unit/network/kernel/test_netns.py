@@ -3,7 +3,7 @@ import os
 import pytest
 
 from scow.contract.errors import LinkFailed
-from scow.network import netns
+from scow.network.kernel import netns
 
 
 def test_identity_tells_namespaces_apart() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from scow.api.types.v1.types_pb2 import PortMapping
 from scow.contract.errors import AddressInUse, InvalidPort
-from scow.network import ports
-from scow.network.ports import Holds, Publish
+from scow.network.ports import holds as ports
+from scow.network.ports.holds import Holds, Publish
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import struct
 
 import pytest
 
-from scow.network.watch import has_deleted_table
+from scow.network.firewall.watch import has_deleted_table
 
 NEW_TABLE, DELETED_TABLE, NEW_RULE = 0xA00, 0xA02, 0xA06
 

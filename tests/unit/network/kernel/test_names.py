@@ -1,6 +1,6 @@
 import pytest
 
-from scow.network import names
+from scow.network.kernel import names
 
 
 @pytest.mark.parametrize("instance", ["s", "scow", "abcdefgh"])

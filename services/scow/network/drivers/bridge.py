@@ -23,11 +23,13 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from scow.contract.errors import LinkFailed, ScowError
-from scow.network import conntrack, links, names, netns, rules, subnets, sysctls
-from scow.network.files import host_resolver
-from scow.network.links import Inside, Link, Veth
-from scow.network.netlink import Netlink, refusal
-from scow.network.nftables import Nftables
+from scow.network.dns.files import host_resolver
+from scow.network.firewall import conntrack, rules
+from scow.network.firewall.nftables import Nftables
+from scow.network.ipam import subnets
+from scow.network.kernel import links, names, netns, sysctls
+from scow.network.kernel.links import Inside, Link, Veth
+from scow.network.kernel.netlink import Netlink, refusal
 from scow.network.store import Endpoint, Network
 
 # Held while a subnet is chosen and taken, so that two engines that start together choose different ones.

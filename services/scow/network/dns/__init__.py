@@ -1,0 +1,1 @@
+"""Names: the files resolv.conf, hosts and hostname of a container."""

@@ -1,0 +1,1 @@
+"""Addresses: which subnet a network gets, and which address of it an endpoint."""

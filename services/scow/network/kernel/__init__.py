@@ -1,0 +1,1 @@
+"""What the kernel is asked for: netlink, namespaces, settings of links. No policy."""
