@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import scow.core.lean  # noqa: F401  before what loads structlog
 from scow.api.container.v1.container_pb2_grpc import add_ContainerServiceServicer_to_server
-from scow.container.content.commit import Committing
-from scow.container.content.export import Exporting
-from scow.container.context import Ground
-from scow.container.lifecycle.cleanup import Settling
+from scow.container.content.commit import Commits
+from scow.container.content.export import Exports
+from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.create import Creation
-from scow.container.lifecycle.exit import Endings
-from scow.container.lifecycle.kill import Signalling
+from scow.container.lifecycle.exit import Exits
+from scow.container.lifecycle.kill import Signals
 from scow.container.lifecycle.recovery import Recovery
 from scow.container.lifecycle.remove import Removal
-from scow.container.lifecycle.start import Starting
+from scow.container.lifecycle.start import Starter
 from scow.container.model.containers import Containers
-from scow.container.model.paths import Places
+from scow.container.model.paths import Paths
 from scow.container.query.queries import Queries
 from scow.container.rpc import ContainerServicer, Parts
 from scow.container.runtime.spawner import Spawner
+from scow.container.shared import Shared
 from scow.container.store import MIGRATIONS, ContainerStore
 from scow.container.streams.execs import Execs
 from scow.container.streams.sessions import Sessions
@@ -29,19 +29,19 @@ from scow.core.tasks import Background
 
 async def wire(context: Context) -> Wiring:
     """Make the service's parts."""
-    ground = make_ground(context)
-    parts = make_parts(ground)
+    shared = make_shared(context)
+    parts = make_parts(shared)
     servicer = ContainerServicer(parts, context.journal, context.requests)
     try:
         # Now rather than at the first start, which would have to wait for it.
-        await ground.spawner.ensure()
+        await shared.spawner.ensure()
     except ScowError as error:
         context.log.warning("no spawner", error=str(error))
 
     async def close() -> None:
-        await ground.background.close()
-        for entry in ground.containers.all():
-            await parts.settling.disconnect(entry)
+        await shared.background.close()
+        for entry in shared.containers.all():
+            await parts.cleanup.disconnect(entry)
 
     return Wiring(
         register=lambda server: add_ContainerServiceServicer_to_server(servicer, server),
@@ -50,11 +50,11 @@ async def wire(context: Context) -> Wiring:
     )
 
 
-def make_ground(context: Context) -> Ground:
+def make_shared(context: Context) -> Shared:
     """Make what the parts stand on."""
     config = context.config
-    places = Places(config)
-    places.make()
+    paths = Paths(config)
+    paths.make()
     spawner = Spawner(
         config.run.absolute() / "spawner.sock",
         config.data("container").absolute() / "seccomp",
@@ -62,31 +62,31 @@ def make_ground(context: Context) -> Ground:
         start=config.container.start_spawner,
     )
     containers = Containers(ContainerStore(context.store), context.journal)
-    return Ground(config, containers, places, spawner, context.peers, Background())
+    return Shared(config, containers, paths, spawner, context.peers, Background())
 
 
-def make_parts(ground: Ground) -> Parts:
+def make_parts(shared: Shared) -> Parts:
     """Make the parts."""
-    settling = Settling(ground)
-    signalling = Signalling(ground)
-    removal = Removal(ground, settling, signalling)
-    endings = Endings(ground, settling, removal)
-    creation = Creation(ground)
-    execs = Execs(ground)
-    starting = Starting(ground, settling, endings, removal)
+    cleanup = Cleanup(shared)
+    signals = Signals(shared)
+    removal = Removal(shared, cleanup, signals)
+    exits = Exits(shared, cleanup, removal)
+    creation = Creation(shared)
+    execs = Execs(shared)
+    starter = Starter(shared, cleanup, exits, removal)
     return Parts(
-        ground=ground,
-        committing=Committing(ground, signalling),
+        shared=shared,
+        commits=Commits(shared, signals),
         creation=creation,
-        starting=starting,
-        signalling=signalling,
+        starter=starter,
+        signals=signals,
         removal=removal,
-        settling=settling,
-        sessions=Sessions(ground, starting, execs),
+        cleanup=cleanup,
+        sessions=Sessions(shared, starter, execs),
         execs=execs,
-        exporting=Exporting(ground),
-        queries=Queries(ground),
-        recovery=Recovery(ground, creation, settling, endings, removal, execs),
+        exports=Exports(shared),
+        queries=Queries(shared),
+        recovery=Recovery(shared, creation, cleanup, exits, removal, execs),
     )
 
 

@@ -12,18 +12,18 @@ import grpc
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1 import container_pb2_grpc as pb_grpc
 from scow.api.types.v1.types_pb2 import ReconcileAction
-from scow.container.content.commit import Committing
-from scow.container.content.export import Exporting
-from scow.container.context import Ground
-from scow.container.lifecycle.cleanup import Settling
+from scow.container.content.commit import Commits
+from scow.container.content.export import Exports
+from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.create import Creation
-from scow.container.lifecycle.kill import Signalling
+from scow.container.lifecycle.kill import Signals
 from scow.container.lifecycle.recovery import Recovery
 from scow.container.lifecycle.remove import Removal
-from scow.container.lifecycle.start import Respond, Starting
+from scow.container.lifecycle.start import Respond, Starter
 from scow.container.logs import records
 from scow.container.model.containers import Entry
 from scow.container.query.queries import Queries
+from scow.container.shared import Shared
 from scow.container.streams.execs import Execs
 from scow.container.streams.sessions import Sessions
 from scow.core.journal import Journal
@@ -37,16 +37,16 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Parts:
     """What the servicer calls."""
 
-    ground: Ground
-    committing: Committing
+    shared: Shared
+    commits: Commits
     creation: Creation
-    starting: Starting
-    signalling: Signalling
+    starter: Starter
+    signals: Signals
     removal: Removal
-    settling: Settling
+    cleanup: Cleanup
     sessions: Sessions
     execs: Execs
-    exporting: Exporting
+    exports: Exports
     queries: Queries
     recovery: Recovery
 
@@ -56,7 +56,7 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
 
     def __init__(self, parts: Parts, journal: Journal, requests: Requests) -> None:
         self._parts = parts
-        self._containers = parts.ground.containers
+        self._containers = parts.shared.containers
         self._journal = journal
         self._requests = requests
 
@@ -72,7 +72,7 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
         async def start() -> pb.StartResponse:
             entry = self._containers.find(request.container)
             respond: Respond = lambda container: pb.StartResponse(container=container)  # noqa: E731
-            await self._parts.starting.start(entry, respond=respond)
+            await self._parts.starter.start(entry, respond=respond)
             return pb.StartResponse(container=entry.described)
 
         return await self._requests.once("Start", request, pb.StartResponse, start)
@@ -83,7 +83,7 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
         async def stop() -> pb.StopResponse:
             entry = self._containers.find(request.container)
             grace = request.timeout if request.HasField("timeout") else None
-            await self._parts.signalling.stop(entry, grace, request.signal)
+            await self._parts.signals.stop(entry, grace, request.signal)
             return pb.StopResponse(container=entry.described)
 
         return await self._requests.once("Stop", request, pb.StopResponse, stop)
@@ -102,13 +102,13 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
     async def _restart(self, entry: Entry, grace: int | None, signal: str) -> None:
         entry.restarting = True
         try:
-            await self._parts.signalling.stop(entry, grace, signal)
+            await self._parts.signals.stop(entry, grace, signal)
             respond: Respond = lambda container: pb.RestartResponse(container=container)  # noqa: E731
-            await self._parts.starting.start(entry, respond=respond)
+            await self._parts.starter.start(entry, respond=respond)
         finally:
             entry.restarting = False
             if entry.described.config.auto_remove and not entry.alive:
-                self._parts.ground.background.start(self._parts.removal.remove_by_itself(entry))
+                self._parts.shared.background.start(self._parts.removal.remove_by_itself(entry))
         if not entry.gone:
             with self._containers.change(entry, ["restart"]):
                 pass
@@ -118,7 +118,7 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
 
         async def kill() -> pb.KillResponse:
             entry = self._containers.find(request.container)
-            await self._parts.signalling.kill(entry, request.signal)
+            await self._parts.signals.kill(entry, request.signal)
             return pb.KillResponse()
 
         return await self._requests.once("Kill", request, pb.KillResponse, kill)
@@ -127,7 +127,7 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
         """Freeze every process."""
 
         async def pause() -> pb.PauseResponse:
-            await self._parts.signalling.pause(self._containers.find(request.container))
+            await self._parts.signals.pause(self._containers.find(request.container))
             return pb.PauseResponse()
 
         return await self._requests.once("Pause", request, pb.PauseResponse, pause)
@@ -136,7 +136,7 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
         """Thaw every process."""
 
         async def unpause() -> pb.UnpauseResponse:
-            await self._parts.signalling.unpause(self._containers.find(request.container))
+            await self._parts.signals.unpause(self._containers.find(request.container))
             return pb.UnpauseResponse()
 
         return await self._requests.once("Unpause", request, pb.UnpauseResponse, unpause)
@@ -192,14 +192,14 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
     async def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:
         """Make an image of what a container changed."""
         return await self._requests.once(
-            "Commit", request, pb.CommitResponse, lambda: self._parts.committing.commit(request)
+            "Commit", request, pb.CommitResponse, lambda: self._parts.commits.commit(request)
         )
 
     async def Export(
         self, request: pb.ExportRequest, context: Context
     ) -> AsyncIterator[pb.ExportResponse]:
         """Stream a tar of a container's root file system."""
-        async with contextlib.aclosing(self._parts.exporting.export(request.container)) as tar:
+        async with contextlib.aclosing(self._parts.exports.export(request.container)) as tar:
             async for chunk in tar:
                 yield pb.ExportResponse(chunk=chunk)
 

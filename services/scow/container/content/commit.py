@@ -5,23 +5,23 @@ from __future__ import annotations
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1 import archive_pb2, image_pb2
 from scow.api.image.v1.image_pb2 import ImageConfig
-from scow.container.context import Ground
-from scow.container.lifecycle.kill import Signalling
+from scow.container.lifecycle.kill import Signals
 from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.peers.retry import ask
+from scow.container.shared import Shared
 from scow.container.spec import process
 from scow.core.requests import remember
 
 _READABLE = frozenset((pb.STATUS_CREATED, pb.STATUS_RUNNING, pb.STATUS_PAUSED, pb.STATUS_EXITED))
 
 
-class Committing:
+class Commits:
     """Commits containers."""
 
-    def __init__(self, ground: Ground, signalling: Signalling) -> None:
-        self._ground = ground
-        self._signalling = signalling
+    def __init__(self, shared: Shared, signals: Signals) -> None:
+        self._shared = shared
+        self._signals = signals
 
     async def commit(self, request: pb.CommitRequest) -> pb.CommitResponse:
         """Make an image of a container.
@@ -30,7 +30,7 @@ class Committing:
             ContainerBusy: It is being removed.
             ScowError: What the image service says.
         """
-        entry = self._ground.containers.find(request.container)
+        entry = self._shared.containers.find(request.container)
         async with entry.lock:
             if entry.gone or entry.described.status not in _READABLE:
                 raise states.busy(entry.described)
@@ -38,13 +38,13 @@ class Committing:
             if request.no_pause:
                 image = await self._make(wanted)
             else:
-                async with self._signalling.frozen(entry):
+                async with self._signals.frozen(entry):
                     image = await self._make(wanted)
             return self._record(entry, request, image)
 
     async def _request(self, entry: Entry, request: pb.CommitRequest) -> archive_pb2.CommitRequest:
         named = image_pb2.GetRequest(image=entry.described.image_id)
-        base = await ask("image", lambda: self._ground.peers.image.Get(named))
+        base = await ask("image", lambda: self._shared.peers.image.Get(named))
         config = effective(entry.described, base.image.config)
         return archive_pb2.CommitRequest(
             request_id=request.request_id,
@@ -58,14 +58,14 @@ class Committing:
         )
 
     async def _make(self, request: archive_pb2.CommitRequest) -> image_pb2.Image:
-        return (await ask("image", lambda: self._ground.peers.archive.Commit(request))).image
+        return (await ask("image", lambda: self._shared.peers.archive.Commit(request))).image
 
     def _record(
         self, entry: Entry, request: pb.CommitRequest, image: image_pb2.Image
     ) -> pb.CommitResponse:
         response = pb.CommitResponse(image_id=image.id)
         facts = {"imageID": image.id, "imageRef": request.reference, "comment": request.message}
-        with self._ground.containers.change(entry, ["commit"], **facts) as (tx, _):
+        with self._shared.containers.change(entry, ["commit"], **facts) as (tx, _):
             remember(tx, response)
         return response
 

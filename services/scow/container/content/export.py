@@ -12,21 +12,21 @@ import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from scow.container.context import Ground
 from scow.container.lifecycle import remount
 from scow.container.model import states
 from scow.container.model.containers import Entry
+from scow.container.shared import Shared
 from scow.contract.errors import DataLoss
 
 _WORKER = "scow.core.archive.export"
 _CHUNK = 1 << 20
 
 
-class Exporting:
+class Exports:
     """Exports containers."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
     async def export(self, container: str) -> AsyncGenerator[bytes, None]:
         """Give the tar, piece by piece.
@@ -36,7 +36,7 @@ class Exporting:
             MountFailed: Its root file system cannot be mounted.
             DataLoss: Something of it cannot be read.
         """
-        entry = self._ground.containers.find(container)
+        entry = self._shared.containers.find(container)
         if not entry.rootfs.mounts or entry.gone:
             raise states.busy(entry.described)
         root = await self._view(entry)
@@ -62,11 +62,11 @@ class Exporting:
 
     async def _view(self, entry: Entry) -> int:
         try:
-            return await self._ground.spawner.view(entry.rootfs.mounts)
+            return await self._shared.spawner.view(entry.rootfs.mounts)
         except remount.STALE:
-            if not await remount.renew(self._ground, entry):
+            if not await remount.renew(self._shared, entry):
                 raise
-            return await self._ground.spawner.view(entry.rootfs.mounts)
+            return await self._shared.spawner.view(entry.rootfs.mounts)
 
 
 async def _output(process: asyncio.subprocess.Process, entry: Entry) -> AsyncIterator[bytes]:

@@ -12,11 +12,11 @@ import structlog
 
 from scow.api.network.v1 import network_pb2
 from scow.api.shim.v1 import shim_pb2 as shim_pb
-from scow.container.context import Ground
 from scow.container.model.containers import Entry
 from scow.container.peers.retry import ask
 from scow.container.runtime import shim as shims
 from scow.container.runtime.shim import Shim, shim_errors
+from scow.container.shared import Shared
 from scow.container.spec import namespaces
 from scow.contract.errors import ScowError, ShimDied
 from scow.core.tasks import together
@@ -27,13 +27,13 @@ _SHUTDOWN_SECONDS = 20.0
 _log = structlog.get_logger()
 
 
-class Settling:
+class Cleanup:
     """Cleans up."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
-    async def settled(self, entry: Entry) -> None:
+    async def cleaned_up(self, entry: Entry) -> None:
         """Wait until what ran before is cleaned up, doing it if nobody does.
 
         Raises:
@@ -42,9 +42,9 @@ class Settling:
         watcher = entry.watcher
         if watcher is not None and watcher is not asyncio.current_task():
             await asyncio.wait([watcher])
-        await self.settle(entry)
+        await self.clean_up(entry)
 
-    async def settle(self, entry: Entry, *, drain: bool = True) -> None:
+    async def clean_up(self, entry: Entry, *, drain: bool = True) -> None:
         """End the shim and all it runs, unplug the network, delete the state folder.
 
         Args:
@@ -54,11 +54,11 @@ class Settling:
         Raises:
             ScowError: It cannot be done now; what is left is still recorded.
         """
-        if not self._ground.places.state(entry.id).exists():
+        if not self._shared.paths.state(entry.id).exists():
             return
         await together(self._end_shim(entry, drain), self._detach(entry))
         await self.disconnect(entry)
-        self._ground.places.discard_state(entry.id)
+        self._shared.paths.discard_state(entry.id)
 
     async def disconnect(self, entry: Entry) -> None:
         """Close the connection to the shim."""
@@ -67,22 +67,22 @@ class Settling:
             await shim.close()
 
     async def _end_shim(self, entry: Entry, drain: bool) -> None:
-        state = self._ground.places.state(entry.id)
+        state = self._shared.paths.state(entry.id)
         if not (state / "state.json").exists():
             return  # the spawner never came to it
         if drain:
             await entry.until(lambda: entry.sessions == 0, _DRAIN_SECONDS)
         if entry.shim is None:
-            entry.shim = Shim(self._ground.places.socket(entry.id))
+            entry.shim = Shim(self._shared.paths.socket(entry.id))
         try:
             with shim_errors(entry.id):
                 await entry.shim.stub.Shutdown(shim_pb.ShutdownRequest(), timeout=_SHUTDOWN_SECONDS)
         except ShimDied:
-            await self._ground.spawner.reap(state, force=True)
+            await self._shared.spawner.reap(state, force=True)
         except ScowError as error:
             # A shim that cannot do it, or does not answer: ended by force.
             _log.warning("shim ended by force", container=entry.id, error=str(error))
-            await self._ground.spawner.reap(state, force=True)
+            await self._shared.spawner.reap(state, force=True)
         for warning in shims.warnings(state):
             _log.warning("shim", container=entry.id, warning=warning)
 
@@ -90,4 +90,4 @@ class Settling:
         if namespaces.network(entry.described.config).kind == "container":
             return
         request = network_pb2.DetachRequest(owner=entry.owner)
-        await ask("network", lambda: self._ground.peers.network.Detach(request))
+        await ask("network", lambda: self._shared.peers.network.Detach(request))

@@ -11,12 +11,12 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1 import image_pb2
 from scow.api.network.v1 import network_pb2
 from scow.api.volume.v1 import volume_pb2
-from scow.container.context import Ground
 from scow.container.logs import options
 from scow.container.model import names, validation
 from scow.container.model.containers import Containers, Entry
 from scow.container.model.invalid import invalid
 from scow.container.peers.retry import ask
+from scow.container.shared import Shared
 from scow.container.spec import namespaces, process, signal_names
 from scow.contract.errors import FailedPrecondition, ScowError
 from scow.core.disk import writing
@@ -32,8 +32,8 @@ _HOST_PORTS = "published ports mean nothing in the network mode {mode} and are l
 class Creation:
     """Creates containers."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
     async def create(self, request: pb.CreateRequest) -> pb.CreateResponse:
         """Create a container.
@@ -54,9 +54,9 @@ class Creation:
             config=request.config,
             status=pb.STATUS_CREATING,
         )
-        _join(described.config, self._ground.containers)
-        described.hostname = _hostname(described, self._ground.containers)
-        entry = self._ground.containers.reserve(described)
+        _join(described.config, self._shared.containers)
+        described.hostname = _hostname(described, self._shared.containers)
+        entry = self._shared.containers.reserve(described)
         async with entry.lock:
             try:
                 return await self._fill(entry)
@@ -74,7 +74,7 @@ class Creation:
         if more:
             # The same owner replaces what it held: the first mounts, in the same places, stay what they are.
             volumes = await self._acquire(entry, [*wanted, *more])
-        data = self._ground.places.data(entry.id)
+        data = self._shared.paths.data(entry.id)
         with writing(data.parent):
             data.mkdir(mode=0o700)
         return self._record(entry, prepared, volumes)
@@ -84,7 +84,7 @@ class Creation:
         request = image_pb2.PrepareRequest(image=config.image, owner=entry.owner)
         if config.HasField("platform"):
             request.platform.CopyFrom(config.platform)
-        return await ask("image", lambda: self._ground.peers.image.Prepare(request))
+        return await ask("image", lambda: self._shared.peers.image.Prepare(request))
 
     async def _acquire(
         self, entry: Entry, mounts: Sequence[volume_pb2.MountRequest]
@@ -92,14 +92,14 @@ class Creation:
         if not mounts:
             return volume_pb2.AcquireResponse()
         request = volume_pb2.AcquireRequest(owner=entry.owner, mounts=mounts)
-        return await ask("volume", lambda: self._ground.peers.volume.Acquire(request))
+        return await ask("volume", lambda: self._shared.peers.volume.Acquire(request))
 
     async def _check_network(self, config: pb.ContainerConfig) -> None:
         """Refuse an unknown network; the default one is always there."""
         mode = namespaces.network(config)
         if mode.kind == "network" and mode.name != "bridge":
             request = network_pb2.GetRequest(network=mode.name)
-            await ask("network", lambda: self._ground.peers.network.Get(request))
+            await ask("network", lambda: self._shared.peers.network.Get(request))
 
     def _record(
         self,
@@ -107,7 +107,7 @@ class Creation:
         prepared: image_pb2.PrepareResponse,
         volumes: volume_pb2.AcquireResponse,
     ) -> pb.CreateResponse:
-        containers = self._ground.containers
+        containers = self._shared.containers
         with containers.change(entry, ["create"]) as (tx, draft):
             process.apply(draft, prepared.image)
             signal_names.parse(draft.stop_signal, "stop_signal")
@@ -115,7 +115,7 @@ class Creation:
             draft.snapshot_driver = prepared.driver
             draft.status = pb.STATUS_CREATED
             if options.parse(draft.config.log).driver == "json-file":
-                draft.log_path = str(self._ground.places.log(entry.id))
+                draft.log_path = str(self._shared.paths.log(entry.id))
             rootfs = image_pb2.PrepareResponse(mounts=prepared.mounts, driver=prepared.driver)
             containers.store.hold(tx, entry.id, rootfs, volumes)
             response = pb.CreateResponse(container=draft, warnings=_warnings(draft.config))
@@ -129,20 +129,20 @@ class Creation:
         What cannot be given back now is given back later: the owner is unknown from here on.
         """
         await together(self._release_image(entry), self._release_volumes(entry))
-        self._ground.places.discard_data(entry.id)
-        with self._ground.containers.store.store.transaction() as tx:
-            self._ground.containers.forget(tx, entry, created=False)
-        self._ground.containers.forgotten(entry)
+        self._shared.paths.discard_data(entry.id)
+        with self._shared.containers.store.store.transaction() as tx:
+            self._shared.containers.forget(tx, entry, created=False)
+        self._shared.containers.forgotten(entry)
 
     async def _release_image(self, entry: Entry) -> None:
         request = image_pb2.ReleaseRequest(owner=entry.owner)
         with contextlib.suppress(ScowError), translated("image"):
-            await self._ground.peers.image.Release(request, timeout=_RELEASE_SECONDS)
+            await self._shared.peers.image.Release(request, timeout=_RELEASE_SECONDS)
 
     async def _release_volumes(self, entry: Entry) -> None:
         request = volume_pb2.ReleaseRequest(owner=entry.owner, remove_anonymous=True)
         with contextlib.suppress(ScowError), translated("volume"):
-            await self._ground.peers.volume.Release(request, timeout=_RELEASE_SECONDS)
+            await self._shared.peers.volume.Release(request, timeout=_RELEASE_SECONDS)
 
 
 def _join(config: pb.ContainerConfig, containers: Containers) -> None:

@@ -9,12 +9,12 @@ import structlog
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
-from scow.container.context import Ground
-from scow.container.lifecycle.cleanup import Settling
+from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.remove import Removal
 from scow.container.model.containers import Entry, stamp
 from scow.container.runtime import shim as shims
 from scow.container.runtime.shim import Ending, Shim
+from scow.container.shared import Shared
 from scow.container.streams.execs import KILLED
 from scow.contract.errors import ScowError
 
@@ -25,12 +25,12 @@ _PAUSE_MAX = 5.0
 _log = structlog.get_logger()
 
 
-class Endings:
+class Exits:
     """Follows containers to their end."""
 
-    def __init__(self, ground: Ground, settling: Settling, removal: Removal) -> None:
-        self._ground = ground
-        self._settling = settling
+    def __init__(self, shared: Shared, cleanup: Cleanup, removal: Removal) -> None:
+        self._shared = shared
+        self._cleanup = cleanup
         self._removal = removal
 
     def follow(self, entry: Entry, shim: Shim, waiting: Waiting | None = None) -> None:
@@ -42,7 +42,7 @@ class Endings:
             waiting: A Wait call under way.
         """
         waiting = waiting or shim.stub.Wait(shim_pb.WaitRequest())
-        entry.watcher = self._ground.background.start(self._watch(entry, shim, waiting))
+        entry.watcher = self._shared.background.start(self._watch(entry, shim, waiting))
 
     async def _watch(self, entry: Entry, shim: Shim, waiting: Waiting) -> None:
         ending = await self._exit(entry, shim, waiting)
@@ -52,16 +52,16 @@ class Endings:
     async def after(self, entry: Entry) -> None:
         """Clean up after an exit that was recorded, and remove the container where that was asked for."""
         if entry.described.config.auto_remove and not entry.restarting:
-            self._ground.background.start(self._removal.remove_by_itself(entry))
+            self._shared.background.start(self._removal.remove_by_itself(entry))
         try:
-            await self._settling.settle(entry)
+            await self._cleanup.clean_up(entry)
         except ScowError as error:
             # The state folder stays: start, remove and reconcile come back to it.
             _log.warning("not cleaned up yet", container=entry.id, error=str(error))
 
     async def _exit(self, entry: Entry, shim: Shim, waiting: Waiting) -> Ending:
         """Return the exit record: from the shim, or from what it left behind when it died."""
-        state = self._ground.places.state(entry.id)
+        state = self._shared.paths.state(entry.id)
         pause = _PAUSE_MIN
         while True:
             try:
@@ -70,7 +70,7 @@ class Endings:
                 _log.warning("shim lost", container=entry.id, error=error.details())
             if not shims.lives(state):
                 try:
-                    return Ending.of_file(await self._ground.spawner.reap(state))
+                    return Ending.of_file(await self._shared.spawner.reap(state))
                 except ScowError as error:
                     _log.warning("not reaped yet", container=entry.id, error=str(error))
             await asyncio.sleep(pause)
@@ -80,7 +80,7 @@ class Endings:
     def record(self, entry: Entry, ending: Ending) -> None:
         """Record an exit."""
         actions = ["oom", "die"] if ending.oom_killed else ["die"]
-        containers = self._ground.containers
+        containers = self._shared.containers
         with containers.change(entry, actions, exitCode=str(ending.code)) as (tx, draft):
             unplug(draft)
             draft.status = pb.STATUS_EXITED

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
-from scow.container.context import Ground
 from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.runtime.shim import shim_errors
+from scow.container.shared import Shared
 from scow.container.spec import signal_names
 from scow.contract.errors import ContainerNotRunning, DeadlineExceeded, ShimDied
 from scow.core.requests import remember
@@ -22,11 +22,11 @@ _GRACE_SECONDS = 10
 _KILL_SECONDS = 30.0
 
 
-class Signalling:
+class Signals:
     """Sends signals."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
     async def kill(self, entry: Entry, text: str) -> None:
         """Send a signal; an empty text means SIGKILL.
@@ -40,7 +40,7 @@ class Signalling:
         await self._send(entry, number)
         if entry.gone:
             return  # that was its end, and its removal followed
-        with self._ground.containers.change(entry, ["kill"], signal=str(number)) as (tx, _):
+        with self._shared.containers.change(entry, ["kill"], signal=str(number)) as (tx, _):
             remember(tx, pb.KillResponse())
 
     async def stop(self, entry: Entry, grace: int | None, text: str) -> None:
@@ -65,7 +65,7 @@ class Signalling:
         if not ended:
             await self.end(entry)
         if not entry.gone:
-            with self._ground.containers.change(entry, ["stop"]):
+            with self._shared.containers.change(entry, ["stop"]):
                 pass
 
     async def end(self, entry: Entry) -> None:
@@ -151,7 +151,7 @@ class Signalling:
 
     async def _freeze(self, entry: Entry) -> None:
         assert entry.shim is not None
-        self._ground.places.thaw(entry.id).touch()
+        self._shared.paths.thaw(entry.id).touch()
         try:
             with shim_errors(entry.id):
                 await entry.shim.stub.Pause(shim_pb.PauseRequest())
@@ -164,10 +164,10 @@ class Signalling:
             with contextlib.suppress(ContainerNotRunning, ShimDied), shim_errors(entry.id):
                 await entry.shim.stub.Resume(shim_pb.ResumeRequest())
             self._record(entry, pb.STATUS_RUNNING, "unpause")
-        self._ground.places.thaw(entry.id).unlink(missing_ok=True)
+        self._shared.paths.thaw(entry.id).unlink(missing_ok=True)
 
     def _record(self, entry: Entry, status: pb.Status.ValueType, action: str) -> None:
         if not entry.alive or entry.described.status == status:
             return  # it ended meanwhile, or someone else was faster
-        with self._ground.containers.change(entry, [action]) as (_, draft):
+        with self._shared.containers.change(entry, [action]) as (_, draft):
             draft.status = status

@@ -25,14 +25,14 @@ import structlog
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.api.types.v1.types_pb2 import ReconcileAction
-from scow.container.context import Ground
-from scow.container.lifecycle.cleanup import Settling
+from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.create import Creation
-from scow.container.lifecycle.exit import Endings
+from scow.container.lifecycle.exit import Exits
 from scow.container.lifecycle.remove import Removal
 from scow.container.model.containers import Entry
 from scow.container.runtime import shim as shims
 from scow.container.runtime.shim import Ending, Shim
+from scow.container.shared import Shared
 from scow.container.streams.execs import Execs
 from scow.contract.errors import ScowError
 from scow.core.times import now_ns
@@ -50,28 +50,28 @@ class Recovery:
 
     def __init__(
         self,
-        ground: Ground,
+        shared: Shared,
         creation: Creation,
-        settling: Settling,
-        endings: Endings,
+        cleanup: Cleanup,
+        exits: Exits,
         removal: Removal,
         execs: Execs,
     ) -> None:
-        self._ground = ground
+        self._shared = shared
         self._creation = creation
-        self._settling = settling
-        self._endings = endings
+        self._cleanup = cleanup
+        self._exits = exits
         self._removal = removal
         self._execs = execs
 
     async def reconcile(self) -> list[ReconcileAction]:
         """Compare all records with reality; return what was done."""
-        self._ground.spawner.collect()
+        self._shared.spawner.collect()
         now = now_ns()
-        self._ground.containers.store.prune(now - _EXECS_KEPT_NS, now - _DEPARTED_KEPT_NS)
+        self._shared.containers.store.prune(now - _EXECS_KEPT_NS, now - _DEPARTED_KEPT_NS)
         limit = asyncio.Semaphore(_AT_ONCE)
         found = await asyncio.gather(
-            *(self._one(entry, limit) for entry in self._ground.containers.all())
+            *(self._one(entry, limit) for entry in self._shared.containers.all())
         )
         actions = [action for action in found if action is not None]
         return actions + await self._discard_unknown()
@@ -100,10 +100,10 @@ class Recovery:
         if status in (pb.STATUS_REMOVING, pb.STATUS_DEAD):
             await self._removal.finish(entry)
             return "released", "its removal was cut short"
-        if self._ground.places.state(entry.id).exists():
+        if self._shared.paths.state(entry.id).exists():
             return await self._look(entry)
         if entry.alive:
-            self._endings.record(entry, Ending(_LOST, now_ns(), error="it ended with the machine"))
+            self._exits.record(entry, Ending(_LOST, now_ns(), error="it ended with the machine"))
             await self._remove_if_wanted(entry)
             return "recorded", "it ended with the machine"
         if status == pb.STATUS_EXITED and entry.described.config.auto_remove:
@@ -117,10 +117,10 @@ class Recovery:
 
     async def _look(self, entry: Entry) -> tuple[str, str] | None:
         """Ask the shim of a container that has a state folder."""
-        shim = entry.shim = entry.shim or Shim(self._ground.places.socket(entry.id))
+        shim = entry.shim = entry.shim or Shim(self._shared.paths.socket(entry.id))
         try:
             state = await shim.stub.State(
-                shim_pb.StateRequest(), timeout=self._ground.config.container.adopt_seconds
+                shim_pb.StateRequest(), timeout=self._shared.config.container.adopt_seconds
             )
         except grpc.aio.AioRpcError:
             return await self._look_without_shim(entry, shim)
@@ -129,34 +129,34 @@ class Recovery:
             return self._adopt(entry, shim, state)
         if state.status == shim_pb.STATUS_STOPPED:
             return await self._end(entry, Ending.of_message(state.exit))
-        await self._settling.settle(entry)
+        await self._cleanup.clean_up(entry)
         if entry.alive:  # cannot be: RUNNING is recorded after the execution
-            self._endings.record(entry, Ending(_LOST, now_ns(), error="it was never executed"))
+            self._exits.record(entry, Ending(_LOST, now_ns(), error="it was never executed"))
         return "released", "its start was cut short"
 
     async def _look_without_shim(self, entry: Entry, shim: Shim) -> tuple[str, str] | None:
-        state = self._ground.places.state(entry.id)
+        state = self._shared.paths.state(entry.id)
         if shims.lives(state) and entry.alive:
-            self._endings.follow(entry, shim)
+            self._exits.follow(entry, shim)
             return "recorded", "its shim is silent"
         if not (state / "state.json").exists():
-            await self._settling.settle(entry)
+            await self._cleanup.clean_up(entry)
             if entry.alive:
                 ending = Ending(_LOST, now_ns(), error="it ended with the machine")
-                self._endings.record(entry, ending)
+                self._exits.record(entry, ending)
             return "released", "its start was cut short"
         if not entry.alive:
             record = shims.ending(state)
             if record is None or entry.described.status == pb.STATUS_EXITED:
-                await self._settling.settle(entry)
+                await self._cleanup.clean_up(entry)
                 return "released", "what its shim left behind"
             return await self._end(entry, record)
-        ending = Ending.of_file(await self._ground.spawner.reap(state))
+        ending = Ending.of_file(await self._shared.spawner.reap(state))
         return await self._end(entry, ending)
 
     async def _thaw(self, entry: Entry, shim: Shim, state: shim_pb.StateResponse) -> None:
         """Thaw a container that was frozen for a moment when this service died."""
-        mark = self._ground.places.thaw(entry.id)
+        mark = self._shared.paths.thaw(entry.id)
         if not mark.exists():
             return
         if state.status == shim_pb.STATUS_PAUSED:
@@ -170,12 +170,12 @@ class Recovery:
     ) -> tuple[str, str] | None:
         paused = state.status == shim_pb.STATUS_PAUSED
         status = pb.STATUS_PAUSED if paused else pb.STATUS_RUNNING
-        self._endings.follow(entry, shim)
+        self._exits.follow(entry, shim)
         self._execs.follow_all(entry)
         if entry.described.status == status:
             return None
         actions = [] if entry.alive else ["start"]
-        with self._ground.containers.change(entry, actions) as (_, draft):
+        with self._shared.containers.change(entry, actions) as (_, draft):
             if not entry.alive:
                 self._begin(draft, state.pid)
             draft.status = status
@@ -187,7 +187,7 @@ class Recovery:
         draft.netns_path = f"/proc/{pid}/ns/net"
         for field in ("exit_code", "oom_killed", "error"):
             draft.ClearField(field)
-        folder = self._ground.places.bundle(draft.id)
+        folder = self._shared.paths.bundle(draft.id)
         draft.started_at.FromNanoseconds(folder.stat().st_mtime_ns)
 
     async def _end(self, entry: Entry, ending: Ending) -> tuple[str, str] | None:
@@ -196,16 +196,16 @@ class Recovery:
             # Either this very end, or one of a start whose record was lost: the time tells.
             recorded = entry.described.finished_at.ToNanoseconds()
             if recorded < ending.time_ns:
-                self._endings.record(entry, ending)
+                self._exits.record(entry, ending)
         else:
-            self._endings.record(entry, ending)
-        await self._settling.settle(entry)
+            self._exits.record(entry, ending)
+        await self._cleanup.clean_up(entry)
         await self._remove_if_wanted(entry)
         return "recorded", f"it ended with exit code {ending.code}"
 
     async def _discard_unknown(self) -> list[ReconcileAction]:
-        known = [entry.id for entry in self._ground.containers.all()]
-        states, data = self._ground.places.unknown(known)
+        known = [entry.id for entry in self._shared.containers.all()]
+        states, data = self._shared.paths.unknown(known)
         actions = [_released(folder) for folder in states if await self._reap_unknown(folder)]
         for folder in data:
             shutil.rmtree(folder, ignore_errors=True)
@@ -215,7 +215,7 @@ class Recovery:
     async def _reap_unknown(self, folder: Path) -> bool:
         try:
             if (folder / "state.json").exists():
-                await self._ground.spawner.reap(folder, force=True)
+                await self._shared.spawner.reap(folder, force=True)
         except ScowError as error:
             _log.warning("not reaped yet", folder=str(folder), error=str(error))
             return False

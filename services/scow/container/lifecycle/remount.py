@@ -8,16 +8,16 @@ its disk.
 from __future__ import annotations
 
 from scow.api.image.v1 import image_pb2
-from scow.container.context import Ground
 from scow.container.model.containers import Entry
 from scow.container.peers.retry import ask
+from scow.container.shared import Shared
 from scow.contract.errors import KernelUnsupported, LayerCorrupt, MountFailed
 
 # How mounts fail that may be of yesterday.
 STALE = (LayerCorrupt, KernelUnsupported, MountFailed)
 
 
-async def renew(ground: Ground, entry: Entry) -> bool:
+async def renew(shared: Shared, entry: Entry) -> bool:
     """Ask how a container's root file system is mounted now; tell whether that is another way than before.
 
     Raises:
@@ -27,11 +27,11 @@ async def renew(ground: Ground, entry: Entry) -> bool:
     request = image_pb2.PrepareRequest(image=config.image, owner=entry.owner)
     if config.HasField("platform"):
         request.platform.CopyFrom(config.platform)
-    found = await ask("image", lambda: ground.peers.image.Prepare(request))
+    found = await ask("image", lambda: shared.peers.image.Prepare(request))
     if list(found.mounts) == list(entry.rootfs.mounts):
         return False
     rootfs = image_pb2.PrepareResponse(mounts=found.mounts, driver=found.driver)
-    store = ground.containers.store
+    store = shared.containers.store
     with store.store.transaction() as tx:
         store.hold(tx, entry.id, rootfs, entry.volumes)
     entry.rootfs = rootfs

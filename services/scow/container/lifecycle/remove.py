@@ -7,12 +7,12 @@ import structlog
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1 import image_pb2
 from scow.api.volume.v1 import volume_pb2
-from scow.container.context import Ground
-from scow.container.lifecycle.cleanup import Settling
-from scow.container.lifecycle.kill import Signalling
+from scow.container.lifecycle.cleanup import Cleanup
+from scow.container.lifecycle.kill import Signals
 from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.peers.retry import ask
+from scow.container.shared import Shared
 from scow.contract.errors import ScowError
 from scow.core.requests import remember
 from scow.core.tasks import together
@@ -23,10 +23,10 @@ _log = structlog.get_logger()
 class Removal:
     """Removes containers."""
 
-    def __init__(self, ground: Ground, settling: Settling, signalling: Signalling) -> None:
-        self._ground = ground
-        self._settling = settling
-        self._signalling = signalling
+    def __init__(self, shared: Shared, cleanup: Cleanup, signals: Signals) -> None:
+        self._shared = shared
+        self._cleanup = cleanup
+        self._signals = signals
 
     async def remove(self, entry: Entry, *, force: bool, volumes: bool) -> None:
         """Remove a container. One that another call removed meanwhile is no error.
@@ -39,7 +39,7 @@ class Removal:
             if entry.alive:
                 if not force:
                     raise states.running(entry.described)
-                await self._signalling.end(entry)
+                await self._signals.end(entry)
             async with entry.lock:
                 if not (entry.gone or entry.alive):
                     await self.finish(entry, volumes=volumes)
@@ -53,7 +53,7 @@ class Removal:
 
     async def finish(self, entry: Entry, *, volumes: bool = False) -> None:
         """Give everything back and forget the container. The caller holds the lock."""
-        containers = self._ground.containers
+        containers = self._shared.containers
         with containers.change(entry) as (tx, draft):
             draft.status = pb.STATUS_REMOVING
             if volumes:
@@ -61,7 +61,7 @@ class Removal:
         entry.remove_volumes = entry.remove_volumes or volumes
         try:
             await together(
-                self._settling.settled(entry),
+                self._cleanup.cleaned_up(entry),
                 self._release_image(entry),
                 self._release_volumes(entry),
             )
@@ -70,7 +70,7 @@ class Removal:
                 draft.status = pb.STATUS_DEAD
                 draft.error = str(error)
             raise
-        self._ground.places.discard_data(entry.id)
+        self._shared.paths.discard_data(entry.id)
         with containers.store.store.transaction() as tx:
             containers.forget(tx, entry, created=True)
             remember(tx, pb.RemoveResponse())
@@ -78,7 +78,7 @@ class Removal:
 
     async def _release_image(self, entry: Entry) -> None:
         request = image_pb2.ReleaseRequest(owner=entry.owner)
-        await ask("image", lambda: self._ground.peers.image.Release(request))
+        await ask("image", lambda: self._shared.peers.image.Release(request))
 
     async def _release_volumes(self, entry: Entry) -> None:
         if not entry.volumes.mounts:
@@ -86,4 +86,4 @@ class Removal:
         request = volume_pb2.ReleaseRequest(
             owner=entry.owner, remove_anonymous=entry.remove_volumes
         )
-        await ask("volume", lambda: self._ground.peers.volume.Release(request))
+        await ask("volume", lambda: self._shared.peers.volume.Release(request))

@@ -1,4 +1,4 @@
-"""Starting: bundle, shim, network, execution."""
+"""Starter: bundle, shim, network, execution."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from google.protobuf.message import Message
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.network.v1 import network_pb2
 from scow.api.shim.v1 import shim_pb2 as shim_pb
-from scow.container.context import Ground
 from scow.container.lifecycle import remount
-from scow.container.lifecycle.cleanup import Settling
-from scow.container.lifecycle.exit import Endings, unplug
+from scow.container.lifecycle.cleanup import Cleanup
+from scow.container.lifecycle.exit import Exits, unplug
 from scow.container.lifecycle.remove import Removal
 from scow.container.logs import options as logoptions
 from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.peers.retry import ask
 from scow.container.runtime.shim import Shim, shim_errors
+from scow.container.shared import Shared
 from scow.container.spec import bundle, document, namespaces, process
 from scow.container.spec import mounts as specmounts
 from scow.contract.errors import ScowError
@@ -36,15 +36,13 @@ Before = Callable[[Shim], Awaitable[None]]
 Respond = Callable[[pb.Container], Message]
 
 
-class Starting:
+class Starter:
     """Starts containers."""
 
-    def __init__(
-        self, ground: Ground, settling: Settling, endings: Endings, removal: Removal
-    ) -> None:
-        self._ground = ground
-        self._settling = settling
-        self._endings = endings
+    def __init__(self, shared: Shared, cleanup: Cleanup, exits: Exits, removal: Removal) -> None:
+        self._shared = shared
+        self._cleanup = cleanup
+        self._exits = exits
         self._removal = removal
 
     async def start(
@@ -78,7 +76,7 @@ class Starting:
                 raise states.paused(entry.described)
             if status not in (pb.STATUS_CREATED, pb.STATUS_EXITED):
                 raise states.busy(entry.described)
-            await self._settling.settled(entry)
+            await self._cleanup.cleaned_up(entry)
             try:
                 await self._launch(entry, before, respond, window)
             except BaseException as error:
@@ -92,11 +90,11 @@ class Starting:
         try:
             spawned = await self._spawn(entry, window)
         except remount.STALE:
-            if not await remount.renew(self._ground, entry):
+            if not await remount.renew(self._shared, entry):
                 raise
-            await self._settling.settle(entry, drain=False)
+            await self._cleanup.clean_up(entry, drain=False)
             spawned = await self._spawn(entry, window)
-        shim = entry.shim = Shim(self._ground.places.socket(entry.id))
+        shim = entry.shim = Shim(self._shared.paths.socket(entry.id))
         # From here on, so that the connection is there when it is needed and no end is missed.
         waiting = shim.stub.Wait(shim_pb.WaitRequest())
         try:
@@ -109,7 +107,7 @@ class Starting:
         except BaseException:
             waiting.cancel()
             raise
-        with self._ground.containers.change(entry, ["start"]) as (tx, draft):
+        with self._shared.containers.change(entry, ["start"]) as (tx, draft):
             draft.status = pb.STATUS_RUNNING
             draft.ClearField("exit_code")
             draft.ClearField("oom_killed")
@@ -120,37 +118,37 @@ class Starting:
             plug(draft, network)
             if respond is not None:
                 remember(tx, respond(draft))
-        self._endings.follow(entry, shim, waiting)
+        self._exits.follow(entry, shim, waiting)
 
     async def _spawn(self, entry: Entry, window: tuple[int, int]) -> dict[str, Any]:
-        places, config = self._ground.places, entry.described.config
+        paths, config = self._shared.paths, entry.described.config
         around = self._surroundings(entry, window)
         made = document.make(entry.described, _mounts(entry), around)
-        state = places.state(entry.id)
+        state = paths.state(entry.id)
         with writing(state.parent):
             state.mkdir(mode=0o700)
             bundle.write(around.bundle, made, entry.rootfs.mounts)
             if namespaces.ipc(config).kind == "shareable":
-                places.shared_memory(entry.id).mkdir()
-                places.shared_memory(entry.id).chmod(0o1777)
+                paths.shared_memory(entry.id).mkdir()
+                paths.shared_memory(entry.id).chmod(0o1777)
         request = {
             "id": entry.id,
             "bundle": str(around.bundle),
             "state_dir": str(state),
-            "socket": str(places.socket(entry.id)),
-            "cgroup_parent": self._ground.config.instance,
+            "socket": str(paths.socket(entry.id)),
+            "cgroup_parent": self._shared.config.instance,
             "log": self._log(entry),
             "stdin": config.stdin_open,
             "stdin_once": config.stdin_once,
         }
         # Waited for also when the caller goes away: what is being made can only be ended once it is there.
-        return await completed(self._ground.spawner.spawn(request))
+        return await completed(self._shared.spawner.spawn(request))
 
     def _log(self, entry: Entry) -> dict[str, Any]:
         options = logoptions.parse(entry.described.config.log)
         if options.driver == "none":
             return {"driver": "none"}
-        section = self._ground.config.container
+        section = self._shared.config.container
         return {
             "driver": options.driver,
             "path": entry.described.log_path,
@@ -159,11 +157,11 @@ class Starting:
         }
 
     def _surroundings(self, entry: Entry, window: tuple[int, int]) -> document.Surroundings:
-        config, places = entry.described.config, self._ground.places
+        config, paths = entry.described.config, self._shared.paths
         joined, shared_memory = {}, None
         ipc = namespaces.ipc(config)
         if ipc.kind == "shareable":
-            shared_memory = places.shared_memory(entry.id)
+            shared_memory = paths.shared_memory(entry.id)
         for kind, file, mode in (
             ("network", "net", namespaces.network(config)),
             ("pid", "pid", namespaces.pid(config)),
@@ -173,11 +171,11 @@ class Starting:
                 target = self._joined(mode.name)
                 joined[kind] = f"/proc/{target.described.pid}/ns/{file}"
                 if kind == "ipc":
-                    shared_memory = places.shared_memory(target.id)
-        return document.Surroundings(places.bundle(entry.id), joined, shared_memory, window)
+                    shared_memory = paths.shared_memory(target.id)
+        return document.Surroundings(paths.bundle(entry.id), joined, shared_memory, window)
 
     def _joined(self, container: str) -> Entry:
-        target = self._ground.containers.find(container)
+        target = self._shared.containers.find(container)
         if not target.alive:
             raise states.not_running(target.described)
         return target
@@ -211,23 +209,23 @@ class Starting:
             aliases=config.network_aliases,
             name=described.name,
         )
-        response = await ask("network", lambda: self._ground.peers.network.Attach(request))
+        response = await ask("network", lambda: self._shared.peers.network.Attach(request))
         return _network(config, response)
 
     async def _undo(self, entry: Entry, error: BaseException) -> None:
         """Clean up after a start that failed, and record why it did; a caller that left is no reason."""
         try:
-            await self._settling.settle(entry, drain=False)
+            await self._cleanup.clean_up(entry, drain=False)
         finally:
             if isinstance(error, ScowError):
                 code = _EXIT_CODES.get(error.reason, _NOT_STARTED)
-                with self._ground.containers.change(entry, ["die"], exitCode=str(code)) as (_, d):
+                with self._shared.containers.change(entry, ["die"], exitCode=str(code)) as (_, d):
                     unplug(d)
                     d.exit_code = code
                     d.error = error.message
             if entry.described.config.auto_remove and not entry.restarting:
                 # It needs the lock, which the caller has.
-                self._ground.background.start(self._removal.remove_by_itself(entry))
+                self._shared.background.start(self._removal.remove_by_itself(entry))
 
 
 def _mounts(entry: Entry) -> list[Any]:

@@ -12,7 +12,7 @@ from scow.core.config import Config
 _PREFIX = 24
 
 
-class Places:
+class Paths:
     """The paths of containers' files.
 
     Args:

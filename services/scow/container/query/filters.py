@@ -109,8 +109,8 @@ def _by_name(container: pb.Container, values: Sequence[str]) -> bool:
 
 
 def _by_volume(container: pb.Container, values: Sequence[str]) -> bool:
-    places = {text for m in container.mounts for text in (m.name, m.source, m.destination) if text}
-    return any(value in places or value.rstrip("/") in places for value in values)
+    paths = {text for m in container.mounts for text in (m.name, m.source, m.destination) if text}
+    return any(value in paths or value.rstrip("/") in paths for value in values)
 
 
 def _by_network(container: pb.Container, values: Sequence[str]) -> bool:

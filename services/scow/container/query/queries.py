@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1 import image_pb2
-from scow.container.context import Ground
 from scow.container.model.containers import Entry
 from scow.container.query import filters as listing
+from scow.container.shared import Shared
 from scow.contract.errors import ContainerNotFound, ImageNotFound
 from scow.core import filters as filter_rules
 from scow.core.paging import descending, page
@@ -22,17 +22,17 @@ _OWNER = "container/"
 class Queries:
     """Answers questions."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
     async def get(self, request: pb.GetRequest) -> pb.GetResponse:
         """Describe one container, and count its bytes where that is asked for."""
-        entry = self._ground.containers.find(request.container)
+        entry = self._shared.containers.find(request.container)
         response = pb.GetResponse(container=entry.described)
-        response.container.exec_ids.extend(self._ground.containers.store.running_execs(entry.id))
+        response.container.exec_ids.extend(self._shared.containers.store.running_execs(entry.id))
         if request.size:
             with translated("image"):
-                image = self._ground.peers.image
+                image = self._shared.peers.image
                 usage = await image.Usage(image_pb2.UsageRequest(owner=entry.owner))
                 response.size_rw = response.size_root_fs = usage.size
                 with contextlib.suppress(ImageNotFound), translated("image"):
@@ -45,7 +45,7 @@ class Queries:
         wanted = filter_rules.parse(request.filters, listing.ALLOWED)
         ancestors = await self._ancestors(wanted.get("ancestor", []))
         chosen = listing.select(
-            [entry.described for entry in self._ground.containers.all()],
+            [entry.described for entry in self._shared.containers.all()],
             wanted,
             show_all=request.all,
             ancestors=ancestors,
@@ -58,16 +58,16 @@ class Queries:
         found = set()
         for image in images:
             with contextlib.suppress(ImageNotFound), translated("image"):
-                response = await self._ground.peers.image.Get(image_pb2.GetRequest(image=image))
+                response = await self._shared.peers.image.Get(image_pb2.GetRequest(image=image))
                 found.add(response.image.id)
         return frozenset(found)
 
     async def wait(self, request: pb.WaitRequest) -> pb.WaitResponse:
         """Answer when the condition is met."""
         try:
-            entry = self._ground.containers.find(request.container)
+            entry = self._shared.containers.find(request.container)
         except ContainerNotFound:
-            departed = self._ground.containers.store.departed(request.container)
+            departed = self._shared.containers.store.departed(request.container)
             if departed is None:
                 raise
             return departed
@@ -80,7 +80,7 @@ class Queries:
                 owner
                 for owner in request.owners
                 if not owner.startswith(_OWNER)
-                or not self._ground.containers.knows(owner.removeprefix(_OWNER))
+                or not self._shared.containers.knows(owner.removeprefix(_OWNER))
             ]
         )
 

@@ -45,7 +45,7 @@ class Spawner:
         self._seccomp_cache = seccomp_cache
         self._log_path = log
         self._start = start
-        self._starting = asyncio.Lock()
+        self._starter = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     async def spawn(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class Spawner:
             return await self._try()
         except OSError:
             pass
-        async with self._starting:
+        async with self._starter:
             try:
                 return await self._try()
             except OSError as error:
@@ -136,7 +136,7 @@ class Spawner:
 
     def _launch(self) -> None:
         """Start it, detached: it is not to end with this service."""
-        _log.info("starting the spawner", socket=str(self._path))
+        _log.info("starter the spawner", socket=str(self._path))
         self._seccomp_cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         log = os.open(self._log_path, flags, 0o640)

@@ -9,9 +9,9 @@ import grpc
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
-from scow.container.context import Ground
 from scow.container.model.containers import Entry
 from scow.container.runtime.shim import shim_errors
+from scow.container.shared import Shared
 from scow.contract.errors import ExecNotFound
 from scow.core.times import now_ns
 
@@ -22,12 +22,12 @@ KILLED = 137
 class Execs:
     """Keeps the records."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
     def begin(self, entry: Entry, exec_id: str, pid: int, args: Sequence[str]) -> None:
         """Record a session that was started."""
-        containers = self._ground.containers
+        containers = self._shared.containers
         if entry.gone:
             return
         with containers.store.store.transaction() as tx:
@@ -37,7 +37,7 @@ class Execs:
 
     def end(self, entry: Entry, exec_id: str, code: int) -> None:
         """Record a session's end; the first record stands."""
-        containers = self._ground.containers
+        containers = self._shared.containers
         if entry.gone:
             return
         with containers.store.store.transaction() as tx:
@@ -47,11 +47,11 @@ class Execs:
 
     def follow(self, entry: Entry, exec_id: str) -> None:
         """Record the end of a process that nobody is attached to, when it comes."""
-        self._ground.background.start(self._follow(entry, exec_id))
+        self._shared.background.start(self._follow(entry, exec_id))
 
     def follow_all(self, entry: Entry) -> None:
         """Follow every session that has no end yet: after a restart of this service."""
-        for exec_id in self._ground.containers.store.running_execs(entry.id):
+        for exec_id in self._shared.containers.store.running_execs(entry.id):
             self.follow(entry, exec_id)
 
     async def _follow(self, entry: Entry, exec_id: str) -> None:
@@ -68,8 +68,8 @@ class Execs:
         Raises:
             ExecNotFound: There is none of this id, or it ended more than some minutes ago.
         """
-        entry = self._ground.containers.find(request.container)
-        row = self._ground.containers.store.exec(request.exec_id)
+        entry = self._shared.containers.find(request.container)
+        row = self._shared.containers.store.exec(request.exec_id)
         if row is None or row.container != entry.id:
             raise _not_found(request.exec_id)
         response = pb.GetExecResponse(exec_id=row.exec_id, pid=row.pid)

@@ -12,13 +12,13 @@ import grpc
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
-from scow.container.context import Ground
-from scow.container.lifecycle.start import Starting
+from scow.container.lifecycle.start import Starter
 from scow.container.logs import records
 from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.model.invalid import invalid
 from scow.container.runtime.shim import Ending, Shim, shim_error, shim_errors
+from scow.container.shared import Shared
 from scow.container.spec import process as defaults
 from scow.container.streams.execs import Execs
 from scow.contract.errors import InvalidArgument, ShimDied
@@ -31,9 +31,9 @@ _REMOVAL_SECONDS = 30.0
 class Sessions:
     """Serves Attach and Exec."""
 
-    def __init__(self, ground: Ground, starting: Starting, execs: Execs) -> None:
-        self._ground = ground
-        self._starting = starting
+    def __init__(self, shared: Shared, starter: Starter, execs: Execs) -> None:
+        self._shared = shared
+        self._starter = starter
         self._execs = execs
 
     async def attach(
@@ -44,7 +44,7 @@ class Sessions:
         if not first.HasField("open"):
             raise _not_open()
         opened = first.open
-        entry = self._ground.containers.find(opened.container)
+        entry = self._shared.containers.find(opened.container)
         exits = entry.exits
         link = _AttachLink(entry, opened)
         async with contextlib.aclosing(link):
@@ -62,7 +62,7 @@ class Sessions:
         self, entry: Entry, opened: pb.AttachRequest.Open, link: _AttachLink
     ) -> None:
         window = (opened.window_size.rows, opened.window_size.columns)
-        if opened.start and await self._starting.start(entry, before=link.connect, window=window):
+        if opened.start and await self._starter.start(entry, before=link.connect, window=window):
             return
         states.require_running(entry.described)
         assert entry.shim is not None
@@ -97,7 +97,7 @@ class Sessions:
         if not first.HasField("open"):
             raise _not_open()
         opened = first.open
-        entry = self._ground.containers.find(opened.container)
+        entry = self._shared.containers.find(opened.container)
         if not opened.config.args:
             raise invalid("config.args", "is empty", "name a command to execute")
         states.require_running(entry.described)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scow.container.model.containers import Containers
-from scow.container.model.paths import Places
+from scow.container.model.paths import Paths
 from scow.container.runtime.spawner import Spawner
 from scow.core.config import Config
 from scow.core.peers import Peers
@@ -13,12 +13,12 @@ from scow.core.tasks import Background
 
 
 @dataclass(frozen=True)
-class Ground:
+class Shared:
     """The shared parts."""
 
     config: Config
     containers: Containers
-    places: Places
+    paths: Paths
     spawner: Spawner
     peers: Peers
     background: Background
