@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scow.contract.log_record import decode
 from scow.shim.keeper.logfile import LogFile
 
 
@@ -127,3 +128,39 @@ def test_a_folder_that_is_missing_stops_nothing(tmp_path: Path) -> None:
     log.write("stdout", b"kept\n")
     log.close()
     assert records(tmp_path / "none" / "log")[-1]["log"] == "kept\n"
+
+
+@pytest.mark.parametrize("size", [1, 200, 1000, 4096])
+def test_each_file_says_where_its_output_begins(tmp_path: Path, size: int) -> None:
+    log = LogFile(str(tmp_path / "log"), size, 1000)
+    for number in range(40):
+        log.write("stdout", f"{number} \xfc\n".encode("latin-1") * 5)
+        log.write("stderr", f"{number}".encode())
+    log.close()
+    reached = {"stdout": 0, "stderr": 0}
+    for path in sorted(tmp_path.iterdir(), key=lambda path: -int(path.suffix[1:] or 0)):
+        placed: set[str] = set()
+        for records in decode(path.read_bytes()):
+            if records.stream not in placed:
+                assert records.position == reached[records.stream]
+                placed.add(records.stream)
+            reached[records.stream] += len(records.data)
+    rest = b"".join(f"{number}".encode() for number in range(40))
+    assert reached == {"stdout": log.recorded("stdout"), "stderr": len(rest)}
+    assert log.recorded("stdout") == sum(len(f"{number} ?\n") * 5 for number in range(40))
+
+
+def test_positions_are_right_after_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = LogFile(str(tmp_path / "log"))
+    log.write("stdout", b"before\n")
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda fd, data: 0)
+        log.write("stdout", b"lost\n")
+    log.write("stdout", b"after\n")
+    log.close()
+    found = decode((tmp_path / "log").read_bytes())
+    assert [(record.position, record.notice) for record in found] == [
+        (0, False),
+        (None, True),
+        (len("before\nlost\n"), False),
+    ]
