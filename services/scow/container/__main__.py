@@ -12,9 +12,14 @@ from scow.container.lifecycle.exit import Exits
 from scow.container.lifecycle.kill import Signals
 from scow.container.lifecycle.recovery import Recovery
 from scow.container.lifecycle.remove import Removal
+from scow.container.lifecycle.restart import Restarts
 from scow.container.lifecycle.start import Starter
+from scow.container.lifecycle.transitions import Transitions
 from scow.container.model.containers import Containers
 from scow.container.model.paths import Paths
+from scow.container.peers.image import Images
+from scow.container.peers.network import Networks
+from scow.container.peers.volume import Volumes
 from scow.container.query.queries import Queries
 from scow.container.rpc import ContainerServicer, Parts
 from scow.container.runtime.spawner import Spawner
@@ -62,7 +67,17 @@ def make_shared(context: Context) -> Shared:
         start=config.container.start_spawner,
     )
     containers = Containers(ContainerStore(context.store), context.journal)
-    return Shared(config, containers, paths, spawner, context.peers, Background())
+    return Shared(
+        config=config,
+        containers=containers,
+        paths=paths,
+        spawner=spawner,
+        images=Images(context.peers),
+        volumes=Volumes(context.peers),
+        networks=Networks(context.peers),
+        transitions=Transitions(containers),
+        background=Background(),
+    )
 
 
 def make_parts(shared: Shared) -> Parts:
@@ -73,12 +88,13 @@ def make_parts(shared: Shared) -> Parts:
     exits = Exits(shared, cleanup, removal)
     creation = Creation(shared)
     execs = Execs(shared)
-    starter = Starter(shared, cleanup, exits, removal)
+    starter = Starter(shared, cleanup, exits)
     return Parts(
         shared=shared,
         commits=Commits(shared, signals),
         creation=creation,
         starter=starter,
+        restarts=Restarts(shared, signals, starter, exits),
         signals=signals,
         removal=removal,
         cleanup=cleanup,

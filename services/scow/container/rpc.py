@@ -19,9 +19,10 @@ from scow.container.lifecycle.create import Creation
 from scow.container.lifecycle.kill import Signals
 from scow.container.lifecycle.recovery import Recovery
 from scow.container.lifecycle.remove import Removal
-from scow.container.lifecycle.start import Respond, Starter
+from scow.container.lifecycle.restart import Restarts
+from scow.container.lifecycle.start import Starter
+from scow.container.lifecycle.transitions import Respond
 from scow.container.logs import records
-from scow.container.model.containers import Entry
 from scow.container.query.queries import Queries
 from scow.container.shared import Shared
 from scow.container.streams.execs import Execs
@@ -41,6 +42,7 @@ class Parts:
     commits: Commits
     creation: Creation
     starter: Starter
+    restarts: Restarts
     signals: Signals
     removal: Removal
     cleanup: Cleanup
@@ -94,24 +96,10 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
         async def restart() -> pb.RestartResponse:
             entry = self._containers.find(request.container)
             grace = request.timeout if request.HasField("timeout") else None
-            await self._restart(entry, grace, request.signal)
+            await self._parts.restarts.restart(entry, grace, request.signal)
             return pb.RestartResponse(container=entry.described)
 
         return await self._requests.once("Restart", request, pb.RestartResponse, restart)
-
-    async def _restart(self, entry: Entry, grace: int | None, signal: str) -> None:
-        entry.restarting = True
-        try:
-            await self._parts.signals.stop(entry, grace, signal)
-            respond: Respond = lambda container: pb.RestartResponse(container=container)  # noqa: E731
-            await self._parts.starter.start(entry, respond=respond)
-        finally:
-            entry.restarting = False
-            if entry.described.config.auto_remove and not entry.alive:
-                self._parts.shared.background.start(self._parts.removal.remove_by_itself(entry))
-        if not entry.gone:
-            with self._containers.change(entry, ["restart"]):
-                pass
 
     async def Kill(self, request: pb.KillRequest, context: Context) -> pb.KillResponse:
         """Send a signal."""

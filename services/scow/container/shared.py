@@ -1,14 +1,17 @@
-"""What all parts of the container service stand on."""
+"""What all parts of the container service share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scow.container.lifecycle.transitions import Transitions
 from scow.container.model.containers import Containers
 from scow.container.model.paths import Paths
+from scow.container.peers.image import Images
+from scow.container.peers.network import Networks
+from scow.container.peers.volume import Volumes
 from scow.container.runtime.spawner import Spawner
 from scow.core.config import Config
-from scow.core.peers import Peers
 from scow.core.tasks import Background
 
 
@@ -20,5 +23,8 @@ class Shared:
     containers: Containers
     paths: Paths
     spawner: Spawner
-    peers: Peers
+    images: Images
+    volumes: Volumes
+    networks: Networks
+    transitions: Transitions
     background: Background

@@ -6,12 +6,14 @@ import random
 import shutil
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 
 from scow.api.container.v1 import container_pb2 as pb
+from scow.api.types.v1.types_pb2 import PortMapping
 from scow.api.volume.v1 import volume_pb2
 from scow.contract.errors import ContainerNotFound, ContainerNotRunning
 from tests.integration.container.node import Node, eventually, fails, in_background, parent
@@ -48,6 +50,43 @@ def test_containers_outlive_the_service(node: Node) -> None:
     assert node.wait("outlives").exit_code == 137
     for container in (running, ends, paused):
         node.remove(container.id)
+
+
+@contextlib.contextmanager
+def writes_blocked(node: Node) -> Iterator[None]:
+    """Hold the write lock of the container service's database: a change waits until the block is left."""
+    database = sqlite3.connect(node.root / "container/container.db", isolation_level=None)
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+        database.execute("ROLLBACK")
+    finally:
+        database.close()
+
+
+def test_killed_between_the_execution_and_its_record(node: Node) -> None:
+    """The record is the same as that of a start that nobody disturbed: ports, endpoint, files of names."""
+    container = node.create("sh", "-c", "echo up; sleep 60", ports=[PortMapping(container_port=80)])
+    with writes_blocked(node):
+        starting = in_background(node.stub.Start, pb.StartRequest(container=container.id))
+        log = Path(container.log_path)
+        eventually(lambda: log.exists() and "up" in log.read_text())
+        node.stop("container")
+    with pytest.raises(grpc.RpcError):
+        starting.result(10 * PATIENCE)
+    node.start("container")
+    eventually(lambda: node.get(container.id).status == pb.STATUS_RUNNING)
+    found = node.get(container.id)
+    assert found.ports[0].container_port == 80
+    assert found.ports[0].host_port > 0
+    (endpoint,) = found.endpoints
+    assert node.exec(container.id, "hostname", "-i")[1].strip() == endpoint.ip_address
+    for path in (found.resolv_conf_path, found.hosts_path, found.hostname_path):
+        assert Path(path).is_file()
+    assert found.HasField("started_at")
+    assert processes.alive(found.pid)
+    assert "start" in node.actions(container.id, 2)
+    node.remove(container.id)
 
 
 def test_a_container_that_removes_itself_does_so_without_the_service(node: Node) -> None:

@@ -8,7 +8,6 @@ from scow.api.image.v1.image_pb2 import ImageConfig
 from scow.container.lifecycle.kill import Signals
 from scow.container.model import states
 from scow.container.model.containers import Entry
-from scow.container.peers.retry import ask
 from scow.container.shared import Shared
 from scow.container.spec import process
 from scow.core.requests import remember
@@ -36,16 +35,15 @@ class Commits:
                 raise states.busy(entry.described)
             wanted = await self._request(entry, request)
             if request.no_pause:
-                image = await self._make(wanted)
+                image = await self._shared.images.commit(wanted)
             else:
                 async with self._signals.frozen(entry):
-                    image = await self._make(wanted)
+                    image = await self._shared.images.commit(wanted)
             return self._record(entry, request, image)
 
     async def _request(self, entry: Entry, request: pb.CommitRequest) -> archive_pb2.CommitRequest:
-        named = image_pb2.GetRequest(image=entry.described.image_id)
-        base = await ask("image", lambda: self._shared.peers.image.Get(named))
-        config = effective(entry.described, base.image.config)
+        base = await self._shared.images.get(entry.described.image_id)
+        config = effective(entry.described, base.config)
         return archive_pb2.CommitRequest(
             request_id=request.request_id,
             owner=entry.owner,
@@ -56,9 +54,6 @@ class Commits:
             config=config,
             created_by=" ".join(config.cmd),
         )
-
-    async def _make(self, request: archive_pb2.CommitRequest) -> image_pb2.Image:
-        return (await ask("image", lambda: self._shared.peers.archive.Commit(request))).image
 
     def _record(
         self, entry: Entry, request: pb.CommitRequest, image: image_pb2.Image

@@ -10,10 +10,8 @@ import asyncio
 
 import structlog
 
-from scow.api.network.v1 import network_pb2
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.container.model.containers import Entry
-from scow.container.peers.retry import ask
 from scow.container.runtime import shim as shims
 from scow.container.runtime.shim import Shim, shim_errors
 from scow.container.shared import Shared
@@ -89,5 +87,4 @@ class Cleanup:
     async def _detach(self, entry: Entry) -> None:
         if namespaces.network(entry.described.config).kind == "container":
             return
-        request = network_pb2.DetachRequest(owner=entry.owner)
-        await ask("network", lambda: self._shared.peers.network.Detach(request))
+        await self._shared.networks.detach(entry.owner)

@@ -5,27 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Coroutine
+from typing import Any
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1 import image_pb2
-from scow.api.network.v1 import network_pb2
 from scow.api.volume.v1 import volume_pb2
 from scow.container.logs import options
 from scow.container.model import names, validation
 from scow.container.model.containers import Containers, Entry
 from scow.container.model.invalid import invalid
-from scow.container.peers.retry import ask
 from scow.container.shared import Shared
 from scow.container.spec import namespaces, process, signal_names
 from scow.contract.errors import FailedPrecondition, ScowError
 from scow.core.disk import writing
-from scow.core.peers import translated
 from scow.core.requests import remember
 from scow.core.tasks import completed, together
 from scow.core.times import now_ns, to_proto
 
-_RELEASE_SECONDS = 10
 _HOST_PORTS = "published ports mean nothing in the network mode {mode} and are left out"
 
 
@@ -67,39 +64,26 @@ class Creation:
     async def _fill(self, entry: Entry) -> pb.CreateResponse:
         config = entry.described.config
         wanted = process.mounts(config)
-        prepared, volumes, _ = await together(
-            self._prepare(entry), self._acquire(entry, wanted), self._check_network(config)
+        images, volumes = self._shared.images, self._shared.volumes
+        prepared, held, _ = await together(
+            images.prepare(entry.owner, config),
+            volumes.acquire(entry.owner, wanted),
+            self._check_network(config),
         )
         more = process.image_volumes(config, prepared.image.config)
         if more:
             # The same owner replaces what it held: the first mounts, in the same places, stay what they are.
-            volumes = await self._acquire(entry, [*wanted, *more])
+            held = await volumes.acquire(entry.owner, [*wanted, *more])
         data = self._shared.paths.data(entry.id)
         with writing(data.parent):
             data.mkdir(mode=0o700)
-        return self._record(entry, prepared, volumes)
-
-    async def _prepare(self, entry: Entry) -> image_pb2.PrepareResponse:
-        config = entry.described.config
-        request = image_pb2.PrepareRequest(image=config.image, owner=entry.owner)
-        if config.HasField("platform"):
-            request.platform.CopyFrom(config.platform)
-        return await ask("image", lambda: self._shared.peers.image.Prepare(request))
-
-    async def _acquire(
-        self, entry: Entry, mounts: Sequence[volume_pb2.MountRequest]
-    ) -> volume_pb2.AcquireResponse:
-        if not mounts:
-            return volume_pb2.AcquireResponse()
-        request = volume_pb2.AcquireRequest(owner=entry.owner, mounts=mounts)
-        return await ask("volume", lambda: self._shared.peers.volume.Acquire(request))
+        return self._record(entry, prepared, held)
 
     async def _check_network(self, config: pb.ContainerConfig) -> None:
         """Refuse an unknown network; the default one is always there."""
         mode = namespaces.network(config)
         if mode.kind == "network" and mode.name != "bridge":
-            request = network_pb2.GetRequest(network=mode.name)
-            await ask("network", lambda: self._shared.peers.network.Get(request))
+            await self._shared.networks.require(mode.name)
 
     def _record(
         self,
@@ -128,21 +112,19 @@ class Creation:
 
         What cannot be given back now is given back later: the owner is unknown from here on.
         """
-        await together(self._release_image(entry), self._release_volumes(entry))
+        await together(
+            _tried(self._shared.images.release(entry.owner)),
+            _tried(self._shared.volumes.release(entry.owner, remove_anonymous=True)),
+        )
         self._shared.paths.discard_data(entry.id)
         with self._shared.containers.store.store.transaction() as tx:
             self._shared.containers.forget(tx, entry, created=False)
         self._shared.containers.forgotten(entry)
 
-    async def _release_image(self, entry: Entry) -> None:
-        request = image_pb2.ReleaseRequest(owner=entry.owner)
-        with contextlib.suppress(ScowError), translated("image"):
-            await self._shared.peers.image.Release(request, timeout=_RELEASE_SECONDS)
 
-    async def _release_volumes(self, entry: Entry) -> None:
-        request = volume_pb2.ReleaseRequest(owner=entry.owner, remove_anonymous=True)
-        with contextlib.suppress(ScowError), translated("volume"):
-            await self._shared.peers.volume.Release(request, timeout=_RELEASE_SECONDS)
+async def _tried(work: Coroutine[Any, Any, None]) -> None:
+    with contextlib.suppress(ScowError):
+        await work
 
 
 def _join(config: pb.ContainerConfig, containers: Containers) -> None:

@@ -7,15 +7,14 @@ import asyncio
 import grpc
 import structlog
 
-from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.remove import Removal
-from scow.container.model.containers import Entry, stamp
+from scow.container.lifecycle.transitions import Next, after_exit
+from scow.container.model.containers import Entry
 from scow.container.runtime import shim as shims
 from scow.container.runtime.shim import Ending, Shim
 from scow.container.shared import Shared
-from scow.container.streams.execs import KILLED
 from scow.contract.errors import ScowError
 
 Waiting = grpc.aio.UnaryUnaryCall[shim_pb.WaitRequest, shim_pb.WaitResponse]
@@ -44,15 +43,15 @@ class Exits:
         waiting = waiting or shim.stub.Wait(shim_pb.WaitRequest())
         entry.watcher = self._shared.background.start(self._watch(entry, shim, waiting))
 
+    def follow_up(self, entry: Entry) -> None:
+        """Begin what an exit leads to, in the background: it needs the lock, which the caller may have."""
+        if after_exit(entry) is Next.REMOVE:
+            self._shared.background.start(self._removal.remove_by_itself(entry))
+
     async def _watch(self, entry: Entry, shim: Shim, waiting: Waiting) -> None:
         ending = await self._exit(entry, shim, waiting)
-        self.record(entry, ending)
-        await self.after(entry)
-
-    async def after(self, entry: Entry) -> None:
-        """Clean up after an exit that was recorded, and remove the container where that was asked for."""
-        if entry.described.config.auto_remove and not entry.restarting:
-            self._shared.background.start(self._removal.remove_by_itself(entry))
+        self._shared.transitions.exited(entry, ending)
+        self.follow_up(entry)
         try:
             await self._cleanup.clean_up(entry)
         except ScowError as error:
@@ -76,26 +75,3 @@ class Exits:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _PAUSE_MAX)
             waiting = shim.stub.Wait(shim_pb.WaitRequest())
-
-    def record(self, entry: Entry, ending: Ending) -> None:
-        """Record an exit."""
-        actions = ["oom", "die"] if ending.oom_killed else ["die"]
-        containers = self._shared.containers
-        with containers.change(entry, actions, exitCode=str(ending.code)) as (tx, draft):
-            unplug(draft)
-            draft.status = pb.STATUS_EXITED
-            draft.exit_code = ending.code
-            draft.oom_killed = ending.oom_killed
-            draft.error = ending.error
-            stamp(draft, "finished_at", ending.time_ns)
-            containers.store.end_execs(tx, entry.id, KILLED, ending.time_ns)
-            entry.exits += 1
-
-
-def unplug(draft: pb.Container) -> None:
-    """Clear what is only there while a container runs."""
-    for field in (
-        *("pid", "netns_path", "endpoints", "ports"),
-        *("resolv_conf_path", "hosts_path", "hostname_path"),
-    ):
-        draft.ClearField(field)

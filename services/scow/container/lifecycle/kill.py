@@ -100,7 +100,7 @@ class Signals:
             if entry.described.status == pb.STATUS_PAUSED:
                 # A frozen process handles no signal.
                 await shim.stub.Resume(shim_pb.ResumeRequest())
-                self._record(entry, pb.STATUS_RUNNING, "unpause")
+                self._shared.transitions.unpaused(entry)
 
     async def pause(self, entry: Entry) -> None:
         """Freeze every process.
@@ -114,7 +114,7 @@ class Signals:
             assert entry.shim is not None
             with shim_errors(entry.id):
                 await entry.shim.stub.Pause(shim_pb.PauseRequest())
-            self._record(entry, pb.STATUS_PAUSED, "pause")
+            self._shared.transitions.paused(entry)
 
     async def unpause(self, entry: Entry) -> None:
         """Thaw every process.
@@ -131,7 +131,7 @@ class Signals:
             assert entry.shim is not None
             with shim_errors(entry.id):
                 await entry.shim.stub.Resume(shim_pb.ResumeRequest())
-            self._record(entry, pb.STATUS_RUNNING, "unpause")
+            self._shared.transitions.unpaused(entry)
 
     @contextlib.asynccontextmanager
     async def frozen(self, entry: Entry) -> AsyncIterator[None]:
@@ -157,17 +157,11 @@ class Signals:
                 await entry.shim.stub.Pause(shim_pb.PauseRequest())
         except (ContainerNotRunning, ShimDied):
             return  # its end is recorded within a moment
-        self._record(entry, pb.STATUS_PAUSED, "pause")
+        self._shared.transitions.paused(entry)
 
     async def _thaw(self, entry: Entry) -> None:
         if entry.described.status == pb.STATUS_PAUSED and entry.shim is not None:
             with contextlib.suppress(ContainerNotRunning, ShimDied), shim_errors(entry.id):
                 await entry.shim.stub.Resume(shim_pb.ResumeRequest())
-            self._record(entry, pb.STATUS_RUNNING, "unpause")
+            self._shared.transitions.unpaused(entry)
         self._shared.paths.thaw(entry.id).unlink(missing_ok=True)
-
-    def _record(self, entry: Entry, status: pb.Status.ValueType, action: str) -> None:
-        if not entry.alive or entry.described.status == status:
-            return  # it ended meanwhile, or someone else was faster
-        with self._shared.containers.change(entry, [action]) as (_, draft):
-            draft.status = status

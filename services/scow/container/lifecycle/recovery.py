@@ -27,9 +27,11 @@ from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.create import Creation
+from scow.container.lifecycle.execution import kept
 from scow.container.lifecycle.exit import Exits
 from scow.container.lifecycle.remove import Removal
-from scow.container.model.containers import Entry
+from scow.container.lifecycle.transitions import Next, after_exit
+from scow.container.model.containers import ALIVE, Entry
 from scow.container.runtime import shim as shims
 from scow.container.runtime.shim import Ending, Shim
 from scow.container.shared import Shared
@@ -103,16 +105,18 @@ class Recovery:
         if self._shared.paths.state(entry.id).exists():
             return await self._look(entry)
         if entry.alive:
-            self._exits.record(entry, Ending(_LOST, now_ns(), error="it ended with the machine"))
+            self._shared.transitions.exited(
+                entry, Ending(_LOST, now_ns(), error="it ended with the machine")
+            )
             await self._remove_if_wanted(entry)
             return "recorded", "it ended with the machine"
-        if status == pb.STATUS_EXITED and entry.described.config.auto_remove:
+        if status == pb.STATUS_EXITED and after_exit(entry) is Next.REMOVE:
             await self._removal.finish(entry, volumes=True)
             return "released", "it was to be removed after its end"
         return None
 
     async def _remove_if_wanted(self, entry: Entry) -> None:
-        if entry.described.config.auto_remove:
+        if after_exit(entry) is Next.REMOVE:
             await self._removal.finish(entry, volumes=True)
 
     async def _look(self, entry: Entry) -> tuple[str, str] | None:
@@ -131,7 +135,9 @@ class Recovery:
             return await self._end(entry, Ending.of_message(state.exit))
         await self._cleanup.clean_up(entry)
         if entry.alive:  # cannot be: RUNNING is recorded after the execution
-            self._exits.record(entry, Ending(_LOST, now_ns(), error="it was never executed"))
+            self._shared.transitions.exited(
+                entry, Ending(_LOST, now_ns(), error="it was never executed")
+            )
         return "released", "its start was cut short"
 
     async def _look_without_shim(self, entry: Entry, shim: Shim) -> tuple[str, str] | None:
@@ -143,7 +149,7 @@ class Recovery:
             await self._cleanup.clean_up(entry)
             if entry.alive:
                 ending = Ending(_LOST, now_ns(), error="it ended with the machine")
-                self._exits.record(entry, ending)
+                self._shared.transitions.exited(entry, ending)
             return "released", "its start was cut short"
         if not entry.alive:
             record = shims.ending(state)
@@ -169,26 +175,20 @@ class Recovery:
         self, entry: Entry, shim: Shim, state: shim_pb.StateResponse
     ) -> tuple[str, str] | None:
         paused = state.status == shim_pb.STATUS_PAUSED
-        status = pb.STATUS_PAUSED if paused else pb.STATUS_RUNNING
+        transitions, paths = self._shared.transitions, self._shared.paths
+        before = entry.described.status
+        if not entry.alive:
+            transitions.started(entry, kept(paths, entry.id, state.pid), paused=paused)
+        elif paused:
+            transitions.paused(entry)
+        else:
+            transitions.unpaused(entry)
         self._exits.follow(entry, shim)
         self._execs.follow_all(entry)
-        if entry.described.status == status:
+        if entry.described.status == before:
             return None
-        actions = [] if entry.alive else ["start"]
-        with self._shared.containers.change(entry, actions) as (_, draft):
-            if not entry.alive:
-                self._begin(draft, state.pid)
-            draft.status = status
-        return "recorded", "it was executed" if actions else "its state had changed"
-
-    def _begin(self, draft: pb.Container, pid: int) -> None:
-        """Record the start of a container that was executed just before this service died."""
-        draft.pid = pid
-        draft.netns_path = f"/proc/{pid}/ns/net"
-        for field in ("exit_code", "oom_killed", "error"):
-            draft.ClearField(field)
-        folder = self._shared.paths.bundle(draft.id)
-        draft.started_at.FromNanoseconds(folder.stat().st_mtime_ns)
+        executed = before not in ALIVE
+        return "recorded", "it was executed" if executed else "its state had changed"
 
     async def _end(self, entry: Entry, ending: Ending) -> tuple[str, str] | None:
         """Record an end, or clean up after one that is recorded already."""
@@ -196,9 +196,9 @@ class Recovery:
             # Either this very end, or one of a start whose record was lost: the time tells.
             recorded = entry.described.finished_at.ToNanoseconds()
             if recorded < ending.time_ns:
-                self._exits.record(entry, ending)
+                self._shared.transitions.exited(entry, ending)
         else:
-            self._exits.record(entry, ending)
+            self._shared.transitions.exited(entry, ending)
         await self._cleanup.clean_up(entry)
         await self._remove_if_wanted(entry)
         return "recorded", f"it ended with exit code {ending.code}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from scow.api.image.v1 import image_pb2
 from scow.container.model.containers import Entry
-from scow.container.peers.retry import ask
 from scow.container.shared import Shared
 from scow.contract.errors import KernelUnsupported, LayerCorrupt, MountFailed
 
@@ -23,11 +22,7 @@ async def renew(shared: Shared, entry: Entry) -> bool:
     Raises:
         ScowError: What the image service says.
     """
-    config = entry.described.config
-    request = image_pb2.PrepareRequest(image=config.image, owner=entry.owner)
-    if config.HasField("platform"):
-        request.platform.CopyFrom(config.platform)
-    found = await ask("image", lambda: shared.peers.image.Prepare(request))
+    found = await shared.images.prepare(entry.owner, entry.described.config)
     if list(found.mounts) == list(entry.rootfs.mounts):
         return False
     rootfs = image_pb2.PrepareResponse(mounts=found.mounts, driver=found.driver)

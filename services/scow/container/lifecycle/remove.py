@@ -5,13 +5,10 @@ from __future__ import annotations
 import structlog
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.api.image.v1 import image_pb2
-from scow.api.volume.v1 import volume_pb2
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.kill import Signals
 from scow.container.model import states
 from scow.container.model.containers import Entry
-from scow.container.peers.retry import ask
 from scow.container.shared import Shared
 from scow.contract.errors import ScowError
 from scow.core.requests import remember
@@ -62,7 +59,7 @@ class Removal:
         try:
             await together(
                 self._cleanup.cleaned_up(entry),
-                self._release_image(entry),
+                self._shared.images.release(entry.owner),
                 self._release_volumes(entry),
             )
         except ScowError as error:
@@ -76,14 +73,6 @@ class Removal:
             remember(tx, pb.RemoveResponse())
         containers.forgotten(entry)
 
-    async def _release_image(self, entry: Entry) -> None:
-        request = image_pb2.ReleaseRequest(owner=entry.owner)
-        await ask("image", lambda: self._shared.peers.image.Release(request))
-
     async def _release_volumes(self, entry: Entry) -> None:
-        if not entry.volumes.mounts:
-            return
-        request = volume_pb2.ReleaseRequest(
-            owner=entry.owner, remove_anonymous=entry.remove_volumes
-        )
-        await ask("volume", lambda: self._shared.peers.volume.Release(request))
+        if entry.volumes.mounts:
+            await self._shared.volumes.release(entry.owner, remove_anonymous=entry.remove_volumes)

@@ -5,45 +5,34 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from google.protobuf.message import Message
-
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.network.v1 import network_pb2
 from scow.api.shim.v1 import shim_pb2 as shim_pb
-from scow.container.lifecycle import remount
+from scow.container.lifecycle import execution, remount
 from scow.container.lifecycle.cleanup import Cleanup
-from scow.container.lifecycle.exit import Exits, unplug
-from scow.container.lifecycle.remove import Removal
+from scow.container.lifecycle.exit import Exits
+from scow.container.lifecycle.transitions import Execution, Respond
 from scow.container.logs import options as logoptions
 from scow.container.model import states
 from scow.container.model.containers import Entry
-from scow.container.peers.retry import ask
 from scow.container.runtime.shim import Shim, shim_errors
 from scow.container.shared import Shared
-from scow.container.spec import bundle, document, namespaces, process
-from scow.container.spec import mounts as specmounts
+from scow.container.spec import bundle, document, mounts, namespaces, process
 from scow.contract.errors import ScowError
 from scow.core.disk import writing
-from scow.core.requests import remember
 from scow.core.tasks import completed
-
-# Exit codes of containers whose process could not be executed, as shells and Docker have them.
-_EXIT_CODES = {"COMMAND_NOT_FOUND": 127, "COMMAND_NOT_EXECUTABLE": 126}
-_NOT_STARTED = 128
 
 # Called with the shim when the container waits to be executed.
 Before = Callable[[Shim], Awaitable[None]]
-Respond = Callable[[pb.Container], Message]
 
 
 class Starter:
     """Starts containers."""
 
-    def __init__(self, shared: Shared, cleanup: Cleanup, exits: Exits, removal: Removal) -> None:
+    def __init__(self, shared: Shared, cleanup: Cleanup, exits: Exits) -> None:
         self._shared = shared
         self._cleanup = cleanup
         self._exits = exits
-        self._removal = removal
 
     async def start(
         self,
@@ -87,38 +76,44 @@ class Starter:
     async def _launch(
         self, entry: Entry, before: Before | None, respond: Respond | None, window: tuple[int, int]
     ) -> None:
-        try:
-            spawned = await self._spawn(entry, window)
-        except remount.STALE:
-            if not await remount.renew(self._shared, entry):
-                raise
-            await self._cleanup.clean_up(entry, drain=False)
-            spawned = await self._spawn(entry, window)
+        """Spawn, plug the network in, execute, record, follow: docs/architecture.md draws it."""
+        spawned = await self._spawned(entry, window)
+        netns = spawned["netns"]
         shim = entry.shim = Shim(self._shared.paths.socket(entry.id))
         # From here on, so that the connection is there when it is needed and no end is missed.
         waiting = shim.stub.Wait(shim_pb.WaitRequest())
         try:
-            network = await self._attach(entry, spawned["netns"])
-            files = specmounts.network_files(network, _mounts(entry))
-            with shim_errors(entry.id):
-                if before is not None:
+            network = await self._attach(entry, netns)
+            if before is not None:
+                with shim_errors(entry.id):
                     await before(shim)
-                started = await shim.stub.Start(shim_pb.StartRequest(mounts=files))
+            execution.keep(self._shared.paths, entry.id, netns, network)
+            started = await self._execute(entry, shim, network)
         except BaseException:
             waiting.cancel()
             raise
-        with self._shared.containers.change(entry, ["start"]) as (tx, draft):
-            draft.status = pb.STATUS_RUNNING
-            draft.ClearField("exit_code")
-            draft.ClearField("oom_killed")
-            draft.ClearField("error")
-            draft.pid = started.pid
-            draft.started_at.CopyFrom(started.started_at)
-            draft.netns_path = spawned["netns"]
-            plug(draft, network)
-            if respond is not None:
-                remember(tx, respond(draft))
+        executed = Execution(started.pid, netns, started.started_at.ToNanoseconds(), network)
+        self._shared.transitions.started(entry, executed, respond=respond)
         self._exits.follow(entry, shim, waiting)
+
+    async def _spawned(self, entry: Entry, window: tuple[int, int]) -> dict[str, Any]:
+        """Spawn a shim, once more when the mounts of the root file system on record do not work any more."""
+        try:
+            return await self._spawn(entry, window)
+        except remount.STALE:
+            if not await remount.renew(self._shared, entry):
+                raise
+            await self._cleanup.clean_up(entry, drain=False)
+            return await self._spawn(entry, window)
+
+    async def _execute(
+        self, entry: Entry, shim: Shim, network: pb.Container
+    ) -> shim_pb.StartResponse:
+        files = mounts.network_files(
+            network, _mounts(entry), read_only=entry.described.config.read_only
+        )
+        with shim_errors(entry.id):
+            return await shim.stub.Start(shim_pb.StartRequest(mounts=files))
 
     async def _spawn(self, entry: Entry, window: tuple[int, int]) -> dict[str, Any]:
         paths, config = self._shared.paths, entry.described.config
@@ -187,7 +182,6 @@ class Starter:
         if mode.kind == "container":
             target = self._joined(mode.name).described
             return pb.Container(
-                config=config,
                 resolv_conf_path=target.resolv_conf_path,
                 hosts_path=target.hosts_path,
                 hostname_path=target.hostname_path,
@@ -209,8 +203,7 @@ class Starter:
             aliases=config.network_aliases,
             name=described.name,
         )
-        response = await ask("network", lambda: self._shared.peers.network.Attach(request))
-        return _network(config, response)
+        return _network(await self._shared.networks.attach(request))
 
     async def _undo(self, entry: Entry, error: BaseException) -> None:
         """Clean up after a start that failed, and record why it did; a caller that left is no reason."""
@@ -218,23 +211,17 @@ class Starter:
             await self._cleanup.clean_up(entry, drain=False)
         finally:
             if isinstance(error, ScowError):
-                code = _EXIT_CODES.get(error.reason, _NOT_STARTED)
-                with self._shared.containers.change(entry, ["die"], exitCode=str(code)) as (_, d):
-                    unplug(d)
-                    d.exit_code = code
-                    d.error = error.message
-            if entry.described.config.auto_remove and not entry.restarting:
-                # It needs the lock, which the caller has.
-                self._shared.background.start(self._removal.remove_by_itself(entry))
+                self._shared.transitions.not_started(entry, error)
+            self._exits.follow_up(entry)
 
 
 def _mounts(entry: Entry) -> list[Any]:
     return [resolved.mount for resolved in entry.volumes.mounts]
 
 
-def _network(config: pb.ContainerConfig, response: network_pb2.AttachResponse) -> pb.Container:
+def _network(response: network_pb2.AttachResponse) -> pb.Container:
+    """Return a container with the fields that say how its network is plugged in, and no others."""
     found = pb.Container(
-        config=config,
         resolv_conf_path=response.resolv_conf_path,
         hosts_path=response.hosts_path,
         hostname_path=response.hostname_path,
@@ -256,14 +243,3 @@ def _network(config: pb.ContainerConfig, response: network_pb2.AttachResponse) -
             aliases=e.aliases,
         )
     return found
-
-
-def plug(draft: pb.Container, network: pb.Container) -> None:
-    """Take over how the network is plugged in."""
-    draft.resolv_conf_path = network.resolv_conf_path
-    draft.hosts_path = network.hosts_path
-    draft.hostname_path = network.hostname_path
-    del draft.endpoints[:]
-    draft.endpoints.extend(network.endpoints)
-    del draft.ports[:]
-    draft.ports.extend(network.ports)

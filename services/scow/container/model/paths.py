@@ -45,6 +45,10 @@ class Paths:
         """Return the folder that is /dev/shm of a container that shares it with others."""
         return self.state(container) / "shm"
 
+    def execution(self, container: str) -> Path:
+        """Return the path of what a start knows when it executes the process."""
+        return self.state(container) / "execution"
+
     def thaw(self, container: str) -> Path:
         """Return the path of the mark that a container is frozen for a moment: it is to be thawed."""
         return self.state(container) / "thaw"

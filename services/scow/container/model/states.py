@@ -1,4 +1,4 @@
-"""Errors of containers that are in a state in which a request cannot be met."""
+"""States of containers in words, and errors of containers that are in one in which a request cannot be met."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from scow.contract.errors import (
     ContainerRunning,
     FailedPrecondition,
 )
+
+# Exit code of a process that ended with its container: 128 + SIGKILL.
+KILLED = 137
 
 
 def word(status: pb.Status.ValueType) -> str:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.api.image.v1 import image_pb2
 from scow.container.model.containers import Entry
 from scow.container.query import filters as listing
 from scow.container.shared import Shared
-from scow.contract.errors import ContainerNotFound, ImageNotFound
+from scow.contract.errors import ContainerNotFound
 from scow.core import filters as filter_rules
 from scow.core.paging import descending, page
-from scow.core.peers import translated
 from scow.core.times import from_proto
 
 _OWNER = "container/"
@@ -31,13 +28,11 @@ class Queries:
         response = pb.GetResponse(container=entry.described)
         response.container.exec_ids.extend(self._shared.containers.store.running_execs(entry.id))
         if request.size:
-            with translated("image"):
-                image = self._shared.peers.image
-                usage = await image.Usage(image_pb2.UsageRequest(owner=entry.owner))
-                response.size_rw = response.size_root_fs = usage.size
-                with contextlib.suppress(ImageNotFound), translated("image"):
-                    wanted = image_pb2.GetRequest(image=entry.described.image_id)
-                    response.size_root_fs += (await image.Get(wanted)).image.size
+            images = self._shared.images
+            response.size_rw = response.size_root_fs = await images.usage(entry.owner)
+            image = await images.find(entry.described.image_id)
+            if image is not None:
+                response.size_root_fs += image.size
         return response
 
     async def list(self, request: pb.ListRequest) -> pb.ListResponse:
@@ -55,12 +50,8 @@ class Queries:
 
     async def _ancestors(self, images: Sequence[str]) -> frozenset[str]:
         """Return the ids of images."""
-        found = set()
-        for image in images:
-            with contextlib.suppress(ImageNotFound), translated("image"):
-                response = await self._shared.peers.image.Get(image_pb2.GetRequest(image=image))
-                found.add(response.image.id)
-        return frozenset(found)
+        found = [await self._shared.images.find(image) for image in images]
+        return frozenset(image.id for image in found if image is not None)
 
     async def wait(self, request: pb.WaitRequest) -> pb.WaitResponse:
         """Answer when the condition is met."""

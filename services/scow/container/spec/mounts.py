@@ -80,10 +80,12 @@ def _mount(destination: str, kind: str, source: str, options: Sequence[str]) -> 
     return Mount(destination=destination, type=kind, source=source, options=options)
 
 
-def network_files(described: pb.Container, volumes: Sequence[Mount]) -> list[Mount]:
+def network_files(
+    described: pb.Container, volumes: Sequence[Mount], *, read_only: bool
+) -> list[Mount]:
     """Return the binds of the files that name hosts, but where a volume is."""
     taken = {_clean(mount.destination) for mount in volumes}
-    access = "ro" if described.config.read_only else "rw"
+    access = "ro" if read_only else "rw"
     return [
         _mount(target, "bind", getattr(described, field), ["rbind", "rprivate", access])
         for field, target in _FILES

@@ -10,13 +10,11 @@ import grpc
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.container.model.containers import Entry
+from scow.container.model.states import KILLED
 from scow.container.runtime.shim import shim_errors
 from scow.container.shared import Shared
 from scow.contract.errors import ExecNotFound
 from scow.core.times import now_ns
-
-# Of a process that ended with its container.
-KILLED = 137
 
 
 class Execs:

@@ -13,6 +13,7 @@ import grpc
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.container.lifecycle.start import Starter
+from scow.container.lifecycle.transitions import Next, after_exit
 from scow.container.logs import records
 from scow.container.model import states
 from scow.container.model.containers import Entry
@@ -87,7 +88,7 @@ class Sessions:
         code, oom_killed = entry.described.exit_code, entry.described.oom_killed
         if ending is not None:
             code, oom_killed = ending.code, ending.oom_killed
-        if entry.described.config.auto_remove:
+        if after_exit(entry) is Next.REMOVE:
             await entry.until(lambda: entry.gone or entry.restarting, _REMOVAL_SECONDS)
         return pb.AttachResponse(exit=pb.AttachResponse.Exit(code=code, oom_killed=oom_killed))
 

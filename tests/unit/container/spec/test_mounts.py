@@ -40,10 +40,8 @@ def test_shared_memory() -> None:
 
 
 def test_network_files_yield_to_volumes_and_follow_the_root() -> None:
-    described = pb.Container(
-        config=ContainerConfig(read_only=True), resolv_conf_path="/r", hosts_path="/h"
-    )
+    described = pb.Container(resolv_conf_path="/r", hosts_path="/h")
     volume = Mount(destination="/etc/hosts", type="bind", source="/mine")
-    (found,) = specmounts.network_files(described, [volume])
+    (found,) = specmounts.network_files(described, [volume], read_only=True)
     assert (found.destination, found.source) == ("/etc/resolv.conf", "/r")
     assert "ro" in found.options

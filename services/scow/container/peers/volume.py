@@ -1,0 +1,30 @@
+"""The volume service, as containers need it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scow.api.volume.v1 import volume_pb2
+from scow.container.peers.retry import ask
+from scow.core.peers import Peers
+
+
+class Volumes:
+    """Volumes and mounts. Every call is made again while the service does not answer (see `retry`)."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    async def acquire(
+        self, owner: str, mounts: Sequence[volume_pb2.MountRequest]
+    ) -> volume_pb2.AcquireResponse:
+        """Resolve mounts, and hold their volumes for an owner in place of what it held before."""
+        if not mounts:
+            return volume_pb2.AcquireResponse()
+        request = volume_pb2.AcquireRequest(owner=owner, mounts=mounts)
+        return await ask("volume", lambda: self._peers.volume.Acquire(request))
+
+    async def release(self, owner: str, *, remove_anonymous: bool) -> None:
+        """Let go of all that an owner holds; an unknown owner is no error."""
+        request = volume_pb2.ReleaseRequest(owner=owner, remove_anonymous=remove_anonymous)
+        await ask("volume", lambda: self._peers.volume.Release(request))
