@@ -84,7 +84,8 @@ def parse_cpus(text: str) -> int:
 def parse_port(text: str) -> list[Fields]:
     """Return the port mappings of `-p`: [[address:][host port]:]container port[/protocol].
 
-    A port may be a range. Without a host port each gets a free one, and so is a mapping of its own.
+    A port may be a range. Without a host port each gets a free one, and so is a mapping of its own. A range of ports
+    of the host before a single port of the container is one to choose a free port from.
 
     Raises:
         ValueError: No such form.
@@ -105,7 +106,9 @@ def parse_port(text: str) -> list[Fields]:
             for port in range(first, last + 1)
         ]
     host_first, host_last = _port_range("hostPort", host)
-    if host_last - host_first + 1 != count:
+    if count == 1 and host_first and host_last > host_first:
+        mapping["host_port_last"] = host_last
+    elif host_last - host_first + 1 != count:
         raise ValueError(
             f"invalid ranges specified for container and host Ports: {container} and {host}"
         )

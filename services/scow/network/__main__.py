@@ -10,11 +10,13 @@ from scow.api.network.v1.network_pb2_grpc import add_NetworkServiceServicer_to_s
 from scow.contract.errors import ScowError
 from scow.core.server import Context, Wiring, main
 from scow.network.dns.files import Files
-from scow.network.drivers.bridge import Plumbing, Worker
+from scow.network.drivers.bridge import Plumbing
 from scow.network.endpoints import Endpoints
 from scow.network.firewall.watch import TableWatch
+from scow.network.kernel.worker import Worker
 from scow.network.networks import Networks
 from scow.network.ports.holds import Holds
+from scow.network.ports.relay import Relay
 from scow.network.reconcile import Reconciler
 from scow.network.rpc import NetworkServicer
 from scow.network.store import MIGRATIONS, NetworkStore
@@ -25,6 +27,7 @@ async def wire(context: Context) -> Wiring:
     _allow_many_files()
     config, section = context.config, context.config.network
     worker, holds = Worker(), Holds()
+    relay = Relay(worker)
     files = Files(config.data("network"))
     plumbing = Plumbing(config.instance, section.mtu)
     networks = Networks(context.store, context.journal, worker, plumbing, section, config.instance)
@@ -35,6 +38,7 @@ async def wire(context: Context) -> Wiring:
         worker,
         plumbing,
         holds,
+        relay,
         files,
         section,
         config.instance,

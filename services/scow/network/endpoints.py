@@ -25,11 +25,13 @@ from scow.core.times import now_ns
 from scow.network import requests
 from scow.network.dns import files
 from scow.network.dns.files import Files
-from scow.network.drivers.bridge import Plumbing, Wanted, Worker
+from scow.network.drivers.bridge import Plumbing, Wanted
 from scow.network.ipam import subnets
 from scow.network.kernel import names
+from scow.network.kernel.worker import Worker
 from scow.network.networks import DEFAULT, Networks, endpoint_message
 from scow.network.ports.holds import Holds
+from scow.network.ports.relay import Relay
 from scow.network.requests import Wish
 from scow.network.store import Endpoint, Network, NetworkStore
 
@@ -54,6 +56,7 @@ class Endpoints:
         worker: Worker,
         plumbing: Plumbing,
         holds: Holds,
+        relay: Relay,
         owned_files: Files,
         section: NetworkSection,
         instance: str,
@@ -65,6 +68,7 @@ class Endpoints:
         self._worker = worker
         self._plumbing = plumbing
         self._holds = holds
+        self._relay = relay
         self._files = owned_files
         self._section = section
         self._instance = instance
@@ -181,6 +185,7 @@ class Endpoints:
             self._rows.set_plugged(tx, moved)
         if known.netns_id != wish.netns_id:
             self._files.remove(known.owner)
+        await self._relay.shut(known.id)
         if known.link:
             await self._worker.run(self._plumbing.delete, [known.link])
         return moved
@@ -192,6 +197,12 @@ class Endpoints:
             await self._worker.run(self._plumbing.set_lo_up, wish.netns_path)
         if endpoint.ports:
             await self._change_ports("add", endpoint)
+            await self.carry(endpoint)
+
+    async def carry(self, endpoint: Endpoint) -> None:
+        """Have the relay carry what nftables cannot divert: ports of a family that the endpoint has no address of."""
+        held = [h for h in self._holds.of(endpoint.id) if ":" in h.publish.host_ip]
+        await self._relay.open(endpoint.id, held, endpoint.address)
 
     async def _plug(self, network: Network, endpoint: Endpoint, first: bool) -> None:
         try:
@@ -272,6 +283,7 @@ class Endpoints:
             self._rows.delete_endpoint(tx, endpoint.id)
             if endpoint.ready:
                 self._tell(tx, network, endpoint, "disconnect")
+        await self._relay.shut(endpoint.id)
         self._holds.give_back(endpoint.id)
         if not self._rows.endpoints_of(endpoint.owner):
             self._files.remove(endpoint.owner)
@@ -306,6 +318,7 @@ class Endpoints:
 
     async def close(self) -> None:
         """Finish what was put off."""
+        await self._relay.close()
         if self._sweeping is not None:
             self._sweeping.cancel()
         if self.doomed:

@@ -17,9 +17,10 @@ from scow.core.config import NetworkSection
 from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.core.times import now_ns, to_proto
-from scow.network.drivers.bridge import Plumbing, Worker
+from scow.network.drivers.bridge import Plumbing
 from scow.network.ipam import subnets
 from scow.network.kernel import names
+from scow.network.kernel.worker import Worker
 from scow.network.store import Endpoint, Network, NetworkStore, find
 
 DEFAULT = "bridge"

@@ -8,8 +8,9 @@ from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.owners import unknown_owners
 from scow.core.peers import Peers
 from scow.network.dns.files import Files
-from scow.network.drivers.bridge import Plumbing, Wanted, Worker
+from scow.network.drivers.bridge import Plumbing, Wanted
 from scow.network.endpoints import Endpoints
+from scow.network.kernel.worker import Worker
 from scow.network.networks import Networks
 from scow.network.ports.holds import Holds
 from scow.network.store import Endpoint, NetworkStore
@@ -49,7 +50,7 @@ class Reconciler:
             actions = await self._release(gone)
             await self._networks.establish()
             wanted = self._endpoints.wanted()
-            actions += self._hold_ports(wanted)
+            actions += await self._hold_ports(wanted)
             actions += await self._worker.run(self._restore, wanted)
             owners = {endpoint.owner for endpoint in wanted.endpoints}
             for name in self._files.remove_others(owners):
@@ -70,12 +71,13 @@ class Reconciler:
             actions.append(_of(endpoint, "released", reason))
         return actions
 
-    def _hold_ports(self, wanted: Wanted) -> list[ReconcileAction]:
+    async def _hold_ports(self, wanted: Wanted) -> list[ReconcileAction]:
         actions = []
         for endpoint in wanted.endpoints:
             for publish, why in self._holds.retake(endpoint.id, endpoint.ports):
                 _log.warning("a published port is not held", port=str(publish), reason=why)
                 actions.append(_of(endpoint, "reported", f"{publish} is not held: {why}"))
+            await self._endpoints.carry(endpoint)
         return actions
 
     def _restore(self, wanted: Wanted) -> list[ReconcileAction]:

@@ -11,8 +11,8 @@ from scow.contract.errors import InvalidArgument
 from scow.network.dns import files
 from scow.network.dns.files import Resolver
 from scow.network.kernel import netns
-from scow.network.ports import holds
-from scow.network.ports.holds import Publish
+from scow.network.ports import publish
+from scow.network.ports.publish import PortRequest
 from scow.network.store import Network
 
 _OWNER = re.compile(r"[a-z]{1,32}/[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -44,7 +44,7 @@ class Wish:
     netns_path: str
     netns_id: str
     hostname: str
-    ports: tuple[Publish, ...]
+    ports: tuple[PortRequest, ...]
     mac: str
     address: str
     aliases: tuple[str, ...]
@@ -88,7 +88,7 @@ def check(request: pb.AttachRequest, network: Network, gateway: str) -> Wish:
         netns_id=netns.current_identity(request.netns_path) if request.netns_path else "",
         hostname=f"{hostname}.{request.domainname}" if request.domainname else hostname,
         # On "host" ports are open as they are, on "none" nothing can reach them: as docker, ask for none.
-        ports=tuple(holds.check(p) for p in request.ports) if network.bridge else (),
+        ports=tuple(publish.check(p) for p in request.ports) if network.bridge else (),
         mac=_mac(request.mac_address),
         address=request.ipv4_address,
         aliases=tuple(request.aliases),

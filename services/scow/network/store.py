@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from scow.core.store import Store
-from scow.network.ports.holds import Publish, from_json, to_json
+from scow.network.ports.publish import Publish, from_json, to_json
 
 MIGRATIONS = (
     """
@@ -52,6 +52,16 @@ MIGRATIONS = (
         created_ns INTEGER NOT NULL,
         UNIQUE (owner, network_id),
         UNIQUE (network_id, address)
+    );
+    """,
+    # Ports name their address; those of before were published on IPv4 alone.
+    """
+    UPDATE endpoints SET ports = (
+        SELECT json_group_array(json_array(
+            CASE json_extract(value, '$[0]') WHEN '' THEN '0.0.0.0' ELSE json_extract(value, '$[0]') END,
+            json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+            json_extract(value, '$[3]'), json_extract(value, '$[4]')
+        )) FROM json_each(endpoints.ports)
     );
     """,
 )

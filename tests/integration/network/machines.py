@@ -119,13 +119,17 @@ class Namespace:
         """Send by UDP and return the answer: see `Answerer`."""
 
         def send() -> str:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            with socket.socket(_family(address), socket.SOCK_DGRAM) as one:
                 one.settimeout(SECONDS)
                 one.connect((address, port))
                 one.send(b"?")
                 return one.recv(100).decode()
 
         return self.call(send)
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 class Answerer:
@@ -138,7 +142,8 @@ class Answerer:
         self._udp = udp
 
         def listen() -> socket.socket:
-            one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+            kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
+            one = socket.socket(_family(address), kind)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             one.bind((address, port))
             if not udp:

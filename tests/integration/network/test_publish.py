@@ -60,7 +60,8 @@ def test_the_same_number_for_both_protocols(engine: Engine) -> None:
 def test_ranges(engine: Engine, inside: int) -> None:
     ports = [PortMapping(host_port=9000, container_port=inside, count=3)]
     web, answer = engine.attach(ports=ports)
-    assert [(p.host_port, p.count) for p in answer.endpoint.ports] == [(9000, 3)]
+    published = [(p.host_ip, p.host_port, p.count) for p in answer.endpoint.ports]
+    assert published == [("0.0.0.0", 9000, 3), ("::", 9000, 3)]
     with contextlib.ExitStack() as stack:
         for number in range(3):
             stack.enter_context(Answerer(web, f"n{number}", inside + number))
@@ -74,7 +75,8 @@ def test_free_ports_are_chosen(engine: Engine) -> None:
     web, answer = engine.attach(
         ports=[PortMapping(container_port=80), PortMapping(container_port=90, count=3)]
     )
-    single, several = answer.endpoint.ports
+    single, single6, several, several6 = answer.endpoint.ports
+    assert (single6.host_port, several6.host_port) == (single.host_port, several.host_port)
     assert single.host_port > 1023
     assert several.host_port > 1023
     assert several.count == 3
@@ -135,11 +137,11 @@ def conflict(engine: Engine, *ports: PortMapping) -> AddressInUse:
 def test_a_port_that_another_container_has(engine: Engine) -> None:
     mapping = PortMapping(host_port=8080, container_port=80)
     web, answer = engine.attach(ports=[mapping])
-    assert conflict(engine, mapping).which == "8080/tcp"
+    assert conflict(engine, mapping).which == "0.0.0.0:8080/tcp"
     local = PortMapping(host_ip="127.0.0.1", host_port=8080, container_port=80)
     assert conflict(engine, local).which == "127.0.0.1:8080/tcp"
     around = PortMapping(host_port=8078, container_port=80, count=5)
-    assert conflict(engine, around).which == "8080/tcp"
+    assert conflict(engine, around).which == "0.0.0.0:8080/tcp"
     with Answerer(web, "web", 80):
         assert engine.host.fetch("127.0.0.1", 8080).startswith("web ")
     engine.stub.Detach(pb.DetachRequest(owner=answer.endpoint.owner))
@@ -148,7 +150,8 @@ def test_a_port_that_another_container_has(engine: Engine) -> None:
 
 def test_a_port_that_a_program_of_the_host_has(engine: Engine) -> None:
     with Answerer(engine.host, "program", 8090, address="127.0.0.1"):
-        assert conflict(engine, PortMapping(host_port=8090, container_port=80)).which == "8090/tcp"
+        taken = PortMapping(host_port=8090, container_port=80)
+        assert conflict(engine, taken).which == "0.0.0.0:8090/tcp"
     engine.attach(ports=[PortMapping(host_port=8090, container_port=80)])
     with pytest.raises(OSError, match="in use"):
         Answerer(engine.host, "program", 8090)

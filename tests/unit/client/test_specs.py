@@ -66,6 +66,12 @@ def test_parse_port(text: str, expected: tuple[object, ...]) -> None:
     )  # fmt: skip
 
 
+def test_a_range_of_the_host_before_one_port_is_one_to_choose_from() -> None:
+    (made,) = specs.parse_port("127.0.0.1:18400-18410:80")
+    assert (made["host_port"], made["host_port_last"]) == (18400, 18410)
+    assert (made["container_port"], made["count"]) == (80, 1)
+
+
 def test_a_range_without_host_port_is_a_port_each() -> None:
     assert [m["container_port"] for m in specs.parse_port("80-82")] == [80, 81, 82]
 

@@ -7,7 +7,8 @@ from scow.contract.errors import AmbiguousId, InvalidFilter, NetworkNotFound
 from scow.core.config import NetworkSection
 from scow.core.journal import Journal
 from scow.core.store import Store
-from scow.network.drivers.bridge import Plumbing, Worker
+from scow.network.drivers.bridge import Plumbing
+from scow.network.kernel.worker import Worker
 from scow.network.networks import Networks
 from scow.network.store import MIGRATIONS
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scow.core.store import Store
-from scow.network.ports.holds import Publish
+from scow.network.ports.publish import Publish
 from scow.network.store import MIGRATIONS, Endpoint, Network, NetworkStore, find
 
 BRIDGE = Network("b" * 64, "bridge", "bridge", "10.0.0.0/24", "x0", "", 1, {"a": "b"}, {"c": "d"})
@@ -69,6 +69,27 @@ def test_plugged_and_deleted(store: Store) -> None:
     with store.transaction() as tx:
         NetworkStore.delete_endpoint(tx, moved.id)
     assert NetworkStore(store).endpoints() == []
+
+
+def test_ports_of_before_were_published_on_ipv4(tmp_path: Path) -> None:
+    old = Store.open(tmp_path / "old.db", MIGRATIONS[:1])
+    ports = '[["", 8080, 80, "tcp", 1], ["127.0.0.1", 53, 53, "udp", 2]]'
+    with old.transaction() as tx:
+        tx.execute(
+            "INSERT INTO networks VALUES ('n','bridge','bridge','10.0.0.0/24','','',1,'{}','{}')"
+        )
+        for number, text in enumerate((ports, "[]")):
+            tx.execute(
+                "INSERT INTO endpoints VALUES (?,?,'n','','10.0.0.' || ?,'',?,'','','',?,'[]',1,?)",
+                (f"e{number}", f"o{number}", number + 2, f"l{number}", text, number),
+            )
+    old.close()
+    first, second = NetworkStore(Store.open(tmp_path / "old.db", MIGRATIONS)).endpoints()
+    assert first.ports == (
+        Publish("0.0.0.0", 8080, 80, "tcp", 1),
+        Publish("127.0.0.1", 53, 53, "udp", 2),
+    )
+    assert second.ports == ()
 
 
 def test_no_two_endpoints_share_what_is_one_endpoints_own(store: Store) -> None:

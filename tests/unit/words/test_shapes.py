@@ -256,6 +256,11 @@ def _port(inside: int, outside: int = 0, **more: Any) -> PortMapping:
         ([], [_port(80, 80, count=3)], "0.0.0.0:80-82->80-82/tcp"),
         (
             [],
+            [_port(80, 8080, host_ip="0.0.0.0"), _port(80, 8080, host_ip="::")],
+            "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp",
+        ),
+        (
+            [],
             [_port(80, 8080, count=2)],
             "0.0.0.0:8080->80/tcp, 0.0.0.0:8081->81/tcp",
         ),

@@ -6,19 +6,16 @@ changes never meet.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import fcntl
 import ipaddress
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import structlog
 
@@ -36,24 +33,6 @@ from scow.network.store import Endpoint, Network
 _SUBNET_LOCK = Path("/run/lock/scow-subnets")
 _MTU = 1500
 _log = structlog.get_logger()
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-class Worker:
-    """One thread for everything that blocks."""
-
-    def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kernel")
-
-    async def run(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return what the call returns. Calls run in the order in which they were made."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, lambda: call(*args, **kwargs))
-
-    def close(self) -> None:
-        """Wait for the calls under way."""
-        self._executor.shutdown()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from scow.network.kernel.netlink import Netlink, Request, bare_package
-from scow.network.ports.holds import Publish
+from scow.network.ports.publish import Publish
 
 _NETFILTER = 12  # NETLINK_NETFILTER, which the socket module lacks
 _NEW, _GET, _DELETE = 0x100, 0x101, 0x102

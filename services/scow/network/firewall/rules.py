@@ -27,9 +27,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from scow.network.firewall.nftables import Command
-from scow.network.ports.holds import Publish
+from scow.network.ports.publish import Publish
 
 FAMILY = "ip"
+_ANY = "0.0.0.0"
 _LOOPBACK = {"prefix": {"addr": "127.0.0.0", "len": 8}}
 _MAPS = {"direct": "ipv4_addr", "moved_address": "ipv4_addr", "moved_port": "inet_service"}
 # By number: names would need /etc/protocols, which small systems lack.
@@ -68,7 +69,7 @@ class Element:
     """An element of a map: what leads from ports of the host to a container."""
 
     map: str
-    # Empty means any.
+    # 0.0.0.0 means any.
     host_ip: str
     protocol: str
     first: int
@@ -81,6 +82,8 @@ def elements(published: Iterable[Published]) -> list[Element]:
     found: list[Element] = []
     for item in published:
         p = item.publish
+        if ":" in p.host_ip:
+            continue  # the relay's
         if p.host_port == p.container_port:
             last = p.host_port + p.count - 1
             found.append(Element("direct", p.host_ip, p.protocol, p.host_port, last, item.address))
@@ -109,7 +112,7 @@ def change_elements(table: str, verb: str, changed: Iterable[Element]) -> list[C
 
 
 def _address_range(host_ip: str) -> Any:
-    return host_ip or {"range": ["0.0.0.0", "255.255.255.255"]}
+    return host_ip if host_ip != _ANY else {"range": [_ANY, "255.255.255.255"]}
 
 
 def _ports(element: Element) -> Any:
@@ -235,7 +238,7 @@ def parse_elements(listed: Sequence[Command]) -> list[Element]:
         for item in described.get("elem", ()):
             address, protocol, ports = item[0]["concat"]
             first, last = ports["range"] if isinstance(ports, dict) else (ports, ports)
-            host_ip = "" if isinstance(address, dict) else address
+            host_ip = _ANY if isinstance(address, dict) else address
             name = _PROTOCOL_NAMES.get(protocol, str(protocol))
             found.append(Element(described["name"], host_ip, name, first, last, item[1]))
     return found

@@ -1,217 +1,196 @@
-"""Published ports: checking what is asked for, and holding the host's side.
+"""Holding published ports.
 
 A published port is held by a bound socket for as long as it is published: a program that wants it gets "address
-in use" instead of a port that is silently diverted, and the kernel gives it to nobody as an ephemeral one. No
-packet reaches these sockets; nftables diverts them first.
+in use" instead of a port that is silently diverted, and the kernel gives it to nobody as an ephemeral one. nftables
+diverts the packets before they reach such a socket, where the container has an address of their family; where it has
+none, the relay listens on it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import os
 import socket
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from scow.api.types.v1.types_pb2 import PortMapping
 from scow.contract.errors import AddressInUse, InvalidPort, LimitExceeded, ScowError
+from scow.network.ports.publish import PortRequest, Publish
 
-_MAX_PORT = 65535
-_PROTOCOLS = ("tcp", "udp")
 _ATTEMPTS = 50
 
 
 @dataclass(frozen=True)
-class Publish:
-    """Consecutive ports of the host that lead to as many of a container."""
+class Held:
+    """A published range and the sockets that hold it, one for each port."""
 
-    # Empty means all IPv4 addresses.
-    host_ip: str
-    # 0 means that free ones are to be chosen.
-    host_port: int
-    container_port: int
-    protocol: str
-    count: int
-
-    def __str__(self) -> str:
-        """Return `8080/tcp` or `127.0.0.1:8080-8089/udp`."""
-        ports = str(self.host_port)
-        if self.count > 1:
-            ports += f"-{self.host_port + self.count - 1}"
-        return f"{self.host_ip}{':' if self.host_ip else ''}{ports}/{self.protocol}"
-
-    def to_proto(self) -> PortMapping:
-        """Return the message."""
-        return PortMapping(
-            host_ip=self.host_ip,
-            host_port=self.host_port,
-            container_port=self.container_port,
-            protocol=self.protocol,
-            count=self.count,
-        )
-
-
-def check(mapping: PortMapping) -> Publish:
-    """Return a published port, with defaults filled in.
-
-    Raises:
-        InvalidPort: It is no port, no protocol, or no address that ports are published on.
-    """
-    publish = Publish(
-        host_ip=_address(mapping.host_ip),
-        host_port=mapping.host_port,
-        container_port=mapping.container_port,
-        protocol=mapping.protocol or "tcp",
-        count=mapping.count or 1,
-    )
-    if publish.protocol not in _PROTOCOLS:
-        raise _invalid(publish, f"has the protocol {publish.protocol!r}", "use tcp or udp")
-    if not 1 <= publish.container_port <= _MAX_PORT - publish.count + 1:
-        raise _invalid(
-            publish, f"has the container port {publish.container_port}", "use 1 to 65535"
-        )
-    if publish.host_port > _MAX_PORT - publish.count + 1:
-        raise _invalid(publish, "goes beyond 65535", "use host ports up to 65535")
-    return publish
-
-
-def _address(text: str) -> str:
-    if not text:
-        return ""
-    try:
-        address = ipaddress.ip_address(text.strip("[]"))
-    except ValueError:
-        address = None
-    if not isinstance(address, ipaddress.IPv4Address):
-        raise InvalidPort(
-            f"ports cannot be published on {text!r}",
-            what="address",
-            which=text,
-            do="give an IPv4 address of the host, or none for all",
-        )
-    return "" if address.is_unspecified else str(address)
-
-
-def _invalid(publish: Publish, fault: str, advice: str) -> InvalidPort:
-    return InvalidPort(
-        f"the published port {publish} {fault}", what="port", which=str(publish), do=advice
-    )
+    publish: Publish
+    sockets: tuple[socket.socket, ...]
 
 
 class Holds:
     """The sockets that hold published ports, by endpoint."""
 
     def __init__(self) -> None:
-        self._sockets: dict[str, list[socket.socket]] = {}
+        self._held: dict[str, list[Held]] = {}
 
-    def take(self, endpoint: str, wanted: Sequence[Publish]) -> list[Publish]:
-        """Hold ports for an endpoint; return them with the host ports that were chosen.
+    def take(self, endpoint: str, wanted: Sequence[PortRequest]) -> list[Publish]:
+        """Hold ports for an endpoint; return them, by address, with the host ports that were chosen.
 
         Raises:
-            AddressInUse: One is taken.
+            AddressInUse: One is taken, or all of a range are.
             InvalidPort: An address is not one of the host's.
             LimitExceeded: More ports than a process can hold.
         """
         with contextlib.ExitStack() as stack:
-            chosen = []
-            sockets: list[socket.socket] = []
-            for publish in wanted:
-                bound, held = _hold(publish)
-                chosen.append(bound)
-                for one in held:
-                    stack.callback(one.close)
-                    sockets.append(one)
+            found: list[Held] = []
+            for request in wanted:
+                for held in _hold(request):
+                    for one in held.sockets:
+                        stack.callback(one.close)
+                    found.append(held)
             stack.pop_all()
-        self._sockets.setdefault(endpoint, []).extend(sockets)
-        return chosen
+        self._held.setdefault(endpoint, []).extend(found)
+        return [held.publish for held in found]
 
     def retake(self, endpoint: str, published: Sequence[Publish]) -> list[tuple[Publish, str]]:
         """Hold what is published already; return what another program took meanwhile, and why."""
         failures = []
-        if endpoint in self._sockets:
+        if endpoint in self._held:
             return []
-        self._sockets[endpoint] = []
+        self._held[endpoint] = []
         for publish in published:
             try:
-                self.take(endpoint, [publish])
+                self._held[endpoint].append(Held(publish, _bind_range(publish)))
             except ScowError as error:
                 failures.append((publish, error.message))
         return failures
 
+    def of(self, endpoint: str) -> Sequence[Held]:
+        """Return what is held for an endpoint."""
+        return tuple(self._held.get(endpoint, ()))
+
     def give_back(self, endpoint: str) -> None:
         """Let go of an endpoint's ports, if it has any."""
-        for one in self._sockets.pop(endpoint, ()):
-            one.close()
+        for held in self._held.pop(endpoint, ()):
+            for one in held.sockets:
+                one.close()
 
     def close(self) -> None:
         """Let go of everything."""
-        for endpoint in list(self._sockets):
+        for endpoint in list(self._held):
             self.give_back(endpoint)
 
 
-def _hold(publish: Publish) -> tuple[Publish, list[socket.socket]]:
-    if publish.host_port or publish.count == 1:
-        sockets = _bind_range(publish)
-        port = sockets[0].getsockname()[1]
-        return replace(publish, host_port=port), sockets
-    for _ in range(
-        _ATTEMPTS
-    ):  # consecutive free ports: begin at a free one and see how far it goes
-        with _bind(publish.host_ip, 0, publish.protocol) as first:
-            start = first.getsockname()[1]
-        candidate = replace(publish, host_port=start)
-        with contextlib.suppress(AddressInUse, OverflowError):
-            return candidate, _bind_range(candidate)
+def _hold(request: PortRequest) -> list[Held]:
+    """Hold a request's ports on all of its addresses, at the first place where they are free on each."""
+    addresses = request.host_ips
+    if request.optional:
+        addresses = tuple(a for a in addresses if ":" not in a or _has_ipv6())
+    refused: AddressInUse | None = None
+    for start in _starts(request, addresses[0]):
+        try:
+            return _hold_at(request, addresses, start)
+        except AddressInUse as error:
+            refused = error
+    if request.first and request.first == request.last and refused is not None:
+        raise refused
     raise AddressInUse(
-        f"no {publish.count} consecutive {publish.protocol} ports are free",
+        f"no {request.count} consecutive {request.protocol} ports are free"
+        if request.count > 1
+        else f"all ports of {request} are in use",
         what="port",
-        which=str(publish),
-        do="give the host ports, or publish fewer",
+        which=str(request),
+        do="give other host ports, or none",
     )
 
 
-def _bind_range(publish: Publish) -> list[socket.socket]:
+def _starts(request: PortRequest, address: str) -> Iterator[int]:
+    """Yield the ports of the host at which a request may begin."""
+    if request.first:
+        yield from range(request.first, request.last + 1)
+        return
+    for _ in range(_ATTEMPTS):
+        # Begin at a port that the kernel finds free, and see how far it goes.
+        with _bind(request.at(address, 0), 0) as first:
+            start: int = first.getsockname()[1]
+        if start + request.count <= 1 << 16:
+            yield start
+
+
+def _hold_at(request: PortRequest, addresses: Sequence[str], start: int) -> list[Held]:
+    with contextlib.ExitStack() as stack:
+        found = []
+        for address in addresses:
+            held = Held(request.at(address, start), _bind_range(request.at(address, start)))
+            for one in held.sockets:
+                stack.callback(one.close)
+            found.append(held)
+        stack.pop_all()
+        return found
+
+
+def _has_ipv6() -> bool:
+    """Tell whether this host speaks IPv6, as docker finds it out: something can be bound to ::1."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as one:
+        one.bind(("::1", 0))
+        return True
+    return False
+
+
+def _bind_range(publish: Publish) -> tuple[socket.socket, ...]:
     with contextlib.ExitStack() as stack:
         sockets = []
         for offset in range(publish.count):
             port = publish.host_port + offset
-            try:
-                one = _bind(publish.host_ip, port, publish.protocol)
-            except OSError as error:
-                raise _translate(error, replace(publish, host_port=port, count=1)) from error
-            sockets.append(stack.enter_context(one))
+            sockets.append(stack.enter_context(_bind(publish, port)))
         stack.pop_all()
-        return sockets
+        return tuple(sockets)
 
 
-def _bind(address: str, port: int, protocol: str) -> socket.socket:
-    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    with _closing_on_error(socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC)) as one:
+def _bind(publish: Publish, port: int) -> socket.socket:
+    try:
+        return _bind_free(publish, port)
+    except OSError as error:
+        single = Publish(publish.host_ip, port, publish.container_port, publish.protocol, 1)
+        raise _translate(error, single) from error
+
+
+def _bind_free(publish: Publish, port: int) -> socket.socket:
+    with _closing_on_error(_socket(publish)) as one:
         try:
-            one.bind((address, port))
+            one.bind((publish.host_ip, port))
             return one
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or protocol != "tcp":
+            if error.errno != errno.EADDRINUSE or publish.protocol != "tcp":
                 raise
-    return _bind_over_ended(address, port)
+    return _bind_over_ended(publish, port)
 
 
-def _bind_over_ended(address: str, port: int) -> socket.socket:
+def _bind_over_ended(publish: Publish, port: int) -> socket.socket:
     """Bind a TCP port that may be in use by ended connections alone (TIME_WAIT), or raise EADDRINUSE.
 
     Only listen(2) tells: it fails beside another listener. Listening ends at once, the port stays bound, and
     without SO_REUSEADDR nobody else can bind it.
     """
-    kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC
-    with _closing_on_error(socket.socket(socket.AF_INET, kind)) as one:
+    with _closing_on_error(_socket(publish)) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.bind((address, port))
+        one.bind((publish.host_ip, port))
         one.listen(0)
         one.shutdown(socket.SHUT_RD)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         return one
+
+
+def _socket(publish: Publish) -> socket.socket:
+    """Return a socket of an address's family, which never takes the other one along."""
+    family = socket.AF_INET6 if ":" in publish.host_ip else socket.AF_INET
+    kind = socket.SOCK_STREAM if publish.protocol == "tcp" else socket.SOCK_DGRAM
+    one = socket.socket(family, kind | socket.SOCK_CLOEXEC)
+    if family == socket.AF_INET6:
+        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return one
 
 
 @contextlib.contextmanager
@@ -228,7 +207,7 @@ def _translate(error: OSError, publish: Publish) -> ScowError:
     if error.errno == errno.EADDRINUSE:
         do = "stop what uses it, or publish on another port"
         return AddressInUse(f"the port {publish} is in use", do=do, **facts)
-    if error.errno == errno.EADDRNOTAVAIL:
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
         do = "give an address of the host, or none for all"
         return InvalidPort(f"the host has no address {publish.host_ip}", do=do, **facts)
     if error.errno in (errno.EMFILE, errno.ENFILE):
@@ -239,13 +218,3 @@ def _translate(error: OSError, publish: Publish) -> ScowError:
         do="choose another one",
         **facts,
     )
-
-
-def from_json(items: Iterable[Sequence[str | int]]) -> list[Publish]:
-    """Return what `to_json` was given."""
-    return [Publish(str(i[0]), int(i[1]), int(i[2]), str(i[3]), int(i[4])) for i in items]
-
-
-def to_json(published: Iterable[Publish]) -> list[list[str | int]]:
-    """Return lists that the database keeps as JSON."""
-    return [[p.host_ip, p.host_port, p.container_port, p.protocol, p.count] for p in published]

@@ -5,11 +5,11 @@ import pytest
 
 from scow.network.firewall import rules
 from scow.network.firewall.rules import Bridge, Element, Published
-from scow.network.ports.holds import Publish
+from scow.network.ports.publish import Publish
 
 BRIDGES = [Bridge("scow0", "10.200.0.0/16")]
 PUBLISHED = [
-    Published("10.200.0.2", Publish("", 8080, 80, "tcp", 1)),
+    Published("10.200.0.2", Publish("0.0.0.0", 8080, 80, "tcp", 1)),
     Published("10.200.0.3", Publish("127.0.0.1", 9000, 9000, "udp", 10)),
 ]
 
@@ -38,12 +38,12 @@ def test_ports_that_stay_the_same_are_one_interval() -> None:
 
 
 def test_ports_that_change_are_single() -> None:
-    found = rules.elements([Published("10.200.0.2", Publish("", 8080, 80, "tcp", 2))])
+    found = rules.elements([Published("10.200.0.2", Publish("0.0.0.0", 8080, 80, "tcp", 2))])
     assert found == [
-        Element("moved_address", "", "tcp", 8080, 8080, "10.200.0.2"),
-        Element("moved_port", "", "tcp", 8080, 8080, 80),
-        Element("moved_address", "", "tcp", 8081, 8081, "10.200.0.2"),
-        Element("moved_port", "", "tcp", 8081, 8081, 81),
+        Element("moved_address", "0.0.0.0", "tcp", 8080, 8080, "10.200.0.2"),
+        Element("moved_port", "0.0.0.0", "tcp", 8080, 8080, 80),
+        Element("moved_address", "0.0.0.0", "tcp", 8081, 8081, "10.200.0.2"),
+        Element("moved_port", "0.0.0.0", "tcp", 8081, 8081, 81),
     ]
 
 

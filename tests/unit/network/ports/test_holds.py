@@ -1,13 +1,13 @@
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
-from scow.api.types.v1.types_pb2 import PortMapping
 from scow.contract.errors import AddressInUse, InvalidPort
-from scow.network.ports import holds as ports
-from scow.network.ports.holds import Holds, Publish
+from scow.network.ports.holds import Holds
+from scow.network.ports.publish import EVERYWHERE, PortRequest, Publish
+
+LOCAL = ("127.0.0.1",)
 
 
 @pytest.fixture
@@ -17,64 +17,56 @@ def holds() -> Iterator[Holds]:
     held.close()
 
 
-def test_defaults_are_filled_in() -> None:
-    assert ports.check(PortMapping(container_port=80)) == Publish("", 0, 80, "tcp", 1)
-    assert ports.check(PortMapping(container_port=80, host_ip="0.0.0.0")).host_ip == ""
-    assert ports.check(PortMapping(container_port=80, host_ip="127.0.0.1")).host_ip == "127.0.0.1"
-
-
-@pytest.mark.parametrize(
-    "mapping",
-    [
-        PortMapping(host_port=80),
-        PortMapping(container_port=65536),
-        PortMapping(container_port=65535, count=2),
-        PortMapping(container_port=1, host_port=65535, count=2),
-        PortMapping(container_port=1, host_port=70000),
-        PortMapping(container_port=1, protocol="sctp"),
-        PortMapping(container_port=1, protocol="TCP"),
-        PortMapping(container_port=1, host_ip="localhost"),
-        PortMapping(container_port=1, host_ip="::1"),
-    ],
-)
-def test_what_is_no_port_is_refused(mapping: PortMapping) -> None:
-    with pytest.raises(InvalidPort) as caught:
-        ports.check(mapping)
-    assert caught.value.which
-    assert caught.value.metadata["do"]
-
-
-def test_names_of_ports() -> None:
-    assert str(Publish("", 8080, 80, "tcp", 1)) == "8080/tcp"
-    assert str(Publish("127.0.0.1", 8080, 80, "udp", 10)) == "127.0.0.1:8080-8089/udp"
-
-
-def test_json_and_back() -> None:
-    published = [Publish("127.0.0.1", 8080, 80, "udp", 10), Publish("", 1, 2, "tcp", 1)]
-    assert ports.from_json(ports.to_json(published)) == published
+def wish(
+    first: int = 0,
+    *,
+    last: int = 0,
+    count: int = 1,
+    addresses: tuple[str, ...] = LOCAL,
+    protocol: str = "tcp",
+) -> PortRequest:
+    return PortRequest(
+        addresses, addresses == EVERYWHERE, first, last or first, 80, protocol, count
+    )
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_a_held_port_is_refused_to_everyone_else(holds: Holds, protocol: str) -> None:
-    [chosen] = holds.take("a", [Publish("127.0.0.1", 0, 80, protocol, 1)])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_a_held_port_is_refused_to_everyone_else(holds: Holds, protocol: str, address: str) -> None:
+    [chosen] = holds.take("a", [wish(addresses=(address,), protocol=protocol)])
     assert chosen.host_port > 0
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    with socket.socket(socket.AF_INET, kind) as other, pytest.raises(OSError, match="in use"):
-        other.bind(("127.0.0.1", chosen.host_port))
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, kind) as other, pytest.raises(OSError, match="in use"):
+        other.bind((address, chosen.host_port))
+    again = wish(chosen.host_port, addresses=EVERYWHERE, protocol=protocol)
     with pytest.raises(AddressInUse) as caught:
-        holds.take("b", [replace(chosen, host_ip="")])
-    assert caught.value.which == f"{chosen.host_port}/{protocol}"
+        holds.take("b", [again])
+    everywhere = "[::]" if ":" in address else "0.0.0.0"
+    assert caught.value.which == f"{everywhere}:{chosen.host_port}/{protocol}"
     holds.give_back("a")
-    assert holds.take("b", [chosen]) == [chosen]
+    assert [p.host_ip for p in holds.take("b", [again])] == ["0.0.0.0", "::"]
+
+
+def test_a_free_port_is_free_in_both_families(holds: Holds) -> None:
+    four, six = holds.take("a", [wish(addresses=EVERYWHERE)])
+    assert (four.host_ip, six.host_ip) == EVERYWHERE
+    assert four.host_port == six.host_port
+    assert [held.publish for held in holds.of("a")] == [four, six]
+
+
+def test_a_host_without_ipv6(holds: Holds, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scow.network.ports.holds._has_ipv6", lambda: False)
+    assert [p.host_ip for p in holds.take("a", [wish(addresses=EVERYWHERE)])] == ["0.0.0.0"]
 
 
 def test_a_port_that_a_program_listens_on(holds: Holds) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(AddressInUse) as caught:
-            holds.take("a", [Publish("", port, 80, "tcp", 1)])
-        assert caught.value.which == f"{port}/tcp"
-    holds.take("a", [Publish("", port, 80, "tcp", 1)])
+            holds.take("a", [wish(port, addresses=EVERYWHERE)])
+        assert caught.value.which == f"0.0.0.0:{port}/tcp"
+    holds.take("a", [wish(port, addresses=EVERYWHERE)])
 
 
 def test_a_port_that_only_ended_connections_use_is_free_and_then_held(holds: Holds) -> None:
@@ -86,7 +78,7 @@ def test_a_port_that_only_ended_connections_use_is_free_and_then_held(holds: Hol
             assert client.recv(1) == b""
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
         other.bind(("127.0.0.1", port))
-    holds.take("a", [Publish("127.0.0.1", port, 80, "tcp", 1)])
+    holds.take("a", [wish(port)])
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
     with socket.socket() as other:
@@ -96,39 +88,55 @@ def test_a_port_that_only_ended_connections_use_is_free_and_then_held(holds: Hol
             other.listen()
 
 
-def test_a_range_is_held_whole_or_not_at_all(holds: Holds) -> None:
-    [chosen] = holds.take("a", [Publish("127.0.0.1", 0, 80, "tcp", 5)])
-    last = replace(chosen, host_port=chosen.host_port + 4, count=1)
+def test_the_first_free_port_of_a_range(holds: Holds) -> None:
+    [run] = holds.take("a", [wish(count=3)])
+    first = run.host_port
+    holds.give_back("a")
+    choice = wish(first, last=first + 2)
+    with holds_one(first + 1):
+        given = [holds.take(name, [choice])[0].host_port for name in ("b", "c")]
+        assert given == [first, first + 2]
+        with pytest.raises(AddressInUse) as caught:
+            holds.take("d", [choice])
+        assert caught.value.which == f"127.0.0.1:{first}-{first + 2}/tcp"
+    assert holds.take("d", [choice])[0].host_port == first + 1
+
+
+def test_a_run_is_held_whole_or_not_at_all(holds: Holds) -> None:
+    [chosen] = holds.take("a", [wish(count=5)])
     with pytest.raises(AddressInUse) as caught:
-        holds.take("b", [last])
-    assert caught.value.which == str(last)
+        holds.take("b", [wish(chosen.host_port + 4)])
+    assert caught.value.which == f"127.0.0.1:{chosen.host_port + 4}/tcp"
     holds.give_back("a")
     with holds_one(chosen.host_port + 3), pytest.raises(AddressInUse):
-        holds.take("c", [chosen])
-    holds.take("d", [replace(chosen, count=3)])  # nothing of "c" is left
+        holds.take("c", [wish(chosen.host_port, count=5)])
+    holds.take("d", [wish(chosen.host_port, count=3)])  # nothing of "c" is left
 
 
 def test_two_wishes_for_one_port(holds: Holds) -> None:
-    [chosen] = holds.take("a", [Publish("127.0.0.1", 0, 80, "tcp", 1)])
+    [chosen] = holds.take("a", [wish()])
     holds.give_back("a")
     with pytest.raises(AddressInUse):
-        holds.take("b", [chosen, chosen])
-    holds.take("c", [chosen])
+        holds.take("b", [wish(chosen.host_port), wish(chosen.host_port)])
+    holds.take("c", [wish(chosen.host_port)])
 
 
-def test_an_address_that_the_host_has_not(holds: Holds) -> None:
-    with pytest.raises(InvalidPort, match=r"has no address 203\.0\.113\.7"):
-        holds.take("a", [Publish("203.0.113.7", 0, 80, "tcp", 1)])
+@pytest.mark.parametrize("address", ["203.0.113.7", "2001:db8::7"])
+def test_an_address_that_the_host_has_not(holds: Holds, address: str) -> None:
+    with pytest.raises(InvalidPort, match=f"has no address {address}"):
+        holds.take("a", [wish(addresses=(address,))])
 
 
 def test_retaking_tells_what_was_lost(holds: Holds) -> None:
-    [chosen] = holds.take("a", [Publish("127.0.0.1", 0, 80, "tcp", 1)])
+    [chosen] = holds.take("a", [wish()])
     assert holds.retake("a", [chosen]) == []  # it has it
     holds.give_back("a")
+    other = Publish("127.0.0.1", chosen.host_port, 80, "udp", 1)
     with holds_one(chosen.host_port):
-        [(lost, why)] = holds.retake("a", [chosen])
+        [(lost, why)] = holds.retake("a", [chosen, other])
     assert lost == chosen
     assert "in use" in why
+    assert [held.publish for held in holds.of("a")] == [other]
 
 
 def holds_one(port: int) -> socket.socket:

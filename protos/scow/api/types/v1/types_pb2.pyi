@@ -209,16 +209,21 @@ class PortMapping(_message.Message):
     CONTAINER_PORT_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
+    HOST_PORT_LAST_FIELD_NUMBER: _builtins.int
     host_ip: _builtins.str
-    """Address of the host; empty means all addresses of both families."""
+    """Address of the host. As asked for: empty means all addresses of both families, "0.0.0.0" and "::" all of one. As
+    published: never empty, and one mapping for each address.
+    """
     host_port: _builtins.int
-    """First port of the host; 0 means a free one is chosen."""
+    """First port of the host; 0 means a free one is chosen. 1..65535."""
     container_port: _builtins.int
     """First port of the container, 1..65535."""
     protocol: _builtins.str
     """"tcp" (also when empty) or "udp"."""
     count: _builtins.int
     """How many consecutive ports; 0 means 1."""
+    host_port_last: _builtins.int
+    """Where a free port is to be chosen between host_port and this one, this one; 0 means host_port alone."""
     def __init__(
         self,
         *,
@@ -227,10 +232,11 @@ class PortMapping(_message.Message):
         container_port: _builtins.int = ...,
         protocol: _builtins.str = ...,
         count: _builtins.int = ...,
+        host_port_last: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_port", b"container_port", "count", b"count", "host_ip", b"host_ip", "host_port", b"host_port", "protocol", b"protocol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_port", b"container_port", "count", b"count", "host_ip", b"host_ip", "host_port", b"host_port", "host_port_last", b"host_port_last", "protocol", b"protocol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
