@@ -1,21 +1,35 @@
-"""The folders of volumes: `volumes/<name>/_data`, and `trash/` for what is being deleted.
+"""The folders of volumes, and `trash/` for what is being deleted.
+
+::
+
+    volumes/<name>/_data               what containers see
+    volumes/<name>/fill-<owner>/       content on its way, of one owner that may fill the volume; nobody else's
+    volumes/.new-<name>                being made
+    trash/                             being deleted
 
 A volume's folder is made under a temporary name and renamed, and renamed into the trash before it is deleted, so
-that a volume is there whole or not at all whenever the process is killed.
+that a volume is there whole or not at all whenever the process is killed. A container sees `_data` alone, mounted:
+what is in it is never looked up by name here, and nothing of the engine is ever in it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import os
-import shutil
+from collections.abc import Collection
 from pathlib import Path
 
+from scow.core import disk
 from scow.core.disk import writing
 from scow.kernel.trees import remove_tree
 
 DATA = "_data"
 _NEW = ".new-"
+_FILL = "fill-"
+_CONTENT = "content"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Directories:
@@ -37,18 +51,73 @@ class Directories:
         if target.is_dir():
             return
         new = self._volumes / f"{_NEW}{name}"
-        shutil.rmtree(new, ignore_errors=True)
+        remove_tree(new)
         with writing(self._volumes):
             new.mkdir(mode=0o701)
             (new / DATA).mkdir()
             (new / DATA).chmod(0o755)
             new.rename(target)
 
+    def has_content(self, name: str) -> bool:
+        """Tell whether something is in a volume's folder."""
+        try:
+            descriptor = os.open(self.data(name), _FOLDER)
+        except FileNotFoundError:
+            return False
+        except OSError:  # an administrator put something else there
+            return True
+        try:
+            with os.scandir(descriptor) as entries:
+                return next(entries, None) is not None
+        finally:
+            os.close(descriptor)
+
+    def offer(self, name: str, owner: str) -> Path:
+        """Return where an owner may put content for a volume; the folder around it is made."""
+        folder = self._volumes / name / _fill(owner)
+        with writing(self._volumes):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        return folder / _CONTENT
+
+    def fill(self, name: str, owner: str) -> bool:
+        """Put what was offered in the place of a volume's empty folder, at once; tell whether it was done.
+
+        Nobody may have the folder mounted: who has would keep the old one.
+        """
+        content = self._volumes / name / _fill(owner) / _CONTENT
+        try:
+            with writing(self._volumes):
+                content.rename(self.data(name))
+        except OSError as error:
+            # Nothing was offered, or there is content.
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            return False
+        return True
+
+    def sync(self, name: str) -> None:
+        """Let the names in a volume's folder reach the disk. Blocks."""
+        disk.sync(self._volumes / name)
+
+    def take_back(self, name: str, owner: str) -> None:
+        """Take what was offered out of sight; `empty_trash` deletes it."""
+        self._put_away(self._volumes / name / _fill(owner), name)
+
+    def take_back_others(self, name: str, owners: Collection[str]) -> None:
+        """Take back what anybody but these owners was offered."""
+        kept = {_fill(owner) for owner in owners}
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.listdir(self._volumes / name):
+                if entry.startswith(_FILL) and entry not in kept:
+                    self._put_away(self._volumes / name / entry, name)
+
     def discard(self, name: str) -> None:
         """Take a volume's folder out of sight; `empty_trash` deletes it."""
-        source = self._volumes / name
-        if source.exists():
-            source.rename(self._trash / f"{name}.{os.urandom(4).hex()}")
+        self._put_away(self._volumes / name, name)
+
+    def _put_away(self, folder: Path, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            folder.rename(self._trash / f"{name}.{os.urandom(4).hex()}")
 
     def empty_trash(self) -> None:
         """Delete what was discarded. Blocks for as long as that takes."""
@@ -67,3 +136,8 @@ class Directories:
             with contextlib.suppress(OSError):
                 remove_tree(folder)
         return [p.name.removeprefix(_NEW) for p in halves]
+
+
+def _fill(owner: str) -> str:
+    """Return the name of an owner's folder: an owner's own name may have slashes."""
+    return _FILL + hashlib.sha256(owner.encode()).hexdigest()[:32]

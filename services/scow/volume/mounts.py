@@ -5,10 +5,8 @@ Nothing is mounted here: the shim mounts, inside the container's own mount names
 
 from __future__ import annotations
 
-import contextlib
 import os
 import posixpath
-import stat
 from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import Mount
@@ -61,6 +59,30 @@ def _invalid(request: pb.MountRequest, fault: str, advice: str) -> InvalidMount:
     )
 
 
+def make_source(request: pb.MountRequest) -> Path:
+    """Return a bind's source, making a missing directory where that was asked for.
+
+    Raises:
+        BindSourceNotFound: It is missing and was not to be made.
+        InvalidMount: It cannot be made.
+    """
+    source = Path(request.source)
+    if os.path.lexists(source):
+        return source
+    if not request.create_source:
+        raise BindSourceNotFound(
+            f"the bind source {source} does not exist",
+            what="bind source",
+            which=str(source),
+            do="make it first, or use -v, which makes a directory",
+        )
+    try:
+        source.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _invalid(request, f"needs {source}: {error.strerror}", "make it first") from error
+    return source
+
+
 def bind(request: pb.MountRequest) -> Mount:
     """Return the mount of a host path, making a missing directory where that was asked for.
 
@@ -68,19 +90,7 @@ def bind(request: pb.MountRequest) -> Mount:
         BindSourceNotFound: It is missing and was not to be made.
         InvalidMount: It cannot be made.
     """
-    source = Path(request.source)
-    if not os.path.lexists(source):
-        if not request.create_source:
-            raise BindSourceNotFound(
-                f"the bind source {source} does not exist",
-                what="bind source",
-                which=str(source),
-                do="make it first, or use -v, which makes a directory",
-            )
-        try:
-            source.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _invalid(request, f"needs {source}: {error.strerror}", "make it first") from error
+    source = make_source(request)
     return Mount(
         destination=request.target,
         type="bind",
@@ -105,7 +115,7 @@ def tmpfs(request: pb.MountRequest) -> Mount:
 
 def volume(request: pb.MountRequest, held: Volume, data: Path) -> Mount:
     """Return the mount of a volume: its folder, or what its options name as mount(8) would."""
-    if "device" in held.options or "type" in held.options:
+    if is_mounted_from_elsewhere(held):
         options = [o for o in held.options.get("o", "").split(",") if o]
         kind = held.options.get("type", "none")
         if kind == "none":
@@ -118,18 +128,13 @@ def volume(request: pb.MountRequest, held: Volume, data: Path) -> Mount:
             options=[*options, _access(request)],
         )
     options = ["rbind", "rprivate", _access(request)]
-    if not request.no_copy and _is_empty(data):
-        options.append("scow.populate")
     return Mount(destination=request.target, type="bind", source=str(data), options=options)
+
+
+def is_mounted_from_elsewhere(held: Volume) -> bool:
+    """Tell whether a volume is what its options name, rather than a folder of this service's."""
+    return "device" in held.options or "type" in held.options
 
 
 def _access(request: pb.MountRequest) -> str:
     return "ro" if request.read_only else "rw"
-
-
-def _is_empty(folder: Path) -> bool:
-    with contextlib.suppress(OSError):
-        if stat.S_ISDIR(folder.stat().st_mode):
-            with os.scandir(folder) as entries:
-                return next(entries, None) is None
-    return False

@@ -63,6 +63,17 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
         """Hold volumes for an owner."""
         return pb.AcquireResponse(mounts=self._volumes.acquire(request.owner, request.mounts))
 
+    async def Fill(self, request: pb.FillRequest, context: Context) -> pb.FillResponse:
+        """Put copied content into volumes."""
+        filled = await self._volumes.fill(request.owner)
+        await self._volumes.empty_trash()
+        return pb.FillResponse(filled=filled)
+
+    async def Activate(self, request: pb.ActivateRequest, context: Context) -> pb.ActivateResponse:
+        """Make ready what an owner holds."""
+        self._volumes.activate(request.owner, request.mounts)
+        return pb.ActivateResponse()
+
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
         """Let go of all that an owner holds."""
         removed = self._volumes.release(request.owner, request.remove_anonymous)

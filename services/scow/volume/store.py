@@ -2,11 +2,14 @@
 
 ::
 
-    volumes  name (key) | driver | created_ns | labels | options | anonymous
-    holds    owner, name (key)        who holds which volume; ends with Release
+    volumes  name (key) | driver | created_ns | labels | options | anonymous | filled
+    holds    owner, name (key) | active       who holds which volume; ends with Release
 
 Labels and options are JSON objects. A volume's data is in `volumes/<name>/_data` under the service's folder. The row
 is written after the folder exists and deleted before the folder goes: a folder without a row is a leftover.
+
+`filled`: the volume has had content, of an image or of anybody; it is never filled (again). `active`: the owner's
+container was started with the volume, so that it may have it mounted. Both never turn back.
 """
 
 from __future__ import annotations
@@ -35,6 +38,12 @@ MIGRATIONS = (
     );
     CREATE INDEX holds_name ON holds(name);
     """,
+    # Who holds a volume already may have it mounted.
+    """
+    ALTER TABLE volumes ADD COLUMN filled INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE holds ADD COLUMN active INTEGER NOT NULL DEFAULT 0;
+    UPDATE holds SET active = 1;
+    """,
 )
 
 
@@ -48,6 +57,7 @@ class Volume:
     labels: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
     anonymous: bool = False
+    filled: bool = False
 
 
 class VolumeStore:
@@ -83,7 +93,7 @@ class VolumeStore:
     def insert(tx: sqlite3.Connection, volume: Volume) -> None:
         """Record a volume."""
         tx.execute(
-            "INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 volume.name,
                 volume.driver,
@@ -91,6 +101,7 @@ class VolumeStore:
                 json.dumps(volume.labels),
                 json.dumps(volume.options),
                 volume.anonymous,
+                volume.filled,
             ),
         )
 
@@ -102,8 +113,39 @@ class VolumeStore:
     @staticmethod
     def hold(tx: sqlite3.Connection, owner: str, names: Collection[str]) -> None:
         """Record that an owner holds these volumes and no others."""
-        tx.execute("DELETE FROM holds WHERE owner = ?", (owner,))
-        tx.executemany("INSERT INTO holds VALUES (?, ?)", [(owner, name) for name in set(names)])
+        wanted = set(names)
+        before = {
+            row["name"]
+            for row in tx.execute("SELECT name FROM holds WHERE owner = ?", (owner,)).fetchall()
+        }
+        tx.executemany(
+            "DELETE FROM holds WHERE owner = ? AND name = ?",
+            [(owner, name) for name in before - wanted],
+        )
+        tx.executemany(
+            "INSERT INTO holds (owner, name) VALUES (?, ?)",
+            [(owner, name) for name in wanted - before],
+        )
+
+    def active(self, name: str) -> list[str]:
+        """Return whose containers were started with a volume."""
+        rows = self._store.all("SELECT owner FROM holds WHERE name = ? AND active", (name,))
+        return [row["owner"] for row in rows]
+
+    def is_active(self, owner: str) -> bool:
+        """Tell whether all that an owner holds is active, as after `activate`."""
+        query = "SELECT 1 FROM holds WHERE owner = ? AND NOT active"
+        return self._store.one(query, (owner,)) is None
+
+    @staticmethod
+    def activate(tx: sqlite3.Connection, owner: str) -> None:
+        """Record that an owner's container is started with the volumes that it holds."""
+        tx.execute("UPDATE holds SET active = 1 WHERE owner = ?", (owner,))
+
+    @staticmethod
+    def set_filled(tx: sqlite3.Connection, name: str) -> None:
+        """Record that a volume has content."""
+        tx.execute("UPDATE volumes SET filled = 1 WHERE name = ?", (name,))
 
     @staticmethod
     def release(tx: sqlite3.Connection, owner: str) -> None:
@@ -119,4 +161,5 @@ def _volume(row: sqlite3.Row) -> Volume:
         labels=json.loads(row["labels"]),
         options=json.loads(row["options"]),
         anonymous=bool(row["anonymous"]),
+        filled=bool(row["filled"]),
     )

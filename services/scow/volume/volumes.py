@@ -1,7 +1,12 @@
-"""Volumes: making, holding, letting go, removing.
+"""Volumes: making, holding, filling, letting go, removing.
 
 Order, so that the process may die anywhere: a folder is made before its row, a row is deleted before its
 folder is discarded; `reconcile` deletes folders without a row and makes missing ones anew.
+
+A volume is filled with what an image has at its place by the first container that is made with it and has something
+there, unless it has content or a container that may be running has it mounted. The owner is offered a folder
+(`acquire`), has the content copied there, and says so (`fill`): then it is renamed into its place, which fails when
+there is content. So several owners may copy at the same time, and the first one fills; who is killed has done nothing.
 """
 
 from __future__ import annotations
@@ -150,22 +155,53 @@ class Volumes:
             if request.type == "volume":
                 volume = self._for(owner, index, request)
                 names.append(volume.name)
-                resolved.append(self._resolved(request, volume))
+                resolved.append(self._resolved(owner, request, volume))
             else:
-                mount = mounts.bind(request) if request.type == "bind" else mounts.tmpfs(request)
-                resolved.append(
-                    pb.ResolvedMount(
-                        mount=mount,
-                        type=request.type,
-                        read_only=request.read_only,
-                        propagation=(request.propagation or "rprivate")
-                        if request.type == "bind"
-                        else "",
-                    )
-                )
+                resolved.append(_resolved_other(request))
         with self._store.transaction() as tx:
             self._rows.hold(tx, owner, names)
         return resolved
+
+    async def fill(self, owner: str) -> list[str]:
+        """Put the content that was copied for an owner into its volumes; return the names of those that it filled."""
+        filled = []
+        for name in self._rows.held(owner):
+            if self._may_fill(self._known(name)) and self._directories.fill(name, owner):
+                filled.append(name)
+            self._directories.take_back(name, owner)
+        for name in filled:
+            if self._directories.has_content(name):
+                # Before it is recorded: what is recorded as filled must be after a power cut.
+                await asyncio.to_thread(self._directories.sync, name)
+                self._set_filled(name)
+        return filled
+
+    def activate(self, owner: str, requests: Sequence[pb.MountRequest]) -> None:
+        """Make ready what an owner holds, as its container is about to start.
+
+        Raises:
+            InvalidMount: The source of a bind is missing and cannot be made.
+        """
+        for request in requests:
+            if request.type == "bind" and request.create_source:
+                mounts.check(request)
+                mounts.make_source(request)
+        for name in self._rows.held(owner):
+            # A folder that was deleted by hand is made anew rather than failing each start.
+            self._directories.make(name)
+        if not self._rows.is_active(owner):
+            with self._store.transaction() as tx:
+                self._rows.activate(tx, owner)
+
+    def _may_fill(self, volume: Volume) -> bool:
+        if volume.filled or mounts.is_mounted_from_elsewhere(volume):
+            return False
+        return not self._rows.active(volume.name)
+
+    def _set_filled(self, name: str) -> None:
+        """Record that a volume has content: from then on it is never filled, also when it is emptied."""
+        with self._store.transaction() as tx:
+            self._rows.set_filled(tx, name)
 
     def _for(self, owner: str, index: int, request: pb.MountRequest) -> Volume:
         labels = dict(request.volume_labels)
@@ -175,9 +211,15 @@ class Volumes:
         name = _anonymous_name(owner, index, request.target)
         return self._ensure(name, request.volume_driver, labels, {}, anonymous=True)
 
-    def _resolved(self, request: pb.MountRequest, volume: Volume) -> pb.ResolvedMount:
+    def _resolved(self, owner: str, request: pb.MountRequest, volume: Volume) -> pb.ResolvedMount:
         # A folder that was deleted by hand is made anew rather than failing each start.
         self._directories.make(volume.name)
+        offered = ""
+        if not request.no_copy and self._may_fill(volume):
+            if self._directories.has_content(volume.name):
+                self._set_filled(volume.name)
+            else:
+                offered = str(self._directories.offer(volume.name, owner))
         return pb.ResolvedMount(
             mount=mounts.volume(request, volume, self._directories.data(volume.name)),
             type="volume",
@@ -185,6 +227,7 @@ class Volumes:
             driver=volume.driver,
             read_only=request.read_only,
             anonymous=volume.anonymous,
+            fill_path=offered,
         )
 
     def release(self, owner: str, remove_anonymous: bool) -> list[str]:
@@ -197,6 +240,8 @@ class Volumes:
                 removed = [name for name in held if self._is_dangling_anonymous(name)]
                 for name in removed:
                     self._forget(tx, name)
+        for name in set(held) - set(removed):
+            self._directories.take_back(name, owner)
         self._discard(removed)
         return removed
 
@@ -243,6 +288,10 @@ class Volumes:
         for name in sorted(recorded - present):
             self._directories.make(name)
             actions.append(_action(name, "rebuilt", "its folder was missing, the data is lost"))
+        for name in recorded:
+            # Whoever has started has filled what it was to fill.
+            waiting = set(self._rows.owners(name)) - set(self._rows.active(name))
+            self._directories.take_back_others(name, waiting)
         halves = self._directories.remove_half_made()
         return actions + [_action(name, "released", "half made") for name in halves]
 
@@ -277,6 +326,16 @@ class Volumes:
             anonymous=volume.anonymous,
             owners=self._rows.owners(volume.name),
         )
+
+
+def _resolved_other(request: pb.MountRequest) -> pb.ResolvedMount:
+    mount = mounts.bind(request) if request.type == "bind" else mounts.tmpfs(request)
+    return pb.ResolvedMount(
+        mount=mount,
+        type=request.type,
+        read_only=request.read_only,
+        propagation=(request.propagation or "rprivate") if request.type == "bind" else "",
+    )
 
 
 def _check(name: str, driver: str, options: dict[str, str]) -> None:

@@ -68,12 +68,18 @@ def _make(root: int, path: str, create: _Create, links: int) -> int:
             create(parent, name)
         except FileExistsError:
             return _follow(root, parent, name, parent_path, create, links)
-        # What was just made cannot be a link: no program runs in this root yet.
-        return syscalls.openat2(
-            parent, name, os.O_PATH | os.O_NOFOLLOW, resolve=syscalls.RESOLVE_NO_SYMLINKS
-        )
+        return _open_made(parent, name, path)
     finally:
         os.close(parent)
+
+
+def _open_made(parent: int, name: str, path: str) -> int:
+    """Open what was just made. In a volume that other containers have too it may be a link by now: none is followed."""
+    found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    if stat.S_ISLNK(os.fstat(found).st_mode):
+        os.close(found)
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+    return found
 
 
 def _mkdir(parent: int, name: str) -> None:

@@ -92,6 +92,7 @@ _syscall = _libc.syscall
 _syscall.restype = c_long
 _libc.mount.argtypes = (c_char_p, c_char_p, c_char_p, c_ulong, c_char_p)
 _libc.umount2.argtypes = (c_char_p, c_int)
+_libc.syncfs.argtypes = (c_int,)
 _libc.setns.argtypes = (c_int, c_int)
 _libc.unshare.argtypes = (c_int,)
 _libc.prctl.argtypes = (c_int, c_ulong, c_ulong, c_ulong, c_ulong)
@@ -323,6 +324,11 @@ def seccomp_set_filter(program: bytes, flags: int) -> None:
 def bpf(command: int, attr: ctypes.Structure) -> int:
     """bpf(2)."""
     return _raw(_NR_BPF, command, ctypes.byref(attr), ctypes.sizeof(attr))
+
+
+def syncfs(fd: int) -> None:
+    """syncfs(2)."""
+    _check(_libc.syncfs(fd))
 
 
 def fs_magic(fd: int) -> int:

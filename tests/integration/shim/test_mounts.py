@@ -127,12 +127,58 @@ def test_proc_and_sys_as_links_are_refused(box: MakeBox, place: str) -> None:
     assert info(raised.value).metadata["which"] == place
 
 
-@pytest.mark.parametrize("place", ["/proc/self/attr", "/proc/sys/kernel", "/proc/1/fd"])
-def test_mounts_inside_of_proc_are_refused(box: MakeBox, source: Path, place: str) -> None:
-    container = box(with_mounts(bind(source, place), script="true"))
+@pytest.mark.parametrize(
+    "place",
+    [
+        "/proc",
+        "/proc/self/attr",
+        "/proc/sys/kernel",
+        "/proc/1/fd",
+        "/p",
+        "/p/acpi",
+        "/made/../proc",
+    ],
+)
+@pytest.mark.parametrize("kind", ["bind", "tmpfs"])
+def test_mounts_at_and_inside_of_proc_are_refused(
+    box: MakeBox, source: Path, place: str, kind: str
+) -> None:
+    entry = bind(source, place)
+    if kind == "tmpfs":
+        entry = {"destination": place, "type": "tmpfs", "source": "tmpfs", "options": []}
+    container = box(with_mounts(entry, script="true"))
+    (upper(container) / "p").symlink_to("/proc")
     with pytest.raises(grpc.RpcError) as raised:
         container.run()
     assert reason(raised.value) in {"INVALID_MOUNT", "CONTAINER_SETUP_FAILED"}
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("/proc/cpuinfo", "/proc/cpuinfo"),
+        ("/proc/sys/kernel/ns_last_pid", "/proc/sys/kernel/ns_last_pid"),
+        ("/p/uptime", "/proc/uptime"),
+    ],
+)
+def test_files_that_only_show_numbers_may_be_covered(
+    box: MakeBox, source: Path, place: str, shown: str
+) -> None:
+    container = box(with_mounts(bind(source / "file", place), script=f"cat {shown}"))
+    (upper(container) / "p").symlink_to("/proc")
+    assert container.run().text == "from the host"
+
+
+def test_a_procfs_may_be_at_proc_and_anything_at_sys(box: MakeBox, source: Path) -> None:
+    made = with_mounts(
+        bind(Path("/proc"), "/proc"),
+        bind(source, "/s/firmware"),
+        script="cat /sys/firmware/file; test -e /proc/self && echo proc",
+    )
+    made["linux"]["maskedPaths"] = []
+    container = box(made)
+    (upper(container) / "s").symlink_to("/sys")
+    assert container.run().text == "from the hostproc"
 
 
 def test_a_hostile_dev(box: MakeBox) -> None:
@@ -141,17 +187,6 @@ def test_a_hostile_dev(box: MakeBox) -> None:
     result = container.run()
     assert "null" in result.text
     assert not list((upper(container)).glob("tmp/null"))  # a tmpfs covers it
-
-
-def test_an_empty_volume_is_filled_from_the_image(box: MakeBox, tmp_path: Path) -> None:
-    volume = tmp_path / "volume"
-    volume.mkdir()
-    entry = bind(volume, "/home", "scow.populate")
-    assert box(with_mounts(entry, script="stat -c '%u %a' /home/app")).run().text == "1000 755"
-    assert (volume / "app").stat().st_uid == 1000
-    (volume / "app").rmdir()
-    (volume / "other").touch()
-    assert box(with_mounts(entry, script="ls /home")).run().text == "other"
 
 
 def test_shared_propagation_brings_later_mounts(box: MakeBox, source: Path) -> None:

@@ -58,16 +58,8 @@ def test_options_of_a_tmpfs_replace_the_defaults() -> None:
     assert set(mounts.tmpfs(request).options) == {"nosuid", "nodev", "exec", "mode=700", "ro"}
 
 
-def test_an_empty_volume_is_filled_once(tmp_path: Path) -> None:
-    request = MountRequest(type="volume", source="v", target="/x")
-    held = Volume("v", "local", 0)
-    assert "scow.populate" in mounts.volume(request, held, tmp_path).options
-    (tmp_path / "file").touch()
-    assert "scow.populate" not in mounts.volume(request, held, tmp_path).options
-
-
-def test_no_copy_leaves_a_volume_empty(tmp_path: Path) -> None:
-    request = MountRequest(type="volume", source="v", target="/x", no_copy=True, read_only=True)
+def test_a_volume_is_a_bind_of_its_folder(tmp_path: Path) -> None:
+    request = MountRequest(type="volume", source="v", target="/x", read_only=True)
     mount = mounts.volume(request, Volume("v", "local", 0), tmp_path)
     assert list(mount.options) == ["rbind", "rprivate", "ro"]
 

@@ -1,10 +1,12 @@
+import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from scow.api.types.v1.types_pb2 import Filter
-from scow.api.volume.v1.volume_pb2 import CreateRequest, MountRequest
+from scow.api.volume.v1.volume_pb2 import CreateRequest, MountRequest, ResolvedMount
 from scow.contract.errors import (
     InvalidArgument,
     InvalidName,
@@ -130,3 +132,103 @@ def test_reconcile_mends_folders_and_owners(volumes: Volumes, tmp_path: Path) ->
     assert volumes.owners() == set()
     assert {p.name for p in (tmp_path / "volumes").iterdir()} == {"kept", "lost"}
     assert volumes.reconcile(set()) == []
+
+
+def fill(mount: ResolvedMount, *names: str) -> None:
+    """Do what the spawner does when the image has these files at the volume's place."""
+    content = Path(mount.fill_path)
+    content.mkdir()
+    for name in names:
+        (content / name).touch()
+
+
+def contents(tmp_path: Path, name: str = "vol") -> list[str]:
+    return sorted(os.listdir(tmp_path / "volumes" / name / "_data"))
+
+
+def beside(tmp_path: Path, name: str = "vol") -> list[str]:
+    return sorted(set(os.listdir(tmp_path / "volumes" / name)) - {"_data"})
+
+
+def test_a_fresh_volume_is_filled_once(volumes: Volumes, tmp_path: Path) -> None:
+    [mount] = volumes.acquire(OWNER, [ask("vol")])
+    assert Path(mount.fill_path).parent.stat().st_mode & 0o777 == 0o700
+    fill(mount, "file")
+    assert contents(tmp_path) == []
+    assert asyncio.run(volumes.fill(OWNER)) == ["vol"]
+    assert asyncio.run(volumes.fill(OWNER)) == []
+    assert contents(tmp_path) == ["file"]
+    assert beside(tmp_path) == []
+    (tmp_path / "volumes/vol/_data/file").unlink()
+    volumes.release(OWNER, remove_anonymous=True)
+    assert volumes.acquire("container/2", [ask("vol")])[0].fill_path == ""
+
+
+def test_the_first_of_two_fills(volumes: Volumes, tmp_path: Path) -> None:
+    [one] = volumes.acquire(OWNER, [ask("vol")])
+    [two] = volumes.acquire("container/2", [ask("vol")])
+    fill(one, "one")
+    fill(two, "two")
+    assert asyncio.run(volumes.fill("container/2")) == ["vol"]
+    assert asyncio.run(volumes.fill(OWNER)) == []
+    assert contents(tmp_path) == ["two"]
+    assert beside(tmp_path) == []
+
+
+def test_a_volume_of_a_started_container_is_left_alone(volumes: Volumes, tmp_path: Path) -> None:
+    volumes.acquire(OWNER, [ask("vol")])
+    [two] = volumes.acquire("container/2", [ask("vol")])
+    fill(two, "two")
+    volumes.activate(OWNER, [])
+    assert asyncio.run(volumes.fill("container/2")) == []
+    assert contents(tmp_path) == []
+    assert volumes.acquire("container/3", [ask("vol")])[0].fill_path == ""
+    # Acquiring again does not forget that its container may run.
+    volumes.acquire(OWNER, [ask("vol")])
+    assert volumes.acquire("container/3", [ask("vol")])[0].fill_path == ""
+    volumes.release(OWNER, remove_anonymous=True)
+    assert volumes.acquire("container/3", [ask("vol")])[0].fill_path != ""
+
+
+def test_content_that_came_meanwhile_stays(volumes: Volumes, tmp_path: Path) -> None:
+    [mount] = volumes.acquire(OWNER, [ask("vol")])
+    fill(mount, "file")
+    (tmp_path / "volumes/vol/_data/of-an-administrator").touch()
+    assert asyncio.run(volumes.fill(OWNER)) == []
+    assert contents(tmp_path) == ["of-an-administrator"]
+    assert beside(tmp_path) == []
+
+
+def test_half_a_copy_never_shows(volumes: Volumes, tmp_path: Path) -> None:
+    [mount] = volumes.acquire(OWNER, [ask("vol")])
+    Path(f"{mount.fill_path}.part").mkdir()
+    assert asyncio.run(volumes.fill(OWNER)) == []
+    assert contents(tmp_path) == []
+    assert volumes.acquire("container/2", [ask("vol")])[0].fill_path != ""
+
+
+@pytest.mark.parametrize("way", ["release", "reconcile"])
+def test_what_was_offered_goes_with_its_owner(volumes: Volumes, tmp_path: Path, way: str) -> None:
+    [mount] = volumes.acquire(OWNER, [ask("vol")])
+    volumes.reconcile(set())
+    assert Path(mount.fill_path).parent.is_dir()  # its owner may yet fill it
+    if way == "release":
+        volumes.release(OWNER, remove_anonymous=True)
+    else:
+        volumes.reconcile({OWNER})
+    assert beside(tmp_path) == []
+
+
+def test_volumes_with_options_are_not_filled(volumes: Volumes) -> None:
+    volumes.create(CreateRequest(name="vol", options={"type": "tmpfs", "device": "tmpfs"}))
+    assert volumes.acquire(OWNER, [ask("vol")])[0].fill_path == ""
+
+
+def test_a_link_in_the_place_of_a_volume(volumes: Volumes, tmp_path: Path) -> None:
+    (tmp_path / "host").mkdir()
+    [mount] = volumes.acquire(OWNER, [ask("vol")])
+    fill(mount, "file")
+    (tmp_path / "volumes/vol/_data").rmdir()
+    (tmp_path / "volumes/vol/_data").symlink_to(tmp_path / "host")
+    assert asyncio.run(volumes.fill(OWNER)) == []
+    assert os.listdir(tmp_path / "host") == []

@@ -74,10 +74,24 @@ class Creation:
         if more:
             # The same owner replaces what it held: the first mounts, in the same places, stay what they are.
             held = await volumes.acquire(entry.owner, [*wanted, *more])
+        await self._fill_volumes(entry, prepared, held)
         data = self._shared.paths.data(entry.id)
         with writing(data.parent):
             data.mkdir(mode=0o700)
         return self._record(entry, prepared, held)
+
+    async def _fill_volumes(
+        self,
+        entry: Entry,
+        prepared: image_pb2.PrepareResponse,
+        volumes: volume_pb2.AcquireResponse,
+    ) -> None:
+        """Fill volumes that have no content yet with what the image has at their places."""
+        copies = [(m.mount.destination, m.fill_path) for m in volumes.mounts if m.fill_path]
+        if not copies:
+            return
+        await self._shared.spawner.copy(prepared.mounts, copies)
+        await self._shared.volumes.fill(entry.owner)
 
     async def _check_network(self, config: pb.ContainerConfig) -> None:
         """Refuse an unknown network; the default one is always there."""
@@ -101,6 +115,8 @@ class Creation:
             if options.parse(draft.config.log).driver == "json-file":
                 draft.log_path = str(self._shared.paths.log(entry.id))
             rootfs = image_pb2.PrepareResponse(mounts=prepared.mounts, driver=prepared.driver)
+            for mount in volumes.mounts:
+                mount.ClearField("fill_path")  # it was filled, or will not be
             containers.store.hold(tx, entry.id, rootfs, volumes)
             response = pb.CreateResponse(container=draft, warnings=_warnings(draft.config))
             remember(tx, response)

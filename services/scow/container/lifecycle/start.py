@@ -77,6 +77,7 @@ class Starter:
         self, entry: Entry, before: Before | None, respond: Respond | None, window: tuple[int, int]
     ) -> None:
         """Spawn, plug the network in, execute, record, follow: docs/architecture.md draws it."""
+        await self._activate_volumes(entry)
         spawned = await self._spawned(entry, window)
         netns = spawned["netns"]
         shim = entry.shim = Shim(self._shared.paths.socket(entry.id))
@@ -114,6 +115,13 @@ class Starter:
         )
         with shim_errors(entry.id):
             return await shim.stub.Start(shim_pb.StartRequest(mounts=files))
+
+    async def _activate_volumes(self, entry: Entry) -> None:
+        """Have the directories made that are missing, of volumes and of binds that make theirs."""
+        config = entry.described.config
+        made = [m for m in process.mounts(config) if m.type == "bind" and m.create_source]
+        if made or any(resolved.type == "volume" for resolved in entry.volumes.mounts):
+            await self._shared.volumes.activate(entry.owner, made)
 
     async def _spawn(self, entry: Entry, window: tuple[int, int]) -> dict[str, Any]:
         paths, config = self._shared.paths, entry.described.config

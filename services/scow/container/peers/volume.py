@@ -24,6 +24,16 @@ class Volumes:
         request = volume_pb2.AcquireRequest(owner=owner, mounts=mounts)
         return await ask("volume", lambda: self._peers.volume.Acquire(request))
 
+    async def fill(self, owner: str) -> None:
+        """Put what was copied for an owner into its volumes."""
+        request = volume_pb2.FillRequest(owner=owner)
+        await ask("volume", lambda: self._peers.volume.Fill(request))
+
+    async def activate(self, owner: str, mounts: Sequence[volume_pb2.MountRequest]) -> None:
+        """Have what is missing of an owner's volumes and bind sources made, before its container starts."""
+        request = volume_pb2.ActivateRequest(owner=owner, mounts=mounts)
+        await ask("volume", lambda: self._peers.volume.Activate(request))
+
     async def release(self, owner: str, *, remove_anonymous: bool) -> None:
         """Let go of all that an owner holds; an unknown owner is no error."""
         request = volume_pb2.ReleaseRequest(owner=owner, remove_anonymous=remove_anonymous)

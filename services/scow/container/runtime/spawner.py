@@ -84,6 +84,21 @@ class Spawner:
             raise _died(self._path)
         return descriptor
 
+    async def copy(self, mounts: Sequence[Mount], copies: Sequence[tuple[str, str]]) -> None:
+        """Copy directories of a root file system to where volumes take their first content from.
+
+        When the caller is cancelled, the copying ends.
+
+        Args:
+            mounts: Those that make the root file system.
+            copies: Path in it, path of the directory to be made.
+
+        Raises:
+            ScowError: As `spawn`.
+        """
+        wanted = [{"source": source, "target": target} for source, target in copies]
+        await self._ask({"copy": {"rootfs": described(mounts), "copies": wanted}})
+
     async def ensure(self) -> None:
         """Start a spawner unless one answers."""
         await self._ask({"ping": True})

@@ -1,1 +1,1 @@
-"""The root file system: overlay, mounts, devices, copy-up into volumes, pivot."""
+"""The root file system: overlay, mounts, devices, copies of its content for volumes, pivot."""

@@ -7,6 +7,7 @@ propagation are set while nobody sees it, and move_mount(2) puts it onto the des
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 
 from scow.kernel import rootpath, syscalls
@@ -45,8 +46,12 @@ _PROPAGATION = {
     "unbindable": syscalls.MS_UNBINDABLE,
 }
 _IGNORED = {"defaults", "async", "nofail", "_netdev", "auto", "noauto", "user", "nouser", "loud"}
-POPULATE = "scow.populate"
 _PROC_MAGIC = 0x9FA0
+_PROC = "/proc"
+# What may be covered in /proc. runc takes /proc/net/dev too, to no effect: what is covered is one process's alone.
+_COVERED = re.compile(
+    r"/proc/(cpuinfo|meminfo|stat|uptime|loadavg|diskstats|swaps|slabinfo|sys/kernel/ns_last_pid)"
+)
 
 
 @dataclass(slots=True)
@@ -61,7 +66,6 @@ class Options:
     propagation_recursive: bool = False
     bind: bool = False
     recursive: bool = False
-    populate: bool = False
     data: list[str] = field(default_factory=list)
 
 
@@ -84,8 +88,6 @@ def parse_options(options: tuple[str, ...]) -> Options:
         elif option in ("bind", "rbind"):
             parsed.bind = True
             parsed.recursive = option == "rbind"
-        elif option == POPULATE:
-            parsed.populate = True
         elif option not in _IGNORED:
             parsed.data.append(option)
     return parsed
@@ -111,7 +113,8 @@ def attach(root: int, mount: Mount, options: Options) -> None:
                 error, f"make the mount point {mount.destination}", which=mount.destination
             ) from error
         try:
-            _refuse_proc(target, mount.destination)
+            _refuse_proc(root, target, source, mount.destination)
+            _check_kinds(target, source, mount)
             syscalls.move_mount(source, target)
         except OSError as error:
             raise _failed(mount, error) from error
@@ -128,19 +131,48 @@ def _destination(root: int, mount: Mount, source: int) -> int:
     return make(root, mount.destination)
 
 
-def _refuse_proc(fd: int, destination: str) -> None:
-    """Refuse a mount inside of the container's /proc.
+def _refuse_proc(root: int, target: int, source: int, destination: str) -> None:
+    """Refuse a mount at or inside of the container's /proc, wherever links lead to it, as runc does.
 
-    Covering /proc/self/attr or /proc/sys would defeat what is read-only, masked or confined there
-    (CVE-2019-16884). Files that only show numbers may be covered, as lxcfs does.
+    Anything but a procfs there, or a cover of /proc/self/attr or /proc/sys, would defeat what is read-only, masked or
+    confined there (CVE-2019-16884). Files that only show numbers may be covered, as lxcfs does. Mounts at /sys are
+    the container's own business, as with runc.
     """
-    if syscalls.fs_magic(fd) != _PROC_MAGIC:
+    place = _inside(root, target)
+    if place == _PROC:
+        if syscalls.fs_magic(source) != _PROC_MAGIC:
+            text = f"{destination} is the container's /proc, where only a procfs may be mounted"
+            raise _invalid(text, destination)
         return
-    allowed = {"cpuinfo", "meminfo", "stat", "uptime", "loadavg", "diskstats", "swaps", "slabinfo"}
-    parts = [part for part in destination.split("/") if part]
-    if len(parts) == 2 and parts[0] == "proc" and parts[1] in allowed:
-        return
-    raise _invalid(f"{destination} is inside of the container's /proc", destination)
+    inside = place.startswith(_PROC + "/") or syscalls.fs_magic(target) == _PROC_MAGIC
+    if inside and not _COVERED.fullmatch(place):
+        raise _invalid(f"{destination} is inside of the container's /proc", destination)
+
+
+def _inside(root: int, target: int) -> str:
+    """Return the path of a descriptor without links, from the container's root on."""
+    top, path = (os.readlink(f"/proc/self/fd/{descriptor}") for descriptor in (root, target))
+    return path.removeprefix(top.rstrip("/"))
+
+
+def _check_kinds(target: int, source: int, mount: Mount) -> None:
+    """Say what move_mount(2) would only call invalid."""
+    kinds = {True: "a directory", False: "a file"}
+    ours, theirs = rootpath.is_dir(source), rootpath.is_dir(target)
+    if ours != theirs:
+        what = mount.source if mount.type == "bind" or mount.source.startswith("/") else mount.type
+        text = (
+            f"could not mount {what} at {mount.destination}: the one is {kinds[ours]}, "
+            f"the other, in the container, {kinds[theirs]}"
+        )
+        raise ShimError(
+            "INVALID_ARGUMENT",
+            "INVALID_MOUNT",
+            text,
+            what="mount",
+            which=mount.destination,
+            do="mount a directory on a directory and a file on a file",
+        )
 
 
 def _bind(mount: Mount, options: Options) -> int:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
-from scow.kernel import mountinfo, rootpath, syscalls
+from scow.kernel import mountinfo, syscalls
 from scow.shim.errors import ShimError, from_os_error
 from scow.shim.oci.config import Mount, Spec
-from scow.shim.rootfs import cgroup_mount, devices, mounts, overlay, populate
+from scow.shim.rootfs import cgroup_mount, devices, mounts, overlay
 from scow.shim.spawner import layers
 
 _PROPAGATION = {
@@ -128,40 +128,12 @@ def fill(root: int, spec: Spec, cgroups: cgroup_mount.Cgroups) -> None:
 
 
 def mount_entry(root: int, mount: Mount, cgroups: cgroup_mount.Cgroups) -> None:
-    """Mount one entry; cgroups and volumes to be filled have rules of their own."""
+    """Mount one entry; cgroups have rules of their own."""
     options = mounts.parse_options(mount.options)
     if mount.type == "cgroup":
         cgroup_mount.attach(root, mount, options, cgroups)
         return
-    if options.populate:
-        _populate(root, mount)
     mounts.attach(root, mount, options)
-
-
-def _populate(root: int, mount: Mount) -> None:
-    """Fill an empty volume from the directory that it is about to cover."""
-    try:
-        inside = rootpath.open_in(root, mount.destination)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    try:
-        if not rootpath.is_dir(inside):
-            return
-        volume = os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            populate.populate(inside, volume)
-        finally:
-            os.close(volume)
-    except FileNotFoundError as error:
-        text = f"the source {mount.source} of the mount at {mount.destination} does not exist"
-        raise ShimError(
-            "NOT_FOUND", "BIND_SOURCE_NOT_FOUND", text, what="mount", which=mount.source
-        ) from error
-    except OSError as error:
-        doing = f"fill the volume at {mount.destination} from the image"
-        raise from_os_error(error, doing, which=mount.source) from error
-    finally:
-        os.close(inside)
 
 
 def _dev_is_bound(spec: Spec) -> bool:

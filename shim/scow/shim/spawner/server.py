@@ -50,6 +50,14 @@ Answer: ``{"exit": {...}}``, the exit record (below). A shim that still lives is
 
 Answer: ``{"view": true}`` with a descriptor (SCM_RIGHTS) of the root of a mount that is attached nowhere (see `view`).
 
+**copy** makes copies of directories of a root file system, the first content of volumes::
+
+    {"copy": {"rootfs": [...],          # as rootfs.json has it
+              "copies": [{"source": "/path/in/it", "target": "/abs/existing/new"}]}}
+
+Answer: ``{"copied": ["/abs/existing/new"]}``, what is there whole. A source that is no directory is left out. Nobody
+but the engine may be able to write to the directory that a target is made in (see `scow.shim.rootfs.copy_up`).
+
 **sweep** removes an engine's cgroup parent when no container is left in it: ``{"sweep": {"cgroup_parent": "scow"}}``.
 Answer: ``{"removed": true}``.
 
@@ -74,9 +82,6 @@ looked up in the container's own files, and then ``uid``/``gid`` of the configur
 file ``root.path`` of config.json is the root file system itself. A layer that is a file system precedes the overlay,
 ``{"type": "erofs", "source": "/abs/layer.erofs", "options": ["device=/abs/layer.tar"]}``; in ``lowerdir`` its source
 stands for it. The spawner mounts it once for all containers (see `layers`).
-
-The mount option ``scow.populate`` on a bind means: when the source directory is empty, fill it with what the root
-file system has at the destination.
 
 Files of the state directory
 ============================
@@ -106,6 +111,7 @@ from scow.shim import VERSION
 from scow.shim.errors import ShimError, from_exception
 from scow.shim.keeper import process
 from scow.shim.oci import config
+from scow.shim.rootfs import copy_up
 from scow.shim.spawner import layers, reap, sealed, view
 
 _REQUEST_MAX = 128 << 10
@@ -178,6 +184,8 @@ class Spawner:
                 _answer_in_child(connection, lambda: _tidy(request))
             elif "view" in request:
                 _answer_in_child(connection, lambda: _send_view(request, connection, mounted))
+            elif "copy" in request:
+                _answer_in_child(connection, lambda: _copy(request["copy"], connection, mounted))
             else:
                 process.main(request, connection, self._cache, mounted)
 
@@ -186,6 +194,8 @@ class Spawner:
         self._layers.drop_gone()
         if "view" in request:
             return self._layers.hold(config.parse_rootfs(request["view"]))
+        if "copy" in request:
+            return self._layers.hold(config.parse_rootfs(_rootfs(request["copy"])))
         bundle = request.get("bundle")
         if not isinstance(bundle, str):
             return {}
@@ -221,6 +231,20 @@ def _send_view(
     root = view.open_view(config.parse_rootfs(request["view"]), mounted)
     socket.send_fds(connection, [json.dumps({"view": True}).encode()], [root])
     return None
+
+
+def _copy(
+    wanted: dict[str, Any], connection: socket.socket, mounted: Mapping[str, int]
+) -> dict[str, Any]:
+    copies = copy_up.parse(wanted.get("copies"))
+    os.umask(0)
+    root = view.open_view(config.parse_rootfs(wanted["rootfs"]), mounted)
+    return {"copied": copy_up.copy_up(root, copies, connection)}
+
+
+def _rootfs(wanted: Any) -> Any:
+    """Return the root file system of a request to copy; what is none is refused by who reads it."""
+    return wanted.get("rootfs") if isinstance(wanted, dict) else None
 
 
 def _text(wanted: Any, key: str) -> str:

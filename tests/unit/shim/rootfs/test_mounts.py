@@ -48,12 +48,6 @@ def test_propagation(option: str, kind: int, recursive: bool) -> None:
     assert (parsed.propagation, parsed.propagation_recursive) == (kind, recursive)
 
 
-def test_populate_is_no_option_of_the_file_system() -> None:
-    parsed = mounts.parse_options(("bind", "scow.populate"))
-    assert parsed.populate
-    assert parsed.data == []
-
-
 def test_lower_directories_are_split_at_plain_colons() -> None:
     assert overlay.split_lower(r"/a:/b\:c:/d") == ["/a", r"/b\:c", "/d"]
     assert overlay.split_lower("") == []

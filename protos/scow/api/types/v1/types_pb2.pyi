@@ -178,9 +178,7 @@ class Mount(_message.Message):
     source: _builtins.str
     @_builtins.property
     def options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """mount(8) options; "scow.populate" on a bind means: when the source directory is empty, fill it with
-        what the image has at the destination.
-        """
+        """mount(8) options."""
 
     def __init__(
         self,

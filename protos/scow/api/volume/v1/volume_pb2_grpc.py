@@ -60,6 +60,16 @@ class VolumeServiceStub:
                 request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.AcquireRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.AcquireResponse.FromString,
                 _registered_method=True)
+        self.Fill = channel.unary_unary(
+                '/scow.api.volume.v1.VolumeService/Fill',
+                request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.FillRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.FillResponse.FromString,
+                _registered_method=True)
+        self.Activate = channel.unary_unary(
+                '/scow.api.volume.v1.VolumeService/Activate',
+                request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ActivateRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ActivateResponse.FromString,
+                _registered_method=True)
         self.Release = channel.unary_unary(
                 '/scow.api.volume.v1.VolumeService/Release',
                 request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ReleaseRequest.SerializeToString,
@@ -122,6 +132,24 @@ class VolumeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Fill(self, request, context):
+        """Fill gives the volumes that an owner holds the content that was copied for them (`ResolvedMount.fill_path`), each at once.
+        A volume that has content meanwhile, or that another owner's container was started with, stays as it is, and the
+        copy is deleted. Called again it does nothing more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Activate(self, request, context):
+        """Activate is called before an owner's container starts, each time. It makes the directories that are missing: those of
+        the volumes that the owner holds, and the sources of binds that are to be made. From here on nobody else fills
+        these volumes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Release(self, request, context):
         """Release lets go of all that an owner holds. An unknown owner is no error.
         """
@@ -177,6 +205,16 @@ def add_VolumeServiceServicer_to_server(servicer, server):
                     servicer.Acquire,
                     request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.AcquireRequest.FromString,
                     response_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.AcquireResponse.SerializeToString,
+            ),
+            'Fill': grpc.unary_unary_rpc_method_handler(
+                    servicer.Fill,
+                    request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.FillRequest.FromString,
+                    response_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.FillResponse.SerializeToString,
+            ),
+            'Activate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Activate,
+                    request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ActivateRequest.FromString,
+                    response_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ActivateResponse.SerializeToString,
             ),
             'Release': grpc.unary_unary_rpc_method_handler(
                     servicer.Release,
@@ -335,6 +373,60 @@ class VolumeService:
             '/scow.api.volume.v1.VolumeService/Acquire',
             scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.AcquireRequest.SerializeToString,
             scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.AcquireResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Fill(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.volume.v1.VolumeService/Fill',
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.FillRequest.SerializeToString,
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.FillResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Activate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.volume.v1.VolumeService/Activate',
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ActivateRequest.SerializeToString,
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ActivateResponse.FromString,
             options,
             channel_credentials,
             insecure,

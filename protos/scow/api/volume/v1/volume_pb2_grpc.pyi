@@ -45,6 +45,16 @@ class VolumeServiceStub:
     """Acquire holds volumes for an owner, making those that are missing, and resolves all its mounts.
     The same owner replaces what it held before.
     """
+    Fill: _grpc.UnaryUnaryMultiCallable[_volume_pb2.FillRequest, _volume_pb2.FillResponse]
+    """Fill gives the volumes that an owner holds the content that was copied for them (`ResolvedMount.fill_path`), each at once.
+    A volume that has content meanwhile, or that another owner's container was started with, stays as it is, and the
+    copy is deleted. Called again it does nothing more.
+    """
+    Activate: _grpc.UnaryUnaryMultiCallable[_volume_pb2.ActivateRequest, _volume_pb2.ActivateResponse]
+    """Activate is called before an owner's container starts, each time. It makes the directories that are missing: those of
+    the volumes that the owner holds, and the sources of binds that are to be made. From here on nobody else fills
+    these volumes.
+    """
     Release: _grpc.UnaryUnaryMultiCallable[_volume_pb2.ReleaseRequest, _volume_pb2.ReleaseResponse]
     """Release lets go of all that an owner holds. An unknown owner is no error."""
     Usage: _grpc.UnaryUnaryMultiCallable[_volume_pb2.UsageRequest, _volume_pb2.UsageResponse]
@@ -70,6 +80,16 @@ class VolumeServiceAsyncStub(VolumeServiceStub):
     Acquire: _aio.UnaryUnaryMultiCallable[_volume_pb2.AcquireRequest, _volume_pb2.AcquireResponse]  # type: ignore[assignment]
     """Acquire holds volumes for an owner, making those that are missing, and resolves all its mounts.
     The same owner replaces what it held before.
+    """
+    Fill: _aio.UnaryUnaryMultiCallable[_volume_pb2.FillRequest, _volume_pb2.FillResponse]  # type: ignore[assignment]
+    """Fill gives the volumes that an owner holds the content that was copied for them (`ResolvedMount.fill_path`), each at once.
+    A volume that has content meanwhile, or that another owner's container was started with, stays as it is, and the
+    copy is deleted. Called again it does nothing more.
+    """
+    Activate: _aio.UnaryUnaryMultiCallable[_volume_pb2.ActivateRequest, _volume_pb2.ActivateResponse]  # type: ignore[assignment]
+    """Activate is called before an owner's container starts, each time. It makes the directories that are missing: those of
+    the volumes that the owner holds, and the sources of binds that are to be made. From here on nobody else fills
+    these volumes.
     """
     Release: _aio.UnaryUnaryMultiCallable[_volume_pb2.ReleaseRequest, _volume_pb2.ReleaseResponse]  # type: ignore[assignment]
     """Release lets go of all that an owner holds. An unknown owner is no error."""
@@ -123,6 +143,28 @@ class VolumeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_volume_pb2.AcquireResponse, _abc.Awaitable[_volume_pb2.AcquireResponse]]:
         """Acquire holds volumes for an owner, making those that are missing, and resolves all its mounts.
         The same owner replaces what it held before.
+        """
+
+    @_abc_1.abstractmethod
+    def Fill(
+        self,
+        request: _volume_pb2.FillRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_volume_pb2.FillResponse, _abc.Awaitable[_volume_pb2.FillResponse]]:
+        """Fill gives the volumes that an owner holds the content that was copied for them (`ResolvedMount.fill_path`), each at once.
+        A volume that has content meanwhile, or that another owner's container was started with, stays as it is, and the
+        copy is deleted. Called again it does nothing more.
+        """
+
+    @_abc_1.abstractmethod
+    def Activate(
+        self,
+        request: _volume_pb2.ActivateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_volume_pb2.ActivateResponse, _abc.Awaitable[_volume_pb2.ActivateResponse]]:
+        """Activate is called before an owner's container starts, each time. It makes the directories that are missing: those of
+        the volumes that the owner holds, and the sources of binds that are to be made. From here on nobody else fills
+        these volumes.
         """
 
     @_abc_1.abstractmethod
