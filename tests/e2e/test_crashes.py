@@ -161,7 +161,7 @@ def test_killed_in_the_middle_of_work(own_engine: Engine, victim: str) -> None:
     for worker in workers:
         worker.join()
     own_engine.wait_healthy()
-    assert set(codes) <= {0, 1, 125}, "a run ended with what is no error of the engine"
+    assert set(codes) <= {0, 1, 125}, "a run ended with what is not an error of the engine"
     assert own_engine.cli("run", "--rm", "busybox", "echo", "fine").stdout == "fine\n"
     _settle(own_engine)
 

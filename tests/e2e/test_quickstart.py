@@ -13,7 +13,7 @@ def test_quickstart_on_a_running_engine(engine: Engine) -> None:
     """Everything but the start of the engine, which the other tests do."""
     port = free_port()
     environment = {**engine.env, "SCOW_RUN": str(engine.run), "PORT": str(port)}
-    for _ in range(2):  # again is no error
+    for _ in range(2):  # again is not an error
         done = subprocess.run(
             [PROJECT / "deploy/quickstart"],
             env=environment,

@@ -84,7 +84,7 @@ class Content:
         return {**self.put(manifest, MANIFEST, tag), "platform": platform}
 
     def attestation(self, subject: Entry) -> Entry:
-        """Put an attestation as BuildKit makes them: an image manifest of layers that are no layers."""
+        """Put an attestation as BuildKit makes them: an image manifest of layers that are not layers."""
         config = {
             "os": "unknown",
             "architecture": "unknown",

@@ -1,6 +1,6 @@
 """Signatures of images, as cosign makes them with a key: the form is that of its SIGNATURE_SPEC.md.
 
-cosign itself is no package of Debian 12; what it writes is made here with the library cryptography.
+cosign itself is not a package of Debian 12; what it writes is made here with the library cryptography.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ def familiar(reference: str) -> str:
 
 
 def parted(reference: str) -> tuple[str, str]:
-    """Return the name and the tag of a reference; a port of the registry is no tag, and a digest is left out."""
+    """Return the name and the tag of a reference; a port of the registry is not a tag, and a digest is left out."""
     reference = reference.partition("@")[0]
     name, colon, tag = reference.rpartition(":")
     return (name, tag) if colon and "/" not in tag else (reference, "")

@@ -213,7 +213,7 @@ class InvalidReference(InvalidArgument):
 
 
 class InvalidPort(InvalidArgument):
-    """A published port that is no port, or a range that does not fit."""
+    """A published port that is not a port, or a range that does not fit."""
 
 
 class InvalidMount(InvalidArgument):

@@ -8,7 +8,7 @@ the time, where it is needed:
 
 - `,"at":4711`: how many bytes of this stream came before; in a stream's first record of each file, and after a loss.
 - `,"raw":"/wo="`: what was written, in base64, where it is not UTF-8; `log` then has U+FFFD in the place of such bytes.
-- `,"notice":true`: the engine's own words, which are no output.
+- `,"notice":true`: the engine's own words, which are not output.
 
 So the position of every byte of output is known, and a client that lost its connection goes on where it was.
 

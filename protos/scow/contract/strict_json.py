@@ -15,7 +15,7 @@ def loads(data: bytes) -> Any:
     """Return the value of a document in UTF-8.
 
     Raises:
-        ValueError: It is no JSON, nests too deep, or could mean several things.
+        ValueError: It is not JSON, nests too deep, or could mean several things.
     """
     try:
         value = json.loads(
@@ -41,9 +41,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:40]} is no number")
+        raise ValueError(f"{text[:40]} is not a number")
     return value
 
 
 def _no_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word} is not a number")

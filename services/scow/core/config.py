@@ -37,7 +37,7 @@ class LogSection:
 
     # "debug", "info", "warning" or "error".
     level: str = "info"
-    # "json", "console", or "auto": JSON when standard error is no terminal.
+    # "json", "console", or "auto": JSON when standard error is not a terminal.
     format: str = "auto"
 
 
@@ -147,7 +147,7 @@ class ImageSection:
     # Seconds to reach a registry, and seconds without a byte after which a download counts as cut.
     connect_seconds: float = 20.0
     stall_seconds: float = 30.0
-    # Seconds for a whole answer that is no blob: headers, a manifest, a configuration, a token.
+    # Seconds for a whole answer that is not a blob: headers, a manifest, a configuration, a token.
     document_seconds: float = 120.0
     # Attempts after a cut connection or a server's error, counted anew after each progress.
     retries: int = 5
@@ -263,7 +263,7 @@ def load(
 def _check_instance(name: str) -> None:
     if not (1 <= len(name) <= 8 and name.isascii() and name.isalnum() and name[0].isalpha()):
         raise InvalidConfig(
-            f"instance {name!r} is no instance name",
+            f"invalid instance name {name!r}",
             what="configuration key",
             which="instance",
             do="use 1 to 8 letters and digits, a letter first: names of links derive from it",

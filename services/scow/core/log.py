@@ -1,4 +1,4 @@
-"""Logs: structlog to standard error, JSON when it is no terminal.
+"""Logs: structlog to standard error, JSON when it is not a terminal.
 
 The request id, the traceparent and the object of an RPC are bound by the server's interceptor, so every
 line that a call writes has them.

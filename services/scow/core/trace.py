@@ -10,7 +10,7 @@ import time
 from contextvars import ContextVar
 
 current_traceparent: ContextVar[str] = ContextVar("current_traceparent", default="")
-# On the monotonic clock, seconds; None is no deadline.
+# On the monotonic clock, seconds; None means no deadline.
 current_deadline: ContextVar[float | None] = ContextVar("current_deadline", default=None)
 
 

@@ -26,14 +26,14 @@ from scow.image.catalog.search import Searcher
 from scow.image.create.commit import Committer
 from scow.image.create.index import Indexer
 from scow.image.create.tar_import import Importer
-from scow.image.integrity.wiring import Keeping
+from scow.image.maintenance import Maintenance
 from scow.image.metadata.tables import MIGRATIONS
 from scow.image.reconcile import Reconciler
 from scow.image.rpc.archive import ArchiveServicer
 from scow.image.rpc.image import ImageServicer
 from scow.image.rpc.registry import RegistryServicer
 from scow.image.transfer.push import Pusher
-from scow.image.transfer.remote import Elsewhere
+from scow.image.transfer.remote import RemoteManifests
 from scow.image.wiring import Parts, make_parts
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ Reconcile = Callable[[], Awaitable[list[ReconcileAction]]]
 async def wire(context: Context) -> Wiring:
     """Put the service together."""
     parts = make_parts(context)
-    keeping = Keeping(parts)
+    keeping = Maintenance(parts)
     serving = _make_registry(parts)
     reconcile = _make_reconcile(parts, keeping, serving)
     servicers = (_images(parts, reconcile), _archives(parts), _registries(parts))
@@ -78,7 +78,9 @@ async def wire(context: Context) -> Wiring:
     )
 
 
-def _make_reconcile(parts: Parts, keeping: Keeping, serving: RegistryServer | None) -> Reconcile:
+def _make_reconcile(
+    parts: Parts, keeping: Maintenance, serving: RegistryServer | None
+) -> Reconcile:
     reconciler = Reconciler(
         parts.rows, parts.blobs, parts.layers, parts.leases, parts.snapshots, parts.collector
     )
@@ -129,7 +131,7 @@ def _registries(parts: Parts) -> RegistryServicer:
         registries,
         Pusher(settings, rows, blobs, leases, journal, registries, parts.fetcher),
         Searcher(settings, registries),
-        Elsewhere(settings, rows, blobs, registries),
+        RemoteManifests(settings, rows, blobs, registries),
         Indexer(settings, rows, blobs, leases, parts.records, registries),
         parts.context.requests,
     )

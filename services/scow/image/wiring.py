@@ -13,7 +13,7 @@ from scow.image.content.blobs import Blobs
 from scow.image.gc.collector import Collector
 from scow.image.gc.leases import Leases
 from scow.image.layers.drivers.choose import choose
-from scow.image.layers.on_demand import Unpacking
+from scow.image.layers.on_demand import LayersOnDemand
 from scow.image.layers.store import Layers
 from scow.image.metadata.records import Records
 from scow.image.metadata.tables import ImageStore
@@ -21,7 +21,7 @@ from scow.image.registry_client.client import Registries
 from scow.image.snapshots.folders import SnapshotFolders
 from scow.image.snapshots.owners import Snapshots
 from scow.image.transfer.fetch import Fetcher
-from scow.image.transfer.partial import Unfinished
+from scow.image.transfer.partial import PartialPulls
 from scow.image.transfer.pull import Puller
 from scow.image.trust.check import Trust
 from scow.image.workers.pool import Limits, UnpackPool
@@ -56,7 +56,7 @@ def make_parts(context: Context) -> Parts:
     """Make the parts.
 
     Raises:
-        InvalidConfig, KernelUnsupported: As they say.
+        InvalidConfig, KernelUnsupported: See these classes.
     """
     settings, journal = context.config.image, context.journal
     base = context.config.data("image")
@@ -72,9 +72,9 @@ def make_parts(context: Context) -> Parts:
     images = Images(rows, blobs, journal)
     registries = Registries(settings)
     trust = Trust(settings, rows, blobs, registries)
-    unpacking = Unpacking(rows, layers, leases)
+    unpacking = LayersOnDemand(rows, layers, leases)
     fetcher = Fetcher(settings, rows, blobs, layers)
-    unfinished = Unfinished(rows, settings.ingest_keep_seconds)
+    unfinished = PartialPulls(rows, settings.ingest_keep_seconds)
     return Parts(
         context=context,
         settings=settings,

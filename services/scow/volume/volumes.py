@@ -341,7 +341,7 @@ def _resolved_other(request: pb.MountRequest) -> pb.ResolvedMount:
 def _check(name: str, driver: str, options: dict[str, str]) -> None:
     if not _NAME.fullmatch(name):
         raise InvalidName(
-            f"{name!r} is no volume name",
+            f"invalid volume name {name!r}",
             what="volume",
             which=name,
             do="use 2 to 255 of a-z A-Z 0-9 _ . - and begin with a letter or digit; "

@@ -47,5 +47,5 @@ def test_with_a_broken_policy_nothing_goes(engine: Engine, verb: tuple[str, ...]
     engine.policy.write_text("default = 'accept'\n\ntrust everybody\n")
     done = engine.cli(*verb, "busybox", check=False)
     assert done.returncode == (125 if verb[0] == "run" else 1)
-    assert f"the trust policy {engine.policy} is no TOML" in done.stderr
+    assert f"the trust policy {engine.policy} is not TOML" in done.stderr
     assert "line 3" in done.stderr

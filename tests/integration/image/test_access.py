@@ -259,7 +259,7 @@ def test_the_hub_is_searched() -> None:
 def test_no_registry(service: Service) -> None:
     with BadRegistry([TAR]) as server:
         server.misbehave = lambda handler: handler.refuse(404)
-        with pytest.raises(errors.RegistryRefused, match="no registry"):
+        with pytest.raises(errors.RegistryRefused, match="not a registry"):
             remote.login(service, server.address, ME)
     with pytest.raises(errors.InvalidReference):
         remote.login(service, "no host", ME)

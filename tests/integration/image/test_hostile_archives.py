@@ -71,7 +71,7 @@ def nested(depth: int) -> bytes:
 
 
 def broken_layer() -> bytes:
-    """Its digest is right, but it is no tar."""
+    """Its digest is right, but it is not a tar."""
     layer = gzip.compress(b"no tar at all" * 100)
     config = archives.configuration([LAYER])
     value = {
@@ -124,7 +124,7 @@ CASES: dict[str, tuple[Callable[[], bytes], type[errors.ScowError], str]] = {
         ARCHIVE,
         "manifest.json",
     ),
-    "manifest.json is no JSON": (
+    "manifest.json is not JSON": (
         lambda: tar({**GOOD, "manifest.json": b"["}),
         ARCHIVE,
         "manifest.json",
@@ -150,7 +150,7 @@ CASES: dict[str, tuple[Callable[[], bytes], type[errors.ScowError], str]] = {
     "missing layer": (lambda: without(GOOD, LAYER_NAME), ARCHIVE, LAYER_NAME),
     "missing configuration": (lambda: without(GOOD, CONFIG_NAME), ARCHIVE, CONFIG_NAME),
     "layers out of the archive": (lambda: with_entry(Layers=["../x"]), ARCHIVE, "Layers"),
-    "layers are no list": (lambda: with_entry(Layers="x"), ARCHIVE, "Layers"),
+    "layers are not a list": (lambda: with_entry(Layers="x"), ARCHIVE, "Layers"),
     "configuration is a number": (lambda: with_entry(Config=3), ARCHIVE, "Config"),
     "too few layers": (lambda: with_entry(Layers=[]), ARCHIVE, "0 layers for 1"),
     "bad tag": (lambda: with_entry(RepoTags=["No/Good"]), ARCHIVE, "No/Good"),
@@ -161,7 +161,7 @@ CASES: dict[str, tuple[Callable[[], bytes], type[errors.ScowError], str]] = {
         LAYER_NAME,
     ),
     "wrong compressed layer": (other_content, errors.DigestMismatch, "instead of"),
-    "configuration is no JSON": (
+    "configuration is not JSON": (
         lambda: tar({**GOOD, CONFIG_NAME: b"{"}),
         errors.InvalidManifest,
         "configuration",
@@ -178,14 +178,14 @@ CASES: dict[str, tuple[Callable[[], bytes], type[errors.ScowError], str]] = {
     "an index names nothing": (
         lambda: replaced("index.json", b'{"schemaVersion": 2, "manifests": []}'),
         ARCHIVE,
-        "no image",
+        "not an image",
     ),
     "bad descriptor": (
         lambda: replaced("index.json", b'{"manifests": [{"digest": "md5:1", "size": 1}]}'),
         errors.InvalidManifest,
         "md5:1",
     ),
-    "layer is no tar": (broken_layer, errors.LayerCorrupt, "layer"),
+    "layer is not a tar": (broken_layer, errors.LayerCorrupt, "layer"),
 }
 
 

@@ -116,12 +116,12 @@ CASES: dict[str, tuple[Callable[[], bytes], type[errors.ScowError], str]] = {
     "half a character in a tag": (
         lambda: _with_manifest(json.dumps([{**ENTRY, "RepoTags": ["a\ud800"]}]).encode()),
         errors.InvalidArchive,
-        "no JSON",
+        "not JSON",
     ),
     "half a character in a name": (
         lambda: _with_manifest(json.dumps([{**ENTRY, "Config": "\udfff"}]).encode()),
         errors.InvalidArchive,
-        "no JSON",
+        "not JSON",
     ),
     "a NUL in a name": (
         lambda: _with_manifest(json.dumps([{**ENTRY, "Config": "a\0b"}]).encode()),

@@ -136,7 +136,7 @@ def _platforms(count: int) -> Callable[[BadRegistry], None]:
     return make
 
 
-_NO_JSON = "is no JSON"
+_NO_JSON = "is not JSON"
 _RAW = json.dumps({"schemaVersion": 2, "layers": []})
 CASES: dict[str, tuple[Callable[[BadRegistry], None], type[ScowError], str]] = {
     "the configuration's size": (
@@ -178,12 +178,12 @@ CASES: dict[str, tuple[Callable[[BadRegistry], None], type[ScowError], str]] = {
     "a layer of another kind": (
         lambda r: edit_layer(r, mediaType="application/x-shockwave"),
         errors.InvalidManifest,
-        "no image",
+        "not an image",
     ),
     "a configuration of another kind": (
         lambda r: edit(r, config={**json.loads(r.manifest)["config"], "mediaType": "text/x"}),
         errors.InvalidManifest,
-        "no image",
+        "not an image",
     ),
     "another layer's diff id": (
         lambda r: edit_config(r, rootfs={"diff_ids": [OTHER]}),
@@ -257,7 +257,7 @@ CASES: dict[str, tuple[Callable[[BadRegistry], None], type[ScowError], str]] = {
         errors.InvalidManifest,
         _NO_JSON,
     ),
-    "a configuration that is a list": (_config(b"[]"), errors.InvalidManifest, "no JSON object"),
+    "a configuration that is a list": (_config(b"[]"), errors.InvalidManifest, "not a JSON object"),
     "a configuration that nests deep": (
         _config(b'{"a":' * 50_000 + b"1" + b"}" * 50_000),
         errors.InvalidManifest,
@@ -327,7 +327,7 @@ CASES: dict[str, tuple[Callable[[BadRegistry], None], type[ScowError], str]] = {
     "an index that names nothing": (
         lambda r: r.index([{**r.entry(), "digest": OTHER}]),
         errors.ManifestNotFound,
-        "no image",
+        "not an image",
     ),
     "an index of a hundred other platforms": (
         _platforms(100),
@@ -342,7 +342,7 @@ CASES: dict[str, tuple[Callable[[BadRegistry], None], type[ScowError], str]] = {
     "an entry that is text": (
         lambda r: r.index(["linux/amd64"]),
         errors.InvalidManifest,
-        "no object",
+        "not an object",
     ),
 }
 

@@ -159,7 +159,7 @@ def test_snapshots(service: Service) -> None:
         image="base", owner="container/3", platform=Platform(os="linux", architecture="s390x")
     )
     raising(errors.PlatformMismatch, stub.Prepare, wrong)
-    for owner in ("container/1", "container/1", "container/2"):  # again is no error
+    for owner in ("container/1", "container/1", "container/2"):  # again is not an error
         stub.Release(pb.ReleaseRequest(owner=owner))
     raising(errors.ImageNotFound, stub.Usage, pb.UsageRequest(owner="container/1"))
     stub.Remove(pb.RemoveRequest(image="base"))

@@ -88,7 +88,9 @@ _SPECIAL = [
     ),
     case("a list of a directory", tar(header(b"d/", b"D")), Refused(InvalidArchive, "d/")),
     case("an unknown kind", tar(header(b"f", b"Q")), Refused(InvalidArchive, "f")),
-    case("a kind that is no character", tar(header(b"f", b"\xff")), Refused(InvalidArchive, "f")),
+    case(
+        "a kind that is not a character", tar(header(b"f", b"\xff")), Refused(InvalidArchive, "f")
+    ),
     case(
         "a major number that is another's",
         tar(header(b"x", CHAR, device=base256(4096 + 1, 8) + base256(3, 8))),

@@ -62,7 +62,7 @@ _HEADERS = [
     _field("a time before all days", {b"f": text(b"1", mtime_ns=0)}, mtime=base256(-(1 << 90), 12)),
     _field("a wrong checksum", CORRUPT, checksum=b"000001\0 "),
     _field("no checksum", CORRUPT, checksum=b"        "),
-    _field("a checksum that is no number", CORRUPT, checksum=b"zzzzzz\0 "),
+    _field("a checksum that is not a number", CORRUPT, checksum=b"zzzzzz\0 "),
     case("a checksum of signed bytes", tar(_signed(b"\xe9")), {b"\xe9": text()}),
 ]
 _PAX = [
@@ -90,7 +90,7 @@ _PAX = [
         "a time after all days in a record", {b"mtime": b"9" * 20}, {b"f": text(b"1", mtime_ns=0)}
     ),
     _records("a time with a huge exponent", {b"mtime": b"1e999999"}, CORRUPT),
-    _records("a time that is no number", {b"mtime": b"NaN"}, CORRUPT),
+    _records("a time that is not a number", {b"mtime": b"NaN"}, CORRUPT),
     _records("a time that is infinite", {b"mtime": b"Infinity"}, CORRUPT),
     _records("a length beyond the header", b"999 path=g\n", CORRUPT),
     _records("a length of zero", b"0 path=g\n", CORRUPT),

@@ -39,7 +39,9 @@ def apply(config: pb.ImageConfig, changes: Iterable[str]) -> None:
         instruction = _INSTRUCTIONS.get(word.upper())
         if instruction is None:
             known = ", ".join(sorted(_INSTRUCTIONS))
-            raise _bad(change, f"{word!r} is no instruction that changes an image", f"use {known}")
+            raise _bad(
+                change, f"{word!r} is not an instruction that changes an image", f"use {known}"
+            )
         instruction(config, rest.strip(), change)
         if word.upper() == "ENTRYPOINT" and not command_given:
             # The command was meant for the entrypoint that is no more.
@@ -124,7 +126,7 @@ def _expose(config: pb.ImageConfig, text: str, change: str) -> None:
         found = _PORT.fullmatch(word.lower())
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
         if found is None or not 0 < first <= last <= _PORT_MAX:
-            raise _bad(change, f"{word!r} is no port", "write PORT, FIRST-LAST or PORT/udp")
+            raise _bad(change, f"{word!r} is not a port", "write PORT, FIRST-LAST or PORT/udp")
         ports = {f"{port}/{found[3] or 'tcp'}" for port in range(first, last + 1)}
         config.exposed_ports[:] = sorted({*config.exposed_ports, *ports})
 
@@ -153,7 +155,7 @@ def _volume(config: pb.ImageConfig, text: str, change: str) -> None:
 def _stop_signal(config: pb.ImageConfig, text: str, change: str) -> None:
     name = _word(config, text, change)
     if not _is_signal(name):
-        raise _bad(change, f"{name!r} is no signal", "write STOPSIGNAL SIGTERM")
+        raise _bad(change, f"{name!r} is not a signal", "write STOPSIGNAL SIGTERM")
     config.stop_signal = name
 
 
@@ -173,7 +175,7 @@ def _on_build(config: pb.ImageConfig, text: str, change: str) -> None:
 def _shell(config: pb.ImageConfig, text: str, change: str) -> None:
     found = _array(text)
     if not found:
-        raise _bad(change, "it is no JSON array", 'write SHELL ["/bin/sh", "-c"]')
+        raise _bad(change, "it is not a JSON array", 'write SHELL ["/bin/sh", "-c"]')
     config.shell[:] = found
 
 
@@ -188,7 +190,9 @@ def _healthcheck(config: pb.ImageConfig, text: str, change: str) -> None:
         elif name in ("interval", "timeout", "start-period") and _duration(value) is not None:
             setattr(check, name.replace("-", "_"), _duration(value))
         else:
-            raise _bad(change, f"{option!r} is no option", "use --interval=30s, --retries=3, ...")
+            raise _bad(
+                change, f"{option!r} is not an option", "use --interval=30s, --retries=3, ..."
+            )
     kind, _, rest = text.partition(" ")
     if kind.upper() == "NONE":
         check.test[:] = ["NONE"]

@@ -12,7 +12,7 @@ class TemplateError(Exception):
 
 
 class ParseError(TemplateError):
-    """A text is no template.
+    """A text is not a template.
 
     Args:
         line: Line of the template, from 1.

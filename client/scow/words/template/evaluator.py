@@ -201,7 +201,7 @@ class Evaluator:
         return self._operand(dot, head)
 
     def _operand(self, dot: object, node: nodes.Node) -> object:
-        """Return the value of an operand that is no command."""
+        """Return the value of an operand that is not a command."""
         self._step(node)
         if isinstance(node, nodes.Literal):
             return node.value

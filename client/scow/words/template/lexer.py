@@ -72,7 +72,7 @@ class Lexer:
         """Yield the tokens, the last one END.
 
         Raises:
-            ParseError: At a text that is no token.
+            ParseError: At a text that is not a token.
         """
         text = self._text
         while (start := text.find("{{", self._at)) >= 0:
@@ -265,7 +265,7 @@ def quote(text: str, *, ascii_only: bool = False, mark: str = '"') -> str:
 
 def _escape(char: str, ascii_only: bool) -> str:
     code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8, as surrogateescape decodes it
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as surrogateescape decodes it
         return f"\\x{code - 0xDC00:02x}"
     if char.isprintable() and (code < 0x7F or not ascii_only):
         return char

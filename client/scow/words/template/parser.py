@@ -57,7 +57,7 @@ class Parser:
         """Return the body of the template.
 
         Raises:
-            ParseError: The text is no template.
+            ParseError: The text is not a template.
         """
         body: list[nodes.Node] = []
         while (token := self._peek()).kind != lexer.END:
@@ -86,7 +86,7 @@ class Parser:
         return self._ahead[0]
 
     def _next_solid(self) -> Token:
-        """Return the next token that is no space."""
+        """Return the next token that is not a space."""
         while (token := self._next()).kind == lexer.SPACE:
             pass
         return token

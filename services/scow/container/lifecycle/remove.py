@@ -26,7 +26,7 @@ class Removal:
         self._signals = signals
 
     async def remove(self, entry: Entry, *, force: bool, volumes: bool) -> None:
-        """Remove a container. One that another call removed meanwhile is no error.
+        """Remove a container. One that another call removed meanwhile is not an error.
 
         Raises:
             ContainerRunning: It runs, and `force` is not set.

@@ -214,7 +214,7 @@ class Starter:
         return _network(await self._shared.networks.attach(request))
 
     async def _undo(self, entry: Entry, error: BaseException) -> None:
-        """Clean up after a start that failed, and record why it did; a caller that left is no reason."""
+        """Clean up after a start that failed, and record why it did; that the caller left is no reason."""
         try:
             await self._cleanup.clean_up(entry, drain=False)
         finally:

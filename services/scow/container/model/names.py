@@ -39,7 +39,7 @@ def check(name: str) -> None:
     """
     if not PATTERN.fullmatch(name) or len(name) > 255:
         raise InvalidName(
-            f"{name!r} is no name for a container",
+            f"invalid container name {name!r}",
             what="container",
             which=name,
             do="use at least two letters, digits, _ . or -, a letter or digit first",

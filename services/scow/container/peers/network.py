@@ -27,6 +27,6 @@ class Networks:
         return await ask("network", lambda: self._peers.network.Attach(request))
 
     async def detach(self, owner: str) -> None:
-        """Unplug an owner; an unknown owner is no error."""
+        """Unplug an owner; an unknown owner is not an error."""
         request = network_pb2.DetachRequest(owner=owner)
         await ask("network", lambda: self._peers.network.Detach(request))

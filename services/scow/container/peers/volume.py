@@ -35,6 +35,6 @@ class Volumes:
         await ask("volume", lambda: self._peers.volume.Activate(request))
 
     async def release(self, owner: str, *, remove_anonymous: bool) -> None:
-        """Let go of all that an owner holds; an unknown owner is no error."""
+        """Let go of all that an owner holds; an unknown owner is not an error."""
         request = volume_pb2.ReleaseRequest(owner=owner, remove_anonymous=remove_anonymous)
         await ask("volume", lambda: self._peers.volume.Release(request))

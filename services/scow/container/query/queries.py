@@ -65,7 +65,7 @@ class Queries:
         return await _outcome(entry, request.condition)
 
     def check_owners(self, request: pb.CheckOwnersRequest) -> pb.CheckOwnersResponse:
-        """Tell which owners are unknown here; those that are no containers are nobody's either."""
+        """Tell which owners are unknown here; those that are not containers are nobody's either."""
         return pb.CheckOwnersResponse(
             unknown=[
                 owner

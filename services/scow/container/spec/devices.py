@@ -81,7 +81,7 @@ def _wanted(devices: Iterable[Device]) -> Iterator[Node]:
                 yield node
         if not found:
             raise NotFound(
-                f"{source} is no device of this host",
+                f"{source} is not a device of this host",
                 what="device",
                 which=str(source),
                 do="see /dev for the devices there are",

@@ -62,7 +62,7 @@ def sparse_header(entry: Entry, extents: Extents) -> bytes:
 
     Args:
         entry: The file.
-        extents: Offset and length of what is no hole; the last one ends where the file ends, it may be empty.
+        extents: Offset and length of what is not a hole; the last one ends where the file ends, it may be empty.
     """
     lines = b"".join(b"%d\n%d\n" % extent for extent in extents)
     listed = padded(b"%d\n%s" % (len(extents), lines))

@@ -334,7 +334,7 @@ def _read(descriptor: int, size: int) -> bytes:
 
 
 def _extents(descriptor: int, size: int) -> list[tuple[int, int]]:
-    """Return offset and length of what is no hole; the last one, which may be empty, ends where the file ends."""
+    """Return offset and length of what is not a hole; the last one, which may be empty, ends where the file ends."""
     found: list[tuple[int, int]] = []
     offset = 0
     while offset < size:

@@ -54,14 +54,14 @@ class DockerArchive:
         """Plan to keep what `manifest.json` names; images of the archive's OCI layout get its tags.
 
         Raises:
-            InvalidArchive, InvalidManifest, DigestMismatch, LimitExceeded: As they say.
+            InvalidArchive, InvalidManifest, DigestMismatch, LimitExceeded: See these classes.
         """
         file = self._archive.need(MANIFEST, "a Docker archive")
         limit = self._settings.max_manifest_bytes
         data = self._archive.read(MANIFEST, file, limit, "max_manifest_bytes")
         for entry in parse_object(data, MANIFEST, list):
             if not isinstance(entry, dict):
-                bad("it has an entry that is no object", MANIFEST)
+                bad("it has an entry that is not an object", MANIFEST)
             self._entry(entry)
 
     def _entry(self, entry: dict[str, Any]) -> None:

@@ -14,12 +14,12 @@ def parse_object(data: bytes, name: str, kind: type[Kind]) -> Kind:
     """Return a document.
 
     Raises:
-        InvalidArchive: It is no JSON, or of another kind.
+        InvalidArchive: It is not JSON, or of another kind.
     """
     try:
         value = strict_json.loads(data)
     except ValueError as error:
-        bad(f"it is no JSON: {error}", name)
+        bad(f"it is not JSON: {error}", name)
     if not isinstance(value, kind):
         bad(f"it is no {'object' if kind is dict else 'list'}", name)
     return value

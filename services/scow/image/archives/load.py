@@ -89,7 +89,7 @@ class Loader:
         is_docker = archive.find(docker_archive.MANIFEST) is not None
         if not is_oci and not is_docker:
             raise InvalidArchive(
-                "the archive has neither manifest.json nor index.json: it is no archive of images",
+                "the archive has neither manifest.json nor index.json: it is not an archive of images",
                 what="archive",
                 which=docker_archive.MANIFEST,
                 do="import it, if it is a root file system",

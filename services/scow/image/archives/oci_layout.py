@@ -42,7 +42,7 @@ class OciLayout:
         """Plan to keep what the layout's index names.
 
         Raises:
-            InvalidArchive, InvalidManifest, DigestMismatch, LimitExceeded: As they say.
+            InvalidArchive, InvalidManifest, DigestMismatch, LimitExceeded: See these classes.
         """
         file = self._archive.need(INDEX, "an OCI layout")
         limit = self._settings.max_manifest_bytes
@@ -142,7 +142,7 @@ class OciLayout:
 
 
 def _name(top: Top, entry: Any) -> None:
-    """Give a top the name that its entry in the layout's index has; what is no reference is none."""
+    """Give a top the name that its entry in the layout's index has; a name that is not a reference is dropped."""
     annotations = entry.get("annotations")
     if not isinstance(annotations, dict):
         return

@@ -25,7 +25,7 @@ _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 
 @dataclass
 class Made:
-    """What an archive has that is no blob here, by digest.
+    """What an archive has that is not a blob here, by digest.
 
     Attributes:
         documents: Manifests.
@@ -58,7 +58,7 @@ class PlainLayers:
             name: Of the ingests that are written: `<name>.<number>`.
 
         Raises:
-            LayerCorrupt, LimitExceeded, DiskFull: As they say.
+            LayerCorrupt, LimitExceeded, DiskFull: See these classes.
         """
         made = Made()
         return [await self._one(one, name, made) for one in chosen], made

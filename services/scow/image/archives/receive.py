@@ -44,8 +44,8 @@ class Receiver:
             passing: Told how far a large file is.
 
         Raises:
-            InvalidArchive: It is no tar, is cut short, or has an entry that leads out of it.
-            LimitExceeded, DiskFull: As they say.
+            InvalidArchive: It is not a tar, is cut short, or has an entry that leads out of it.
+            LimitExceeded, DiskFull: See these classes.
         """
         pipe = PipeWriter()
         try:

@@ -57,7 +57,7 @@ class Saver:
             docker: Make it a Docker archive too.
 
         Raises:
-            ImageNotFound, AmbiguousId, InvalidReference, PlatformNotFound, ContentMissing: As they say.
+            ImageNotFound, AmbiguousId, InvalidReference, PlatformNotFound, ContentMissing: See these classes.
             LayerCorrupt: A blob's file is not what it was.
         """
         chosen = self._selector.select(names, platform)

@@ -53,7 +53,7 @@ class Selector:
         """Return what names stand for, each document once.
 
         Raises:
-            ImageNotFound, AmbiguousId, InvalidReference, PlatformNotFound: As they say.
+            ImageNotFound, AmbiguousId, InvalidReference, PlatformNotFound: See these classes.
             ContentMissing: A part of an image is not here.
         """
         found: dict[str, Chosen] = {}
@@ -144,7 +144,7 @@ class Selector:
     def _platform(self, name: str, document: Document) -> Platform:
         if not document.is_image:
             raise ImageNotFound(
-                f"{name} is no image but {document.artifact_type or 'something else'}",
+                f"{name} is not an image but {document.artifact_type or 'something else'}",
                 what="image",
                 which=name,
                 do="name an image",

@@ -45,7 +45,7 @@ class Images:
         """Return the image of a reference, id, or unique beginning of an id.
 
         Raises:
-            ImageNotFound, AmbiguousId, InvalidReference: As they say.
+            ImageNotFound, AmbiguousId, InvalidReference: See these classes.
         """
         digits = name.removeprefix("sha256:")
         whole = name.startswith("sha256:") and len(digits) == 64
@@ -62,7 +62,7 @@ class Images:
         """Return the image of a name for a platform: of an index that is kept whole, the one that fits best.
 
         Raises:
-            ImageNotFound, AmbiguousId, InvalidReference: As they say.
+            ImageNotFound, AmbiguousId, InvalidReference: See these classes.
             PlatformNotFound: The name means images of other platforms alone.
         """
         image = self.find(name)
@@ -152,7 +152,7 @@ class Images:
             platform: Which image of an index; None means what the name means on this machine.
 
         Raises:
-            ImageNotFound, PlatformNotFound, AmbiguousId, InvalidReference: As they say.
+            ImageNotFound, PlatformNotFound, AmbiguousId, InvalidReference: See these classes.
             ContentMissing: A document is damaged.
         """
         meant = self.find(name)
@@ -203,7 +203,7 @@ class Images:
         """Give an image a further name.
 
         Raises:
-            ImageNotFound, InvalidReference: As they say.
+            ImageNotFound, InvalidReference: See these classes.
         """
         image = self.find(name)
         parsed = Reference.parse(reference)
@@ -235,7 +235,7 @@ class Images:
         """Keep an image from being collected and pruned, or let it go again.
 
         Raises:
-            ImageNotFound, AmbiguousId, InvalidReference: As they say.
+            ImageNotFound, AmbiguousId, InvalidReference: See these classes.
         """
         image = self.find(name)
         with self._rows.transaction() as tx:
@@ -246,7 +246,7 @@ class Images:
         """Return what a lease on a name keeps: the image, and the document that the name stands for.
 
         Raises:
-            ImageNotFound, AmbiguousId, InvalidReference: As they say.
+            ImageNotFound, AmbiguousId, InvalidReference: See these classes.
         """
         image = self.find(name)
         return [image.id, self.meaning(name, image)]

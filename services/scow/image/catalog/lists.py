@@ -47,7 +47,7 @@ class Lists:
         """Return the images that meet the filters, the newest first, and the token of the next page.
 
         Raises:
-            InvalidFilter, InvalidPageToken, ImageNotFound: As they say.
+            InvalidFilter, InvalidPageToken, ImageNotFound: See these classes.
         """
         wanted = filter_rules.parse(asked.filters, _FILTERS)
         rows, _ = page(self._in_time(wanted), 0, asked.page_token, key=_key)

@@ -138,7 +138,7 @@ class Removal:
         return response, gone
 
     def _without_image(self, name: str) -> Name | None:
-        """Return the name when it means something that is no image on this machine."""
+        """Return the name when it means something that is not an image on this machine."""
         try:
             known = self._rows.name(str(Reference.parse(name)))
         except InvalidReference:

@@ -49,8 +49,8 @@ class Searcher:
             credentials: For the registry. Docker Hub's search is asked without.
 
         Raises:
-            InvalidArgument, InvalidFilter: As they say.
-            RegistryDenied, RegistryRateLimited, RegistryUnavailable, RegistryRefused: As they say.
+            InvalidArgument, InvalidFilter: See these classes.
+            RegistryDenied, RegistryRateLimited, RegistryUnavailable, RegistryRefused: See these classes.
         """
         wanted = filter_rules.parse(filters, _FILTERS)
         if not 0 <= limit <= _LIMIT_MAX:

@@ -92,7 +92,7 @@ def _parse(url: str) -> URL:
     except ValueError:
         pass
     raise InvalidArgument(
-        f"{url[:200]!r} is no URL to import from",
+        f"{url[:200]!r} is not a URL to import from",
         what="URL",
         which=url[:200],
         do="give http://HOST/... or https://HOST/...",

@@ -117,7 +117,8 @@ class Indexer:
         Raises:
             NameInUse: The reference means something, and not `amend`; or it means no index.
             InvalidReference, InvalidArgument: It has a digest; two sources are for one platform.
-            ManifestNotFound, InvalidManifest, RegistryDenied, RegistryRateLimited, RegistryUnavailable: As they say.
+            ManifestNotFound, InvalidManifest, RegistryDenied, RegistryRateLimited,
+                RegistryUnavailable: See these classes.
         """
         if reference.digest:
             raise InvalidReference(

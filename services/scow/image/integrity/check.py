@@ -1,7 +1,7 @@
 """Checks: everything is read again and compared with its digests and records.
 
 Blobs are hashed in threads; layers are unpacked once more, in worker processes, and compared with what is there.
-Nothing is collected while it is looked at, and what was collected before is no fault.
+Nothing is collected while it is looked at, and what was collected before is not a fault.
 """
 
 from __future__ import annotations

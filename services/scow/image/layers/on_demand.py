@@ -10,7 +10,7 @@ from scow.image.together import together
 from scow.image.transfer.flights import Flights
 
 
-class Unpacking:
+class LayersOnDemand:
     """Sees to it that images are unpacked.
 
     Args:
@@ -30,7 +30,7 @@ class Unpacking:
 
         Raises:
             ContentMissing: A blob is not here.
-            LayerCorrupt, InvalidArchive, LimitExceeded, DigestMismatch, DiskFull: As they say.
+            LayerCorrupt, InvalidArchive, LimitExceeded, DigestMismatch, DiskFull: See these classes.
         """
         diff_ids = self._rows.diff_ids(image_id)
         found = self._rows.layers(image_id)

@@ -195,7 +195,7 @@ class Layers:
         """Unpack a recorded layer's blob once more, to compare the layer with it, and perhaps to replace it.
 
         Raises:
-            LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull, DigestMismatch: As they say.
+            LayerCorrupt, InvalidArchive, LimitExceeded, DiskFull, DigestMismatch: See these classes.
         """
         since = time.time_ns() - _CLOCK_SLACK_NS
         driver = self._drivers.get(layer.driver, self._driver)

@@ -247,7 +247,7 @@ class Reader:
         return {row["image"] for row in self._store.all(LEASED_IMAGES)}
 
     def names_without_image(self) -> list[Name]:
-        """Return the names of what is no image on this machine: artifacts, and indexes of others' images."""
+        """Return the names of what is not an image on this machine: artifacts, and indexes of others' images."""
         rows = self._store.all("SELECT * FROM names WHERE image IS NULL ORDER BY reference")
         return [Name(**row) for row in rows]
 

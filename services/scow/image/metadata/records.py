@@ -114,7 +114,7 @@ class Records:
         for document in content.documents:
             digest = document.parts[0].digest if document.is_image else ""
             if document.digest in content.origins and self._rows.image(digest) is None:
-                continue  # a configuration alone is no image
+                continue  # a configuration alone is not an image
             data = content.configurations.get(digest)
             if data is None and digest and self._rows.blob_size(digest) is not None:
                 data = self._blobs.read(digest)

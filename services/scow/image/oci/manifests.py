@@ -114,9 +114,9 @@ def _load(data: bytes, what: str) -> dict[str, Any]:
     try:
         value = strict_json.loads(data)
     except ValueError as error:
-        _bad(what, f"is no JSON: {error}")
+        _bad(what, f"is not JSON: {error}")
     if not isinstance(value, dict):
-        _bad(what, "is no JSON object")
+        _bad(what, "is not a JSON object")
     return value
 
 
@@ -128,10 +128,10 @@ def parse_descriptor(value: Any, what: str) -> Descriptor:
         what: What it describes, for errors.
 
     Raises:
-        InvalidManifest: It is no descriptor.
+        InvalidManifest: It is not a descriptor.
     """
     if not isinstance(value, dict):
-        _bad("manifest", f"has a {what} that is no object")
+        _bad("manifest", f"has a {what} that is not an object")
     digest, size = value.get("digest"), value.get("size")
     if not isinstance(digest, str) or not is_digest(digest):
         _bad("manifest", f"has a {what} with the digest {digest!r}")
@@ -230,7 +230,7 @@ def choose_manifest(data: bytes, wanted: Platform, reference: str) -> Descriptor
 
     Raises:
         PlatformNotFound: None fits; names those that are there.
-        InvalidManifest: It is no index.
+        InvalidManifest: It is not an index.
     """
     entries = _load(data, "index").get("manifests")
     if not isinstance(entries, list):

@@ -35,14 +35,14 @@ def parse_domain(text: str) -> str:
     """Return the registry that people mean: "docker.io" for nothing, HOST[:PORT] of a URL.
 
     Raises:
-        InvalidReference: It is no host.
+        InvalidReference: It is not a host.
     """
     domain = text.rpartition("://")[2].partition("/")[0]
     if domain in ("", "index.docker.io", _DOCKER_HOST):
         return DEFAULT_DOMAIN
     if not _is_host(domain):
         raise InvalidReference(
-            f"{text[:80]!r} is no registry", what="registry", which=text, do="use HOST[:PORT]"
+            f"invalid registry {text[:80]!r}", what="registry", which=text, do="use HOST[:PORT]"
         )
     return domain
 
@@ -78,12 +78,12 @@ class Reference:
         rest, at, digest = text.partition("@")
         if at and not is_digest(digest):
             raise _invalid(
-                text, f"{digest!r} is no sha256 digest", "use sha256: and 64 digits 0-9a-f"
+                text, f"invalid sha256 digest {digest!r}", "use sha256: and 64 digits 0-9a-f"
             )
         name, tag = _split_tag(rest)
         if tag is not None and not _TAG.fullmatch(tag):
             raise _invalid(
-                text, f"{tag!r} is no tag", "use up to 128 of A-Za-z0-9_.-, not . or - first"
+                text, f"invalid tag {tag!r}", "use up to 128 of A-Za-z0-9_.-, not . or - first"
             )
         domain, path = _split_domain(name)
         _check_name(text, domain, path)
@@ -125,7 +125,7 @@ class Reference:
 
 def _invalid(text: str, why: str, do: str) -> InvalidReference:
     return InvalidReference(
-        f"{text[:80]!r} is no image reference: {why}", what="reference", which=text, do=do
+        f"invalid image reference {text[:80]!r}: {why}", what="reference", which=text, do=do
     )
 
 
@@ -156,12 +156,12 @@ def _is_host(domain: str) -> bool:
 
 def _check_name(text: str, domain: str, path: str) -> None:
     if not _is_host(domain):
-        raise _invalid(text, f"{domain!r} is no host", "use HOST[:PORT], IPv6 as [ADDRESS]:PORT")
+        raise _invalid(text, f"invalid host {domain!r}", "use HOST[:PORT], IPv6 as [ADDRESS]:PORT")
     if not path.removeprefix("library/"):
         raise _invalid(text, "the name is empty", "give a name, for example nginx")
     for component in path.split("/"):
         if not _COMPONENT.fullmatch(component):
             advice = "use lower-case letters and digits, between them . _ __ or -"
-            raise _invalid(text, f"{component!r} is no part of a name", advice)
+            raise _invalid(text, f"invalid name component {component!r}", advice)
     if len(domain) + 1 + len(path) > _NAME_MAX:
         raise _invalid(text, "the name is too long", f"use at most {_NAME_MAX} characters")

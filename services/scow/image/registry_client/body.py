@@ -40,7 +40,7 @@ class FilePart(aiohttp.Payload):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Refuse: it is never whole in memory."""
-        raise TypeError("a part of a file is no text")
+        raise TypeError("a part of a file is not text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Send the bytes."""

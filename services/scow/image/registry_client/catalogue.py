@@ -31,8 +31,8 @@ async def ping(session: Session) -> None:
     """Ask whether the registry is there and takes the credentials.
 
     Raises:
-        RegistryDenied, RegistryUnavailable, RegistryRateLimited: As they say.
-        RegistryRefused: What answers is no registry.
+        RegistryDenied, RegistryUnavailable, RegistryRateLimited: See these classes.
+        RegistryRefused: What answers is not a registry.
     """
 
     async def get() -> None:
@@ -43,7 +43,7 @@ async def ping(session: Session) -> None:
         await session.patiently(get)
     except ManifestNotFound as error:
         raise RegistryRefused(
-            f"{session.host} is no registry: it does not serve {session.endpoint.base}/",
+            f"{session.host} is not a registry: it does not serve {session.endpoint.base}/",
             what="registry",
             which=session.host,
             do="check its name",
@@ -129,7 +129,7 @@ def _object(session: Session, data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise unavailable(session.host, RuntimeError("its answer is no JSON object"))
+        raise unavailable(session.host, RuntimeError("its answer is not a JSON object"))
     return value
 
 

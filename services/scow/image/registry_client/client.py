@@ -85,7 +85,7 @@ class Registries:
         """Check credentials with a registry; return the identity token that it gives, or nothing.
 
         Raises:
-            RegistryDenied, RegistryUnavailable, RegistryRateLimited, RegistryRefused: As they say.
+            RegistryDenied, RegistryUnavailable, RegistryRateLimited, RegistryRefused: See these classes.
             InvalidConfig: A hosts.toml is wrong.
         """
         endpoint = self._hosts.all(domain)[-1]
@@ -100,7 +100,7 @@ class Registries:
         """Return a session with a service that searches.
 
         Raises:
-            InvalidConfig: It is no URL.
+            InvalidConfig: It is not a URL.
         """
         endpoint = parse_url(url, "image.search_url", override_path=True)
         return Session(self._wire, endpoint, "", endpoint.host, ANONYMOUS)

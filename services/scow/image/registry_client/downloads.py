@@ -63,7 +63,7 @@ class Registry:
         """Get a manifest or index by tag or digest; return its bytes and media type.
 
         Raises:
-            ManifestNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable: As they say.
+            ManifestNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable: See these classes.
             DigestMismatch: The bytes are not those that were asked for.
         """
         by_digest = target.startswith("sha256:")
@@ -77,7 +77,7 @@ class Registry:
         """Get a blob of limited size, verified.
 
         Raises:
-            DigestMismatch, LimitExceeded: As they say; and those of `manifest`.
+            DigestMismatch, LimitExceeded: See these classes; and those of `manifest`.
         """
 
         async def get(session: Session) -> bytes:

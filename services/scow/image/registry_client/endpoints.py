@@ -104,7 +104,7 @@ def _base(path: str, override_path: bool) -> str:
 def _no_url(url: str, key: str) -> InvalidConfig:
     shown = url.rpartition("@")[2]  # what stands before may be a password
     return InvalidConfig(
-        f"{key} has {shown!r}, which is no URL of a registry",
+        f"{key} has {shown!r}, which is not a URL of a registry",
         what="configuration key",
         which=key,
         do="use https://HOST[:PORT] or http://HOST[:PORT]",

@@ -117,7 +117,7 @@ def denied(host: str, where: str, *, given: bool, said: str = "") -> RegistryDen
 async def of_answer(
     host: str, name: str, kind: str, given: bool, response: aiohttp.ClientResponse
 ) -> ScowError | ComeBack:
-    """Return what a status that is no success means.
+    """Return what a status that is not a success means.
 
     Args:
         host: Who answered.

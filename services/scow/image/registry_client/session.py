@@ -45,7 +45,7 @@ class Session:
     Args:
         wire: What all sessions share.
         endpoint: Who is asked.
-        repository: "library/nginx"; empty for what is no repository's.
+        repository: "library/nginx"; empty for requests outside any repository.
         name: What messages call it, "docker.io/library/nginx:1".
         credentials: Those of the caller for this endpoint.
         patient: Try again after failures; otherwise the first one counts.
@@ -127,7 +127,7 @@ class Session:
             where: A path, or the complete URL that the registry gave.
             scopes: What a token must allow.
             kind: What is asked for, for messages.
-            good: The statuses that are no errors.
+            good: The statuses that are not errors.
             headers: Of the request.
             body: Of the request.
 

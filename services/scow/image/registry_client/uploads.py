@@ -99,7 +99,7 @@ class Uploads:
             sent: Told how many bytes are on their way.
 
         Raises:
-            RegistryDenied, RegistryRateLimited, RegistryUnavailable, RegistryRefused: As they say.
+            RegistryDenied, RegistryRateLimited, RegistryUnavailable, RegistryRefused: See these classes.
             LayerCorrupt: The file is gone.
         """
         with _opened(path, blob.digest) as descriptor:
@@ -287,7 +287,7 @@ class _Upload:
 def _reached(response: aiohttp.ClientResponse) -> int | None:
     """Return how many bytes a registry says that it has; None when it does not say.
 
-    "0-0" is said for no byte and for one: it is no answer.
+    "0-0" is said for no byte and for one: it is not an answer.
     """
     match = _RANGE.fullmatch(response.headers.get("Range", "").strip())
     if match is None or match[1] == "0":

@@ -10,7 +10,7 @@ What is where, from the outside in::
     catalogue.py      lists: repositories, tags, referrers
     repositories.py   what a repository has, by the tables;  names.py: what a path means
 
-A repository is no record: it has what its names, digests and fresh pushes lead to. What was pushed and is named by
+A repository is not a record: it has what its names, digests and fresh pushes lead to. What was pushed and is named by
 nothing yet has a lease "push/REPOSITORY@DIGEST", an upload under way a lease "upload/ID".
 https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
 """

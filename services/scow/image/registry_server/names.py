@@ -25,7 +25,7 @@ class Naming:
         own: `image.serve.name`.
 
     Raises:
-        InvalidConfig: It is no host.
+        InvalidConfig: It is not a host.
     """
 
     def __init__(self, own: str) -> None:
@@ -49,7 +49,7 @@ class Naming:
             Refusal: NAME_INVALID.
         """
         if not _NAME.fullmatch(name):
-            raise Refusal("NAME_INVALID", f"{name[:80]!r} is no name of a repository")
+            raise Refusal("NAME_INVALID", f"{name[:80]!r} is not a valid repository name")
         try:
             if namespace:
                 return self._in(namespace, name)
@@ -64,7 +64,7 @@ class Naming:
     def _in(domain: str, name: str) -> str:
         reference = Reference.parse(f"{domain}/{name}")
         if reference.domain != domain and domain != _ALIAS:
-            raise Refusal("NAME_INVALID", f"{domain[:80]!r} is no host of names")
+            raise Refusal("NAME_INVALID", f"{domain[:80]!r} is not a valid host")
         return reference.repository
 
     def scoped(self, name: str) -> str:

@@ -103,5 +103,7 @@ def parse_count(request: web.Request, default: int, most: int) -> int:
     if not text:
         return default
     if not (text.isascii() and text.isdigit()):
-        raise Refusal("PAGINATION_NUMBER_INVALID", "n is no count", detail={"n": text})
+        raise Refusal(
+            "PAGINATION_NUMBER_INVALID", "n is not a number of entries", detail={"n": text}
+        )
     return min(int(text[:9]), most)

@@ -104,7 +104,7 @@ class RegistryServer:
             drain_seconds: That requests under way get when the registry stops.
 
         Raises:
-            AddressInUse, InvalidConfig: As they say. Nothing listens then.
+            AddressInUse, InvalidConfig: See these classes. Nothing listens then.
         """
         self._drain_seconds = drain_seconds
         runner = web.AppRunner(

@@ -113,7 +113,7 @@ class Uploads:
 
         Raises:
             DigestMismatch: It is not what it must be; the upload is gone.
-            DiskFull: As it says.
+            DiskFull: See the class.
         """
         ingest = upload.ingest
         try:

@@ -19,7 +19,7 @@ from scow.image.registry_client import catalogue
 from scow.image.registry_client.client import Registries
 from scow.image.registry_client.credentials import Credentials
 from scow.image.transfer.push import Pusher
-from scow.image.transfer.remote import Elsewhere
+from scow.image.transfer.remote import RemoteManifests
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -32,7 +32,7 @@ class RegistryServicer(pb_grpc.RegistryServiceServicer):
         registries: Registries,
         pusher: Pusher,
         searcher: Searcher,
-        elsewhere: Elsewhere,
+        elsewhere: RemoteManifests,
         indexer: Indexer,
         requests: Requests,
     ) -> None:

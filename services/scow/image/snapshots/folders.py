@@ -11,7 +11,7 @@ Vocabulary and life cycle:
   time, so it can be asked for at every start.
 - `changes` is where overlayfs has what the owner changed, in the form of an upper directory mounted with `userxattr`.
 - `usage` counts what the snapshot itself holds: bytes of its files, and inodes, without the layers.
-- `remove` deletes everything of a number; an unknown number is no error. Nothing of it may be mounted.
+- `remove` deletes everything of a number; an unknown number is not an error. Nothing of it may be mounted.
 
 https://docs.kernel.org/filesystems/overlayfs.html. `userxattr` because opaque directories of layers are marked
 with `user.overlay.opaque` (see `unpack.apply`): so the service needs no CAP_SYS_ADMIN. Needs Linux 5.11.

@@ -14,7 +14,7 @@ from scow.api.types.v1.types_pb2 import Mount
 from scow.contract.errors import Cancelled, ImageNotFound, InvalidArgument, PlatformMismatch
 from scow.core.times import now_ns
 from scow.image.catalog.images import Images
-from scow.image.layers.on_demand import Unpacking
+from scow.image.layers.on_demand import LayersOnDemand
 from scow.image.layers.store import Layers
 from scow.image.metadata.tables import Image, ImageStore, Snapshot
 from scow.image.oci.platforms import Platform, host, runnable
@@ -40,7 +40,7 @@ class Snapshots:
         images: Images,
         trust: Trust,
         layers: Layers,
-        unpacking: Unpacking,
+        unpacking: LayersOnDemand,
         folders: SnapshotFolders,
     ) -> None:
         self._rows = rows

@@ -64,7 +64,7 @@ class Fetcher:
 
         Raises:
             ManifestNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable, DigestMismatch, LayerCorrupt,
-            InvalidArchive, LimitExceeded, DiskFull: As they say.
+            InvalidArchive, LimitExceeded, DiskFull: See these classes.
         """
         missing = {d: blob for d, blob in layers.items() if self._rows.layer(d) is None}
         wanted = {blob.digest: blob for blob in blobs}

@@ -42,7 +42,7 @@ class Resolver:
         """Get what a tag or digest names.
 
         Raises:
-            ManifestNotFound, InvalidManifest, DigestMismatch, and those of the registry: As they say.
+            ManifestNotFound, InvalidManifest, DigestMismatch, and those of the registry: See these classes.
         """
         self._asked += 1
         self._check_number(self._asked)

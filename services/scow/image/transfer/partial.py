@@ -19,7 +19,7 @@ RESUMABLE = (RegistryUnavailable, RegistryRateLimited, RegistryDenied)
 _NANO = 1_000_000_000
 
 
-class Unfinished:
+class PartialPulls:
     """Leases of pulls.
 
     Args:

@@ -24,7 +24,7 @@ from scow.image.together import together
 from scow.image.transfer.fetch import Fetcher
 from scow.image.transfer.flights import Flights
 from scow.image.transfer.index import Resolver
-from scow.image.transfer.partial import Unfinished
+from scow.image.transfer.partial import PartialPulls
 from scow.image.transfer.progress import Progress, telling
 from scow.image.trust.check import Trust
 
@@ -103,7 +103,7 @@ class Puller:
         settings: ImageSection,
         fetcher: Fetcher,
         leases: Leases,
-        unfinished: Unfinished,
+        unfinished: PartialPulls,
         records: Records,
         registries: Registries,
         trust: Trust,
@@ -123,7 +123,7 @@ class Puller:
         Raises:
             ManifestNotFound, PlatformNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable,
             DigestMismatch, LayerCorrupt, InvalidManifest, LimitExceeded, DiskFull, ImageUntrusted,
-            InvalidTrustPolicy: As they say.
+            InvalidTrustPolicy: See these classes.
         """
 
         async def work(progress: Progress) -> str:
@@ -139,7 +139,7 @@ class Puller:
 
         Raises:
             ManifestNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable, DigestMismatch,
-            DiskFull: As they say.
+            DiskFull: See these classes.
         """
         registry = self._registries.pulling(reference, ANONYMOUS)
         await self._fetcher.fetch(registry, {}, [blob], Progress())
@@ -190,7 +190,7 @@ class Puller:
             documents = await resolver.one(top, asked.platform or host())
         if not any(document.is_image for document in documents):
             raise InvalidManifest(
-                f"{asked.reference} is no image but {documents[0].artifact_type or 'something else'}",
+                f"{asked.reference} is not an image but {documents[0].artifact_type or 'something else'}",
                 what="image",
                 which=str(asked.reference),
                 do="use a tool for artifacts of this kind",

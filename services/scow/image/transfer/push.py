@@ -104,7 +104,7 @@ class Pusher:
 
         Raises:
             ImageNotFound, ContentMissing, PlatformNotFound, LayerCorrupt: It is not here, or not whole.
-            RegistryDenied, RegistryRateLimited, RegistryUnavailable, RegistryRefused: As they say.
+            RegistryDenied, RegistryRateLimited, RegistryUnavailable, RegistryRefused: See these classes.
         """
 
         async def work(progress: Progress) -> Result:

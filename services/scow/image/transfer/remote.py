@@ -20,7 +20,7 @@ from scow.image.registry_client.downloads import Registry
 from scow.image.transfer.index import Resolver
 
 
-class Elsewhere:
+class RemoteManifests:
     """Looks at manifests.
 
     Args:
@@ -50,7 +50,7 @@ class Elsewhere:
 
         Raises:
             ManifestNotFound, PlatformNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable,
-            InvalidManifest: As they say.
+            InvalidManifest: See these classes.
         """
         registry = self._registries.pulling(reference, credentials)
         resolver = Resolver(registry, str(reference), self._settings)

@@ -86,7 +86,7 @@ def load(file: Path) -> Policy:
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:  # its text has line and column
-        raise _invalid(file, "", f"is no TOML: {error}") from error
+        raise _invalid(file, "", f"is not TOML: {error}") from error
     return _Reader(file).policy(values)
 
 
@@ -118,7 +118,7 @@ class _Reader:
             self._bad("default", "is missing: say accept, reject or signed")
         repositories = values.get("repositories", {})
         if not isinstance(repositories, dict):
-            self._bad("repositories", "is no table")
+            self._bad("repositories", "is not a table")
         rules: dict[str, Rule] = {}
         for name, value in repositories.items():
             key = f'repositories."{name}"'
@@ -136,7 +136,7 @@ class _Reader:
         try:
             reference = Reference.parse(text)
         except InvalidReference as error:
-            self._bad(key, f"is no repository: {error.message}")
+            self._bad(key, f"is not a repository: {error.message}")
         if reference.digest or text.rpartition("/")[2] != text.rpartition("/")[2].partition(":")[0]:
             self._bad(key, "has a tag or digest: name the repository alone")
         if not below:
@@ -165,7 +165,7 @@ class _Reader:
 
     def _key(self, value: Any, key: str) -> Key:
         if not isinstance(value, str):
-            self._bad(key, "is no text")
+            self._bad(key, "is not text")
         try:
             if value.lstrip().startswith(_PEM):
                 return parse_key(value.encode())

@@ -27,7 +27,7 @@ class Fault(Exception):
         return self if self.entry else Fault(self.kind, self.message, entry)
 
 
-# Cannot be decompressed, is cut short, or is no tar.
+# Cannot be decompressed, is cut short, or is not a tar.
 CORRUPT = "corrupt"
 # An entry that reaches outside of the archive's root, or that has no meaning.
 HOSTILE = "hostile"
@@ -40,7 +40,7 @@ REFUSED = "refused"
 
 
 def corrupt(message: str, entry: bytes = b"") -> Fault:
-    """Return the fault of bytes that are no tar or no gzip."""
+    """Return the fault of bytes that are neither a tar nor gzip."""
     return Fault(CORRUPT, message, entry)
 
 

@@ -156,9 +156,9 @@ class UnpackPool:
             slot: See `lend`.
 
         Raises:
-            LayerCorrupt: The bytes are no tar, or cut short.
+            LayerCorrupt: The bytes are not a tar, or cut short.
             InvalidArchive: An entry reaches outside of the destination or means nothing.
-            LimitExceeded, DiskFull, KernelUnsupported: As they say.
+            LimitExceeded, DiskFull, KernelUnsupported: See these classes.
         """
         return await self._run("unpack", source, destination, slot)
 

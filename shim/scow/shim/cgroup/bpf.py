@@ -82,7 +82,7 @@ def _rule(rule: DeviceRule) -> list[bytes]:
 
 def _access(rule: DeviceRule) -> int:
     if rule.type not in ("a", *_TYPES) or not set(rule.access) <= set(_ACCESS):
-        text = f"config.json: linux.resources.devices: {rule.type!r} {rule.access!r} is no rule"
+        text = f"config.json: linux.resources.devices: {rule.type!r} {rule.access!r} is not a rule"
         raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="device")
     return sum(_ACCESS[letter] for letter in set(rule.access))
 

@@ -114,7 +114,7 @@ def parse(raw: dict[str, Any], cache: str | None) -> Request:
         raise _invalid("id", f"has the value {name!r}")
     for key in ("bundle", "state_dir", "socket"):
         if not os.path.isabs(raw[key]):
-            raise _invalid(key, f"is no absolute path: {raw[key]}")
+            raise _invalid(key, f"is not an absolute path: {raw[key]}")
     if len(os.fsencode(raw["socket"])) > _SOCKET_PATH_MAX:
         raise _invalid("socket", f"is longer than {_SOCKET_PATH_MAX} bytes")
     return Request(

@@ -50,7 +50,7 @@ def make_nodes(root: int, extra: tuple[Device, ...]) -> None:
 def _make_node(root: int, device: Device) -> None:
     kind = _KINDS.get(device.type)
     if kind is None or not device.path.startswith("/"):
-        text = f"{device.path}: {device.type!r} is no kind of device (c, b, u, p)"
+        text = f"{device.path}: {device.type!r} is not a kind of device (c, b, u, p)"
         raise ShimError(
             "INVALID_ARGUMENT", "INVALID_CONFIG", text, what="device", which=device.path
         )
@@ -102,7 +102,7 @@ def open_master(dirfd: int | None, path: str) -> int:
     info = os.fstat(fd)
     if info.st_rdev != os.makedev(5, 2) or syscalls.fs_magic(fd) != _DEVPTS_MAGIC:
         os.close(fd)
-        text = f"{path} in the container is no devpts"
+        text = f"{path} in the container is not a devpts"
         raise ShimError("FAILED_PRECONDITION", "MOUNT_FAILED", text, what="terminal", which=path)
     return fd
 

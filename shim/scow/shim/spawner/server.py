@@ -209,10 +209,10 @@ def _decode(raw: bytes) -> dict[str, Any]:
     try:
         request = json.loads(raw)
     except ValueError as error:
-        text = f"the request is no JSON: {error}"
+        text = f"the request is not JSON: {error}"
         raise ShimError("INVALID_ARGUMENT", "INVALID_ARGUMENT", text, what="request") from error
     if not isinstance(request, dict):
-        text = "the request is no JSON object"
+        text = "the request is not a JSON object"
         raise ShimError("INVALID_ARGUMENT", "INVALID_ARGUMENT", text, what="request")
     return request
 

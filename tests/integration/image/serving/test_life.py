@@ -84,7 +84,7 @@ def test_a_pushed_image_runs(own: Serving) -> None:
 
 
 def test_an_index_is_one_image(own: Serving) -> None:
-    """Its manifests come by digest before it; they are no images of their own, and go with it."""
+    """Its manifests come by digest before it; they are not images of their own, and go with it."""
     mine, other = Image("mine"), Image("other", "s390x")
     for image in (mine, other):
         own.api.push_image("team/multi", image.digest, image)

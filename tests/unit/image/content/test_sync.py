@@ -29,7 +29,7 @@ async def test_callers_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     await asyncio.sleep(0)
     go.release()
     await first
-    assert not any(task.done() for task in later), "a sync that began before is no answer"
+    assert not any(task.done() for task in later), "a sync that began before is not an answer"
     go.release()
     await asyncio.gather(*later)
     assert len(began) == 2

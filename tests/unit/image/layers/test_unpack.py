@@ -218,7 +218,7 @@ HOSTILE: dict[str, list[Entry]] = {
     ],
     "hard link to a directory": [("d", DIR, {}), ("l", LNK, {"linkname": "d"})],
     "a loop of symlinks": [("w", SYM, {"linkname": "w"}), ("w/evil", REG, {})],
-    "the root is no directory": [(".", REG, {})],
+    "the root is not a directory": [(".", REG, {})],
     "a whiteout of the parent": [(".wh...", REG, {})],
 }
 

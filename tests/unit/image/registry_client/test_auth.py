@@ -37,7 +37,7 @@ def test_nothing() -> None:
     assert parse_challenge("").scheme == ""
 
 
-class Elsewhere:
+class RemoteManifests:
     """Counts what is asked of it; its answers are tokens."""
 
     def __init__(self, expires_in: float) -> None:
@@ -74,7 +74,7 @@ WHO = Who(Endpoint("r.example"), Credentials("me", "word"), ("repository:x:pull"
 
 
 async def test_tokens_are_kept_by_scope_and_renewed_when_they_end() -> None:
-    http, now = Elsewhere(100), 0.0
+    http, now = RemoteManifests(100), 0.0
     authorizer = Authorizer(cast(Http, http), lambda: now)
     assert await authorizer.header(WHO) == ""
     assert await authorizer.answer(WHO, REALM) == "Bearer t1"
@@ -91,7 +91,7 @@ async def test_tokens_are_kept_by_scope_and_renewed_when_they_end() -> None:
 
 
 async def test_one_token_for_all_who_were_refused_at_once() -> None:
-    http = Elsewhere(100)
+    http = RemoteManifests(100)
     authorizer = Authorizer(cast(Http, http))
     headers = await asyncio.gather(*(authorizer.answer(WHO, REALM) for _ in range(5)))
     assert headers == ["Bearer t1"] * 5
@@ -111,7 +111,7 @@ async def test_one_token_for_all_who_were_refused_at_once() -> None:
     ],
 )
 async def test_realm_tricks(realm: str) -> None:
-    http = Elsewhere(100)
+    http = RemoteManifests(100)
     with pytest.raises(RegistryUnavailable, match="not secure"):
         await Authorizer(cast(Http, http)).answer(WHO, Challenge("bearer", {"realm": realm}))
     assert not http.asked

@@ -21,7 +21,7 @@ _OPAQUE = b"y"  # "x" says that there may be whiteouts which are xattrs
 _MARKER_MODE = 0o600
 _PLAIN_MODE = 0o755
 # Where the runtime mounts something into every container. What it made there to mount upon, empty files and
-# directories, is no change of the container's.
+# directories, is not a change of the container's.
 _MOUNT_FILES = frozenset((b"etc/hosts", b"etc/hostname", b"etc/resolv.conf"))
 _MOUNT_FOLDERS = frozenset((b"proc", b"sys", b"dev"))
 _ETC = b"etc"
@@ -39,7 +39,7 @@ class Changeset(Packer):
     skipped = 0
 
     def choose(self, directory: int, path: bytes, names: list[bytes]) -> list[bytes]:
-        """Leave out what is no change, or cannot be said."""
+        """Leave out what is not a change, or cannot be said."""
         chosen = [name for name in names if not name.startswith(WHITEOUT)]
         self.skipped += len(names) - len(chosen)
         if path in (b"", b"etc/"):

@@ -54,7 +54,7 @@ def read(path: Path) -> Facts:
     fields = ondisk.SUPER.unpack_from(head, ondisk.SUPER_OFFSET)
     root = ondisk.INODE.unpack_from(head, ondisk.INODES_OFFSET)
     if words.rstrip(b"\0") != ondisk.HEAD_WORDS or fields[0] != ondisk.MAGIC:
-        raise Damaged(f"{path} is no index")
+        raise Damaged(f"{path} is not an index")
     facts = Facts(
         size=fields[9] << BLOCK_BITS,
         metadata=metadata << BLOCK_BITS,

@@ -94,7 +94,7 @@ class Collector:
 
     def _add_root(self, entry: Entry) -> None:
         if entry.kind != headers.DIRECTORY:
-            raise hostile("the archive's root is no directory", entry.name)
+            raise hostile("the archive's root is not a directory", entry.name)
         self.applied.has_root = True
         self._describe(self.root, entry)
 

@@ -27,7 +27,7 @@ class Node:
         size: Bytes of a file.
         content: A file's first block in the tar, a symlink's target, a device's number.
         extents: Offsets and lengths, one after the other, of a sparse file's data; else None.
-        entries: A directory's nodes by name; None for what is no directory.
+        entries: A directory's nodes by name; None for what is not a directory.
         parent: The directory's own; the root is its own one.
         links: Names that it has.
         place: Where its inode is in the index.
@@ -90,7 +90,7 @@ def directory(root: Node, parts: list[bytes], entry: bytes) -> Node:
     """Return a directory, made with what leads to it if it is not there; `entry` is named in errors.
 
     Raises:
-        Fault: The name leads outside or through something that is no directory.
+        Fault: The name leads outside or through something that is not a directory.
     """
     node = root
     for part in parts:
@@ -110,7 +110,7 @@ def _make(root: Node, parts: list[bytes], entry: bytes) -> Node:
         name = parts[end]
         check_name(name, entry)
         if name in children(node):  # a symlink that leads nowhere
-            raise hostile("a part of an entry's name is no directory", entry)
+            raise hostile("a part of an entry's name is not a directory", entry)
         children(node)[name] = node = new_directory(node)
     return node
 
@@ -119,7 +119,7 @@ def existing(root: Node, parts: list[bytes], entry: bytes) -> Node | None:
     """Return the directory that a name leads to, None when there is none.
 
     Raises:
-        Fault: The name leads outside or through something that is no directory.
+        Fault: The name leads outside or through something that is not a directory.
     """
     if sum(map(len, parts)) + len(parts) > _PATH_MAX + 1:
         raise hostile("an entry's name is too long", entry)
@@ -150,7 +150,7 @@ def existing(root: Node, parts: list[bytes], entry: bytes) -> Node | None:
 def _followed(link: Node, links: int, entry: bytes) -> list[bytes]:
     """Return the parts of a symlink's target, the last one first."""
     if not stat.S_ISLNK(link.mode):
-        raise hostile("a part of an entry's name is no directory", entry)
+        raise hostile("a part of an entry's name is not a directory", entry)
     if links > _LINKS_MAX:
         raise hostile("an entry's name goes through a loop of symlinks", entry)
     target = link.content

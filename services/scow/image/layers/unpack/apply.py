@@ -43,7 +43,7 @@ class Applied:
 
     Attributes:
         size: Bytes of all files.
-        inodes: Entries that are no hard links.
+        inodes: Entries that are not hard links.
         has_root: Whether the archive has an entry for its root directory.
         skipped_xattrs: Names of xattrs that this file system or process may not set.
     """
@@ -125,7 +125,7 @@ class Applier:
 
     def _write_root(self, entry: Entry) -> None:
         if entry.kind != headers.DIRECTORY:
-            raise hostile("the archive's root is no directory", entry.name)
+            raise hostile("the archive's root is not a directory", entry.name)
         self.applied.has_root = True
         self._directories[b"."] = (self._count, entry)
         self._set_xattrs(b"/proc/self/fd/%d/." % self._tree.root, entry)

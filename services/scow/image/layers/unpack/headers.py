@@ -70,7 +70,7 @@ def entries(stream: TarStream) -> Iterator[Entry]:
     """Yield the entries. The consumer reads exactly `entry.size` bytes of the stream before the next one.
 
     Raises:
-        Fault: The bytes are no tar.
+        Fault: The bytes are not a tar.
     """
     defaults = Pax()
     pax: Pax | None = None
@@ -114,7 +114,7 @@ def _header(stream: TarStream) -> bytes | None:
     # The sum is taken with spaces in its own place.
     plain = _sum(block[:256]) + _sum(block[256:]) - sum(block[148:156]) + 8 * 0x20
     if stored != plain and stored != plain - 256 * _over_127(block):
-        raise corrupt("a header has a wrong checksum: this is no tar archive, or a damaged one")
+        raise corrupt("a header has a wrong checksum: this is not a tar archive, or a damaged one")
     return block
 
 
@@ -163,7 +163,7 @@ def _entry(block: bytes, pax: Pax, long_name: bytes, long_link: bytes) -> Entry:
         size=number(block[124:136]) if pax.size is None else pax.size,
         mtime_ns=_mtime_ns(block) if pax.mtime_ns is None else pax.mtime_ns,
         link=pax.link or long_link or _text(block[157:257]),
-        # Old tars have anything there for what is no device.
+        # Old tars have anything there for what is not a device.
         major=number(block[329:337]) if kind in _NODES else 0,
         minor=number(block[337:345]) if kind in _NODES else 0,
         xattrs=pax.xattrs,

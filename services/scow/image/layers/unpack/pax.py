@@ -65,7 +65,7 @@ def number(text: bytes) -> int:
             return int(digits, 8)
     except ValueError:
         pass  # 8 or 9
-    raise corrupt("a header has a field that is no number")
+    raise corrupt("a header has a field that is not a number")
 
 
 def decimal(text: bytes) -> int:

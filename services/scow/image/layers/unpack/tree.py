@@ -89,7 +89,7 @@ class Tree:
                 os.mkdir(parts[end], _IMPLIED_MODE, dir_fd=found)
                 made = os.open(parts[end], _DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=found)
             except FileExistsError as error:  # a symlink that leads nowhere
-                raise hostile("a part of an entry's name is no directory", entry) from error
+                raise hostile("a part of an entry's name is not a directory", entry) from error
             except OSError as error:
                 raise _unresolved(error, entry) from error
             finally:
@@ -156,7 +156,7 @@ def _unresolved(error: OSError, entry: bytes) -> Fault | OSError:
     if error.errno == errno.ELOOP:
         return hostile("an entry's name goes through a loop of symlinks", entry)
     if error.errno == errno.ENOTDIR:
-        return hostile("a part of an entry's name is no directory", entry)
+        return hostile("a part of an entry's name is not a directory", entry)
     if error.errno == errno.ENAMETOOLONG:
         return hostile("an entry's name is too long", entry)
     return error

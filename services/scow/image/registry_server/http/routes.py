@@ -58,7 +58,7 @@ def make_application(
     _add_access(app.router, handlers.authorization)
     _add_content(app.router, handlers)
     _add_uploads(app.router, handlers.uploads)
-    # After the uploads: "uploads" is no digest.
+    # After the uploads: "uploads" is not a digest.
     _add_blobs(app.router, handlers.blobs)
     return app
 
@@ -156,7 +156,7 @@ class _Around:
         return answer
 
     async def _caller(self, request: web.Request) -> Caller:
-        # A login that fails is told by who gives tokens; what else is sent to it is no credential of ours.
+        # A login that fails is told by who gives tokens; what else is sent to it is not a credential of ours.
         return Caller() if request.path == "/token" else await self._authorization.caller(request)
 
     def _note(self, request: web.Request, status: int, seconds: float) -> None:

@@ -14,7 +14,7 @@ from scow.image.rpc.store import StoreServicer
 from scow.image.wiring import Parts
 
 
-class Keeping:
+class Maintenance:
     """Keeps the store in order.
 
     Args:
