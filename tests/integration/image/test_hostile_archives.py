@@ -178,7 +178,7 @@ CASES: dict[str, tuple[Callable[[], bytes], type[errors.ScowError], str]] = {
     "an index names nothing": (
         lambda: replaced("index.json", b'{"schemaVersion": 2, "manifests": []}'),
         ARCHIVE,
-        "not an image",
+        "no image",
     ),
     "bad descriptor": (
         lambda: replaced("index.json", b'{"manifests": [{"digest": "md5:1", "size": 1}]}'),

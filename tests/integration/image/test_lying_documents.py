@@ -327,7 +327,7 @@ CASES: dict[str, tuple[Callable[[BadRegistry], None], type[ScowError], str]] = {
     "an index that names nothing": (
         lambda r: r.index([{**r.entry(), "digest": OTHER}]),
         errors.ManifestNotFound,
-        "not an image",
+        "no image",
     ),
     "an index of a hundred other platforms": (
         _platforms(100),
