@@ -32,3 +32,15 @@ def test_boolean(value: str, expected: bool) -> None:
 def test_no_boolean() -> None:
     with pytest.raises(InvalidFilter):
         filters.boolean("dangling", ["perhaps"])
+
+
+@pytest.mark.parametrize("values", [["x"] * 1001, ["x" * (1 << 20), "y"]])
+def test_more_than_a_list_can_compare_is_refused(values: list[str]) -> None:
+    with pytest.raises(InvalidFilter, match=f"{len(values)} values"):
+        filters.parse([Filter(key="label", values=values)], {"label"})
+
+
+def test_nothing_near_a_huge_key_is_looked_for() -> None:
+    with pytest.raises(InvalidFilter) as caught:
+        filters.parse([Filter(key="label" * 1_000_000)], {"label", "name"})
+    assert caught.value.metadata["do"] == "use one of label, name"

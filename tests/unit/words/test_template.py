@@ -283,3 +283,54 @@ def test_json_is_docker_s() -> None:
     value = Struct(B=1, A=Map({"z": 1, "a": NilMap()}), C="<é>", D=1.0)
     assert to_json(value) == '{"B":1,"A":{"a":null,"z":1},"C":"<é>","D":1}'
     assert to_json([Struct(A=1)], indent=4) == '[\n    {\n        "A": 1\n    }\n]'
+
+
+_DOUBLING = '{{{{$x := "{0}"}}}}{{{{range 60}}}}{{{{$x = {1}}}}}{{{{end}}}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (_DOUBLING.format("aaaa", 'printf "%s%s" $x $x'), "16777216 characters"),
+        (_DOUBLING.format("aaaa", "print $x $x"), "16777216 characters"),
+        (_DOUBLING.format("aaaa", "println $x $x"), "16777216 characters"),
+        (_DOUBLING.format('\\"', "json $x"), "characters in functions"),
+        (_DOUBLING.format('\\"', 'printf "%q" $x'), "16777216 characters"),
+        ('{{pad "a" 99999999999 1}}', "16777216 characters"),
+        ('{{$x := split "aaaaaaaa" ""}}{{$y := "a"}}{{range 60}}{{$y = join $x $y}}{{end}}', "16777216"),
+        ('{{printf "' + "%65536d" * 300 + '"' + " 1" * 300 + "}}", "16777216 characters"),
+        ('{{$x := printf "%65536s" "a"}}{{range 5000}}{{$y := title $x}}{{end}}', "in functions"),
+        ("{{range 2000000}}{{range 2000000}}{{end}}{{end}}", "2000000 steps"),
+        (
+            '{{define "a"}}' + "{{if 1}}" * 60 + '{{template "a"}}' + "{{end}}" * 61 + '{{template "a"}}',
+            "nested too deeply",
+        ),
+    ],
+)  # fmt: skip
+def test_what_grows_without_end_is_one_line(text: str, reason: str) -> None:
+    """Found by attack: such templates took all memory, or ended in a traceback."""
+    with pytest.raises(RenderError, match=reason) as caught:
+        Template(text).render({})
+    assert len(caught.value.message.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("layout", "length"),
+    [("%" + "9" * 5000 + "d", 65536), ("%." + "9" * 5000 + "d", 65536), ("%" + "0" * 9000 + "3d", 3)],
+)  # fmt: skip
+def test_widths_of_any_number_of_digits(layout: str, length: int) -> None:
+    assert len(Template(f'{{{{printf "{layout}" 1}}}}').render({})) == length
+
+
+@pytest.mark.parametrize(
+    "number", ["9" * 5000, "1e" + "9" * 5000, "0x" + "f" * 5000, "0x1p" + "9" * 5000]
+)
+def test_numbers_of_any_number_of_digits_are_one_short_line(number: str) -> None:
+    with pytest.raises(ParseError) as caught:
+        Template(f"{{{{{number}}}}}")
+    assert len(caught.value.message) <= 500
+
+
+def test_what_inspect_shows_fits() -> None:
+    labels = {f"key{number}": "v" * 100_000 for number in range(40)}
+    assert len(Template("{{json .}}").render({"Labels": labels})) > 4_000_000

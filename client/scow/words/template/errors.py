@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+# Characters of a message: templates quote themselves, and may be long.
+_MESSAGE_MAX = 500
+
 
 class TemplateError(Exception):
-    """A template is wrong."""
+    """A template is wrong. The message is one line."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        if len(message) > _MESSAGE_MAX:
+            message = message[: _MESSAGE_MAX - 3] + "..."
+        self.message = " ".join(message.splitlines())
+        super().__init__(self.message)
 
 
 class ParseError(TemplateError):

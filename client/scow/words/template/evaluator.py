@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-# What a template may take: nodes visited, templates inside templates, characters written.
+# What a template may take: nodes visited, templates inside templates, characters written, and characters that its
+# functions are given and make: what doubles a variable in a loop would take all memory.
 MAX_STEPS = 2_000_000
 MAX_DEPTH = 100
 MAX_OUTPUT = 64 << 20
+MAX_HANDLED = 128 << 20
+# Functions whose results are there already.
+_CHOOSE = frozenset({"index", "and", "or"})
 
 _ABSENT = object()
 
@@ -52,6 +56,7 @@ class Evaluator:
         self._out: list[str] = []
         self._size = 0
         self._steps = 0
+        self._handled = 0
         self._names = [""]
         self._variables: list[tuple[str, object]] = []
 
@@ -62,7 +67,11 @@ class Evaluator:
             RenderError: The template cannot be applied to the data.
         """
         self._variables = [("$", self._data)]
-        self._walk(self._data, body)
+        try:
+            self._walk(self._data, body)
+        except RecursionError:
+            # Templates that call each other within branches, or data of many levels.
+            raise RenderError(1, 0, "", self._source[:20], "nested too deeply") from None
         return "".join(self._out)
 
     def _error(self, node: nodes.Node, reason: str) -> RenderError:
@@ -116,13 +125,11 @@ class Evaluator:
         del self._variables[known:]
 
     def _range(self, dot: object, node: nodes.Branch) -> None:
-        items = self._items(node.pipe, self._commands(dot, node.pipe))
-        if not items:
-            self._walk(dot, node.otherwise)
-            return
         known = len(self._variables)
-        for key, item in items:
-            self._step(node)
+        empty = True
+        for key, item in self._items(node.pipe, self._commands(dot, node.pipe)):
+            empty = False
+            self._step(node.pipe)
             self._bind(node.pipe, [key, item][-len(node.pipe.variables) :])
             try:
                 self._walk(item, node.body)
@@ -131,16 +138,18 @@ class Evaluator:
                     break
             finally:
                 del self._variables[known:]
+        if empty:
+            self._walk(dot, node.otherwise)
 
-    def _items(self, node: nodes.Node, value: object) -> list[tuple[Any, Any]]:
+    def _items(self, node: nodes.Node, value: object) -> Iterable[tuple[Any, Any]]:
         if isinstance(value, list):
-            return list(enumerate(value))
+            return enumerate(value)
         if isinstance(value, dict) and not isinstance(value, Struct):
-            return list(values.pairs(value))
+            return values.pairs(value)
         if isinstance(value, int) and not isinstance(value, bool):
             if value > MAX_STEPS:
                 raise self._error(node, f"more than {MAX_STEPS} steps")
-            return [(number, number) for number in range(value)]
+            return ((number, number) for number in range(value))
         if value is None or value is values.NIL or value is values.MISSING:
             return []
         raise self._error(node, f"range can't iterate over {text(value)}")
@@ -295,9 +304,19 @@ class Evaluator:
         arguments = self._arguments(dot, rest, final)
         try:
             function.check(node.name, arguments)
-            return function.call(*arguments)
+            self._handle(command, arguments)
+            result = function.call(*arguments)
         except CallError as error:
             raise self._error(command, f"error calling {node.name}: {error}") from None
+        if node.name not in _CHOOSE:
+            self._handle(command, result if isinstance(result, list) else [result])
+        return result
+
+    def _handle(self, node: nodes.Node, texts: Sequence[object]) -> None:
+        """Count the characters of texts, and one for each."""
+        self._handled += len(texts) + sum(len(text) for text in texts if isinstance(text, str))
+        if self._handled > MAX_HANDLED:
+            raise self._error(node, f"more than {MAX_HANDLED} characters in functions")
 
     def _decide(
         self, dot: object, node: nodes.Identifier, rest: Sequence[nodes.Node], final: object

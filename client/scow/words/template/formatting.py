@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scow.words.template.errors import CallError
 from scow.words.template.lexer import quote
 from scow.words.template.values import text, type_name
 
@@ -12,6 +13,20 @@ if TYPE_CHECKING:
 _FLAGS = "+-# 0"
 # More than that many columns are a mistake, not a layout.
 _WIDEST = 1 << 16
+# Digits of a width that are looked at: there are more than of any width that is used.
+_WIDTH_DIGITS = 10
+# Characters that one call may make. What inspect shows has about a quarter at most.
+MAX_TEXT = 16 << 20
+
+
+def check_length(length: int) -> None:
+    """Refuse a text longer than a template needs, before it is made where possible.
+
+    Raises:
+        CallError: It is longer than MAX_TEXT.
+    """
+    if length > MAX_TEXT:
+        raise CallError(f"result has more than {MAX_TEXT} characters")
 
 
 class _Directive:
@@ -48,11 +63,13 @@ def sprintf(layout: str, values: Sequence[object]) -> str:
     """Return the text of a layout; what is wrong in it is said in place, `%!d(string=hi)`."""
     arguments = _Arguments(values)
     made: list[str] = []
-    at = 0
+    at = length = 0
     while (mark := layout.find("%", at)) >= 0:
         made.append(layout[at:mark])
         directive, at = _read(layout, mark + 1, arguments)
         made.append(_expand(directive, arguments))
+        length += len(made[-1])
+        check_length(length)
     made.append(layout[at:])
     if arguments.more():
         extra = (f"{type_name(value)}={_extra(value)}" for value in arguments.rest())
@@ -89,7 +106,8 @@ def _size(layout: str, at: int, arguments: _Arguments) -> tuple[int | None, int]
     end = at
     while end < len(layout) and layout[end] in "0123456789":
         end += 1
-    return (min(int(layout[at:end]), _WIDEST) if end > at else None), end
+    digits = layout[at:end].lstrip("0")[:_WIDTH_DIGITS]
+    return (min(int(digits or "0"), _WIDEST) if end > at else None), end
 
 
 def _expand(directive: _Directive, arguments: _Arguments) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scow.words.template import values
 from scow.words.template.errors import CallError
-from scow.words.template.formatting import sprintf
+from scow.words.template.formatting import check_length, sprintf
 from scow.words.template.values import Map, Struct, text, to_json, truth, type_name
 
 TYPE_CHECKING = False
@@ -133,12 +133,24 @@ def _less(first: Any, second: Any) -> bool:
 
 def _print(*parts: object) -> str:
     """Go's Sprint: a space between two operands when neither is a string."""
-    made = ""
+    made: list[str] = []
     for number, part in enumerate(parts):
         if number and not isinstance(part, str) and not isinstance(parts[number - 1], str):
-            made += " "
-        made += text(part)
-    return made
+            made.append(" ")
+        made.append(text(part))
+    return _joined(made, "")
+
+
+def _joined(parts: list[str], separator: str) -> str:
+    check_length(sum(map(len, parts)) + len(separator) * len(parts))
+    return separator.join(parts)
+
+
+def _pad(value: str, before: int, after: int) -> str:
+    if not value:
+        return value
+    check_length(len(value) + max(before, 0) + max(after, 0))
+    return " " * before + value + " " * after
 
 
 def _title(value: str) -> str:
@@ -163,7 +175,7 @@ FUNCTIONS: dict[str, Function] = {
     "slice": Function(_slice, "any", "int..."),
     "print": Function(_print, "any..."),
     "printf": Function(lambda layout, *rest: sprintf(layout, rest), "string", "any..."),
-    "println": Function(lambda *parts: " ".join(map(text, parts)) + "\n", "any..."),
+    "println": Function(lambda *parts: _joined([*map(text, parts)], " ") + "\n", "any..."),
     "eq": Function(_equal, "any", "any..."),
     "ne": Function(lambda first, second: not _same(first, second), "any", "any"),
     "lt": Function(_less, "any", "any"),
@@ -171,7 +183,7 @@ FUNCTIONS: dict[str, Function] = {
     "gt": Function(lambda first, second: _less(second, first), "any", "any"),
     "ge": Function(lambda first, second: not _less(first, second), "any", "any"),
     "json": Function(to_json, "any"),
-    "join": Function(lambda parts, separator: separator.join(parts), "[]string", "string"),
+    "join": Function(_joined, "[]string", "string"),
     "split": Function(
         lambda value, separator: value.split(separator) if separator else [*value],
         "string",
@@ -180,11 +192,6 @@ FUNCTIONS: dict[str, Function] = {
     "lower": Function(str.lower, "string"),
     "upper": Function(str.upper, "string"),
     "title": Function(_title, "string"),
-    "pad": Function(
-        lambda value, before, after: " " * before + value + " " * after if value else value,
-        "string",
-        "int",
-        "int",
-    ),
+    "pad": Function(_pad, "string", "int", "int"),
     "truncate": Function(_truncate, "string", "int"),
 }

@@ -11,6 +11,7 @@ from scow.container.model import states
 from scow.container.model.containers import ALIVE
 from scow.contract.errors import InvalidFilter
 from scow.core import filters as filter_rules
+from scow.core.patterns import Pattern, compile_pattern
 from scow.core.times import from_proto
 
 ALLOWED = frozenset(
@@ -34,7 +35,8 @@ _STATUSES = frozenset(
 )
 # With one of these, containers that do not run are listed too.
 _IMPLY_ALL = frozenset({"status", "before", "since"})
-_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?")
+_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?")
+_EXIT_CODE = re.compile(r"-?[0-9]{1,10}")
 
 Test = Callable[[pb.Container, Sequence[str]], bool]
 
@@ -58,12 +60,14 @@ def select(
         InvalidFilter: A value that a filter does not take.
     """
     check(wanted)
+    patterns = _patterns(wanted.get("name", ()))
     show_all = show_all or bool(_IMPLY_ALL & wanted.keys())
     found = [
         c
         for c in containers
         if (show_all or c.status in ALIVE)
         and all(_TESTS[key](c, values) for key, values in wanted.items() if key in _TESTS)
+        and ("name" not in wanted or _by_name(c, patterns))
         and ("ancestor" not in wanted or _descends(c, wanted["ancestor"], ancestors))
     ]
     found = _between(found, wanted, containers)
@@ -81,17 +85,28 @@ def check(wanted: Mapping[str, Sequence[str]]) -> None:
         if value not in _STATUSES:
             raise _invalid("status", value, f"use one of {', '.join(sorted(_STATUSES))}")
     for value in wanted.get("exited", ()):
-        if not value.removeprefix("-").isdigit():
+        if not _EXIT_CODE.fullmatch(value):
             raise _invalid("exited", value, "use an exit code")
     for key in ("publish", "expose"):
         for value in wanted.get(key, ()):
             if not _PORT.fullmatch(value):
                 raise _invalid(key, value, 'use "80", "80/tcp" or "8000-8010/udp"')
-    for value in wanted.get("name", ()):
+    _patterns(wanted.get("name", ()))
+
+
+def _patterns(values: Sequence[str]) -> list[Pattern]:
+    """Compile the values of the filter "name".
+
+    Raises:
+        InvalidFilter: One is not a regular expression.
+    """
+    found = []
+    for value in values:
         try:
-            re.compile(value)
-        except re.error as error:
+            found.append(compile_pattern(value))
+        except ValueError as error:
             raise _invalid("name", value, f"use a regular expression ({error})") from error
+    return found
 
 
 def _invalid(key: str, value: str, advice: str) -> InvalidFilter:
@@ -100,12 +115,9 @@ def _invalid(key: str, value: str, advice: str) -> InvalidFilter:
     )
 
 
-def _by_name(container: pb.Container, values: Sequence[str]) -> bool:
+def _by_name(container: pb.Container, patterns: Sequence[Pattern]) -> bool:
     # "^/name$" is how Docker's users ask for one name.
-    return any(
-        re.search(value, container.name) or re.search(value, f"/{container.name}")
-        for value in values
-    )
+    return any(p.search(container.name) or p.search(f"/{container.name}") for p in patterns)
 
 
 def _by_volume(container: pb.Container, values: Sequence[str]) -> bool:
@@ -180,7 +192,6 @@ def _named(value: str, containers: Sequence[pb.Container]) -> pb.Container:
 
 _TESTS: dict[str, Test] = {
     "id": lambda c, values: any(c.id.startswith(v) for v in values),
-    "name": _by_name,
     "label": lambda c, values: filter_rules.match_labels(c.labels, values),
     "status": lambda c, values: states.word(c.status) in values,
     "exited": lambda c, values: c.status == pb.STATUS_EXITED and str(c.exit_code) in values,

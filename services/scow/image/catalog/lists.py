@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.types.v1.types_pb2 import Filter
+from scow.contract.errors import InvalidFilter
 from scow.core import filters as filter_rules
 from scow.core.paging import descending, page
 from scow.core.times import parse_moment
@@ -16,6 +17,7 @@ from scow.image.metadata.tables import Image, ImageStore
 from scow.image.oci.reference import DEFAULT_DOMAIN, Reference
 
 _FILTERS = frozenset({"reference", "label", "dangling", "before", "since", "until"})
+_PATTERN_MAX = 1024
 # Images that are described at once.
 _AT_ONCE = 500
 
@@ -50,6 +52,7 @@ class Lists:
             InvalidFilter, InvalidPageToken, ImageNotFound: See these classes.
         """
         wanted = filter_rules.parse(asked.filters, _FILTERS)
+        _check_patterns(wanted.get("reference", ()))
         rows, _ = page(self._in_time(wanted), 0, asked.page_token, key=_key)
         if not asked.all:
             hidden = self._rows.in_indexes_only()
@@ -92,6 +95,22 @@ class Lists:
         for entry in entries:
             entry.size = self._rows.size_of_parts(entry.id)
         return [entry for entry in entries if _matches(entry, wanted)]
+
+
+def _check_patterns(patterns: Sequence[str]) -> None:
+    """Refuse patterns longer than any reference: to compile one takes time by its length.
+
+    Raises:
+        InvalidFilter: There is one.
+    """
+    for pattern in patterns:
+        if len(pattern) > _PATTERN_MAX:
+            raise InvalidFilter(
+                f"filter 'reference' has a pattern of {len(pattern)} characters",
+                what="filter",
+                which="reference",
+                do=f"use at most {_PATTERN_MAX}",
+            )
 
 
 def _key(image: Image) -> str:

@@ -100,6 +100,13 @@ def test_filters_over_pages(made: tuple[Lists, sqlite3.Connection]) -> None:
         lists.select(Selection([Filter(key="until", values=["tomorrow"])]))
 
 
+def test_a_pattern_longer_than_any_reference_is_refused(
+    made: tuple[Lists, sqlite3.Connection],
+) -> None:
+    with pytest.raises(InvalidFilter, match="1025 characters"):
+        made[0].select(Selection([Filter(key="reference", values=["*" * 1025])]))
+
+
 @pytest.mark.parametrize(
     ("pattern", "fit"),
     [
