@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.bench.commits import commit, commit_and_run
 from tests.bench.life import execute, life, listing, run
+from tests.bench.logs import read_log, read_long_log, write_log, write_long_log
 from tests.bench.memory import memory_at_rest, memory_of_containers
 from tests.bench.moves import load, push, save
 from tests.bench.pulls import pull, pull_changed, pull_eight, pull_large, pull_small
@@ -12,6 +13,10 @@ ROWS = (
     life,
     execute,
     run,
+    write_log,
+    write_long_log,
+    read_log,
+    read_long_log,
     memory_of_containers,
     memory_at_rest,
     pull,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scow.client._async.client import AsyncClient
     from scow.client._async.containers import AsyncContainers
     from scow.client._async.images import AsyncImages
+    from scow.client._async.logs import AsyncLogs
     from scow.client._async.manifests import AsyncManifests
     from scow.client._async.networks import AsyncNetworks
     from scow.client._async.session import AsyncAttachment, AsyncExecution
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from scow.client._sync.client import Client
     from scow.client._sync.containers import Containers
     from scow.client._sync.images import Images
+    from scow.client._sync.logs import Logs
     from scow.client._sync.manifests import Manifests
     from scow.client._sync.networks import Networks
     from scow.client._sync.session import Attachment, Execution
@@ -47,6 +49,7 @@ __all__ = [
     "AsyncContainers",
     "AsyncExecution",
     "AsyncImages",
+    "AsyncLogs",
     "AsyncManifests",
     "AsyncNetworks",
     "AsyncStore",
@@ -61,6 +64,7 @@ __all__ = [
     "ExecResult",
     "Execution",
     "Images",
+    "Logs",
     "Manifests",
     "Networks",
     "RunResult",
@@ -82,6 +86,7 @@ _HOMES = {
     "Client": "_sync.client",
     "Containers": "_sync.containers",
     "Images": "_sync.images",
+    "Logs": "_sync.logs",
     "Manifests": "_sync.manifests",
     "Networks": "_sync.networks",
     "Volumes": "_sync.volumes",
@@ -92,6 +97,7 @@ _HOMES = {
     "AsyncClient": "_async.client",
     "AsyncContainers": "_async.containers",
     "AsyncImages": "_async.images",
+    "AsyncLogs": "_async.logs",
     "AsyncManifests": "_async.manifests",
     "AsyncNetworks": "_async.networks",
     "AsyncVolumes": "_async.volumes",

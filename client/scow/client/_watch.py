@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from scow.api.types.v1.types_pb2 import Compacted, Event
-
-if TYPE_CHECKING:
-    from scow.api.container.v1.container_pb2 import LogsRequest, LogsResponse
 
 
 class _Request(Protocol):
@@ -32,12 +29,4 @@ def resume_watch(request: Q, last: _Response | None) -> Q:
             request.from_revision = last.event.revision + 1
         else:
             request.from_revision = last.compacted.oldest_revision
-    return request
-
-
-def resume_logs(request: LogsRequest, last: LogsResponse | None) -> LogsRequest:
-    """Return the request that continues a log after its last record."""
-    if last is not None:
-        request.since.FromNanoseconds(last.time.ToNanoseconds() + 1)
-        request.ClearField("tail")
     return request

@@ -15,6 +15,7 @@ from scow.container.lifecycle.remove import Removal
 from scow.container.lifecycle.restart import Restarts
 from scow.container.lifecycle.start import Starter
 from scow.container.lifecycle.transitions import Transitions
+from scow.container.logs.records import Logs
 from scow.container.model.containers import Containers
 from scow.container.model.paths import Paths
 from scow.container.peers.image import Images
@@ -44,6 +45,7 @@ async def wire(context: Context) -> Wiring:
         context.log.warning("no spawner", error=str(error))
 
     async def close() -> None:
+        parts.logs.close()
         await shared.background.close()
         for entry in shared.containers.all():
             await parts.cleanup.disconnect(entry)
@@ -88,6 +90,7 @@ def make_parts(shared: Shared) -> Parts:
     exits = Exits(shared, cleanup, removal)
     creation = Creation(shared)
     execs = Execs(shared)
+    logs = Logs()
     starter = Starter(shared, cleanup, exits)
     return Parts(
         shared=shared,
@@ -98,7 +101,8 @@ def make_parts(shared: Shared) -> Parts:
         signals=signals,
         removal=removal,
         cleanup=cleanup,
-        sessions=Sessions(shared, starter, execs),
+        sessions=Sessions(shared, starter, execs, logs),
+        logs=logs,
         execs=execs,
         exports=Exports(shared),
         queries=Queries(shared),

@@ -47,6 +47,7 @@ class Parts:
     removal: Removal
     cleanup: Cleanup
     sessions: Sessions
+    logs: records.Logs
     execs: Execs
     exports: Exports
     queries: Queries
@@ -156,8 +157,13 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
         self, request: pb.LogsRequest, context: Context
     ) -> AsyncIterator[pb.LogsResponse]:
         """Stream what a container wrote."""
-        async for response in records.read(self._containers.find(request.container), request):
-            yield response
+        found = self._parts.logs.read(self._containers.find(request.container), request)
+        async for some in found:
+            if request.batches:
+                yield records.batch(some)
+            else:
+                for response in records.singly(some):
+                    yield response
 
     async def Attach(
         self, request_iterator: AsyncIterator[pb.AttachRequest], context: Context

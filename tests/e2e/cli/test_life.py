@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import time
 
 from tests.e2e.cli.support import field, shown
-from tests.support.engine import Engine, as_root
+from tests.support.engine import BIN, Engine, as_root
 
 pytestmark = as_root()
 
@@ -139,6 +140,26 @@ def test_logs(engine: Engine) -> None:
     assert (text, len(stamp)) == ("out 3", len("2006-01-02T15:04:05.000000005Z"))
     assert engine.cli("logs", "--since", "1h", "logged").stdout.count("\n") == 3
     assert engine.cli("logs", "--until", "1h", "logged").stdout == ""
+
+
+def test_a_long_log_comes_whole_while_it_rotates(engine: Engine) -> None:
+    options = ["--log-opt", "max-size=40k", "--log-opt", "max-file=1000"]
+    engine.cli("run", "-d", "--name", "long", *options, "busybox", "seq", "60000")
+    expected = "".join(f"{number}\n" for number in range(1, 60001))
+    assert engine.cli("logs", "-f", "long").stdout == expected
+    assert engine.cli("logs", "long").stdout == expected
+    stamped = engine.cli("logs", "-t", "-n", "30000", "long").stdout.splitlines()
+    assert [line.split()[1] for line in stamped] == expected.split()[30000:]
+    engine.cli("rm", "long")
+
+
+def test_a_log_has_every_byte_and_keeps_the_order_of_streams(engine: Engine) -> None:
+    script = r"printf 'a\377\000\n'; echo err >&2; printf 'no newline'"
+    engine.cli("run", "--name", "bytes", "busybox", "sh", "-c", script)
+    run = [str(BIN / "scow"), "logs", "bytes"]
+    done = subprocess.run(run, env=engine.env, capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"a\xff\0\nno newline", b"err\n")
+    engine.cli("rm", "bytes")
 
 
 def test_logs_are_followed_to_the_end(engine: Engine) -> None:

@@ -11,12 +11,13 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.client._async.capture import AsyncCapture
 from scow.client._async.lifecycle import AsyncLifecycle
+from scow.client._async.logs import AsyncLogs
 from scow.client._async.service import AsyncService
 from scow.client._async.session import AsyncAttachment, AsyncExecution
 from scow.client._async.stream import AsyncStream
 from scow.client._options import ContainerOptions, Filters, build_config, filters_of
 from scow.client._results import ExecResult, RunResult
-from scow.client._watch import resume_logs, resume_watch
+from scow.client._watch import resume_watch
 from scow.contract.errors import ImageNotFound, NotFound, PlatformNotFound, ScowError, ShimDied
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class AsyncContainers(AsyncLifecycle, AsyncCapture):
         stdout: bool = True,
         stderr: bool = True,
         timeout: float | None = None,
-    ) -> AsyncStream[pb.LogsResponse]:
+    ) -> AsyncLogs:
         """Give what a container wrote, in order, with the time of each record.
 
         Args:
@@ -140,10 +141,9 @@ class AsyncContainers(AsyncLifecycle, AsyncCapture):
             until=until,
             stdout=stdout,
             stderr=stderr,
+            batches=True,
         )
-        return self._service.stream(
-            "Logs", request, pb.LogsResponse, timeout, lambda last: resume_logs(request, last)
-        )
+        return AsyncLogs(self._service, request, timeout)
 
     async def attach(
         self,

@@ -13,10 +13,11 @@ from scow.client._options import ContainerOptions, Filters, build_config, filter
 from scow.client._results import ExecResult, RunResult
 from scow.client._sync.capture import Capture
 from scow.client._sync.lifecycle import Lifecycle
+from scow.client._sync.logs import Logs
 from scow.client._sync.service import Service
 from scow.client._sync.session import Attachment, Execution
 from scow.client._sync.stream import Stream
-from scow.client._watch import resume_logs, resume_watch
+from scow.client._watch import resume_watch
 from scow.contract.errors import ImageNotFound, NotFound, PlatformNotFound, ScowError, ShimDied
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Containers(Lifecycle, Capture):
         stdout: bool = True,
         stderr: bool = True,
         timeout: float | None = None,
-    ) -> Stream[pb.LogsResponse]:
+    ) -> Logs:
         """Give what a container wrote, in order, with the time of each record.
 
         Args:
@@ -140,10 +141,9 @@ class Containers(Lifecycle, Capture):
             until=until,
             stdout=stdout,
             stderr=stderr,
+            batches=True,
         )
-        return self._service.stream(
-            "Logs", request, pb.LogsResponse, timeout, lambda last: resume_logs(request, last)
-        )
+        return Logs(self._service, request, timeout)
 
     def attach(
         self,

@@ -1,55 +1,22 @@
 """The files of a container's log, read across rotations.
 
-The shim writes one JSON record a line to `path`; when that is full it becomes `path.1`, that becomes `path.2`, and
-the oldest is deleted. A reader keeps its file open and so loses nothing while the names move on.
+The shim writes one record a line to `path`; when that is full it becomes `path.1`, that becomes `path.2`, and
+the oldest is deleted. A reader keeps its file open, so that no other one gets its inode, and finds its place among the
+names by the inode: so it loses nothing while the names move on, and reads nothing twice.
 """
 
 from __future__ import annotations
 
-import calendar
-import json
+import contextlib
 import os
-import time
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-_BLOCK = 64 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record.
-
-    Attributes:
-        time_ns: When it was written, nanoseconds since 1970 UTC.
-        stream: "stdout" or "stderr".
-        data: What was written, with the newline unless the line goes on in the next record.
-    """
-
-    time_ns: int
-    stream: str
-    data: bytes
-
-
-def parse(line: bytes) -> Record | None:
-    """Return the record of a line; None for a line that is none (a crash of the machine may leave one)."""
-    try:
-        fields = json.loads(line)
-        return Record(_time_ns(fields["time"]), fields["stream"], fields["log"].encode())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _time_ns(text: str) -> int:
-    """Read RFC 3339 in UTC with up to nine digits of a second's fraction."""
-    fraction = text[20:].rstrip("Z") if text[19:20] == "." else ""
-    return _seconds(text[:19]) * 1_000_000_000 + int(fraction.ljust(9, "0")[:9])
-
-
-@lru_cache(maxsize=64)
-def _seconds(text: str) -> int:
-    return calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S"))
+_BLOCK = 256 << 10
+# A line that is longer holds no record: what a record takes at most is a few times 16 KiB.
+_LONGEST_LINE = 1 << 20
+_MOST_FILES = 1000
+# Rotations that may happen while names are looked up.
+_MOVES = 4
 
 
 class Cursor:
@@ -73,75 +40,101 @@ class Cursor:
             os.close(self._fd)
             self._fd = -1
 
-    def lines(self) -> list[bytes]:
-        """Return the next whole lines; none at the present end."""
+    def lines(self) -> bytes:
+        """Return the next whole lines; empty at the present end."""
         while True:
-            if self._fd < 0 and not self._open(self._oldest()):
-                return []
+            if self._fd < 0 and not self._open_oldest():
+                return b""
             data = os.read(self._fd, _BLOCK)
             if data:
-                *whole, self._rest = (self._rest + data).split(b"\n")
-                if whole:
+                end = data.rfind(b"\n") + 1
+                if end:
+                    whole, self._rest = self._rest + data[:end], data[end:]
                     return whole
+                self._rest = (self._rest + data)[-_LONGEST_LINE:]
             elif not self._next_file():
-                return []
+                return b""
 
-    def _names(self) -> list[Path]:
-        """Return the files there are, the newest first."""
-        names = [self._path]
-        while True:
-            older = self._path.with_name(f"{self._path.name}.{len(names)}")
-            if not older.exists():
-                return names if self._path.exists() else names[1:]
-            names.append(older)
-
-    def _oldest(self) -> Path:
-        return (self._names() or [self._path])[-1]
-
-    def _open(self, path: Path) -> bool:
-        try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        self._rest = b""
-        return True
+    def _open_oldest(self) -> bool:
+        while names := self._inodes():
+            name, inode = list(names.items())[-1]
+            if self._take(name, inode):
+                return True
+        return False
 
     def _next_file(self) -> bool:
         """Move to the file after the present one, if that is full; tell whether there may be more to read."""
-        mine = os.fstat(self._fd).st_ino
-        names = self._names()
-        place = next((i for i, name in enumerate(names) if _inode(name) == mine), None)
-        if place == 0 or not names:
+        mine = os.fstat(self._fd)
+        while names := self._inodes():
+            order = list(names.values())
+            if order[0] == mine.st_ino:
+                return False
+            if os.fstat(self._fd).st_size > os.lseek(self._fd, 0, os.SEEK_CUR):
+                return True  # it was renamed after the end was seen: what was written in between comes first
+            # One that is gone already is followed by the oldest there is.
+            place = order.index(mine.st_ino) if mine.st_ino in order else len(order)
+            if self._take(list(names)[place - 1], order[place - 1]):
+                return True
+        return False
+
+    def _take(self, name: Path, inode: int) -> bool:
+        """Open a file in place of the present one; false when the names moved on meanwhile."""
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
             return False
-        # It was renamed after the end was seen: what was written in between comes first.
-        position = os.lseek(self._fd, 0, os.SEEK_CUR)
-        if os.fstat(self._fd).st_size > position:
-            return True
+        if os.fstat(fd).st_ino != inode:
+            os.close(fd)
+            return False
         self.close()
-        return self._open(names[-1] if place is None else names[place - 1])
+        self._fd, self._rest = fd, b""
+        return True
+
+    def _inodes(self) -> dict[Path, int]:
+        """Return the files there are, the newest first, each once.
+
+        Names are looked up in the order in which files move through them, so that a rotation hides none; it may
+        show one twice.
+        """
+        found: dict[int, Path] = {}
+        for name in self._names():
+            with contextlib.suppress(FileNotFoundError):
+                found.setdefault(name.stat().st_ino, name)
+        return {name: inode for inode, name in found.items()}
+
+    def _names(self) -> list[Path]:
+        """Return the names that files may have, the newest file's first."""
+        prefix = f"{self._path.name}."
+        numbers = [0]
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._path.parent) as entries:
+            for entry in entries:
+                number = entry.name.removeprefix(prefix)
+                if number != entry.name and number.isdecimal() and number.isascii():
+                    numbers.append(min(int(number), _MOST_FILES))
+        # And those to which the oldest may move meanwhile.
+        older = range(1, max(numbers) + _MOVES + 1)
+        return [self._path, *(self._path.with_name(f"{prefix}{number}") for number in older)]
 
     def _seek_tail(self, count: int) -> None:
         """Place the cursor before the last `count` lines."""
-        names = self._names()
-        for name in names:
+        seen: set[int] = set()
+        for name in self._names():
             try:
                 fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
-                break
+                continue
+            if (inode := os.fstat(fd).st_ino) in seen:
+                os.close(fd)
+                continue
+            seen.add(inode)
+            # When there is no older file, this one is where the tail begins.
+            self.close()
+            self._fd = fd
             offset, found = _tail_offset(fd, count)
+            os.lseek(fd, offset, os.SEEK_SET)
             count -= found
-            if count <= 0 or name == names[-1]:
-                os.lseek(fd, offset, os.SEEK_SET)
-                self._fd = fd
+            if count <= 0:
                 return
-            os.close(fd)
-
-
-def _inode(path: Path) -> int:
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return -1
 
 
 def _tail_offset(fd: int, count: int) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.container.lifecycle.start import Starter
 from scow.container.lifecycle.transitions import Next, after_exit
-from scow.container.logs import records
+from scow.container.logs.records import Logs
 from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.model.invalid import invalid
@@ -32,10 +32,11 @@ _REMOVAL_SECONDS = 30.0
 class Sessions:
     """Serves Attach and Exec."""
 
-    def __init__(self, shared: Shared, starter: Starter, execs: Execs) -> None:
+    def __init__(self, shared: Shared, starter: Starter, execs: Execs, logs: Logs) -> None:
         self._shared = shared
         self._starter = starter
         self._execs = execs
+        self._logs = logs
 
     async def attach(
         self, requests: AsyncIterator[pb.AttachRequest]
@@ -76,11 +77,12 @@ class Sessions:
         """Yield what the log had when the streams were connected."""
         request = pb.LogsRequest(stdout=opened.stdout, stderr=opened.stderr)
         request.until.FromNanoseconds(now_ns())
-        async for record in records.read(entry, request):
-            if record.HasField("stdout"):
-                yield pb.AttachResponse(stdout=record.stdout)
-            else:
-                yield pb.AttachResponse(stderr=record.stderr)
+        async for some in self._logs.read(entry, request):
+            for records in some:
+                if records.stream == "stdout":
+                    yield pb.AttachResponse(stdout=records.data)
+                else:
+                    yield pb.AttachResponse(stderr=records.data)
 
     async def _end(self, entry: Entry, exits: int, ending: Ending | None) -> pb.AttachResponse:
         """Return the last message, once the end is recorded and, with `auto_remove`, the container is gone."""

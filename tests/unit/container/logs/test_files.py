@@ -1,13 +1,15 @@
-import json
+"""A log's files: read across rotations, whenever they happen, without a gap and without a line twice."""
+
+from __future__ import annotations
+
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from scow.container.logs.files import Cursor, Record, parse
-
-
-def line(text: str, stream: str = "stdout", time: str = "2026-01-02T03:04:05.000000006Z") -> bytes:
-    return json.dumps({"log": text, "stream": stream, "time": time}).encode() + b"\n"
+from scow.container.logs import files
+from scow.container.logs.files import Cursor
 
 
 def write(path: Path, *texts: str) -> None:
@@ -18,34 +20,8 @@ def write(path: Path, *texts: str) -> None:
 def drain(cursor: Cursor) -> list[str]:
     found: list[str] = []
     while lines := cursor.lines():
-        found += [text.decode() for text in lines]
+        found += lines.decode().splitlines()
     return found
-
-
-def test_a_record() -> None:
-    record = parse(line("grüß\n", "stderr"))
-    assert record == Record(1767323045_000000006, "stderr", "grüß\n".encode())
-
-
-@pytest.mark.parametrize(
-    ("time", "ns"),
-    [
-        ("1970-01-01T00:00:01Z", 1_000_000_000),
-        ("1970-01-01T00:00:01.5Z", 1_500_000_000),
-        ("1970-01-01T00:00:01.123456789Z", 1_123_456_789),
-    ],
-)
-def test_times(time: str, ns: int) -> None:
-    record = parse(line("x", time=time))
-    assert record is not None
-    assert record.time_ns == ns
-
-
-@pytest.mark.parametrize(
-    "text", [b"", b"{", b"[]", b'{"log": "x"}', b"\0\0\0", line("x", time="now")]
-)
-def test_what_is_no_record(text: bytes) -> None:
-    assert parse(text) is None
 
 
 @pytest.fixture
@@ -62,7 +38,7 @@ def rotate(log: Path, files: int = 3) -> None:
 
 def test_a_log_that_is_not_there_yet(log: Path) -> None:
     cursor = Cursor(log)
-    assert cursor.lines() == []
+    assert cursor.lines() == b""
     write(log, "a")
     assert drain(cursor) == ["a"]
     cursor.close()
@@ -150,5 +126,84 @@ def test_tail_of_long_lines(log: Path) -> None:
 
 def test_tail_of_nothing(log: Path) -> None:
     cursor = Cursor(log, 5)
-    assert cursor.lines() == []
+    assert cursor.lines() == b""
+    cursor.close()
+
+
+@pytest.mark.parametrize("moment", ["stat", "open"])
+def test_a_rotation_at_any_moment_is_noticed(
+    log: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names move on between any two looks at them."""
+    original = {"stat": Path.stat, "open": os.open}[moment]
+    calls = 0
+    count = 0
+
+    def rotating(*args: object, **kwargs: object) -> object:
+        nonlocal calls, count
+        calls += 1
+        if calls == turn:
+            count += 1
+            rotate(log)
+            log.write_text(f"new{count}\n")
+        return original(*args, **kwargs)  # type: ignore[operator]
+
+    for turn in range(1, 12):
+        for path in log.parent.iterdir():
+            path.unlink()
+        write(log, "1")
+        rotate(log)
+        write(log, "2")
+        calls = count = 0
+        cursor = Cursor(log)
+        with monkeypatch.context() as patched:
+            patched.setattr(Path if moment == "stat" else os, moment, rotating)
+            found = drain(cursor)
+        found += drain(cursor)
+        assert found == ["1", "2", *(f"new{n + 1}" for n in range(count))], turn
+        cursor.close()
+
+
+@pytest.mark.parametrize("kept", [2, 3, 5])
+def test_nothing_comes_twice_while_another_process_rotates(log: Path, kept: int) -> None:
+    """Rotations as quick as they can be: lines may be overtaken, but they come once and in order."""
+    rounds = 500
+
+    def rotate_often() -> None:
+        for number in range(rounds):
+            write(log, str(number))
+            rotate(log, kept)
+        write(log, "end")
+
+    writer = threading.Thread(target=rotate_often)
+    cursor = Cursor(log)
+    writer.start()
+    found: list[str] = []
+    while "end" not in found[-1:]:
+        found += drain(cursor)
+    writer.join()
+    cursor.close()
+    numbers = [int(text) for text in found[:-1]]
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_file_between_two_names_is_not_forgotten(log: Path) -> None:
+    """A rotation stands still after its first step."""
+    write(log.with_name(f"{log.name}.2"), "1")
+    write(log, "2")
+    cursor = Cursor(log)
+    assert drain(cursor) == ["1", "2"]
+    cursor.close()
+
+
+def test_a_line_without_end_does_not_fill_the_memory(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_LONGEST_LINE", 1000)
+    log.write_bytes(b"x" * 300_000)
+    cursor = Cursor(log)
+    assert cursor.lines() == b""
+    with log.open("ab") as file:
+        file.write(b"\nnext\n")
+    assert len(cursor.lines()) <= 1000 + len(b"\nnext\n")
     cursor.close()

@@ -1,14 +1,24 @@
+"""Reading logs: selection, following, and what it costs while nothing happens."""
+
+from __future__ import annotations
+
 import asyncio
+import contextlib
+import errno
 import json
+import os
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.container.logs import records
+from scow.container.logs.files import Cursor
+from scow.container.logs.records import Logs, batch, singly
 from scow.container.model.containers import Entry
-from scow.contract.errors import FailedPrecondition
+from scow.contract.errors import FailedPrecondition, LimitExceeded
+from scow.kernel.inotify import FolderWatches
 
 
 @pytest.fixture
@@ -26,8 +36,18 @@ def write(path: Path, second: int, stream: str = "stdout") -> None:
 
 
 async def read(entry: Entry, request: pb.LogsRequest) -> str:
-    found = [r.stdout or r.stderr async for r in records.read(entry, request)]
-    return b"".join(found).decode().replace("\n", "")
+    with contextlib.closing(Logs()) as logs:
+        found = [some async for some in logs.read(entry, request)]
+    batches = b"".join(records.data for some in found for records in batch(some).batch)
+    single = b"".join(record.stdout or record.stderr for some in found for record in singly(some))
+    assert batches == single
+    return single.decode().replace("\n", "")
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def at(second: int) -> pb.LogsRequest:
@@ -72,16 +92,69 @@ async def test_following_ends_with_the_container_and_misses_nothing(entry: Entry
     assert await asyncio.wait_for(reading, 2) == "456"
 
 
-async def test_following_is_told_rather_than_asking(
+async def test_all_followers_share_one_instance_of_inotify(entry: Entry) -> None:
+    def instances() -> int:
+        links = [os.readlink(entry.path) for entry in os.scandir("/proc/self/fd")]
+        return sum("inotify" in link for link in links)
+
+    with contextlib.closing(Logs()) as logs:
+        before = instances()
+        followers = [logs.read(entry, pb.LogsRequest(follow=True, tail=0)) for _ in range(20)]
+        waiting = [asyncio.ensure_future(anext(follower)) for follower in followers]
+        await asyncio.sleep(0)
+        await eventually(lambda: instances() == before + 1)
+        write(Path(entry.described.log_path), 7)
+        for records in await asyncio.wait_for(asyncio.gather(*waiting), 5):
+            assert records[0].data == b"7\n"
+        for follower in followers:
+            await follower.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_follower_sleeps_while_nothing_is_written(
     entry: Entry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "_POLL_SECONDS", 60.0)
-    responses = records.read(entry, pb.LogsRequest(follow=True, tail=0))
-    first = asyncio.ensure_future(anext(responses))
-    await asyncio.sleep(0.05)
-    write(Path(entry.described.log_path), 7)
-    assert (await asyncio.wait_for(first, 2)).stdout == b"7\n"
-    await responses.aclose()  # type: ignore[attr-defined]
+    looks = 0
+    lines = Cursor.lines
+
+    def counted(cursor: Cursor) -> bytes:
+        nonlocal looks
+        looks += 1
+        return lines(cursor)
+
+    monkeypatch.setattr(Cursor, "lines", counted)
+    with contextlib.closing(Logs()) as logs:
+        follower = logs.read(entry, pb.LogsRequest(follow=True, tail=0))
+        waiting = asyncio.ensure_future(anext(follower))
+        await eventually(lambda: looks == 1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(waiting), 0.7)
+        assert looks == 1
+        write(Path(entry.described.log_path), 7)
+        assert (await asyncio.wait_for(waiting, 5))[0].data == b"7\n"
+        await follower.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_kernel_without_watches_is_told(
+    entry: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def full(watches: FolderWatches, folder: Path) -> Iterator[asyncio.Event]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+        yield
+
+    monkeypatch.setattr(FolderWatches, "watch", full)
+    with pytest.raises(LimitExceeded) as caught:
+        await read(entry, pb.LogsRequest(follow=True))
+    assert "max_user_watches" in str(caught.value.metadata)
+
+
+async def test_streams_that_alternate_come_in_one_message(entry: Entry) -> None:
+    path = Path(entry.described.log_path)
+    for second in range(5, 50):
+        write(path, second, "stderr" if second % 2 else "stdout")
+    with contextlib.closing(Logs()) as logs:
+        found = [some async for some in logs.read(entry, pb.LogsRequest())]
+    assert len(found) == 1
 
 
 async def test_following_ends_at_until(entry: Entry) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from scow.api.container.v1.container_pb2 import LogRecords
     from scow.cli.context import Context
 
 
@@ -40,15 +41,18 @@ def _logs(options: Options, context: Context) -> int:
         since=_timestamp(options.since),
         until=_timestamp(options.until),
     )
-    writers = {
-        "stdout": _Writer(sys.stdout.buffer, options.timestamps),
-        "stderr": _Writer(sys.stderr.buffer, options.timestamps),
-    }
+    writers = (
+        _Writer(sys.stdout.buffer, options.timestamps),
+        _Writer(sys.stderr.buffer, options.timestamps),
+    )
     with logs:
-        for record in logs:
-            kind = record.WhichOneof("record")
-            if kind is not None:
-                writers[kind].write(getattr(record, kind), record.time, flush=options.follow)
+        for batch in logs.batches():
+            for records in batch:
+                writers[not records.stderr].flush()
+                writers[records.stderr].write(records)
+            if options.follow:
+                for writer in writers:
+                    writer.flush()
     return 0
 
 
@@ -69,18 +73,35 @@ class _Writer:
         self._stream = stream
         self._timestamps = timestamps
         self._at_start = True
+        self._written = False
 
-    def write(self, data: bytes, moment: Timestamp, *, flush: bool) -> None:
-        """Write a record."""
-        if self._timestamps and self._at_start:
-            from scow.words.times import format_time
+    def write(self, records: LogRecords) -> None:
+        """Write records."""
+        self._stream.write(self._stamped(records) if self._timestamps else records.data)
+        self._written = True
 
-            self._stream.write(format_time(moment.ToNanoseconds()).encode() + b" ")
-        self._stream.write(data)
-        # A long line comes in several records.
-        self._at_start = data.endswith(b"\n")
-        if flush:
+    def flush(self) -> None:
+        """Pass on what was written, so that the other stream's records come after it."""
+        if self._written:
             self._stream.flush()
+            self._written = False
+
+    def _stamped(self, records: LogRecords) -> bytes:
+        from scow.words.times import format_time
+
+        data, pieces = records.data, []
+        start = shown = 0
+        stamp = b""
+        for size, moment in zip(records.sizes, records.times, strict=True):
+            if self._at_start:
+                if moment != shown:
+                    shown, stamp = moment, format_time(moment).encode() + b" "
+                pieces.append(stamp)
+            pieces.append(data[start : start + size])
+            start += size
+            # A long line comes in several records.
+            self._at_start = data[start - 1 : start] == b"\n"
+        return b"".join(pieces)
 
 
 VERBS = (

@@ -1335,12 +1335,15 @@ class LogsRequest(_message.Message):
     UNTIL_FIELD_NUMBER: _builtins.int
     STDOUT_FIELD_NUMBER: _builtins.int
     STDERR_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
     container: _builtins.str
     follow: _builtins.bool
     tail: _builtins.int
     """Last lines only; absent means all."""
     stdout: _builtins.bool
     stderr: _builtins.bool
+    batches: _builtins.bool
+    """Answer with `batch` instead of one message for each record: a hundred times quicker for long logs."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -1355,10 +1358,11 @@ class LogsRequest(_message.Message):
         until: _timestamp_pb2.Timestamp | None = ...,
         stdout: _builtins.bool = ...,
         stderr: _builtins.bool = ...,
+        batches: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "since", b"since", "tail", b"tail", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "container", b"container", "follow", b"follow", "since", b"since", "stderr", b"stderr", "stdout", b"stdout", "tail", b"tail", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "batches", b"batches", "container", b"container", "follow", b"follow", "since", b"since", "stderr", b"stderr", "stdout", b"stdout", "tail", b"tail", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__tail: _TypeAlias = _typing.Literal["tail"]  # noqa: Y015
     _WhichOneofArgType__tail: _TypeAlias = _typing.Literal["_tail", b"_tail"]  # noqa: Y015
@@ -1373,26 +1377,72 @@ class LogsResponse(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     STDOUT_FIELD_NUMBER: _builtins.int
     STDERR_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
     stdout: _builtins.bytes
     stderr: _builtins.bytes
     @_builtins.property
-    def time(self) -> _timestamp_pb2.Timestamp: ...
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Of one record, unless `batches` was asked for."""
+
+    @_builtins.property
+    def batch(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogRecords]:
+        """Many records, in the order in which they were written."""
+
     def __init__(
         self,
         *,
         time: _timestamp_pb2.Timestamp | None = ...,
         stdout: _builtins.bytes = ...,
         stderr: _builtins.bytes = ...,
+        batch: _abc.Iterable[Global___LogRecords] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "stderr", b"stderr", "stdout", b"stdout", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "stderr", b"stderr", "stdout", b"stdout", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "record", b"record", "stderr", b"stderr", "stdout", b"stdout", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_record: _TypeAlias = _typing.Literal["stdout", "stderr"]  # noqa: Y015
     _WhichOneofArgType_record: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_record) -> _WhichOneofReturnType_record | None: ...
 
 Global___LogsResponse: _TypeAlias = LogsResponse  # noqa: Y015
+
+@_typing.final
+class LogRecords(_message.Message):
+    """Records of one stream that follow each other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STDERR_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    SIZES_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
+    stderr: _builtins.bool
+    """They are of standard error."""
+    data: _builtins.bytes
+    """What was written, of all of them. A record ends with a newline unless its line goes on in the next one."""
+    @_builtins.property
+    def sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Bytes of each record."""
+
+    @_builtins.property
+    def times(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """When each was written, nanoseconds since 1970 UTC."""
+
+    def __init__(
+        self,
+        *,
+        stderr: _builtins.bool = ...,
+        data: _builtins.bytes = ...,
+        sizes: _abc.Iterable[_builtins.int] | None = ...,
+        times: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "sizes", b"sizes", "stderr", b"stderr", "times", b"times"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogRecords: _TypeAlias = LogRecords  # noqa: Y015
 
 @_typing.final
 class WindowSize(_message.Message):
