@@ -33,11 +33,12 @@ def test_a_full_disk() -> None:
         import_busybox(engine)
         done = engine.cli("import", "-", "big", stdin=_big_tar(60 * _MIB), check=False)
         assert done.returncode == 1
-        assert "space" in done.stderr or "disk" in done.stderr, done.stderr
+        assert "no space is left to write" in done.stderr
         assert "big" not in engine.cli("images").stdout
         archive = tar(docker_archive([_big_tar(60 * _MIB)], "big:1"))
         done = engine.cli("load", stdin=archive, check=False)
-        assert (done.returncode, "space" in done.stderr) == (1, True), done.stderr
+        assert done.returncode == 1
+        assert "no space is left to write" in done.stderr
         free = os.statvfs(engine.root)
         assert free.f_bavail * free.f_frsize > 30 * _MIB, "what failed keeps its bytes"
         assert engine.cli("run", "--rm", "busybox", "echo", "fine").stdout == "fine\n"

@@ -20,7 +20,7 @@ from scow.api.volume.v1 import volume_pb2 as pb
 from scow.api.volume.v1 import volume_pb2_grpc as pb_grpc
 from scow.contract.errors import DETAILS_KEY, FailedPrecondition, VolumeNotFound, from_wire
 from scow.core.actor import current_actor
-from scow.core.config import Config, ServerSection
+from scow.core.config import Config, LogSection, ServerSection
 from scow.core.peers import translated
 from scow.core.server import Context, Wiring, serve
 from scow.core.trace import current_traceparent, remaining
@@ -87,7 +87,10 @@ class Running:
 async def service(**section: Any) -> AsyncIterator[tuple[Running, "Stub", asyncio.Task[None]]]:
     with tempfile.TemporaryDirectory(prefix="scow") as folder:
         config = Config(
-            root=Path(folder, "root"), run=Path(folder, "run"), server=ServerSection(**section)
+            root=Path(folder, "root"),
+            run=Path(folder, "run"),
+            server=ServerSection(**section),
+            log=LogSection(format="json"),  # what the console shows of a traceback takes long
         )
         running = Running(config)
         task = asyncio.create_task(serve("volume", config, (), running.wire))

@@ -198,7 +198,7 @@ def test_a_seccomp_profile_is_read_here(tmp_path: Path) -> None:
         (["-p", "x"], "invalid containerPort: x"),
         (["-p", "70000:80"], "invalid hostPort: 70000"),
         (["-p", "0"], "invalid containerPort: 0"),
-        (["-p", "1-2:80"], "invalid ranges specified"),
+        (["-p", "1-2:80-82"], "invalid ranges specified"),
         (["-p", "80/xyz"], "invalid proto: xyz"),
         (["-p", "1.2.3.999:80:80"], "invalid IP address: 1.2.3.999"),
         (["-v", "a:b"], "mount path must be absolute"),

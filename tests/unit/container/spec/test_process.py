@@ -1,4 +1,5 @@
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1.container_pb2 import ContainerConfig
@@ -102,10 +103,25 @@ def test_image_volumes_are_anonymous_unless_covered() -> None:
 
 
 def test_mounts_are_handed_on_whole() -> None:
-    spec = pb.MountSpec(
-        type="tmpfs", target="/t", read_only=True, tmpfs_size=5, tmpfs_mode=0o700,
-        tmpfs_options=["exec"], volume_labels={"a": "b"}, propagation="rslave",
-    )  # fmt: skip
+    spec = pb.MountSpec()
+    for field in spec.DESCRIPTOR.fields:
+        _fill(spec, field)
+    assert {field.name for field, _ in spec.ListFields()} == {
+        field.name for field in spec.DESCRIPTOR.fields
+    }
     (request,) = process.mounts(ContainerConfig(mounts=[spec]))
     for field in spec.DESCRIPTOR.fields:
         assert getattr(request, field.name) == getattr(spec, field.name), field.name
+
+
+def _fill(spec: pb.MountSpec, field: FieldDescriptor) -> None:
+    """Set a field to something that is not its default."""
+    name = field.name
+    if field.message_type is not None:  # a map of strings
+        getattr(spec, name)["key"] = "value"
+    elif field.is_repeated:
+        getattr(spec, name).append("item")
+    elif field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        setattr(spec, name, True)
+    else:
+        setattr(spec, name, "text" if field.cpp_type == FieldDescriptor.CPPTYPE_STRING else 7)

@@ -1,15 +1,20 @@
 import os
+import subprocess
 
 import pytest
 
 from scow.contract.errors import LinkFailed
 from scow.network.kernel import netns
+from tests.support.processes import wait_for
 
 
 def test_identity_tells_namespaces_apart() -> None:
     own = netns.current_identity("/proc/self/ns/net")
     assert own == netns.current_identity("/proc/thread-self/ns/net")
-    assert own != netns.current_identity("/proc/self/ns/mnt")
+    command = ["unshare", "--map-root-user", "--net", "cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as inside:
+        path = f"/proc/{inside.pid}/ns/net"
+        wait_for(lambda: netns.current_identity(path) not in ("", own), "another namespace")
     assert netns.current_identity("/nonesuch") == ""
 
 

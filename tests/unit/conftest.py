@@ -1,0 +1,22 @@
+"""What holds for every unit test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.event_loop import watched
+
+
+@pytest.fixture(autouse=True)
+def event_loop_stays_free(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that blocks an event loop; `blocks_event_loop` marks one that does it to see what happens."""
+    if request.node.get_closest_marker("asyncio") is None:
+        yield
+        return
+    found: list[str] = []
+    with watched(found):
+        yield
+    if request.node.get_closest_marker("blocks_event_loop") is None:
+        assert not found, f"the event loop was blocked: {found}"
