@@ -20,7 +20,7 @@ from scow.api.volume.v1 import volume_pb2 as pb
 from scow.api.volume.v1 import volume_pb2_grpc as pb_grpc
 from scow.contract.errors import DETAILS_KEY, FailedPrecondition, VolumeNotFound, from_wire
 from scow.core.actor import current_actor
-from scow.core.config import Config, LogSection, ServerSection
+from scow.core.config import Config, ServerSection
 from scow.core.peers import translated
 from scow.core.server import Context, Wiring, serve
 from scow.core.trace import current_traceparent, remaining
@@ -87,10 +87,7 @@ class Running:
 async def service(**section: Any) -> AsyncIterator[tuple[Running, "Stub", asyncio.Task[None]]]:
     with tempfile.TemporaryDirectory(prefix="scow") as folder:
         config = Config(
-            root=Path(folder, "root"),
-            run=Path(folder, "run"),
-            server=ServerSection(**section),
-            log=LogSection(format="json"),  # what the console shows of a traceback takes long
+            root=Path(folder, "root"), run=Path(folder, "run"), server=ServerSection(**section)
         )
         running = Running(config)
         task = asyncio.create_task(serve("volume", config, (), running.wire))
@@ -185,6 +182,8 @@ async def test_stopping_drains_short_calls_and_cuts_long_ones() -> None:
         await asyncio.wait_for(task, 2)
 
 
+# Its own calls are made all at once.
+@pytest.mark.blocks_event_loop
 async def test_a_burst_is_answered_or_refused_never_dropped() -> None:
     async with service(max_concurrent_calls=500) as (_, stub, _task):
 
