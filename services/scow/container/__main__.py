@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import scow.core.lean  # noqa: F401  before what loads structlog
 from scow.api.container.v1.container_pb2_grpc import add_ContainerServiceServicer_to_server
 from scow.container.content.commit import Commits
@@ -28,7 +30,6 @@ from scow.container.shared import Shared
 from scow.container.store import MIGRATIONS, ContainerStore
 from scow.container.streams.execs import Execs
 from scow.container.streams.sessions import Sessions
-from scow.contract.errors import ScowError
 from scow.core.server import Context, Wiring, main
 from scow.core.tasks import Background
 
@@ -38,14 +39,11 @@ async def wire(context: Context) -> Wiring:
     shared = make_shared(context)
     parts = make_parts(shared)
     servicer = ContainerServicer(parts, context.journal, context.requests)
-    try:
-        # Now rather than at the first start, which would have to wait for it.
-        await shared.spawner.ensure()
-    except ScowError as error:
-        context.log.warning("no spawner", error=str(error))
+    keeping = asyncio.create_task(shared.spawner.keep())
 
     async def close() -> None:
         parts.logs.close()
+        keeping.cancel()
         await shared.background.close()
         for entry in shared.containers.all():
             await parts.cleanup.disconnect(entry)
@@ -67,6 +65,7 @@ def make_shared(context: Context) -> Shared:
         config.data("container").absolute() / "seccomp",
         config.data("container").absolute() / "spawner.log",
         start=config.container.start_spawner,
+        idle=config.container.spawner_idle_seconds,
     )
     containers = Containers(ContainerStore(context.store), context.journal)
     return Shared(

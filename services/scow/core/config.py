@@ -209,6 +209,9 @@ class ContainerSection:
     adopt_seconds: float = 5.0
     # Start the spawner when none answers; false where it is a unit of its own.
     start_spawner: bool = True
+    # Seconds after which a spawner that this service started ends when it has no container and nobody asks it, as
+    # when the engine was stopped; 0 means never.
+    spawner_idle_seconds: float = 60.0
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,14 @@ SERVICES = ("image", "volume", "network", "container")
 
 
 class Node:
-    """One engine without a supervisor. Leaving it fails when something is left behind on the host."""
+    """One engine without a supervisor. Leaving it fails when something is left behind on the host.
 
-    def __init__(self) -> None:
+    Args:
+        settings: Configuration, as variables of the environment.
+    """
+
+    def __init__(self, **settings: str) -> None:
+        self._settings = settings
         letters = string.ascii_lowercase + string.digits
         self.instance = "c" + "".join(secrets.choice(letters) for _ in range(6))
         self.base = Path(tempfile.mkdtemp(prefix=f"scow-{self.instance}-"))
@@ -98,7 +103,7 @@ class Node:
         with (self.base / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", f"scow.{name}", *flags],
-                env=clean_environment(),
+                env={**clean_environment(), **self._settings},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

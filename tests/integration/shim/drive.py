@@ -41,7 +41,8 @@ class SpawnerError(Exception):
 class Spawner:
     """A spawner of a test's own, with a folder for everything its containers need."""
 
-    def __init__(self) -> None:
+    def __init__(self, *flags: str) -> None:
+        self._flags = flags
         self.home = Path(tempfile.mkdtemp(prefix="scow-shim-"))
         self.socket = self.home / "spawner.sock"
         self.parent = "t" + self.home.name.replace("_", "-")
@@ -57,6 +58,7 @@ class Spawner:
             [
                 *(sys.executable, "-m", "scow.shim.spawner.server", "--socket", self.socket),
                 *("--seccomp-cache", self.home / "seccomp"),
+                *self._flags,
             ],
             stdout=self.log,
             stderr=self.log,

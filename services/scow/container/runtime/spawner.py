@@ -2,7 +2,8 @@
 
 The protocol is one packet each way over a SOCK_SEQPACKET unix socket, a JSON object (see the spawner's own
 documentation). The spawner is another program: this service starts it, detached, when none answers, and never
-stops it.
+stops it. One that this service started ends by itself when it has no shim and nobody asks; this service asks while it
+runs, so that no container has to wait until a spawner has loaded.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from scow.contract.errors import ScowError, ServiceUnavailable, ShimDied, from_w
 
 _PACKET = 1 << 16
 _START_SECONDS = 60.0
+_LOOK_SECONDS = 30.0  # between two looks whether there is one
 # Numbers of the gRPC codes that the spawner names.
 _CODES = {cls.code_name: cls.code for cls in ScowError.__subclasses__()}
 _log = structlog.get_logger()
@@ -38,14 +40,18 @@ class Spawner:
         seccomp_cache: Folder of compiled profiles.
         log: File for what it prints.
         start: Start one when none answers; otherwise someone else does.
+        idle: Seconds without a shim and a request after which one that is started here ends; 0 means never.
     """
 
-    def __init__(self, path: Path, seccomp_cache: Path, log: Path, *, start: bool = True) -> None:
+    def __init__(
+        self, path: Path, seccomp_cache: Path, log: Path, *, start: bool = True, idle: float = 0.0
+    ) -> None:
         self._path = path
         self._seccomp_cache = seccomp_cache
         self._log_path = log
         self._start = start
-        self._starter = asyncio.Lock()
+        self._idle = idle
+        self._starting = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     async def spawn(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -103,6 +109,15 @@ class Spawner:
         """Start a spawner unless one answers."""
         await self._ask({"ping": True})
 
+    async def keep(self) -> None:
+        """Keep a spawner there until this is cancelled."""
+        while True:
+            try:
+                await self.ensure()
+            except (ScowError, OSError) as error:
+                _log.warning("no spawner", error=str(error))
+            await asyncio.sleep(self._idle / 2 if self._idle else _LOOK_SECONDS)
+
     async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         answer, _ = await self._exchange(request)
         return answer
@@ -129,7 +144,7 @@ class Spawner:
             return await self._try()
         except OSError:
             pass
-        async with self._starter:
+        async with self._starting:
             try:
                 return await self._try()
             except OSError as error:
@@ -151,7 +166,7 @@ class Spawner:
 
     def _launch(self) -> None:
         """Start it, detached: it is not to end with this service."""
-        _log.info("starter the spawner", socket=str(self._path))
+        _log.info("starting the spawner", socket=str(self._path))
         self._seccomp_cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         log = os.open(self._log_path, flags, 0o640)
@@ -161,6 +176,7 @@ class Spawner:
                 [
                     *(sys.executable, "-m", "scow.shim.spawner.server"),
                     *("--socket", str(self._path), "--seccomp-cache", str(self._seccomp_cache)),
+                    *("--idle-seconds", f"{self._idle:g}"),
                 ],
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -178,10 +194,12 @@ class Spawner:
             try:
                 return await self._try()
             except OSError as error:
-                # One that ends well has found another one, which may yet have to begin to listen.
-                failed = self._process is not None and self._process.poll() not in (None, 0)
-                if failed or asyncio.get_running_loop().time() > deadline:
+                code = None if self._process is None else self._process.poll()
+                if code or asyncio.get_running_loop().time() > deadline:
                     raise self._unavailable(error.strerror) from error
+            if code == 0:
+                # It found another one, which has yet to begin to listen, or was just ending.
+                self._launch()
             await asyncio.sleep(0.01)
 
     def _unavailable(self, why: str | None) -> ServiceUnavailable:

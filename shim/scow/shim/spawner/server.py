@@ -1,9 +1,11 @@
 """The spawner: a small process that has the shim's code loaded and forks one shim per container.
 
-    python -m scow.shim.spawner.server --socket PATH [--seccomp-cache DIR]
+    python -m scow.shim.spawner.server --socket PATH [--seccomp-cache DIR] [--idle-seconds N]
 
 It listens on a unix SOCK_SEQPACKET socket (mode 0600, in a root-only directory). The container service
-starts it, detached (setsid); it outlives that service, and the shims outlive both.
+starts it, detached (setsid); it outlives that service, and the shims outlive both. It ends by itself when it has no
+shim and was asked nothing for N seconds (0: never), and when its socket was deleted, so that nobody can ask it any
+more. Whoever is refused then starts another; a connection that was accepted is always answered first.
 
 Protocol
 ========
@@ -103,6 +105,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -117,6 +120,7 @@ from scow.shim.spawner import layers, reap, sealed, view
 _REQUEST_MAX = 128 << 10
 _BACKLOG = 512
 _TIDY_SECONDS = 10.0  # between two looks for layers that were deleted, while any are mounted
+_LOOK_SECONDS = 60.0  # between two looks whether the socket is still there
 _PATIENCE_SECONDS = 5.0  # with a client that connects and says nothing
 
 
@@ -128,11 +132,15 @@ class Spawner:
         seccomp_cache: Folder of compiled profiles, or None.
         lock: Descriptor of the path's lock. It is the spawner's alone: a child that kept it open would keep
             the next spawner away.
+        idle: Seconds without a request after which it ends if it has no child; 0 means never.
     """
 
-    def __init__(self, path: str, seccomp_cache: str | None, lock: int) -> None:
+    def __init__(self, path: str, seccomp_cache: str | None, lock: int, idle: float) -> None:
+        self._path = path
         self._cache = seccomp_cache
         self._lock = lock
+        self._idle = idle
+        self._asked = time.monotonic()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         old = os.umask(0o177)
         try:
@@ -141,23 +149,57 @@ class Spawner:
             self._listener.bind(path)
         finally:
             os.umask(old)
+        self._bound = _identity(path)
         self._listener.listen(_BACKLOG)
         self._layers = layers.Layers()
 
     def serve(self) -> None:
-        """Answer until this process is ended."""
+        """Answer until nobody needs this process any more."""
         gc.collect()
         gc.freeze()  # what is there now is never written to by a child's collector: pages stay shared
         while True:
             try:
-                self._listener.settimeout(_TIDY_SECONDS if len(self._layers) else None)
-                connection, _ = self._listener.accept()
+                self._listener.settimeout(self._interval())
+                self._accept()
             except TimeoutError:
                 self._layers.drop_gone()
-                continue
-            connection.settimeout(_PATIENCE_SECONDS)
-            with connection:
-                self._handle(connection)
+                if not self._needed():
+                    break
+        self._refuse_further()
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        connection.settimeout(_PATIENCE_SECONDS)
+        with connection:
+            self._handle(connection)
+        self._asked = time.monotonic()
+
+    def _interval(self) -> float:
+        """Return the seconds until there is something to look at."""
+        seconds = _TIDY_SECONDS if len(self._layers) else _LOOK_SECONDS
+        return min(seconds, self._idle) if self._idle else seconds
+
+    def _needed(self) -> bool:
+        """Tell whether somebody may still ask, or children need their subreaper."""
+        if _identity(self._path) != self._bound:
+            return False
+        if not self._idle or time.monotonic() - self._asked < self._idle:
+            return True
+        return _has_children()
+
+    def _refuse_further(self) -> None:
+        """Answer those who have connected; from now on everybody else is refused at once.
+
+        After shutdown(2) the kernel lets nobody into the queue any more but hands out who is in it, so that no
+        request is lost between the last look and the end.
+        """
+        self._listener.shutdown(socket.SHUT_RD)
+        self._listener.setblocking(False)
+        while True:
+            try:
+                self._accept()
+            except OSError:  # EINVAL: the queue is empty
+                return
 
     def _handle(self, connection: socket.socket) -> None:
         try:
@@ -279,6 +321,23 @@ def _hold_low_descriptors() -> None:
     os.close(null)
 
 
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _has_children() -> bool:
+    """Tell whether a shim, or what a dead one left behind, is still there (SIGCHLD is ignored: no zombies)."""
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def _lock(path: str) -> int | None:
     """Take the lock of a socket's path and return its descriptor; None when another process has it."""
     descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -296,6 +355,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scow.shim.spawner.server")
     parser.add_argument("--socket", required=True, help="where to listen")
     parser.add_argument("--seccomp-cache", help="folder of compiled profiles")
+    parser.add_argument(
+        "--idle-seconds", type=float, default=0.0, help="end without shims and requests; 0: never"
+    )
     options = parser.parse_args()
     _hold_low_descriptors()
     os.umask(0o022)  # the default of containers, whoever starts this process
@@ -309,7 +371,7 @@ def main() -> int:
     # Orphans of a shim that was killed come here, and the line above keeps no zombies of them.
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     syscalls.set_name("scow-spawner")
-    Spawner(path, options.seccomp_cache, lock).serve()
+    Spawner(path, options.seccomp_cache, lock, options.idle_seconds).serve()
     return 0
 
 
