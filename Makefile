@@ -23,15 +23,24 @@ install: .packages-runtime .venv/.node ## Install scow and scowd into .venv/bin
 .packages-test: .packages-runtime
 	@deploy/install-packages deploy/packages/test.txt
 
+# Byte code (pip makes that of other projects), since whoever runs it may not be allowed to write it, or told not to by
+# PYTHONDONTWRITEBYTECODE; and the quick `scow` in place of pip's.
+define make-quick
+$(BIN)/python -m compileall -q client protos services shim
+$(BIN)/python -m scow.cli.resident.launcher $(BIN)
+endef
+
 .venv/bin/python: | .packages-runtime
 	$(PYTHON) -m venv .venv
 
 .venv/.node: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet --editable '.[node]'
+	$(make-quick)
 	@touch $@
 
 .venv/.dev: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(make-quick)
 	@touch $@ .venv/.node
 
 .PHONY: test

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import shutil
 import sys
 import tempfile
@@ -31,6 +32,9 @@ def main() -> int:
     unknown = set(wanted) - {row.__name__ for row in ROWS}
     if unknown:
         parser.error(f"no row {', '.join(sorted(unknown))}: {', '.join(r.__name__ for r in ROWS)}")
+    os.environ.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # whoever sets it waits for the compiler each time
     rows = []
     with contextlib.ExitStack() as stack:
         bench = _start(stack, options)

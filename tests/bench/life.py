@@ -57,7 +57,7 @@ def run(bench: Bench) -> Row:
     actions: dict[str, Action] = {"scow": lambda: run_command(arguments, environment)}
     for name, peer in bench.peers.items():
         actions[name] = command(peer.command("run", "--rm", IMAGE, "true"))
-    row = Row("run --rm busybox true, whole command", "ms", budget=1 / 2)
+    row = Row("run --rm busybox true, whole command", "ms", budget=1 / 4)
     row.values = take_turns(actions, bench.rounds)
     return row
 

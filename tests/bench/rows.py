@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.bench.commands import images, inspect, ps, ps_alone
 from tests.bench.commits import commit, commit_and_run
 from tests.bench.life import execute, life, listing, run
 from tests.bench.logs import read_log, read_long_log, write_log, write_long_log
@@ -17,6 +18,10 @@ ROWS = (
     write_long_log,
     read_log,
     read_long_log,
+    ps,
+    images,
+    inspect,
+    ps_alone,
     memory_of_containers,
     memory_at_rest,
     pull,

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from scow.client import Client
-from tests.support import processes
+from tests.support import processes, resident
 
 PROJECT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -50,7 +50,12 @@ class Engine:
         self.host = f"unix://{self.run}"
         self.log = self.base / "scowd.log"
         # Credentials of this engine's user, apart from those of whoever runs the tests.
-        own = {"SCOW_CLIENT_DIR": f"{self.base}/client", "DOCKER_CONFIG": f"{self.base}/docker"}
+        own = {
+            "SCOW_CLIENT_DIR": f"{self.base}/client",
+            "DOCKER_CONFIG": f"{self.base}/docker",
+            # Of the resident command server.
+            "XDG_RUNTIME_DIR": str(self.base),
+        }
         self.env = {**clean_environment(), **own, "SCOW_HOST": self.host}
         # A trust policy apart from the machine's; a test may change it, and sets it back.
         self.policy = self.base / "policy.toml"
@@ -229,6 +234,8 @@ class Engine:
         for pid in processes.mentioning(str(self.base)):
             if processes.name(pid) != "scow-spawner":
                 left.append(f"process {' '.join(processes.command_line(pid))}")
+            processes.kill(pid)
+        for pid in resident.servers(self.base):
             processes.kill(pid)
         left += remains(self.instance)
         subprocess.run(

@@ -53,12 +53,17 @@ class Terminal:
 
     def wait_for(self, text: bytes) -> None:
         """Read until a text was shown."""
+        self.text_before(text)
+
+    def text_before(self, text: bytes) -> bytes:
+        """Read until a text was shown; return what came before it."""
         deadline = time.monotonic() + _SECONDS
         while text not in self._seen:
             ready, _, _ = select.select([self._master], [], [], deadline - time.monotonic())
             assert ready, f"waited in vain for {text!r}; saw {self._seen!r}"
             self._seen += os.read(self._master, 4096)
-        self._seen = self._seen.partition(text)[2]
+        before, _, self._seen = self._seen.partition(text)
+        return before
 
     def ended(self) -> int:
         """Wait for the end; check that the terminal is as it was; return the exit code."""
@@ -70,10 +75,16 @@ class Terminal:
         """Tell whether each key goes to the program."""
         return not termios.tcgetattr(self._slave)[3] & termios.ECHO
 
+    def hang_up(self) -> None:
+        """Take the terminal away, as when its window is closed."""
+        os.close(self._slave)
+        os.close(self._master)
+        self._slave = self._master = -1
+
     def close(self) -> None:
         """Kill the command, if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        os.close(self._slave)
-        os.close(self._master)
+        if self._master >= 0:
+            self.hang_up()

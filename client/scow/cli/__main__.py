@@ -37,8 +37,11 @@ from scow.cli.flags.parser import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
+
+    # Called when the arguments are right and the verb is about to run: does it read standard input?
+    Begin = Callable[[bool], None]
 
 _GLOBAL = (
     Flag("host", "H", "string", "Engine to connect to: unix://RUN_DIR, the folder of its sockets"),
@@ -52,13 +55,29 @@ def main() -> NoReturn:
     from scow.cli import startup
 
     startup.prepare()
-    startup.leave(command(sys.argv[1:]))
+    startup.leave(startup.outcome(lambda: command(sys.argv[1:])))
 
 
-def command(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code."""
+class ByItself(BaseException):
+    """Raised by `begin`: the command has to run in the process that the user started (see scow.cli.resident)."""
+
+
+def _begin(reads_input: bool) -> None:
+    """Go on: this is the process that the user started."""
+
+
+def command(arguments: Sequence[str], begin: Begin = _begin) -> int:
+    """Run a command line and return its exit code.
+
+    Args:
+        arguments: The words after `scow`.
+        begin: Called before the verb runs; until then nothing was done but printing.
+
+    Raises:
+        ByItself: By `begin`.
+    """
     try:
-        return _main(list(arguments))
+        return _main(list(arguments), begin)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
@@ -70,7 +89,7 @@ def command(arguments: Sequence[str]) -> int:
         return 1
 
 
-def _main(arguments: list[str]) -> int:
+def _main(arguments: list[str], begin: Begin) -> int:
     try:
         options = parse(_GLOBAL, arguments, interspersed=False)
     except HelpAsked:
@@ -85,10 +104,10 @@ def _main(arguments: list[str]) -> int:
     if not options.args:
         print(_overview())
         return 0
-    return _dispatch(options.args, Context(options.host))
+    return _dispatch(options.args, Context(options.host), begin)
 
 
-def _dispatch(args: list[str], context: Context) -> int:
+def _dispatch(args: list[str], context: Context, begin: Begin) -> int:
     words, rest = args[0], args[1:]
     if words in index.GROUPS:
         if not rest or rest[0] in ("--help", "-h"):
@@ -96,7 +115,7 @@ def _dispatch(args: list[str], context: Context) -> int:
             return 0
         words, rest = f"{words} {rest[0]}", rest[1:]
     if words == "help":
-        return _dispatch([*rest, "--help"], context) if rest else _main(["--help"])
+        return _dispatch([*rest, "--help"], context, begin) if rest else _main(["--help"], begin)
     command = index.resolve(words)
     if command is None:
         return _unknown(words)
@@ -104,6 +123,7 @@ def _dispatch(args: list[str], context: Context) -> int:
     try:
         options = parse(verb.flags, rest, interspersed=verb.interspersed)
         check_count(verb, words, len(options.args))
+        begin(verb.reads_input(options))
         return _run(verb, options, context)
     except HelpAsked:
         print(help_text(verb, words, index.aliases(command)))

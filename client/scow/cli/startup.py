@@ -14,6 +14,7 @@ from types import ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
 # Imports make many objects and no garbage. A command that stays, `logs -f`, is collected all the same.
@@ -49,8 +50,26 @@ def _postpone_asyncio() -> None:
     sys.modules["grpc.aio"] = ModuleType("grpc.aio", "Left out: see scow.cli.startup.")
 
 
-def leave(code: int) -> NoReturn:
-    """End the process: write out what was printed, and skip the interpreter's tidying up."""
+def outcome(run: Callable[[], int]) -> int:
+    """Return the exit code of a command, as the interpreter would make it of what a program raises."""
+    try:
+        return run()
+    except SystemExit as error:  # of a signal handler
+        return error.code if isinstance(error.code, int) else 1
+    except Exception:  # noqa: BLE001  a bug: it shows where
+        import traceback
+
+        traceback.print_exc()
+        return 1
+
+
+def leave(code: int, told: Callable[[int], None] | None = None) -> NoReturn:
+    """End the process: write out what was printed, and skip the interpreter's tidying up.
+
+    Args:
+        code: The exit code.
+        told: Gets the exit code that it has become, right before the end.
+    """
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -60,4 +79,6 @@ def leave(code: int) -> NoReturn:
         if not code:  # otherwise a message was there already
             os.write(2, f"scow: {error}\n".encode())
         code = code or 1
+    if told is not None:
+        told(code)
     os._exit(code)

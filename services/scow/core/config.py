@@ -28,7 +28,7 @@ from scow.contract.errors import InvalidConfig
 DEFAULT_FILE = Path("/etc/scow/scow.toml")
 SERVICES = ("image", "volume", "network", "container")
 # Of the environment, but no keys of the configuration.
-_OTHER_VARIABLES = ("SCOW_HOST", "SCOW_CONFIG", "SCOW_CLIENT_", "SCOW_TEST_")
+_OTHER_VARIABLES = ("SCOW_HOST", "SCOW_CONFIG", "SCOW_CLIENT_", "SCOW_TEST_", "SCOW_RESIDENT")
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,7 @@ class Verb:
         most: Most of them; None means any number.
         interspersed: Flags may follow positional arguments; not so where those are a command line.
         failure: Exit code when the engine refuses.
+        reads_input: Tells whether it reads standard input with these options.
     """
 
     __slots__ = (
@@ -160,6 +161,7 @@ class Verb:
         "least",
         "most",
         "path",
+        "reads_input",
         "run",
         "summary",
         "usage",
@@ -177,6 +179,7 @@ class Verb:
         most: int | None = None,
         interspersed: bool = True,
         failure: int = 1,
+        reads_input: Callable[[Options], bool] = lambda options: False,
     ) -> None:
         self.path = path
         self.usage = usage
@@ -187,6 +190,7 @@ class Verb:
         self.most = most
         self.interspersed = interspersed
         self.failure = failure
+        self.reads_input = reads_input
 
 
 class Options:

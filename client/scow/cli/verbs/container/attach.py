@@ -40,5 +40,6 @@ VERBS = (
         ),
         least=1,
         most=1,
+        reads_input=lambda options: not options.no_stdin,
     ),
 )

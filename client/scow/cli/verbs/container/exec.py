@@ -64,5 +64,6 @@ VERBS = (
         ),
         least=2,
         interspersed=False,
+        reads_input=lambda options: options.interactive and not options.detach,
     ),
 )

@@ -137,6 +137,7 @@ VERBS = (
         least=1,
         interspersed=False,
         failure=125,
+        reads_input=lambda options: options.interactive and not options.detach,
     ),
     Verb(
         "create",

@@ -52,5 +52,6 @@ VERBS = (
             SIG_PROXY,
         ),
         least=1,
+        reads_input=lambda options: options.interactive,
     ),
 )

@@ -103,5 +103,6 @@ VERBS = (
             PLATFORM,
         ),
         most=0,
+        reads_input=lambda options: not options.input,
     ),
 )

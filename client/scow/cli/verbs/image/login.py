@@ -93,6 +93,7 @@ VERBS = (
             Flag("username", "u", "string", "Username"),
         ),
         most=1,
+        reads_input=lambda options: not options.password,
     ),
     Verb("logout", "[SERVER]", "Log out from a registry", _logout, most=1),
 )

@@ -45,5 +45,6 @@ VERBS = (
         ),
         least=1,
         most=2,
+        reads_input=lambda options: options.args[0] == "-",
     ),
 )

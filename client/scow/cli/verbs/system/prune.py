@@ -22,9 +22,13 @@ _DANGLING = "all dangling images"
 _UNUSED = "all images without at least one container associated to them"
 
 
+def _asks(options: Options) -> bool:
+    return not options.force
+
+
 def _agrees(options: Options, warning: str) -> bool:
     """Ask whether to go on, as Docker does; anything but "y" is no."""
-    if options.force:
+    if not _asks(options):
         return True
     sys.stdout.write(f"{warning}\nAre you sure you want to continue? [y/N] ")
     sys.stdout.flush()
@@ -181,6 +185,7 @@ VERBS = (
         _containers,
         flags=(_FILTER, _FORCE),
         most=0,
+        reads_input=_asks,
     ),
     Verb(
         "image prune",
@@ -193,6 +198,7 @@ VERBS = (
             _FORCE,
         ),
         most=0,
+        reads_input=_asks,
     ),
     Verb(
         "volume prune",
@@ -210,6 +216,7 @@ VERBS = (
             _FORCE,
         ),
         most=0,
+        reads_input=_asks,
     ),
     Verb(
         "system prune",
@@ -223,5 +230,6 @@ VERBS = (
             Flag("volumes", help="Prune anonymous volumes"),
         ),
         most=0,
+        reads_input=_asks,
     ),
 )
