@@ -104,6 +104,8 @@ class ServeSection:
     keep_seconds: float = 86400.0
     # Connections at once; further ones are hung up on.
     max_connections: int = 512
+    # Of these, from one address (of IPv6, one network of 64 bits); 0 means all. Behind a proxy all have its address.
+    max_connections_per_address: int = 128
     # Seconds without a byte after which a client is given up.
     stall_seconds: float = 60.0
 

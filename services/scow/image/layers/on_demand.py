@@ -60,5 +60,5 @@ class LayersOnDemand:
             f"layers of image {image_id} are not here",
             what="image",
             which=image_id,
-            do="pull or load it again",
+            do="pull or load it again; layers that may not be distributed are to be had from their maker alone",
         )

@@ -29,6 +29,7 @@ INDEXES = (OCI_INDEX, DOCKER_INDEX)
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 # The last two: of what was pushed before there were media types.
 _CONFIGS = (OCI_CONFIG, DOCKER_CONFIG, "application/octet-stream", "")
+_FOREIGN = (".layer.nondistributable.", ".rootfs.foreign.")
 _LAYERS = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
 _NANO = 1_000_000_000
 _SIZE_MAX = (1 << 63) - 1
@@ -43,6 +44,11 @@ class Descriptor:
     digest: str
     size: int
     media_type: str = ""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is a layer that may not be distributed: registries need not have it."""
+        return any(word in self.media_type for word in _FOREIGN)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from aiohttp import web
 from scow.image.registry_server.auth.access import DELETE, PULL
 from scow.image.registry_server.http.errors import Refusal
 from scow.image.registry_server.http.files import send_file
-from scow.image.registry_server.registry import Place, Registry, parse_digest
+from scow.image.registry_server.registry import Place, Registry, parse_any_digest
 from scow.image.registry_server.removal import Removal
 
 
@@ -46,14 +46,12 @@ class BlobHandlers:
         """DELETE: a blob that was pushed and that no manifest of the repository names."""
         registry = self._registry
         place = registry.enter(request, DELETE)
-        if not registry.serve.deletion:
-            raise Refusal("UNSUPPORTED", "this registry deletes nothing")
         digest = self._known(place, request)
         await self._removal.blob(place.repository, digest)
         return web.Response(status=202)
 
     def _known(self, place: Place, request: web.Request) -> str:
-        digest = parse_digest(request.match_info["digest"])
+        digest = parse_any_digest(request.match_info["digest"])
         if not self._registry.has(place.repository, digest):
             raise _unknown(digest)
         return digest

@@ -15,7 +15,13 @@ from scow.image.oci.manifests import OCI_INDEX
 from scow.image.registry_server.auth.access import PULL
 from scow.image.registry_server.http.errors import Refusal
 from scow.image.registry_server.names import domain_of
-from scow.image.registry_server.registry import CALLER, Place, Registry, parse_count, parse_digest
+from scow.image.registry_server.registry import (
+    CALLER,
+    Place,
+    Registry,
+    parse_any_digest,
+    parse_count,
+)
 
 _MOST = 1000
 # Each is a manifest to be read.
@@ -56,7 +62,7 @@ class CatalogueHandlers:
     async def referrers(self, request: web.Request) -> web.Response:
         """GET /v2/NAME/referrers/DIGEST: an index, empty when nothing refers to it or it is not here."""
         place = self._registry.enter(request, PULL)
-        subject = parse_digest(request.match_info["digest"])
+        subject = parse_any_digest(request.match_info["digest"])
         wanted = request.query.get("artifactType", "")
         rows = {row.digest: row for row in self._referring(place, subject)}
         shown, headers = _page(request, sorted(rows), _MOST_REFERRERS)
@@ -65,7 +71,9 @@ class CatalogueHandlers:
             headers["OCI-Filters-Applied"] = "artifactType"
             found = [each for each in found if each["artifactType"] == wanted]
         index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found}
-        return web.json_response(index, headers=headers, content_type=OCI_INDEX)
+        # Exactly this type: the specification has no charset behind it.
+        headers["Content-Type"] = OCI_INDEX
+        return web.Response(body=json.dumps(index).encode(), headers=headers)
 
     def _referring(self, place: Place, subject: str) -> list[Manifest]:
         repositories = self._registry.repositories

@@ -13,8 +13,9 @@ from scow.image.oci import manifests as documents
 from scow.image.oci.manifests import Document
 from scow.image.oci.reference import is_digest
 from scow.image.registry_server.auth.access import DELETE, PULL, PUSH
+from scow.image.registry_server.http.bodies import read_small
 from scow.image.registry_server.http.errors import Refusal
-from scow.image.registry_server.registry import Place, Registry, parse_digest
+from scow.image.registry_server.registry import Place, Registry, parse_any_digest, parse_digest
 from scow.image.registry_server.removal import Removal
 from scow.image.transfer.index import DEPTH_MAX, DOCUMENTS_MAX
 
@@ -47,7 +48,7 @@ class ManifestHandlers:
         rows = self._registry.rows
         manifest = None
         if ":" in reference:
-            digest = parse_digest(reference)
+            digest = parse_any_digest(reference)
             if self._registry.repositories.has(place.repository, digest):
                 manifest = rows.manifest(digest)
         elif name := rows.name(f"{place.repository}:{reference}"):
@@ -85,19 +86,11 @@ class ManifestHandlers:
         """Read and check the document that a request has."""
         settings = self._registry.settings
         media_type = request.headers.get("Content-Type", "").partition(";")[0].strip()
-        data = bytearray()
-        while True:
-            async with asyncio.timeout(settings.serve.stall_seconds):
-                more = await request.content.readany()
-            if not more:
-                break
-            data += more
-            if len(data) > settings.max_manifest_bytes:
-                limit = settings.max_manifest_bytes
-                raise Refusal("MANIFEST_INVALID", f"it has over {limit} bytes", status=413)
+        stall, limit = settings.serve.stall_seconds, settings.max_manifest_bytes
+        data = await read_small(request, stall, limit, "MANIFEST_INVALID")
         # Off the loop: megabytes take their time.
         document = await asyncio.to_thread(
-            documents.parse_document, bytes(data), media_type, settings.max_layers
+            documents.parse_document, data, media_type, settings.max_layers
         )
         if media_type and document.media_type != media_type:
             raise Refusal(
@@ -115,6 +108,8 @@ class ManifestHandlers:
         """
         rows = self._registry.rows
         for part in document.parts:
+            if part.is_foreign and rows.blob_size(part.digest) is None:
+                continue  # it stays where its maker has it (image specification, layer.md)
             known = self._registry.has(place.repository, part.digest)
             if not known or (document.is_index and rows.manifest(part.digest) is None):
                 raise Refusal(
@@ -162,8 +157,6 @@ class ManifestHandlers:
     async def delete(self, request: web.Request) -> web.Response:
         """DELETE: of a tag the name alone, of a digest all names and what only they held."""
         place = self._registry.enter(request, DELETE)
-        if not self._registry.serve.deletion:
-            raise Refusal("UNSUPPORTED", "this registry deletes nothing")
         reference = request.match_info["reference"]
         manifest = self._find(place, reference)
         if ":" in reference:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -12,13 +13,15 @@ from scow.image.content.blobs import Blobs
 from scow.image.gc.leases import Leases
 from scow.image.metadata.tables import ImageStore
 from scow.image.oci.reference import is_digest
-from scow.image.registry_server.auth.access import PULL
+from scow.image.registry_server.auth.access import DELETE, PULL
 from scow.image.registry_server.auth.authorization import Authorization, Caller
 from scow.image.registry_server.http.errors import Refusal
 from scow.image.registry_server.names import Naming
 from scow.image.registry_server.repositories import Repositories
 
 CALLER = "caller"
+# The specification registers two algorithms; this registry keeps everything by SHA-256.
+_SHA512 = re.compile(r"sha512:[0-9a-f]{128}")
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,11 @@ class Registry:
         """Return where a request leads, if its caller may do this there.
 
         Raises:
-            Refusal: NAME_INVALID, UNAUTHORIZED, DENIED; UNSUPPORTED for a change when all is read-only.
+            Refusal: NAME_INVALID, UNAUTHORIZED, DENIED; UNSUPPORTED for a change when all is read-only, and for a
+                deletion where there are none, whoever asks.
         """
+        if action == DELETE and not self.serve.deletion:
+            raise Refusal("UNSUPPORTED", "this registry deletes nothing")
         name, namespace = request.match_info["name"], request.query.get("ns", "")
         repository = self.naming.repository(name, namespace)
         caller: Caller = request[CALLER]
@@ -80,8 +86,17 @@ class Registry:
         return self.authorization.may(caller, repository, PULL) and self.has(repository, digest)
 
 
+def parse_any_digest(text: str) -> str:
+    """Return a digest that is looked for, also one of an algorithm by which nothing is kept here.
+
+    Raises:
+        Refusal: DIGEST_INVALID.
+    """
+    return text if _SHA512.fullmatch(text) else parse_digest(text)
+
+
 def parse_digest(text: str) -> str:
-    """Return a digest.
+    """Return a digest of something that is kept here.
 
     Raises:
         Refusal: DIGEST_INVALID: it is none, or not of SHA-256.

@@ -83,7 +83,9 @@ class RegistryServer:
         self._uploads = Uploads(rows, blobs, leases, self._repositories)
         removal = Removal(rows, self._repositories, collector, journal)
         self._traffic = Traffic()
-        self._doors = Doors(serve.max_connections, serve.stall_seconds)
+        self._doors = Doors(
+            serve.max_connections, serve.max_connections_per_address, serve.stall_seconds
+        )
         self._drain_seconds = 0.0
         observe: Observe | None = make_observe() if metrics else None
         handlers = Handlers(

@@ -8,6 +8,7 @@ import re
 from aiohttp import web
 
 from scow.image.registry_server.auth.access import PUSH
+from scow.image.registry_server.http.bodies import read_pieces
 from scow.image.registry_server.http.errors import Refusal
 from scow.image.registry_server.registry import Place, Registry, parse_digest
 from scow.image.registry_server.uploads import Upload, Uploads
@@ -44,12 +45,18 @@ class UploadHandlers:
         return self._created(place, digest)
 
     def _mount(self, place: Place, request: web.Request, text: str) -> bool:
-        """Let the repository have a blob of another one that the caller may read."""
-        digest = parse_digest(text)
+        """Let the repository have a blob of another one that the caller may read; tell whether it has it now.
+
+        Whatever the reason why not, the client is to upload the blob instead.
+        """
         registry = self._registry
         source = place.repository
-        if "from" in request.query:
-            source = registry.naming.repository(request.query["from"], place.namespace)
+        try:
+            digest = parse_digest(text)
+            if "from" in request.query:
+                source = registry.naming.repository(request.query["from"], place.namespace)
+        except Refusal:
+            return False
         if not registry.can_read(place.caller, source, digest):
             return False
         with registry.rows.transaction() as tx:
@@ -99,18 +106,18 @@ class UploadHandlers:
         start = ingest.size
         limit = self._registry.serve.max_upload_bytes
         piece = bytearray()
-        while True:
-            async with asyncio.timeout(self._registry.serve.stall_seconds):
-                data = await request.content.readany()
-            piece += data
-            if limit and ingest.size + len(piece) > limit:
-                self._uploads.discard(upload)
-                raise Refusal("SIZE_INVALID", f"a blob has at most {limit} bytes", status=413)
-            if piece and (not data or len(piece) >= _PIECE):
+        try:
+            async for data in read_pieces(request, self._registry.serve.stall_seconds):
+                piece += data
+                if limit and ingest.size + len(piece) > limit:
+                    self._uploads.discard(upload)
+                    raise Refusal("SIZE_INVALID", f"a blob has at most {limit} bytes", status=413)
+                if len(piece) >= _PIECE:
+                    whole, piece = bytes(piece), bytearray()
+                    await asyncio.to_thread(ingest.write, whole)
+        finally:
+            if piece and not upload.gone:
                 await asyncio.to_thread(ingest.write, bytes(piece))
-                piece = bytearray()
-            if not data:
-                break
         if length is not None and ingest.size - start != length:
             raise Refusal("SIZE_INVALID", "Content-Range does not fit the length of what was sent")
 

@@ -31,8 +31,6 @@ from scow.image.transfer.flights import Flights
 from scow.image.transfer.index import DEPTH_MAX
 from scow.image.transfer.progress import Phase, Progress, telling
 
-# Layers that may not be distributed stay where they are, unless they are here.
-_FOREIGN = ("foreign", "nondistributable")
 # Repositories that are asked to give a blob.
 _MOUNTS_MAX = 3
 Key = tuple[str, Platform | None, Credentials]
@@ -158,7 +156,7 @@ class Pusher:
         }
         for part in list(blobs.values()):
             if self._rows.blob_size(part.digest) is None and not self._origins(part.digest):
-                if not any(word in part.media_type for word in _FOREIGN):
+                if not part.is_foreign:
                     raise _missing("blob", part.digest, str(reference))
                 del blobs[part.digest]
         quiet = {document.parts[0].digest for document in documents.values() if document.is_image}

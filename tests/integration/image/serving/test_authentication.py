@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import http.client
 import re
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -252,3 +256,83 @@ def test_a_user_that_is_added(tmp_path: Path) -> None:
         write_htpasswd(file, **USERS)
         own.reconcile()
         assert login(own, "bob").call("GET", "/v2/").status == 200
+
+
+class TestStrangers:
+    """What those without a login can do to those with one."""
+
+    def test_a_host_that_is_none_is_not_told_again(
+        self, token: Serving, authority: Authority
+    ) -> None:
+        api = Api(token.address, tls=authority.context())
+        for host in ('x",realm="evil', "x/y", "a b", "x\\"):
+            answer = api.call("GET", "/v2/", Host=host)
+            assert answer.status == 400
+            assert "WWW-Authenticate" not in answer.headers
+        for host in ("registry.example", "registry.example:5000", "[::1]:5000"):
+            challenge = api.call("GET", "/v2/", Host=host).header("WWW-Authenticate")
+            assert f'realm="https://{host}/token"' in challenge
+
+    def test_wrong_passwords_do_not_lock_others_out(self, users: str) -> None:
+        with Serving(authentication="basic", htpasswd=users) as own:
+            assert login(own, "alice").call("GET", "/v2/").status == 200
+            wrong = [Api(own.address, user=f"bob:{n}").call("GET", "/v2/") for n in range(14)]
+            assert {answer.status for answer in wrong[:10]} == {401}
+            assert (wrong[-1].status, wrong[-1].code) == (429, "TOOMANYREQUESTS")
+            assert int(wrong[-1].header("Retry-After")) > 0
+            # Who was right lately is known; who comes from elsewhere has attempts of their own.
+            assert login(own, "alice").call("GET", "/v2/").status == 200
+            elsewhere = http.client.HTTPConnection(
+                own.address, timeout=20, source_address=("127.0.0.2", 0)
+            )
+            secret = base64.b64encode(f"root:{USERS['root']}".encode()).decode()
+            elsewhere.request("GET", "/v2/", headers={"Authorization": f"Basic {secret}"})
+            assert elsewhere.getresponse().status == 200
+            elsewhere.close()
+
+    def test_slow_bodies_are_given_up(self, users: str) -> None:
+        """A byte now and then, for a token that needs no login."""
+        keys = {"stall_seconds": "1", "max_connections_per_address": "8"}
+        with Serving(authentication="token", htpasswd=users, **keys) as own:
+            slow = [socket.create_connection(("127.0.0.1", own.port)) for _ in range(8)]
+            for client in slow:
+                client.sendall(b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n")
+            # No more connections of this address, but of others.
+            with pytest.raises(OSError):  # noqa: PT011  however it is hung up on
+                own.api.call("GET", "/v2/")
+            elsewhere = http.client.HTTPConnection(
+                own.address, timeout=20, source_address=("127.0.0.2", 0)
+            )
+            elsewhere.request("GET", "/token")
+            assert elsewhere.getresponse().status == 200
+            elsewhere.close()
+            for client in slow:
+                client.settimeout(0.2)
+                assert _dripping(client) == b""
+                client.close()
+            assert own.api.call("GET", "/token").status == 200
+
+    def test_a_large_form_is_refused(self, token: Serving, authority: Authority) -> None:
+        api = Api(token.address, tls=authority.context())
+        assert api.call("POST", "/token", b"x=" + b"y" * (65 << 10)).status == 413
+        assert api.call("POST", "/token", b"a=b&" * 200).status == 400
+        assert api.call("POST", "/token", b"\xff").status == 400
+
+    def test_nobody_learns_of_rights_where_nothing_is_deleted(self, users: str) -> None:
+        with Serving(authentication="basic", htpasswd=users, deletion="false") as own:
+            for path in ("/v2/a/b/manifests/1", f"/v2/a/b/blobs/sha256:{'0' * 64}"):
+                answer = own.api.call("DELETE", path)
+                assert (answer.status, answer.code) == (405, "UNSUPPORTED")
+
+
+def _dripping(client: socket.socket) -> bytes:
+    """Send a byte whenever nothing comes, until the other side ends; return what came."""
+    for _ in range(100):
+        try:
+            return client.recv(1000)
+        except TimeoutError:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                client.send(b"x")
+        except ConnectionResetError:
+            return b""
+    raise AssertionError("it was never given up")

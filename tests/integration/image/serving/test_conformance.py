@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
 import pytest
 
+from scow.api.image.v1 import image_pb2 as pb
 from tests.support.digests import digest_of
 from tests.support.distribution import (
     OCI_INDEX,
@@ -19,6 +21,7 @@ from tests.support.distribution import (
     descriptor,
     index_of,
 )
+from tests.support.serving import Serving
 
 NOBODY = "sha256:" + "0" * 64
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -98,7 +101,9 @@ CASES = [
     *_read("blob, digest quoted", f"{_B}/{BLOB.replace(':', '%3A')}", 200),
     *_read("unknown blob", f"{_B}/{{nobody}}", 404, "BLOB_UNKNOWN"),
     *_read("bad digest", f"{_B}/sha256:abc", 400, "DIGEST_INVALID"),
-    *_read("digest of another kind", f"{_B}/sha512:{'0' * 128}", 400, "DIGEST_INVALID"),
+    *_read("digest of another kind", f"{_B}/sha512:{'0' * 128}", 404, "BLOB_UNKNOWN"),
+    *_read("manifest by another kind", f"{_M}/sha512:{'0' * 128}", 404, "MANIFEST_UNKNOWN"),
+    *_read("digest of no kind", f"{_B}/sha512:{'0' * 127}", 400, "DIGEST_INVALID"),
     *_read("digest in capitals", f"{_B}/{BLOB.upper()}", 400, "DIGEST_INVALID"),
     *_read("bad name", f"/v2/C/i/blobs/{BLOB}", 400, "NAME_INVALID"),
     *_read("name with an empty part", f"/v2/c//i/blobs/{BLOB}", 400, "NAME_INVALID"),
@@ -126,8 +131,9 @@ CASES = [
     # end-11
     Case("mount", "POST", "/v2/c/other/blobs/uploads/?mount={blob}&from=c/i", 201),
     Case("mount of what is not there", "POST", f"{_U}/?mount={{nobody}}&from=c/i", 202),
-    Case("mount from a bad name", "POST", f"{_U}/?mount={{blob}}&from=C", 400, "NAME_INVALID"),
-    Case("mount of a bad digest", "POST", f"{_U}/?mount=1&from=c/i", 400, "DIGEST_INVALID"),
+    Case("mount from a bad name", "POST", f"{_U}/?mount={{blob}}&from=C", 202),
+    Case("mount of a bad digest", "POST", f"{_U}/?mount=1&from=c/i", 202),
+    Case("mount by another kind", "POST", f"{_U}/?mount=sha512:{'0' * 128}&from=c/i", 202),
     # end-5, end-6, end-13 of an upload that nobody began
     Case("append to nothing", "PATCH", f"{_U}/x", 404, "BLOB_UPLOAD_UNKNOWN", b"x"),
     Case("finish nothing", "PUT", f"{_U}/x?digest={{blob}}", 404, "BLOB_UPLOAD_UNKNOWN", b"x"),
@@ -164,6 +170,8 @@ CASES = [
     Case("delete a blob in use", "DELETE", f"{_B}/{{blob}}", 409, "DENIED"),
     # end-12
     *_read("referrers of nothing", "/v2/c/i/referrers/{nobody}", 200, Content_Type=OCI_INDEX),
+    *_read("referrers by another kind", f"/v2/c/i/referrers/sha512:{'0' * 128}", 200,
+           Content_Type=OCI_INDEX),
     *_read("referrers of a bad digest", "/v2/c/i/referrers/sha256:x", 400, "DIGEST_INVALID"),
     # tokens
     Case("token where there are none", "GET", "/token", 404, "UNSUPPORTED"),
@@ -262,6 +270,16 @@ class TestUploads:
         done = api.call("PUT", f"{where}?digest={digest_of(b'first')}")
         assert done.status == 201
 
+    @pytest.mark.parametrize("span", ["0-4", "9-13"])
+    def test_last_chunk_out_of_order(self, span: str, api: Api) -> None:
+        where = api.begin("c/up")
+        assert api.call("PATCH", where, b"first").status == 202
+        path = f"{where}?digest={digest_of(b'firstother')}"
+        answer = api.call("PUT", path, b"other", Content_Range=span)
+        assert (answer.status, answer.code) == (416, "RANGE_INVALID")
+        assert answer.header("Range") == "0-4"
+        assert api.call("PUT", path, b"other", Content_Range="5-9").status == 201
+
     def test_stream(self, api: Api) -> None:
         where = api.begin("c/up")
         data = b"stream" * 50000
@@ -349,7 +367,9 @@ class TestReferrers:
         api.push_image("c/ref", "1", IMAGE)
         sbom = artifact("test/sbom", IMAGE.manifest)
         self.refer(api, sbom, "sbom")
-        index = self.list(api).json
+        answer = self.list(api)
+        assert answer.header("Content-Type") == OCI_INDEX  # exactly: no charset
+        index = answer.json
         assert (index["schemaVersion"], index["mediaType"]) == (2, OCI_INDEX)
         found = {entry["digest"]: entry for entry in index["manifests"]}
         assert found[digest_of(signature)] == {
@@ -383,6 +403,35 @@ class TestReferrers:
         found = {entry["digest"]: entry for entry in self.list(api).json["manifests"]}
         assert found[digest_of(data)]["artifactType"] == "test/config"
         api.call("DELETE", f"/v2/c/ref/manifests/{digest_of(data)}")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+    ],
+)
+def test_layers_that_may_not_be_distributed_need_not_be_here(kind: str, serving: Serving) -> None:
+    """Their manifest is kept as it came; what needs the layer is told that it is not here."""
+    image = Image(kind)
+    value = json.loads(image.manifest)
+    value["layers"][0] |= {"mediaType": kind, "urls": ["https://maker.example/layer"]}
+    manifest = json.dumps(value).encode()
+    name = f"c/foreign{len(kind)}"
+    serving.api.push_blob(name, image.config)
+    assert serving.api.push(name, "1", manifest, OCI_MANIFEST).status == 201
+    found = serving.api.call("GET", f"/v2/{name}/manifests/1")
+    assert (found.status, found.body) == (200, manifest)
+    layer = value["layers"][0]["digest"]
+    assert serving.api.call("GET", f"/v2/{name}/blobs/{layer}").code == "BLOB_UNKNOWN"
+    prepare = pb.PrepareRequest(image=f"docker.io/{name}:1", owner=f"container/{name}")
+    with pytest.raises(grpc.RpcError) as caught:
+        serving.stub.Prepare(prepare)
+    assert "not here" in str(caught.value)
+    # Once somebody brings the layer, it is an image as every other.
+    serving.api.push_blob(name, image.layer)
+    serving.stub.Prepare(prepare)
 
 
 class TestDelete:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from scow.contract.errors import InvalidConfig
@@ -15,6 +16,8 @@ from scow.image.registry_server.http import listeners
 from scow.image.registry_server.names import Naming
 from tests.support.serving import write_htpasswd
 from tests.support.tls import Authority
+
+HERE = "192.0.2.1"
 
 
 def check(**keys: object) -> None:
@@ -99,17 +102,43 @@ def test_a_certificate_is_read_again(tmp_path: Path) -> None:
 async def test_users(tmp_path: Path) -> None:
     path = tmp_path / "users"
     users = Users(Path(write_htpasswd(path, me="word", long="x" * 100)))
-    assert await users.check("me", "word")
-    assert await users.check("me", "word")
-    assert not await users.check("me", "other")
-    assert not await users.check("nobody", "word")
-    assert not await users.check("", "")
-    assert await users.check("long", "x" * 100)
+    assert await users.check("me", "word", HERE)
+    assert await users.check("me", "word", HERE)
+    assert not await users.check("me", "other", HERE)
+    assert not await users.check("nobody", "word", HERE)
+    assert not await users.check("", "", HERE)
+    assert await users.check("long", "x" * 100, HERE)
     write_htpasswd(path, me="changed")
     users.refresh()
-    assert not await users.check("me", "word")
-    assert await users.check("me", "changed")
+    assert not await users.check("me", "word", HERE)
+    assert await users.check("me", "changed", HERE)
     path.write_text("me:plaintext\n")
     with pytest.raises(InvalidConfig, match="no bcrypt hash in line 1"):
         users.refresh()
-    assert await users.check("me", "changed")
+    assert await users.check("me", "changed", HERE)
+
+
+async def test_a_name_that_nobody_has_takes_as_much_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is given to bcrypt has the cost of the users' own hashes, whoever asks."""
+    path = tmp_path / "users"
+    users = Users(Path(write_htpasswd(path, me="word")))
+    costs = []
+    checkpw = bcrypt.checkpw
+
+    def noted(secret: bytes, hashed: bytes) -> bool:
+        costs.append(hashed[4:6])
+        return checkpw(secret, hashed)
+
+    monkeypatch.setattr(bcrypt, "checkpw", noted)
+    for name in ("me", "nobody", "else", "me"):
+        assert not await users.check(name, "wrong", HERE)
+    assert costs == [b"04"] * 4
+    path.write_text("".join(f"u{cost}:$2b${cost:02d}${'.' * 53}\n" for cost in (4, 5, 6)))
+    users.refresh()
+    costs.clear()
+    for name in ("a", "b", "c", "d", "a", "b", "c", "d"):
+        await users.check(name, "wrong", f"10.0.0.{len(costs)}")
+    assert costs[:4] == costs[4:]
+    assert set(costs) <= {b"04", b"05", b"06"}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime
+import re
 from dataclasses import dataclass
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
@@ -21,9 +23,14 @@ from scow.image.registry_server.auth.access import (
 )
 from scow.image.registry_server.auth.tokens import SERVICE, Grant, Tokens, parse_scopes
 from scow.image.registry_server.auth.users import Users
+from scow.image.registry_server.http.bodies import read_small
 from scow.image.registry_server.http.errors import Refusal
 from scow.image.registry_server.names import Naming
 
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+# Of the forms that clients send for a token.
+_FORM_BYTES = 64 << 10
+_FIELDS = 100
 NONE, BASIC, TOKEN = "none", "basic", "token"
 
 
@@ -61,6 +68,7 @@ class Authorization:
             )
         self._mode = settings.authentication
         self._realm = settings.realm
+        self._stall_seconds = settings.stall_seconds
         self._naming = naming
         who = EVERY_USER if self.needed else ANONYMOUS
         self._access = Access(settings.access or default_rules(settings.name, who))
@@ -105,20 +113,16 @@ class Authorization:
         if not self.needed or not scheme:
             return Caller()
         if self._mode == BASIC and scheme.lower() == "basic":
-            return Caller(await self._login(request, value))
+            return Caller(await self._login(request, *_basic(value)))
         if self._mode == TOKEN and scheme.lower() == "bearer":
             grant = self._tokens.read(value.strip())
             if grant is not None:
                 return Caller(grant.user, grant)
         raise self._challenge(request)
 
-    async def _login(self, request: web.Request, value: str) -> str:
-        try:
-            name, _, password = base64.b64decode(value, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            name, password = "", ""
+    async def _login(self, request: web.Request, name: str, password: str) -> str:
         assert self._users is not None
-        if name and await self._users.check(name, password):
+        if name and await self._users.check(name, password, request.remote or ""):
             return name
         raise self._basic_challenge()
 
@@ -164,8 +168,8 @@ class Authorization:
     ) -> Refusal:
         if self._mode == BASIC:
             return self._basic_challenge()
-        realm = self._realm or f"{request.scheme}://{request.host}/token"
-        value = f'Bearer realm="{realm}",service="{SERVICE}"'
+        realm = self._realm or f"{request.scheme}://{_host(request)}/token"
+        value = f'Bearer realm="{_quoted(realm)}",service="{SERVICE}"'
         if scope:
             value += f',scope="{scope}"'
         if caller is not None and caller.grant is not None:
@@ -187,16 +191,26 @@ class Authorization:
         scopes = request.query.getall("scope", [])
         scheme, _, value = request.headers.get("Authorization", "").partition(" ")
         if request.method == "POST":
-            form = await request.post()
-            if form.get("grant_type") != "password":
+            form = await self._form(request)
+            if form.get("grant_type") != ["password"]:
                 raise Refusal("UNSUPPORTED", "the grant_type is not password", status=400)
-            pair = f"{form.get('username', '')}:{form.get('password', '')}"
-            scheme, value = "basic", base64.b64encode(pair.encode()).decode()
-            scopes += [str(scope) for scope in form.getall("scope", [])]
-        user = await self._login(request, value) if scheme.lower() == "basic" else ""
+            name, password = (form.get(key, [""])[0] for key in ("username", "password"))
+            scopes += form.get("scope", [])
+            user = await self._login(request, name, password)
+        else:
+            user = ""
+            if scheme.lower() == "basic":
+                user = await self._login(request, *_basic(value))
         wanted = parse_scopes(scopes, self._naming.scoped)
         granted = {name: self._access.actions(user, name) & wanted[name] for name in wanted}
         return self._token_answer(Grant(user, {name: got for name, got in granted.items() if got}))
+
+    async def _form(self, request: web.Request) -> dict[str, list[str]]:
+        data = await read_small(request, self._stall_seconds, _FORM_BYTES, "UNSUPPORTED")
+        try:
+            return parse_qs(data.decode(), max_num_fields=_FIELDS)
+        except ValueError:
+            raise Refusal("UNSUPPORTED", "the body is not a form", status=400) from None
 
     def _token_answer(self, grant: Grant) -> web.Response:
         token = self._tokens.sign(grant)
@@ -209,6 +223,31 @@ class Authorization:
             },
             headers={"Cache-Control": "no-store"},
         )
+
+
+def _basic(value: str) -> tuple[str, str]:
+    """Return the name and the password of basic credentials; nobody's when they are nonsense."""
+    try:
+        name, _, password = base64.b64decode(value, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        name, password = "", ""
+    return name, password
+
+
+def _host(request: web.Request) -> str:
+    """Return the Host header of a request (RFC 9110, 7.2), which is told to the client again.
+
+    Raises:
+        Refusal: 400: it is not a host.
+    """
+    if not _HOST.fullmatch(request.host):
+        raise Refusal("UNSUPPORTED", "the Host header is not a host", status=400)
+    return request.host
+
+
+def _quoted(text: str) -> str:
+    """Return the inside of a quoted string (RFC 9110, 5.6.4)."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _unauthorized(challenge: str) -> Refusal:

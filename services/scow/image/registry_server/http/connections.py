@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+
+from scow.image.registry_server.auth.attempts import network_of
 
 
 class Doors:
@@ -11,14 +14,18 @@ class Doors:
 
     Args:
         most: Connections at once; further ones are hung up on.
+        most_each: Of these, how many may come from one address; 0 means all.
         patience: Seconds within which the first request must have come.
     """
 
-    def __init__(self, most: int, patience: float) -> None:
+    def __init__(self, most: int, most_each: int, patience: float) -> None:
         self._most = most
+        self._most_each = most_each or most
         self._patience = patience
         # What ends those that have not asked yet; None for the others.
         self._timers: dict[asyncio.BaseTransport, asyncio.TimerHandle | None] = {}
+        self._addresses: dict[asyncio.BaseTransport, str] = {}
+        self._counts: Counter[str] = Counter()
 
     def guard(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
         """Return a factory of protocols that stand before those of another one."""
@@ -26,9 +33,13 @@ class Doors:
 
     def enter(self, transport: asyncio.Transport) -> None:
         """Let a connection in, or hang up."""
-        if len(self._timers) >= self._most:
+        peer = transport.get_extra_info("peername")
+        address = network_of(peer[0]) if isinstance(peer, tuple) else ""
+        if len(self._timers) >= self._most or self._counts[address] >= self._most_each:
             transport.abort()
             return
+        self._addresses[transport] = address
+        self._counts[address] += 1
         loop = asyncio.get_running_loop()
         self._timers[transport] = loop.call_later(self._patience, transport.abort)
 
@@ -44,6 +55,11 @@ class Doors:
         timer = self._timers.pop(transport, None)
         if timer is not None:
             timer.cancel()
+        address = self._addresses.pop(transport, None)
+        if address is not None:
+            self._counts[address] -= 1
+            if not self._counts[address]:
+                del self._counts[address]
 
 
 class _Guarded(asyncio.Protocol):

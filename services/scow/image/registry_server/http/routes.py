@@ -24,8 +24,6 @@ from scow.image.registry_server.registry import CALLER
 from scow.image.registry_server.upload_requests import UploadHandlers
 
 Observe = Callable[[str, int, float], None]
-# Of the forms that clients send for a token.
-_FORM_BYTES = 64 << 10
 _NAME = "/v2/{name:.+}"
 _log = structlog.get_logger()
 
@@ -53,7 +51,7 @@ def make_application(
         observe: Told method, status and seconds of each request.
     """
     around = _around(_Around(handlers.authorization, observe), traffic, doors)
-    app = web.Application(middlewares=[around], client_max_size=_FORM_BYTES)
+    app = web.Application(middlewares=[around])
     app.on_response_prepare.append(_say_version)
     _add_access(app.router, handlers.authorization)
     _add_content(app.router, handlers)
