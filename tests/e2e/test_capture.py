@@ -270,3 +270,18 @@ def test_peers_read_exports_and_commits(
                 assert peer.cli("run", "--rm", image, "sh", "-c", _SHOWN) == "told\ntold\nnew"
     finally:
         net.close()
+
+
+def test_commit_of_what_becomes_something_else_meanwhile(engine: Engine) -> None:
+    script = """
+        mkdir /swap; cd /swap
+        while true; do
+            for n in 1 2 3 4 5 6 7 8; do rm -rf $n; mkdir $n; done
+            for n in 1 2 3 4 5 6 7 8; do rmdir $n; ln -s /etc $n; done
+        done
+    """
+    engine.cli("run", "-d", "--name", "swapping", "busybox", "sh", "-c", script)
+    for _ in range(12):
+        engine.cli("commit", "--pause=false", "swapping", "swapped")
+    engine.cli("rm", "-f", "swapping")
+    engine.cli("rmi", "swapped")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from scow.api.container.v1 import container_pb2 as pb
-from tests.integration.container.node import Node
+from scow.contract.errors import Internal
+from tests.integration.container.node import Node, eventually, fails
 
 
 def sh(node: Node, script: str, **fields: object) -> str:
@@ -108,6 +109,43 @@ def test_namespaces_of_another_container(node: Node) -> None:
     assert sh(node, "cat /dev/shm/f", ipc_mode="container:donor") == "shared"
     assert "sleep 60" in sh(node, "ps", pid_mode="container:donor")
     node.remove(other.id)
+
+
+def test_shared_memory_of_several_containers_has_a_size(node: Node) -> None:
+    other = node.run_detached("sleep", "60", ipc_mode="shareable", name="donor", shm_size=1 << 20)
+    joiner = node.run_detached("sleep", "60", ipc_mode="container:donor", name="joiner")
+    too_much = "dd if=/dev/zero of=/dev/shm/f bs=64k count=32 2>&1 | grep -c 'No space left'"
+    for name in ("donor", "joiner"):
+        assert node.exec(name, "sh", "-c", too_much) == (0, "1\n")
+        # Both see that it is full, and what is written; nothing of it is on the host.
+        assert node.exec("joiner", "stat", "-c", "%s", "/dev/shm/f") == (0, f"{1 << 20}\n")
+        assert node.exec("donor", "rm", "/dev/shm/f") == (0, "")
+        assert not any(node.run.rglob("shm"))
+    assert node.exec("joiner", "sh", "-c", "echo kept > /dev/shm/g") == (0, "")
+    node.remove(other.id)
+    assert node.exec("joiner", "cat", "/dev/shm/g") == (0, "kept\n")
+    node.remove(joiner.id)
+
+
+def test_shared_memory_is_not_looked_for_by_links(node: Node) -> None:
+    """A container that sees the host's processes could name directories of the host by links."""
+    script = "umount /dev/shm && rmdir /dev/shm && ln -s /proc/1/root/etc /dev/shm && sleep 60"
+    donor = node.run_detached(
+        "sh",
+        "-c",
+        script,
+        name="donor",
+        ipc_mode="shareable",
+        pid_mode="host",
+        cap_add=["SYS_ADMIN"],
+        security_opts=["seccomp=unconfined"],
+    )
+    eventually(lambda: node.exec("donor", "readlink", "/dev/shm")[0] == 0)
+    joiner = node.create("ls", "/dev/shm", ipc_mode="container:donor")
+    with fails(Internal):
+        node.stub.Start(pb.StartRequest(container=joiner.id))
+    node.remove(joiner.id)
+    node.remove(donor.id)
 
 
 def test_init_reaps_and_is_process_one(node: Node) -> None:

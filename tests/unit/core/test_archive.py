@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from scow.core.archive import headers
 from scow.core.archive.headers import BLOCK, END, Entry
-from scow.core.archive.pack import Packer
+from scow.core.archive.pack import Packer, Write
 from scow.kernel.trees import remove_tree
 from tests.support.deep import deep
 
@@ -245,3 +246,67 @@ def test_directories_that_are_moved_while_their_tree_is_read(tmp_path: Path) -> 
     assert not any(name.startswith("../") for name in found)
     names = os.listdir("/proc/self/fd")
     assert len(names) < 100
+
+
+def _link(path: Path) -> None:
+    path.symlink_to("/nowhere")
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+    (path / "in").touch()
+
+
+_KINDS: dict[str, tuple[Callable[[Path], None], bytes]] = {
+    "file": (Path.touch, tarfile.REGTYPE),
+    "link": (_link, tarfile.SYMTYPE),
+    "folder": (_folder, tarfile.DIRTYPE),
+    "fifo": (os.mkfifo, tarfile.FIFOTYPE),
+}
+
+
+class _Swapping(Packer):
+    """Packs while the entry "x" becomes something else each time that it was looked at."""
+
+    def __init__(self, write: Write, path: Path, kinds: list[str]) -> None:
+        super().__init__(write)
+        self._path, self._kinds = path, kinds
+
+    def special(
+        self, directory: int, name: bytes, path: bytes, status: os.stat_result
+    ) -> Entry | None:
+        if name == b"x" and self._kinds:
+            self._path.rename(self._path.parent.parent / f"old{len(self._kinds)}")
+            _KINDS[self._kinds.pop(0)][0](self._path)
+        return None
+
+
+@pytest.mark.parametrize("before", _KINDS)
+@pytest.mark.parametrize("after", _KINDS)
+def test_what_becomes_something_else_is_taken_as_it_is_now(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    (tmp_path / "tree").mkdir()
+    path = tmp_path / "tree/x"
+    _KINDS[before][0](path)
+    stream = io.BytesIO()
+    root = os.open(tmp_path / "tree", os.O_RDONLY | os.O_DIRECTORY)
+    _Swapping(stream.write, path, [after]).pack(root)
+    os.close(root)
+    found = read(stream.getvalue())
+    # A fifo is not opened: nothing tells that it became something else.
+    assert (
+        found["./x" if "./x" in found else "x"].type
+        == _KINDS[after if before != "fifo" else before][1]
+    )
+
+
+def test_what_never_stays_the_same_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/a").touch()
+    (tmp_path / "tree/x").mkdir()
+    stream = io.BytesIO()
+    root = os.open(tmp_path / "tree", os.O_RDONLY | os.O_DIRECTORY)
+    _Swapping(stream.write, tmp_path / "tree/x", ["link", "folder"] * 10).pack(root)
+    os.close(root)
+    assert [name.strip("./") for name in read(stream.getvalue())] == ["", "a"]

@@ -16,7 +16,6 @@ And folders of no container: what they stand for is ended, then they are deleted
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 
 import grpc
@@ -32,6 +31,7 @@ from scow.container.lifecycle.exit import Exits
 from scow.container.lifecycle.remove import Removal
 from scow.container.lifecycle.transitions import Next, after_exit
 from scow.container.model.containers import ALIVE, Entry
+from scow.container.model.paths import discard
 from scow.container.runtime import shim as shims
 from scow.container.runtime.shim import Ending, Shim
 from scow.container.shared import Shared
@@ -208,7 +208,7 @@ class Recovery:
         states, data = self._shared.paths.unknown(known)
         actions = [_released(folder) for folder in states if await self._reap_unknown(folder)]
         for folder in data:
-            shutil.rmtree(folder, ignore_errors=True)
+            discard(folder)
             actions.append(_released(folder))
         return actions
 
@@ -219,7 +219,7 @@ class Recovery:
         except ScowError as error:
             _log.warning("not reaped yet", folder=str(folder), error=str(error))
             return False
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
         return True
 
 

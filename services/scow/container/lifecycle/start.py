@@ -131,9 +131,6 @@ class Starter:
         with writing(state.parent):
             state.mkdir(mode=0o700)
             bundle.write(around.bundle, made, entry.rootfs.mounts)
-            if namespaces.ipc(config).kind == "shareable":
-                paths.shared_memory(entry.id).mkdir()
-                paths.shared_memory(entry.id).chmod(0o1777)
         request = {
             "id": entry.id,
             "bundle": str(around.bundle),
@@ -161,21 +158,16 @@ class Starter:
 
     def _surroundings(self, entry: Entry, window: tuple[int, int]) -> document.Surroundings:
         config, paths = entry.described.config, self._shared.paths
-        joined, shared_memory = {}, None
-        ipc = namespaces.ipc(config)
-        if ipc.kind == "shareable":
-            shared_memory = paths.shared_memory(entry.id)
+        joined = {}
         for kind, file, mode in (
             ("network", "net", namespaces.network(config)),
             ("pid", "pid", namespaces.pid(config)),
-            ("ipc", "ipc", ipc),
+            ("ipc", "ipc", namespaces.ipc(config)),
         ):
             if mode.kind == "container":
                 target = self._joined(mode.name)
                 joined[kind] = f"/proc/{target.described.pid}/ns/{file}"
-                if kind == "ipc":
-                    shared_memory = paths.shared_memory(target.id)
-        return document.Surroundings(paths.bundle(entry.id), joined, shared_memory, window)
+        return document.Surroundings(paths.bundle(entry.id), joined, window)
 
     def _joined(self, container: str) -> Entry:
         target = self._shared.containers.find(container)

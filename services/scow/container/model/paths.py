@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
+import structlog
+
 from scow.core.config import Config
+from scow.kernel.trees import remove_tree
 
 # A beginning of the id that is unique for certain (96 bits): the path of a socket may have 107 bytes (unix(7)).
 _PREFIX = 24
+_log = structlog.get_logger()
 
 
 class Paths:
@@ -41,10 +44,6 @@ class Paths:
         """Return the path of the shim's socket."""
         return self.state(container) / "shim.sock"
 
-    def shared_memory(self, container: str) -> Path:
-        """Return the folder that is /dev/shm of a container that shares it with others."""
-        return self.state(container) / "shm"
-
     def execution(self, container: str) -> Path:
         """Return the path of what a start knows when it executes the process."""
         return self.state(container) / "execution"
@@ -63,11 +62,11 @@ class Paths:
 
     def discard_state(self, container: str) -> None:
         """Delete the state folder: the record that there is something to clean up."""
-        shutil.rmtree(self.state(container), ignore_errors=True)
+        discard(self.state(container))
 
     def discard_data(self, container: str) -> None:
         """Delete the data folder."""
-        shutil.rmtree(self.data(container), ignore_errors=True)
+        discard(self.data(container))
 
     def unknown(self, containers: list[str]) -> tuple[list[Path], list[Path]]:
         """Return the state folders and the data folders of no container."""
@@ -76,3 +75,11 @@ class Paths:
         whole = set(containers)
         data = [self._data / n for n in os.listdir(self._data) if n not in whole]
         return states, data
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder. What cannot be deleted now is looked at again by reconciliation."""
+    try:
+        remove_tree(folder)
+    except OSError as error:
+        _log.warning("not deleted", folder=str(folder), error=str(error))

@@ -43,13 +43,11 @@ class Surroundings:
     Attributes:
         bundle: Folder of the bundle.
         joined: Paths of namespaces to join, by OCI type ("network", "pid", "ipc").
-        shared_memory: Folder to be /dev/shm, of this container or of the one whose ipc namespace is joined.
         window: Rows and columns of the terminal.
     """
 
     bundle: Path
     joined: dict[str, str] = field(default_factory=dict)
-    shared_memory: Path | None = None
     window: tuple[int, int] = (0, 0)
 
 
@@ -73,7 +71,9 @@ def make(described: pb.Container, volumes: Sequence[Mount], around: Surroundings
         "ociVersion": "1.2.0",
         "process": _process(described, options, chosen, around),
         "root": {"path": str(around.bundle / "rootfs"), "readonly": config.read_only},
-        "mounts": [mounts.entry(m) for m in mounts.make(config, volumes, around.shared_memory)],
+        "mounts": [
+            mounts.entry(m) for m in mounts.make(config, volumes, around.joined.get("ipc", ""))
+        ],
         "annotations": _annotations(config),
         "linux": _linux(described, options, chosen, around),
     }

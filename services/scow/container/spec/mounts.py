@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from scow.api.container.v1 import container_pb2 as pb
@@ -22,17 +21,20 @@ _FILES = (
 )
 
 
-def make(
-    config: pb.ContainerConfig, volumes: Sequence[Mount], shared_memory: Path | None
-) -> list[Mount]:
+def make(config: pb.ContainerConfig, volumes: Sequence[Mount], joined_ipc: str = "") -> list[Mount]:
     """Return all mounts that are known before the network is, in the order of mounting.
 
     A volume at the place of a default mount replaces it, with all that is below.
+
+    Args:
+        config: Of the container.
+        volumes: What the volume service resolved its mounts to.
+        joined_ipc: The ipc namespace of another container that it joins, /proc/PID/ns/ipc.
     """
     targets = [_clean(mount.destination) for mount in volumes]
     base = [
         mount
-        for mount in _base(config, shared_memory)
+        for mount in _base(config, joined_ipc)
         if not any(_covers(target, mount.destination) for target in targets)
     ]
     ordered = sorted(volumes, key=lambda mount: _clean(mount.destination).count("/"))
@@ -47,7 +49,7 @@ def _covers(target: str, path: str) -> bool:
     return path == target or path.startswith(target.rstrip("/") + "/")
 
 
-def _base(config: pb.ContainerConfig, shared_memory: Path | None) -> list[Mount]:
+def _base(config: pb.ContainerConfig, joined_ipc: str) -> list[Mount]:
     access = "rw" if config.privileged else "ro"
     hard = ["nosuid", "noexec", "nodev"]
     return [
@@ -61,17 +63,19 @@ def _base(config: pb.ContainerConfig, shared_memory: Path | None) -> list[Mount]
         ),
         _mount("/sys", "sysfs", "sysfs", [*hard, access]),
         _mount("/sys/fs/cgroup", "cgroup", "cgroup", [*hard, access]),
-        *_ipc(config, shared_memory, hard),
+        *_ipc(config, joined_ipc, hard),
     ]
 
 
-def _ipc(config: pb.ContainerConfig, shared_memory: Path | None, hard: list[str]) -> list[Mount]:
+def _ipc(config: pb.ContainerConfig, joined: str, hard: list[str]) -> list[Mount]:
     # A new mount shows the queues of the ipc namespace that it is made in, the host's or another container's too.
     queue = _mount("/dev/mqueue", "mqueue", "mqueue", hard)
     if namespaces.ipc(config).kind == "host":
         return [queue, _mount("/dev/shm", "bind", "/dev/shm", ["rbind", *hard])]
-    if shared_memory is not None:
-        return [queue, _mount("/dev/shm", "bind", str(shared_memory), ["rbind", *hard])]
+    if joined:
+        # Of the container whose namespace it is: a tmpfs of that one's size, which is nowhere but in containers.
+        namespace = f"scow.namespace={posixpath.dirname(joined)}/mnt"
+        return [queue, _mount("/dev/shm", "bind", "/dev/shm", ["bind", *hard, namespace])]
     size = config.shm_size or _SHM_SIZE
     return [queue, _mount("/dev/shm", "tmpfs", "shm", [*hard, "mode=1777", f"size={size}"])]
 

@@ -27,8 +27,11 @@ _EXTENTS_MAX = 4096
 _STAT_BLOCK = 512  # st_blocks counts in these (stat(2))
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
-# What vanished or became something else since it was listed.
-_VANISHED = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENODEV)
+# What became something else since it was looked at, and what vanished.
+_CHANGED = (errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENODEV, errno.ESTALE)
+_VANISHED = (errno.ENOENT, *_CHANGED)
+# How often an entry is looked at that becomes something else each time.
+_LOOKS = 5
 # Attributes that are data: others belong to the file system, or to the host's security policy.
 _XATTRS = ("user.", "security.capability", "system.posix_acl_")
 _OVERLAY_XATTRS = "user.overlay."
@@ -133,20 +136,32 @@ class Packer:
         return None
 
     def _entry(self, directory: int, name: bytes, prefix: bytes) -> _Folder | None:
-        """Write one entry; return it when it is a directory."""
-        try:
-            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            path = prefix + name
-            special = self.special(directory, name, path, status)
-            if special is not None:
-                self._put(special)
-            elif stat.S_ISDIR(status.st_mode):
-                return self._directory(directory, name, path + b"/")
-            elif not self._is_link(path, status):
-                self._other(directory, name, path, status)
-        except OSError as error:
-            if error.errno not in _VANISHED:
-                raise
+        """Write one entry as it is now; return it when it is a directory."""
+        for _ in range(_LOOKS):
+            try:
+                return self._entry_once(directory, name, prefix)
+            except OSError as error:
+                if error.errno not in _VANISHED:
+                    raise
+                if error.errno not in _CHANGED:
+                    break
+        return None
+
+    def _entry_once(self, directory: int, name: bytes, prefix: bytes) -> _Folder | None:
+        """Write one entry.
+
+        Raises:
+            OSError: One of `_VANISHED`, when it changed meanwhile: nothing was written then.
+        """
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        path = prefix + name
+        special = self.special(directory, name, path, status)
+        if special is not None:
+            self._put(special)
+        elif stat.S_ISDIR(status.st_mode):
+            return self._directory(directory, name, path + b"/")
+        elif not self._is_link(path, status):
+            self._other(directory, name, path, status)
         return None
 
     def _put(self, entry: Entry) -> None:
@@ -190,7 +205,7 @@ class Packer:
                 self._file(directory, name, path)
             elif kind == stat.S_IFLNK:
                 entry = _described(path, headers.SYMLINK, status)
-                entry.link = os.fsencode(os.readlink(name, dir_fd=directory))
+                entry.link = _target(directory, name)
                 self._put(entry)
             elif kind in _NODES:
                 entry = _described(path, _NODES[kind], status)
@@ -206,7 +221,7 @@ class Packer:
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise FileNotFoundError(errno.ENOENT, "it became something else", path)
+                raise OSError(errno.ENOTDIR, "it became something else", path)
             if status.st_size <= _SMALL:
                 self._small_file(descriptor, path, status)
             else:
@@ -320,6 +335,15 @@ def xattrs_of(descriptor: int) -> dict[str, bytes]:
         if error.errno not in (errno.ENOTSUP, errno.ENODATA):
             raise
     return found
+
+
+def _target(directory: int, name: bytes) -> bytes:
+    try:
+        return os.fsencode(os.readlink(name, dir_fd=directory))
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # it is no link any more
+            raise
+        raise OSError(errno.ENOTDIR, "it became something else", name) from error
 
 
 def _read(descriptor: int, size: int) -> bytes:

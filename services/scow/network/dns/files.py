@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from scow.contract.errors import InvalidArgument
 from scow.core.disk import writing
+from scow.kernel.trees import remove_tree
 
 _HOST_RESOLV = Path("/etc/resolv.conf")
 # What systemd-resolved itself asks; /etc/resolv.conf then names only its stub on loopback.
@@ -215,7 +215,7 @@ class Files:
         """Write an owner's files, all of them or none."""
         folder = self._folder(owner)
         new = folder.with_name(f".{folder.name}")
-        shutil.rmtree(new, ignore_errors=True)
+        remove_tree(new)
         texts = {"resolv.conf": resolver.text(), "hosts": hosts, "hostname": f"{hostname}\n"}
         with writing(self._base):
             new.mkdir(mode=0o755)
@@ -228,15 +228,15 @@ class Files:
 
     def remove(self, owner: str) -> None:
         """Remove an owner's files, if there are any."""
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self._folder(owner))
+        remove_tree(self._folder(owner))
 
     def remove_others(self, owners: Iterable[str]) -> list[str]:
         """Remove the files of all but these owners, and half-written ones; return the folders' names."""
         wanted = {self._folder(owner).name for owner in owners}
         leftovers = [name for name in os.listdir(self._base) if name not in wanted]
         for name in leftovers:
-            shutil.rmtree(self._base / name, ignore_errors=True)
+            with contextlib.suppress(OSError):  # the next look finds it again
+                remove_tree(self._base / name)
         return leftovers
 
     def _folder(self, owner: str) -> Path:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from scow.kernel import rootpath, syscalls
 from scow.shim.errors import ShimError, from_os_error
 from scow.shim.oci.config import Mount
+from scow.shim.rootfs import foreign
 
 _RDONLY, _NOSUID, _NODEV, _NOEXEC = 0x1, 0x2, 0x4, 0x8
 _ATIME_MASK, _NOATIME, _STRICTATIME, _NODIRATIME = 0x70, 0x10, 0x20, 0x80
@@ -46,6 +47,8 @@ _PROPAGATION = {
     "unbindable": syscalls.MS_UNBINDABLE,
 }
 _IGNORED = {"defaults", "async", "nofail", "_netdev", "auto", "noauto", "user", "nouser", "loud"}
+# A bind whose source is in another mount namespace, which the option names.
+NAMESPACE = "scow.namespace="
 _PROC_MAGIC = 0x9FA0
 _PROC = "/proc"
 # What may be covered in /proc. runc takes /proc/net/dev too, to no effect: what is covered is one process's alone.
@@ -66,6 +69,7 @@ class Options:
     propagation_recursive: bool = False
     bind: bool = False
     recursive: bool = False
+    namespace: str = ""
     data: list[str] = field(default_factory=list)
 
 
@@ -88,6 +92,8 @@ def parse_options(options: tuple[str, ...]) -> Options:
         elif option in ("bind", "rbind"):
             parsed.bind = True
             parsed.recursive = option == "rbind"
+        elif option.startswith(NAMESPACE):
+            parsed.namespace = option.removeprefix(NAMESPACE)
         elif option not in _IGNORED:
             parsed.data.append(option)
     return parsed
@@ -178,7 +184,10 @@ def _check_kinds(target: int, source: int, mount: Mount) -> None:
 def _bind(mount: Mount, options: Options) -> int:
     flags = syscalls.OPEN_TREE_CLONE | (syscalls.AT_RECURSIVE if options.recursive else 0)
     try:
-        fd = syscalls.open_tree(syscalls.AT_FDCWD, mount.source, flags)
+        if options.namespace:
+            fd = foreign.clone(options.namespace, mount.source)
+        else:
+            fd = syscalls.open_tree(syscalls.AT_FDCWD, mount.source, flags)
     except FileNotFoundError as error:
         text = f"the source {mount.source} of the mount at {mount.destination} does not exist"
         raise ShimError(

@@ -85,6 +85,9 @@ file ``root.path`` of config.json is the root file system itself. A layer that i
 ``{"type": "erofs", "source": "/abs/layer.erofs", "options": ["device=/abs/layer.tar"]}``; in ``lowerdir`` its source
 stands for it. The spawner mounts it once for all containers (see `layers`).
 
+The mount option ``scow.namespace=/proc/PID/ns/mnt`` on a bind means: the source is a directory of that mount namespace,
+without links; what is mounted there is shared.
+
 Files of the state directory
 ============================
 

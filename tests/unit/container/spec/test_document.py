@@ -69,11 +69,12 @@ def test_namespaces_of_the_host_are_left_out() -> None:
 def test_namespaces_of_another_container_are_joined() -> None:
     config = ContainerConfig(network="container:a", pid_mode="container:b", ipc_mode="container:c")
     joined = {"network": "/proc/1/ns/net", "pid": "/proc/2/ns/pid", "ipc": "/proc/3/ns/ipc"}
-    found = make(config, Surroundings(BUNDLE, joined, Path("/run/c/shm")))
+    found = make(config, Surroundings(BUNDLE, joined))
     assert {k: v for k, v in kinds(found).items() if v} == joined
     assert found["linux"]["sysctl"] == {}
     shm = next(m for m in found["mounts"] if m["destination"] == "/dev/shm")
-    assert (shm["type"], shm["source"]) == ("bind", "/run/c/shm")
+    assert (shm["type"], shm["source"]) == ("bind", "/dev/shm")
+    assert "scow.namespace=/proc/3/ns/mnt" in shm["options"]
 
 
 def test_what_the_user_asks_for() -> None:

@@ -6,7 +6,7 @@ from scow.container.spec import mounts as specmounts
 
 def destinations(config: ContainerConfig, *volumes: str) -> list[str]:
     mounts = [Mount(destination=v, type="bind", source="/x") for v in volumes]
-    return [mount.destination for mount in specmounts.make(config, mounts, None)]
+    return [mount.destination for mount in specmounts.make(config, mounts)]
 
 
 BASE = ["/proc", "/dev", "/dev/pts", "/sys", "/sys/fs/cgroup", "/dev/mqueue", "/dev/shm"]
@@ -31,12 +31,13 @@ def test_a_volume_replaces_a_default_and_what_is_below_it() -> None:
 
 def test_shared_memory() -> None:
     def shm(config: ContainerConfig) -> Mount:
-        found = specmounts.make(config, [], None)
+        found = specmounts.make(config, [])
         return next(mount for mount in found if mount.destination == "/dev/shm")
 
     assert "size=67108864" in shm(ContainerConfig()).options
     assert "size=4096" in shm(ContainerConfig(shm_size=4096)).options
     assert shm(ContainerConfig(ipc_mode="host")).source == "/dev/shm"
+    assert "size=4096" in shm(ContainerConfig(shm_size=4096, ipc_mode="shareable")).options
 
 
 def test_network_files_yield_to_volumes_and_follow_the_root() -> None:

@@ -25,6 +25,7 @@ _PLAIN_MODE = 0o755
 _MOUNT_FILES = frozenset((b"etc/hosts", b"etc/hostname", b"etc/resolv.conf"))
 _MOUNT_FOLDERS = frozenset((b"proc", b"sys", b"dev"))
 _ETC = b"etc"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Bytes of a path in a layer: what is longer cannot be unpacked (`unpack.tree`).
 _PATH_MAX = 4095
 
@@ -78,42 +79,37 @@ def _is_plain(status: os.stat_result) -> bool:
 
 
 def _is_mount_point(directory: int, name: bytes, path: bytes) -> bool:
+    """Tell whether an entry is what the runtime made to mount upon. It is looked at as it is now."""
     try:
         if path in _MOUNT_FILES:
             status = os.stat(name, dir_fd=directory, follow_symlinks=False)
             return stat.S_ISREG(status.st_mode) and status.st_size == 0
-        if path == _ETC:
-            return _is_made_for_mounts(directory, name)
-        return path in _MOUNT_FOLDERS and not _names(directory, name)
-    except FileNotFoundError:
-        return False
-
-
-def _is_made_for_mounts(directory: int, name: bytes) -> bool:
-    """Tell whether a folder is as the runtime makes it, and has nothing but files to mount upon."""
-    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    if not _is_plain(status):
-        return False
-    names = _names(directory, name)
-    inner = [name + b"/" + each for each in names]
-    return bool(names) and all(_is_mount_point(directory, path, path) for path in inner)
-
-
-def _names(directory: int, name: bytes) -> list[bytes]:
-    """Return what a folder has; one that is none, or says something itself, has something in any case."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        descriptor = os.open(name, flags, dir_fd=directory)
+        if path != _ETC and path not in _MOUNT_FOLDERS:
+            return False
+        folder = os.open(name, _FOLDER, dir_fd=directory)
     except OSError as error:
-        if error.errno in (errno.ENOTDIR, errno.ELOOP):
-            return [name]
-        raise
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        return False
     try:
-        names = list(map(os.fsencode, os.listdir(descriptor)))
-        said = xattrs_of(descriptor) or _xattr(descriptor, OPAQUE_XATTR) == _OPAQUE
-        return [OPAQUE, *names] if said else names
+        names = _names(folder)
+        return _is_made_for_mounts(folder, names) if path == _ETC else not names
     finally:
-        os.close(descriptor)
+        os.close(folder)
+
+
+def _is_made_for_mounts(etc: int, names: list[bytes]) -> bool:
+    """Tell whether a folder is as the runtime makes it, and has nothing but files to mount upon."""
+    if not names or not _is_plain(os.fstat(etc)):
+        return False
+    return all(_is_mount_point(etc, name, _ETC + b"/" + name) for name in names)
+
+
+def _names(folder: int) -> list[bytes]:
+    """Return what a folder has; one that says something itself has something in any case."""
+    names = list(map(os.fsencode, os.listdir(folder)))
+    said = xattrs_of(folder) or _xattr(folder, OPAQUE_XATTR) == _OPAQUE
+    return [OPAQUE, *names] if said else names
 
 
 def _is_whiteout(directory: int, name: bytes, status: os.stat_result) -> bool:
