@@ -9,6 +9,7 @@ from scow.api.image.v1 import archive_pb2 as pb
 from scow.contract.errors import InvalidArchive
 from scow.core.config import ImageSection
 from scow.core.disk import writing
+from scow.core.tasks import together
 from scow.image.archives import docker_archive, oci_layout
 from scow.image.archives.archive import Archive, File
 from scow.image.archives.docker_archive import DockerArchive
@@ -22,7 +23,6 @@ from scow.image.layers.store import Layers, check_diff_id
 from scow.image.metadata.records import Content, Records
 from scow.image.metadata.tables import ImageStore
 from scow.image.oci.platforms import Platform
-from scow.image.together import together
 from scow.image.transfer.progress import Phase, Progress
 from scow.image.workers.pool import Unpacked, UnpackPool
 
@@ -132,7 +132,7 @@ class Loader:
         """Make layers of what was unpacked, side by side: they share the wait for the disk."""
         work = [self._layers.record(number, *about) for number, about in unpacked.items()]
         unpacked.clear()
-        await together(work)
+        await together(*work)
 
     async def _unpack(
         self, plan: Plan, unpacked: dict[int, tuple[Unpacked, str]], progress: Progress
@@ -146,7 +146,7 @@ class Loader:
                 continue
             progress.set(blob, Phase.PHASE_WAITING, 0, size)
             work.append(self._unpack_one(blob, file, diff_id, size, unpacked, progress))
-        await together(work)
+        await together(*work)
 
     async def _unpack_one(
         self,

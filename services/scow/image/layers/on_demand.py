@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from scow.contract.errors import ContentMissing
+from scow.core.tasks import together
 from scow.image.gc.leases import Leases
 from scow.image.layers.store import Layers
 from scow.image.metadata.tables import ImageStore, Layer
-from scow.image.together import together
 from scow.image.transfer.flights import Flights
 
 
@@ -39,7 +39,7 @@ class LayersOnDemand:
         blobs = self._blobs_of(image_id, len(diff_ids))
         with self._leases.hold([*diff_ids, *blobs]):
             distinct = dict(zip(diff_ids, blobs, strict=True))
-            await together(self._add(blob, diff_id) for diff_id, blob in distinct.items())
+            await together(*(self._add(blob, diff_id) for diff_id, blob in distinct.items()))
             return self._rows.layers(image_id)
 
     async def _add(self, blob: str, diff_id: str) -> None:

@@ -12,13 +12,13 @@ from weakref import WeakValueDictionary
 
 from scow.contract.errors import DataLoss, DigestMismatch, InvalidArchive, LimitExceeded
 from scow.core.config import ImageSection
+from scow.core.tasks import together
 from scow.image.content.blobs import Blobs, Ingest
 from scow.image.content.buffers import streaming
 from scow.image.layers.store import Layers, check_diff_id
 from scow.image.metadata.tables import ImageStore, Layer
 from scow.image.oci.manifests import Descriptor
 from scow.image.registry_client.downloads import Registry
-from scow.image.together import together
 from scow.image.transfer.flights import Flight, Flights
 from scow.image.transfer.partial import RESUMABLE
 from scow.image.transfer.progress import REPORT_SECONDS, Phase, Progress
@@ -81,9 +81,9 @@ class Fetcher:
             for blob in self._lacking(wanted)
             if blob.digest not in unpacked
         ]
-        await together(work)
+        await together(*work)
         # A layer that somebody else unpacked meanwhile may have come as another blob.
-        await together(self._blob(registry, blob, progress) for blob in self._lacking(wanted))
+        await together(*(self._blob(registry, blob, progress) for blob in self._lacking(wanted)))
 
     def _check_size(self, blob: Descriptor) -> None:
         """Refuse a blob that is larger than any layer may be, before a byte of it fills the disk."""
@@ -168,6 +168,8 @@ class Fetcher:
         with self._blobs.held(blob.digest.removeprefix("sha256:")), streaming():
             ingest = await asyncio.to_thread(self._blobs.ingest, blob.digest)
             reporting = asyncio.create_task(_report(progress, blob, ingest))
+            # When the ingest fails, whoever reads it raises that.
+            reporting.add_done_callback(lambda task: task.cancelled() or task.exception())
             try:
                 if ingest.size > blob.size:
                     ingest.restart()
@@ -228,16 +230,18 @@ async def _follow(
     flight: Flight[Progress, Layer] | Flight[Progress, None], blob: Descriptor, progress: Progress
 ) -> None:
     """Wait for a flight, and tell its progress as that of this pull."""
-    while not flight.task.done():
-        await asyncio.wait([flight.task], timeout=REPORT_SECONDS)
-        progress.layers.update(flight.state.layers)
+    async for _ in flight.state.reports(flight.task):
+        progress.merge(flight.state)
     await flight.result()
     progress.set(blob.digest, Phase.PHASE_DONE, blob.size, blob.size)
 
 
 async def _report(progress: Progress, blob: Descriptor, ingest: Ingest) -> None:
-    """Note how far a download is, again and again."""
-    while True:
-        phase = Phase.PHASE_UNPACKING if ingest.size >= blob.size else Phase.PHASE_DOWNLOADING
-        progress.set(blob.digest, phase, ingest.size, blob.size)
+    """Note how far a download is, whenever it has grown, but not too often."""
+    complete = False
+    while not complete:
+        size = ingest.size
+        phase = Phase.PHASE_UNPACKING if size >= blob.size else Phase.PHASE_DOWNLOADING
+        progress.set(blob.digest, phase, size, blob.size)
+        _, complete = await ingest.wait(size)
         await asyncio.sleep(REPORT_SECONDS)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 
 from scow.contract.errors import InvalidManifest, LimitExceeded
 from scow.core.config import ImageSection
+from scow.core.tasks import together
 from scow.image.oci import manifests
 from scow.image.oci.manifests import Descriptor, Document, no_variant
 from scow.image.oci.platforms import Platform, choose
 from scow.image.registry_client.downloads import Registry
-from scow.image.together import together
 
 # Indexes above an image.
 DEPTH_MAX = 3
@@ -108,7 +108,10 @@ class Resolver:
             self._check_number(len(found) + len(new))
             known = [document for part in new if (document := here(part.digest)) is not None]
             ready = {document.digest for document in known}
-            level = [*known, *await together(self._child(x) for x in new if x.digest not in ready)]
+            level = [
+                *known,
+                *await together(*(self._child(x) for x in new if x.digest not in ready)),
+            ]
             found |= {document.digest: document for document in level}
             self._check_size(found.values())
         ordered: dict[str, Document] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from scow.api.image.v1 import archive_pb2 as archive_pb
@@ -12,33 +11,70 @@ from scow.api.image.v1 import image_pb2 as pb
 from scow.api.image.v1 import registry_pb2 as registry_pb
 
 Phase = pb.LayerProgress
-# Between two reports of a layer's progress.
+# Two reports are at least so far apart.
 REPORT_SECONDS = 0.1
 Response = TypeVar("Response", pb.PullResponse, registry_pb.PushResponse, archive_pb.LoadResponse)
 
 
-@dataclass
 class Progress:
-    """What a pull, push or load tells those who wait for it."""
+    """What a pull, push or load tells those who wait for it.
 
-    resolved: str = ""
-    layers: dict[str, pb.LayerProgress] = field(default_factory=dict)
+    Attributes:
+        resolved: The digest that the reference stands for, once that is known.
+        layers: Where each layer is, by digest.
+    """
+
+    def __init__(self) -> None:
+        self.resolved = ""
+        self.layers: dict[str, pb.LayerProgress] = {}
+        self._changes = 0
+        self._changed = asyncio.Event()
+
+    def resolve(self, digest: str) -> None:
+        """Note what the reference stands for."""
+        self.resolved = digest
+        self._tell()
 
     def set(self, digest: str, phase: Phase.Phase.ValueType, current: int, total: int) -> None:
         """Note where a layer is."""
         self.layers[digest] = pb.LayerProgress(
             digest=digest, phase=phase, current=current, total=total
         )
+        self._tell()
+
+    def merge(self, other: Progress) -> None:
+        """Note where the layers of other work are."""
+        self.layers.update(other.layers)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changes += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def reports(self, work: asyncio.Task[Any]) -> AsyncIterator[None]:
+        """Yield when something has changed, not too often, and once more when the work is done."""
+        seen = -1
+        while not work.done():
+            if self._changes == seen:
+                change = asyncio.ensure_future(self._changed.wait())
+                try:
+                    await asyncio.wait([work, change], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    change.cancel()
+                continue
+            seen = self._changes
+            yield
+            await asyncio.wait([work], timeout=REPORT_SECONDS)
+        yield
 
 
 async def telling(
     work: asyncio.Task[Any], now: Progress, kind: type[Response]
 ) -> AsyncIterator[Response]:
     """Yield what changes until work is done; its result, or its error, is the caller's to get."""
-    told, done = Progress(), False
-    while not done:
-        await asyncio.wait([work], timeout=REPORT_SECONDS)
-        done = work.done()
+    told = Progress()
+    async for _ in now.reports(work):
         for message in _news(told, now, kind):
             yield message
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from scow.api.image.v1 import image_pb2 as pb
 from scow.contract.errors import InvalidArgument, InvalidManifest, LimitExceeded
 from scow.core.config import ImageSection
+from scow.core.tasks import together
 from scow.image.gc.leases import Leases
 from scow.image.metadata.records import Content, Records
 from scow.image.oci import manifests
@@ -20,7 +21,6 @@ from scow.image.oci.reference import Reference
 from scow.image.registry_client.client import Registries
 from scow.image.registry_client.credentials import ANONYMOUS, Credentials
 from scow.image.registry_client.downloads import Registry
-from scow.image.together import together
 from scow.image.transfer.fetch import Fetcher
 from scow.image.transfer.flights import Flights
 from scow.image.transfer.index import Resolver
@@ -155,7 +155,7 @@ class Puller:
         registry = self._registries.pulling(reference, asked.credentials)
         documents = await self._resolve(registry, asked)
         digest = f"@{documents[-1].digest}"
-        progress.resolved = str(reference) if reference.digest else f"{reference}{digest}"
+        progress.resolve(str(reference) if reference.digest else f"{reference}{digest}")
         evidence = await self._trust.at_pull(
             registry, asked.credentials, reference, documents[-1:] if asked.whole else documents
         )
@@ -228,7 +228,7 @@ class Puller:
         found: dict[str, bytes] = {}
         for start in range(0, len(wanted), _AT_ONCE):
             batch = wanted[start : start + _AT_ONCE]
-            data = await together(registry.small_blob(x, limit) for x in batch)
+            data = await together(*(registry.small_blob(x, limit) for x in batch))
             found |= {x.digest: each for x, each in zip(batch, data, strict=True)}
             if sum(map(len, found.values())) > _AT_ONCE * limit:
                 raise LimitExceeded(

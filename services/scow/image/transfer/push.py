@@ -14,6 +14,7 @@ from scow.api.image.v1 import registry_pb2
 from scow.contract.errors import ContentMissing, ImageNotFound, ScowError
 from scow.core.config import ImageSection
 from scow.core.journal import Journal
+from scow.core.tasks import together
 from scow.image.content.blobs import Blobs, lost
 from scow.image.content.buffers import streaming
 from scow.image.gc.leases import Leases
@@ -25,7 +26,6 @@ from scow.image.oci.reference import Reference
 from scow.image.registry_client.client import Registries
 from scow.image.registry_client.credentials import ANONYMOUS, Credentials
 from scow.image.registry_client.uploads import Uploads
-from scow.image.together import together
 from scow.image.transfer.fetch import Fetcher
 from scow.image.transfer.flights import Flights
 from scow.image.transfer.index import DEPTH_MAX
@@ -124,7 +124,7 @@ class Pusher:
     ) -> Result:
         plan = self._plan(reference, platform)  # nothing else runs before the lease is taken
         with self._leases.hold(plan.digests):
-            progress.resolved = str(reference)
+            progress.resolve(str(reference))
             uploads = Uploads(self._registries.pushing(reference, credentials))
             with streaming():
                 await self._send_all(uploads, reference, credentials, plan, progress)
@@ -215,14 +215,16 @@ class Pusher:
         for digest in plan.told:
             progress.set(digest, Phase.PHASE_WAITING, 0, plan.blobs[digest].size)
         await together(
-            self._send(
-                uploads,
-                reference,
-                credentials,
-                blob,
-                progress if digest in plan.told else untold,
+            *(
+                self._send(
+                    uploads,
+                    reference,
+                    credentials,
+                    blob,
+                    progress if digest in plan.told else untold,
+                )
+                for digest, blob in plan.blobs.items()
             )
-            for digest, blob in plan.blobs.items()
         )
 
     async def _send(
