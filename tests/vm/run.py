@@ -51,6 +51,7 @@ TimeoutStartSec=infinity
 _SCRIPT = """#!/bin/bash
 cd {project}
 export SCOW_TEST_PATIENCE={patience} PYTHONDONTWRITEBYTECODE=1 HOME=/root PYTHONPATH={path}
+export SCOW_TEST_SECCOMP_PROBE=/opt/seccomp-probe
 echo "kernel $(uname -r), cgroup $(stat -fc %T /sys/fs/cgroup), apparmor $(cat /sys/module/apparmor/parameters/enabled)"
 python3 -m pytest -n 2 --dist loadfile -p no:cacheprovider -o timeout={timeout} \\
     --junitxml=/tmp/report.xml {arguments} </dev/null
@@ -100,6 +101,9 @@ def make_disk(folder: Path, arguments: list[str]) -> Path:
     _copy(PROJECT, system, (".git", ".venv", ".mypy_cache", ".ruff_cache", "__pycache__"))
     _copy(PACKAGES, system, _SKIPPED)
     _compile(system, PROJECT, PACKAGES)
+    # There is no compiler in the machine.
+    source, probe = PROJECT / "tests/support/seccomp_probe.c", system / "opt/seccomp-probe"
+    subprocess.run(["gcc", "-static", "-O1", source, "-o", probe], check=True)
     script = system / "opt/run-tests"
     script.write_text(
         _SCRIPT.format(

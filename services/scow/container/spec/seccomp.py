@@ -1,100 +1,84 @@
-"""Seccomp profiles: the default one, and those that people bring, as OCI `linux.seccomp`."""
+"""Seccomp profiles in Docker's published form, made into OCI `linux.seccomp` for one container.
+
+The default profile is such a file too, `seccomp_default.json` beside this module: as strict as Docker's, and stricter
+in two places that say why. A profile may have `archMap`, and rules that hold or not by capability, architecture and
+kernel (`includes`, `excludes`). Names that libseccomp does not know are passed over by the shim.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from scow.container.model.invalid import invalid
-from scow.container.spec import seccomp_table as table
 
-_ALLOW = "SCMP_ACT_ALLOW"
-_ERRNO = "SCMP_ACT_ERRNO"
+DEFAULT_FILE = Path(__file__).with_name("seccomp_default.json")
 _FIELD = "security_opts"
-# Machines of uname(2) as Docker's profiles name them.
-_PROFILE_ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
+# Machines of uname(2) as Docker's profiles name them: as Go does.
+_PROFILE_ARCHES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "x86", "armv7l": "arm"}
 
 Rule = dict[str, Any]
 
 
-def default(capabilities: Collection[str], machine: str = "") -> dict[str, Any]:
-    """Return the default profile for a container with these capabilities.
-
-    Args:
-        capabilities: Names with "CAP_".
-        machine: As uname(2) has it; empty means this one.
-    """
-    machine = machine or os.uname().machine
-    names = set(table.ALWAYS)
-    names.update(table.BY_MACHINE.get(machine, ()))
-    for capability, guarded in table.BY_CAPABILITY.items():
-        if capability in capabilities:
-            names.update(guarded.split())
-    rules = [_rule(sorted(names)), _rule(["socket"], _arg(0, table.AF_VSOCK, "NE"))]
-    rules += [_rule(["personality"], _arg(0, value, "EQ")) for value in table.PERSONALITIES]
-    if "CAP_SYS_ADMIN" not in capabilities:
-        # Threads and processes, but no namespaces. The flags of clone3 are behind a pointer that a filter cannot
-        # follow: programs that get ENOSYS fall back to clone.
-        rules.append(_rule(["clone"], _arg(0, table.NAMESPACE_FLAGS, "MASKED_EQ")))
-        rules.append({"names": ["clone3"], "action": _ERRNO, "errnoRet": table.ENOSYS})
-    return {
-        "defaultAction": _ERRNO,
-        "defaultErrnoRet": 1,
-        "architectures": list(table.ARCHITECTURES.get(machine, ())),
-        "syscalls": rules,
-    }
+def default(capabilities: Collection[str], machine: str = "", kernel: str = "") -> dict[str, Any]:
+    """Return the default profile for a container; the arguments are those of `custom`."""
+    return _choose(_default(), capabilities, machine, kernel)
 
 
-def _rule(names: list[str], *args: dict[str, Any]) -> Rule:
-    rule: Rule = {"names": names, "action": _ALLOW}
-    if args:
-        rule["args"] = list(args)
-    return rule
-
-
-def _arg(index: int, value: int, operator: str) -> dict[str, Any]:
-    return {"index": index, "value": value, "valueTwo": 0, "op": f"SCMP_CMP_{operator}"}
+@functools.cache
+def _default() -> dict[str, Any]:
+    given: dict[str, Any] = json.loads(DEFAULT_FILE.read_bytes())
+    return given
 
 
 def custom(
     text: str, capabilities: Collection[str], machine: str = "", kernel: str = ""
 ) -> dict[str, Any]:
-    """Return the profile of a JSON text, OCI's or Docker's form.
-
-    Docker's form has `archMap`, and rules that hold or not by capability, architecture and kernel
-    (`includes`, `excludes`).
+    """Return the profile of a JSON text.
 
     Args:
         text: The JSON.
-        capabilities: Of the container.
+        capabilities: Of the container, names with "CAP_".
         machine: As uname(2) has it; empty means this one.
         kernel: Release as uname(2) has it; empty means this one.
 
     Raises:
         InvalidConfig: The text is no such profile.
     """
-    uname = os.uname()
-    facts = _Facts(
-        frozenset(capabilities),
-        _PROFILE_ARCHES.get(machine or uname.machine, machine or uname.machine),
-        _version(kernel or uname.release),
-    )
     try:
-        given = json.loads(text)
-        rules = [_strip(rule) for rule in given.get("syscalls") or () if facts.wants(rule)]
-        profile = {
-            "defaultAction": given["defaultAction"],
-            "architectures": _architectures(given, machine or uname.machine),
-            "syscalls": rules,
-        }
+        return _choose(json.loads(text), capabilities, machine, kernel)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise invalid(
             _FIELD,
             f"has a seccomp profile that cannot be read ({error})",
             "give JSON in the form of Docker's profiles, or seccomp=unconfined",
         ) from error
+
+
+def _choose(
+    given: Mapping[str, Any], capabilities: Collection[str], machine: str, kernel: str
+) -> dict[str, Any]:
+    """Return what of a profile holds for one container."""
+    uname = os.uname()
+    machine = machine or uname.machine
+    facts = _Facts(
+        frozenset(capabilities),
+        _PROFILE_ARCHES.get(machine, machine),
+        _version(kernel or uname.release),
+    )
+    if given.get("archMap") and given.get("architectures"):
+        raise ValueError("it has both archMap and architectures")
+    if given.get("listenerPath"):
+        raise ValueError("listenerPath is not supported")
+    profile: dict[str, Any] = {
+        "defaultAction": given["defaultAction"],
+        "architectures": _architectures(given, machine),
+        "syscalls": [_strip(rule) for rule in given.get("syscalls") or () if facts.wants(rule)],
+    }
     for key in ("defaultErrnoRet", "flags"):
         if given.get(key) is not None:
             profile[key] = given[key]
@@ -129,6 +113,8 @@ class _Facts:
 
 
 def _strip(rule: Mapping[str, Any]) -> Rule:
+    if rule.get("name") and rule.get("names"):
+        raise ValueError("a rule has both name and names")
     names = list(rule.get("names") or ([rule["name"]] if rule.get("name") else []))
     kept: Rule = {"names": names, "action": rule["action"]}
     for key in ("errnoRet", "args"):
@@ -140,11 +126,11 @@ def _strip(rule: Mapping[str, Any]) -> Rule:
 def _architectures(given: Mapping[str, Any], machine: str) -> list[str]:
     if given.get("architectures"):
         return list(given["architectures"])
-    own = table.ARCHITECTURES.get(machine, ("",))[0]
+    own = f"SCMP_ARCH_{machine.upper()}"
     for entry in given.get("archMap") or ():
         if entry["architecture"] == own:
             return [own, *(entry.get("subArchitectures") or ())]
-    return [own] if own else []
+    return []  # the machine's own alone
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import json
 import os
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,12 @@ _ATTR_BAD_ARCH = 2
 _ATTR_NO_NEW_PRIVS = 3
 _ATTR_OPTIMIZE = 8
 _NR_UNKNOWN = -1
-_FORMAT = b"1"  # part of the cache's key: a change of this module invalidates the cache
+_ENOSYS = 38
+# Numbers of x32 calls have this bit, in the architecture of x86-64 (linux/unistd.h).
+_X32_BIT = 0x40000000
+# What goes on or is only logged where no rule is found.
+_PERMISSIVE = frozenset(("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"))
+_FORMAT = b"2"  # part of the cache's key: a change of this module invalidates the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,15 @@ def _compile_in_child(profile: dict[str, Any]) -> bytes:
     raise _invalid("seccomp", f"could not be compiled (status {status})")
 
 
+# Classic BPF (linux/filter.h, linux/bpf_common.h) on struct seccomp_data: the number at 0, the architecture at 4.
+_BPF = struct.Struct("<HBBI")
+_ARCH_OFFSET = 4
+_LOAD, _JA, _JEQ, _JGT, _JGE, _RETURN = 0x20, 0x05, 0x15, 0x25, 0x35, 0x06
+_RETURN_ENOSYS = _BPF.pack(_RETURN, 0, 0, _ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS)
+# Architectures of libseccomp: AUDIT_ARCH_X86_64, and the same as a 32-bit one for x32 (seccomp.h).
+_X86_64, _X32 = 0xC000003E, 0x4000003E
+
+
 class _ArgCompare(ctypes.Structure):
     _fields_ = (
         ("arg", ctypes.c_uint),
@@ -158,7 +173,9 @@ def _library() -> ctypes.CDLL:
     context = ctypes.c_void_p
     library.seccomp_attr_set.argtypes = (context, ctypes.c_int, ctypes.c_uint32)
     library.seccomp_arch_add.argtypes = (context, ctypes.c_uint32)
+    library.seccomp_arch_native.restype = ctypes.c_uint32
     library.seccomp_arch_resolve_name.restype = ctypes.c_uint32
+    library.seccomp_syscall_resolve_name_arch.argtypes = (ctypes.c_uint32, ctypes.c_char_p)
     library.seccomp_rule_add_array.argtypes = (
         context,
         ctypes.c_uint32,
@@ -179,23 +196,65 @@ def export(profile: dict[str, Any], fd: int) -> None:
         raise _invalid("defaultAction", "was refused by libseccomp")
     library.seccomp_attr_set(context, _ATTR_NO_NEW_PRIVS, 0)
     library.seccomp_attr_set(context, _ATTR_OPTIMIZE, 2)  # a binary tree instead of a list
-    for name in profile.get("architectures", ()):
-        _add_architecture(library, context, name)
+    names = profile.get("architectures", ())
+    tokens = [_add_architecture(library, context, name) for name in names]
+    tokens.append(library.seccomp_arch_native())
     for rule in profile.get("syscalls", ()):
         action = _action(rule, "action", rule.get("errnoRet"))
         if action != default:  # libseccomp refuses rules that change nothing
             _add_rule(library, context, action, rule)
+    if profile["defaultAction"] not in _PERMISSIVE:
+        os.write(fd, _unknown_calls(library, profile, tokens))
     failed = library.seccomp_export_bpf(context, fd)
     if failed:
         raise OSError(-failed, os.strerror(-failed))
 
 
-def _add_architecture(library: ctypes.CDLL, context: int, name: str) -> None:
+def _unknown_calls(library: ctypes.CDLL, profile: dict[str, Any], tokens: Iterable[int]) -> bytes:
+    """Return the program's beginning: calls newer than all that the profile names answer ENOSYS, as with runc.
+
+    A C library that tries a new call falls back to an old one for that answer, but not for EPERM.
+    """
+    names = {name.encode() for rule in profile.get("syscalls", ()) for name in rule["names"]}
+    last: dict[int, tuple[int, int]] = {}  # by architecture: numbers without and with the x32 bit
+    for token in tokens:
+        number = max(
+            (library.seccomp_syscall_resolve_name_arch(token, name) for name in names), default=-1
+        )
+        if number < 0:
+            continue
+        machine = _X86_64 if token == _X32 else token
+        plain, x32 = last.get(machine, (0, 0))
+        last[machine] = (plain, number) if token == _X32 else (number, x32)
+    return b"".join(_newest(machine, *numbers) for machine, numbers in last.items())
+
+
+def _newest(machine: int, plain: int, x32: int) -> bytes:
+    """Return the instructions for one architecture; other ones go on behind them."""
+    body = [_jump(_JGT, plain, 0, 1), _RETURN_ENOSYS] if plain else []
+    if machine == _X86_64:
+        own = [_jump(_JGT, x32, 0, 1), _RETURN_ENOSYS] if x32 else []
+        body = [
+            _jump(_JGE, _X32_BIT, 0, len(own) + 1),
+            *own,
+            _BPF.pack(_JA, 0, 0, len(body)),
+            *body,
+        ]
+    load = [_BPF.pack(_LOAD, 0, 0, _ARCH_OFFSET), _jump(_JEQ, machine, 0, len(body) + 1)]
+    return b"".join([*load, _BPF.pack(_LOAD, 0, 0, 0), *body])
+
+
+def _jump(code: int, value: int, yes: int, no: int) -> bytes:
+    return _BPF.pack(code, yes, no, value)
+
+
+def _add_architecture(library: ctypes.CDLL, context: int, name: str) -> int:
     short = name.removeprefix("SCMP_ARCH_").lower()
     token = library.seccomp_arch_resolve_name(short.encode())
     if not token:
         raise _invalid("architectures", f"has the unknown {name}")
     library.seccomp_arch_add(context, token)  # -EEXIST for the machine's own
+    return int(token)
 
 
 def _add_rule(library: ctypes.CDLL, context: int, action: int, rule: dict[str, Any]) -> None:

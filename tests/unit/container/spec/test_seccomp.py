@@ -53,7 +53,12 @@ def test_without_sys_admin_no_namespaces_and_clone3_says_enosys() -> None:
 
 def test_the_machine_decides_architectures() -> None:
     assert seccomp.default(DEFAULT, "aarch64")["architectures"][0] == "SCMP_ARCH_AARCH64"
-    assert seccomp.default(DEFAULT, "riscv64")["architectures"] == []
+    assert seccomp.default(DEFAULT, "riscv64")["architectures"] == ["SCMP_ARCH_RISCV64"]
+
+
+def test_the_default_profile_is_a_file_that_can_be_given() -> None:
+    given = seccomp.custom(seccomp.DEFAULT_FILE.read_text(), DEFAULT)
+    assert given == seccomp.default(DEFAULT)
 
 
 DOCKERS = {
@@ -94,7 +99,18 @@ def test_conditions_of_a_docker_profile(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"defaultAction": 1, "syscalls": 5}', "{", "null"]
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"defaultAction": 1, "syscalls": 5}',
+        "{",
+        "null",
+        json.dumps({**DOCKERS, "architectures": ["SCMP_ARCH_X86"]}),
+        json.dumps({**DOCKERS, "listenerPath": "/run/agent.sock"}),
+        json.dumps({**DOCKERS, "syscalls": [{"name": "a", "names": ["b"], "action": "X"}]}),
+    ],
 )
 def test_what_is_no_profile_is_refused(text: str) -> None:
     with pytest.raises(InvalidConfig):

@@ -72,7 +72,9 @@ def compiled(profile: dict[str, Any]) -> bytes:
         (135, (0x0040000,), EPERM),  # ADDR_NO_RANDOMIZE
         (41, (2,), ALLOW),  # socket AF_INET
         (41, (40,), EPERM),  # AF_VSOCK
-        (9999, (), EPERM),
+        (41, (38,), EPERM),  # AF_ALG
+        (41, (38 | 1 << 32,), EPERM),  # the kernel looks at the low 32 bits alone
+        (9999, (), ENOSYS),
     ],
 )
 def test_the_default_profile(number: int, args: tuple[int, ...], expected: int) -> None:
@@ -84,6 +86,16 @@ def test_the_default_profile_with_sys_admin() -> None:
     program = compiled(default([*capabilities.DEFAULT, "CAP_SYS_ADMIN"]))
     for number in (165, 272, 308, 435):
         assert run(program, number) == ALLOW
+
+
+def test_calls_newer_than_the_profile_answer_enosys_unless_it_permits() -> None:
+    rule = {"names": ["close", "dup"], "action": "SCMP_ACT_ALLOW"}
+    strict = {"defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": [rule]}
+    assert [run(compiled(strict), n) for n in (3, 32, 33)] == [ALLOW, ALLOW, ENOSYS]
+    assert run(compiled({**strict, "defaultAction": "SCMP_ACT_ALLOW"}), 33) == ALLOW
+    both = {**strict, "architectures": ["SCMP_ARCH_X86"]}
+    numbers = [run(compiled(both), n, arch=0x40000003) for n in (6, 41, 42)]
+    assert numbers == [ALLOW, ALLOW, ENOSYS]
 
 
 def test_an_unknown_architecture_is_killed() -> None:
