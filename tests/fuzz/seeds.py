@@ -49,6 +49,24 @@ CONFIGURATION = {
         "Healthcheck": {"Test": ["CMD", "x"], "Interval": 10**9, "Retries": 3},
     },
 }
+_HOSTILE: tuple[dict[str, object], ...] = (
+    {"ExposedPorts": {"1-1000000/tcp": {}}},
+    {"ExposedPorts": {"1-65535/tcp": {}, "1-65535/udp": {}, "7": {}}},
+    {"ExposedPorts": {"\u00b2/tcp": {}}},
+    {"User": "9" * 30},
+    {"User": "a\n0"},
+    {"Env": ["A", "=", ""]},
+    {"Env": ["A=\0"]},
+    {"WorkingDir": "x"},
+    {"StopSignal": "9" * 5000},
+    {"StopSignal": "RTMIN+" + "9" * 5000},
+    {"Volumes": {"": {}, "a": {}, "/\0": {}}},
+    {"Healthcheck": {"Test": ["X"], "Interval": -1}},
+    {"Healthcheck": {"Interval": 1e300, "Retries": "9"}},
+)
+HOSTILE_CONFIGURATIONS: list[dict[str, object]] = [
+    {**CONFIGURATION, "config": {"Cmd": ["x"], **values}} for values in _HOSTILE
+]
 REFERENCES = f"""
 nginx
 library/nginx:1.2-3
@@ -118,6 +136,7 @@ SEEDS: dict[str, list[bytes]] = {
     "reference": _texts(REFERENCES),
     "document": _json(MANIFEST, INDEX),
     "configuration": _json(CONFIGURATION),
+    "create": _json(CONFIGURATION, *HOSTILE_CONFIGURATIONS),
     "change": _texts(CHANGES),
     "header": _texts(HEADERS),
     "index": _layers(),

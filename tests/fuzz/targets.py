@@ -14,11 +14,17 @@ from typing import Any
 
 from yarl import URL
 
+from scow.api.container.v1.container_pb2 import Container, ContainerConfig
 from scow.api.image.v1 import image_pb2 as pb
+from scow.container.model import image_config, validation
+from scow.container.spec import document as specification
+from scow.container.spec import process, signal_names
 from scow.contract.errors import (
     DigestMismatch,
+    ImageUnusable,
     InvalidArchive,
     InvalidArgument,
+    InvalidConfig,
     InvalidManifest,
     InvalidReference,
     LimitExceeded,
@@ -51,6 +57,8 @@ from scow.words.dockerfile import changes
 
 _MAX_BYTES = 1 << 22
 _MAX_ENTRIES = 200
+# Ranges of alternating ports, of three protocols.
+_PORTS_MAX = 3 * (1 << 15)
 _PLATFORM = Platform("linux", "amd64")
 
 
@@ -93,6 +101,28 @@ def configuration(data: bytes) -> None:
     assert pb.ImageConfig.FromString(found.config.SerializeToString()) == found.config
     assert all(diff_id.startswith("sha256:") for diff_id in found.diff_ids)
     assert -(1 << 63) <= found.created_ns < 1 << 63
+
+
+def create(data: bytes) -> None:
+    """From an image's configuration a container's description and its OCI document are made, or it is refused."""
+    try:
+        found = manifests.parse_configuration(data)
+        described = Container(id="ab" * 32, name="fuzz", hostname="fuzz")
+        described.config.CopyFrom(ContainerConfig(image="fuzz", publish_all=True, tty=True))
+        validation.check(described.config)
+        image_config.check(found.config)
+        process.apply(described, pb.Image(id="sha256:" + "ab" * 32, config=found.config))
+        process.image_volumes(described.config, found.config)
+        assert len(process.ports(described)) <= _PORTS_MAX
+        signal_names.parse(described.stop_signal)
+        specification.make(described, [], specification.Surroundings(Path("/nowhere")))
+    except (InvalidManifest, InvalidConfig, ImageUnusable, LimitExceeded) as error:
+        error.to_details()
+        return
+    arguments = (*described.args, *described.env, described.working_dir, described.user)
+    assert not any("\0" in text for text in arguments)
+    assert described.working_dir.startswith("/")
+    assert Container.FromString(described.SerializeToString()) == described
 
 
 def change(data: bytes) -> None:
@@ -230,6 +260,7 @@ QUICK: dict[str, Callable[[bytes], object]] = {
     "reference": reference,
     "document": document,
     "configuration": configuration,
+    "create": create,
     "change": change,
     "header": header,
     "index": index,

@@ -14,6 +14,7 @@ from tests.fuzz.seeds import (
     CHANGES,
     CONFIGURATION,
     HEADERS,
+    HOSTILE_CONFIGURATIONS,
     INDEX,
     MANIFEST,
     REFERENCES,
@@ -80,6 +81,12 @@ def test_documents(data: bytes) -> None:
 @given(documents([CONFIGURATION]))
 def test_configurations(data: bytes) -> None:
     targets.configuration(data)
+
+
+@bounded
+@given(documents([CONFIGURATION, *HOSTILE_CONFIGURATIONS]))
+def test_creates(data: bytes) -> None:
+    targets.create(data)
 
 
 @bounded

@@ -328,6 +328,10 @@ class AddressInUse(FailedPrecondition):
     """The host port or the requested address is taken."""
 
 
+class ImageUnusable(FailedPrecondition):
+    """The image's configuration has a value that no container can be made with."""
+
+
 class PlatformMismatch(FailedPrecondition):
     """The image is for another platform than the machine."""
 

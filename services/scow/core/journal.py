@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from scow.api.types.v1.types_pb2 import Compacted, Event, Filter
 from scow.core import filters as filter_rules
+from scow.core import labels as object_labels
 from scow.core.actor import current_actor
 from scow.core.store import Store
 from scow.core.times import now_ns, to_proto
 
 _BATCH = 500
 _COMPACT_EVERY = 1000
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class WatchRequest(Protocol):
@@ -62,9 +65,21 @@ class Journal:
         object_type: str,
         object_id: str,
         action: str,
-        **attributes: str,
+        attributes: Mapping[str, str] = _NONE,
+        labels: Mapping[str, str] = _NONE,
     ) -> None:
-        """Write an event within the transaction of the change that it tells of."""
+        """Write an event within the transaction of the change that it tells of.
+
+        Args:
+            tx: The transaction.
+            object_type: "container", "image" ...
+            object_id: Its id, or its name where that is what identifies it.
+            action: What happened.
+            attributes: Facts.
+            labels: Of the object. The event repeats short ones alone: it is kept for long, and sent to everybody who
+                watches. An attribute of the same name goes first.
+        """
+        facts = {**object_labels.for_event(labels), **attributes}
         cursor = tx.execute(
             "INSERT INTO journal (time_ns, actor, object_type, object_id, action, attributes) VALUES (?,?,?,?,?,?)",
             (
@@ -73,7 +88,7 @@ class Journal:
                 object_type,
                 object_id,
                 action,
-                json.dumps(attributes),
+                json.dumps(facts),
             ),
         )
         revision = cursor.lastrowid or 0

@@ -12,8 +12,8 @@ from scow.contract.errors import InvalidFilter
 
 _NANO = 1_000_000_000
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": _NANO, "m": 60 * _NANO, "h": 3600 * _NANO}
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|ms|s|m|h)")
-_STAMP = re.compile(r"(\d{1,12})(?:\.(\d{1,9}))?")
+_DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(ns|us|ms|s|m|h)")
+_STAMP = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,9}))?")
 
 
 def now_ns() -> int:

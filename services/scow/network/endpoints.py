@@ -332,7 +332,9 @@ class Endpoints:
             "network",
             network.id,
             action,
-            name=network.name,
-            type=network.driver,
-            container=endpoint.owner.partition("/")[2],
+            {
+                "name": network.name,
+                "type": network.driver,
+                "container": endpoint.owner.partition("/")[2],
+            },
         )

@@ -59,7 +59,9 @@ class Networks:
                 bridge = names.bridge(self._instance) if driver == "bridge" else ""
                 network = Network(os.urandom(32).hex(), name, driver, "", bridge, "", now_ns())
                 self._rows.put_network(tx, network)
-                self._journal.append(tx, "network", network.id, "create", name=name, type=driver)
+                self._journal.append(
+                    tx, "network", network.id, "create", {"name": name, "type": driver}
+                )
 
     async def establish(self) -> bool:
         """Give the default network its subnet and its bridge; return False if it has them.

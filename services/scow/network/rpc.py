@@ -10,7 +10,7 @@ import grpc
 from scow.api.network.v1 import network_pb2 as pb
 from scow.api.network.v1 import network_pb2_grpc as pb_grpc
 from scow.core.journal import Journal
-from scow.core.paging import page
+from scow.core.paging import message_size, page
 from scow.network.endpoints import Endpoints
 from scow.network.networks import Networks
 from scow.network.reconcile import Reconciler
@@ -32,7 +32,13 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
     async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
         """Describe all networks."""
         networks = self._networks.select(request.filters)
-        items, token = page(networks, request.page_size, request.page_token, key=lambda n: n.name)
+        items, token = page(
+            networks,
+            request.page_size,
+            request.page_token,
+            key=lambda n: n.name,
+            size=message_size,
+        )
         return pb.ListResponse(networks=items, next_page_token=token)
 
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:

@@ -12,7 +12,7 @@ from scow.api.volume.v1 import volume_pb2 as pb
 from scow.api.volume.v1 import volume_pb2_grpc as pb_grpc
 from scow.core.journal import Journal
 from scow.core.owners import unknown_owners
-from scow.core.paging import page
+from scow.core.paging import message_size, page
 from scow.core.peers import Peers
 from scow.core.requests import Requests
 from scow.volume.volumes import Volumes
@@ -46,7 +46,13 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
     async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
         """Describe all volumes."""
         volumes = self._volumes.select(request.filters)
-        items, token = page(volumes, request.page_size, request.page_token, key=lambda v: v.name)
+        items, token = page(
+            volumes,
+            request.page_size,
+            request.page_token,
+            key=lambda v: v.name,
+            size=message_size,
+        )
         return pb.ListResponse(volumes=items, next_page_token=token)
 
     async def Remove(self, request: pb.RemoveRequest, context: Context) -> pb.RemoveResponse:

@@ -29,6 +29,7 @@ from scow.contract.errors import (
     VolumeNotFound,
 )
 from scow.core import filters as filter_rules
+from scow.core import labels as object_labels
 from scow.core.disk import usage as disk_usage
 from scow.core.journal import Journal
 from scow.core.requests import remember
@@ -83,6 +84,8 @@ class Volumes:
     ) -> Volume:
         driver = driver or "local"
         _check(name, driver, options)
+        object_labels.check("labels", labels)
+        object_labels.check("options", options)
         known = self._rows.get(name)
         if known is not None:
             if (known.driver, known.options) != (driver, options) and (
@@ -99,7 +102,7 @@ class Volumes:
         self._directories.make(name)
         with self._store.transaction() as tx:
             self._rows.insert(tx, volume)
-            self._journal.append(tx, "volume", name, "create", driver=driver, **_safe(labels))
+            self._journal.append(tx, "volume", name, "create", {"driver": driver}, labels)
         return volume
 
     def get(self, name: str) -> pb.Volume:
@@ -366,12 +369,6 @@ def _check(name: str, driver: str, options: dict[str, str]) -> None:
 
 def _anonymous_name(owner: str, index: int, target: str) -> str:
     return hashlib.sha256(f"{owner}\0{index}\0{target}".encode()).hexdigest()
-
-
-def _safe(labels: dict[str, str]) -> dict[str, str]:
-    """Return the labels that do not collide with the journal's own attributes."""
-    reserved = ("driver", "tx", "object_type", "object_id", "action", "self")
-    return {key: value for key, value in labels.items() if key not in reserved}
 
 
 def _matches(volume: pb.Volume, wanted: dict[str, list[str]]) -> bool:

@@ -105,3 +105,14 @@ def test_version_and_info(engine: Engine) -> None:
         "volume",
     ]
     assert engine.cli("info", "--format", "{{.Images}} {{.Containers}}").stdout == "1 0\n"
+
+
+def test_near_maximal_labels_stop_no_list(engine: Engine) -> None:
+    """Twelve containers with a long label made `ps -a` fail for everybody."""
+    labels = [text for n in range(10) for text in ("--label", f"key{n}=" + "x" * 100_000)]
+    made = {engine.cli("create", *labels, "busybox", "true").stdout.strip() for _ in range(12)}
+    assert made <= set(engine.cli("ps", "-aq", "--no-trunc").stdout.split())
+    assert len(engine.cli("ps", "-a").stdout.splitlines()) > len(made)
+    shown_labels = engine.cli("inspect", "-f", "{{len .Config.Labels.key9}}", *made).stdout.split()
+    assert shown_labels == ["100000"] * 12
+    assert engine.cli("rm", *made).returncode == 0

@@ -12,7 +12,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1 import image_pb2
 from scow.api.volume.v1 import volume_pb2
 from scow.container.logs import options
-from scow.container.model import names, validation
+from scow.container.model import image_config, names, validation
 from scow.container.model.containers import Containers, Entry
 from scow.container.model.invalid import invalid
 from scow.container.shared import Shared
@@ -38,6 +38,7 @@ class Creation:
         Raises:
             InvalidConfig, InvalidName: The request is wrong.
             NameInUse: Another container has the name.
+            ImageUnusable: The image's configuration has a value that no container can be made with.
             ScowError: What the image, volume or network service says.
         """
         name = request.name.removeprefix("/")
@@ -70,6 +71,7 @@ class Creation:
             volumes.acquire(entry.owner, wanted),
             self._check_network(config),
         )
+        image_config.check(prepared.image.config)
         more = process.image_volumes(config, prepared.image.config)
         if more:
             # The same owner replaces what it held: the first mounts, in the same places, stay what they are.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scow.api.container.v1.container_pb2 import LogConfig
 from scow.container.model.invalid import invalid
 
-_SIZE = re.compile(r"(\d+)([bkmg]?)(i?b)?", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,15})([bkmg]?)(i?b)?", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _LEAST = 4096
 
@@ -59,6 +59,6 @@ def _size(text: str) -> int:
 def _count(text: str) -> int:
     if not text:
         return 0
-    if not text.isdigit() or not 1 <= int(text) <= 1000:
+    if not (text.isascii() and text.isdigit() and len(text) <= 4) or not 1 <= int(text) <= 1000:
         raise invalid("log.options", f"has max-file {text!r}", "use 1 to 1000")
     return int(text)

@@ -36,8 +36,6 @@ from scow.core.journal import Journal
 from scow.core.times import now_ns, to_proto
 
 ALIVE = frozenset({pb.STATUS_RUNNING, pb.STATUS_PAUSED})
-# Parameters of Journal.append: labels with these names cannot be handed on as attributes.
-_RESERVED = frozenset({"self", "tx", "object_type", "object_id", "action", "name", "image"})
 
 
 class Entry:
@@ -221,11 +219,8 @@ class Containers:
         self, tx: sqlite3.Connection, described: pb.Container, action: str, **facts: str
     ) -> None:
         """Write an event about a container."""
-        labels = {
-            k: v for k, v in described.labels.items() if k not in _RESERVED and k not in facts
-        }
-        attributes = {**labels, **facts, "name": described.name, "image": described.config.image}
-        self._journal.append(tx, "container", described.id, action, **attributes)
+        attributes = {**facts, "name": described.name, "image": described.config.image}
+        self._journal.append(tx, "container", described.id, action, attributes, described.labels)
 
     def forget(self, tx: sqlite3.Connection, entry: Entry, *, created: bool) -> None:
         """Delete a record. Call `forgotten` when the transaction is over.

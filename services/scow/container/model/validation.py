@@ -6,13 +6,13 @@ import re
 
 from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.container.logs import options
+from scow.container.model import bounds, exposed_ports
 from scow.container.model.invalid import invalid
 from scow.container.spec import capabilities, limits, namespaces, security_options, signal_names
 from scow.container.spec import devices as devicelist
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
 _MAX_NAME = 64
-_EXPOSED = re.compile(r"(\d{1,5})(-(\d{1,5}))?(/(tcp|udp))?")
 
 
 def check(config: ContainerConfig) -> None:
@@ -24,6 +24,7 @@ def check(config: ContainerConfig) -> None:
     """
     if not config.image:
         raise invalid("image", "is empty", "name an image")
+    bounds.check_size(config)
     _check_process(config)
     _check_names(config)
     _check_network(config)
@@ -45,20 +46,18 @@ def _check_process(config: ContainerConfig) -> None:
         signal_names.parse(config.stop_signal, "stop_signal")
     if config.stop_timeout < -1:
         raise invalid("stop_timeout", f"is {config.stop_timeout}", "use -1 to wait for ever")
-    if config.working_dir and not config.working_dir.startswith("/"):
-        raise invalid("working_dir", f"is {config.working_dir!r}", "use an absolute path")
+    bounds.check_path("working_dir", config.working_dir)
+    bounds.check_user("user", config.user)
     if config.umask > 0o777:
         raise invalid("umask", f"is {config.umask:o}", "use 0 to 777")
     if not -1000 <= config.oom_score_adj <= 1000:
         raise invalid("oom_score_adj", f"is {config.oom_score_adj}", "use -1000 to 1000")
     if config.shm_size < 0:
         raise invalid("shm_size", "is negative", "use bytes; 0 means 64 MiB")
-    texts = (*config.command, *config.entrypoint, *config.env, config.working_dir, config.user)
-    if any("\0" in text for text in texts):
-        raise invalid("command", "has a NUL in it, or env, working_dir or user has", "take it out")
-    for text in config.env:
-        if not text.partition("=")[0]:
-            raise invalid("env", f"has {text!r} without a name", "use KEY=VALUE")
+    bounds.check_texts("command", config.command)
+    bounds.check_texts("entrypoint", config.entrypoint)
+    bounds.check_env("env", config.env)
+    bounds.check_labels("labels", config.labels)
 
 
 def _check_names(config: ContainerConfig) -> None:
@@ -87,7 +86,15 @@ def _check_network(config: ContainerConfig) -> None:
 
 
 def _check_ports(config: ContainerConfig) -> None:
+    for port in config.ports:
+        last = port.container_port + max(port.count, 1) - 1
+        if not 1 <= port.container_port <= last <= exposed_ports.LAST:
+            raise invalid(
+                "ports", f"has the ports {port.container_port} to {last}", "use 1 to 65535"
+            )
+        if port.protocol not in ("", *exposed_ports.PROTOCOLS):
+            raise invalid("ports", f"has the protocol {port.protocol!r}", "use tcp or udp")
     for text in config.exposed_ports:
-        match = _EXPOSED.fullmatch(text)
-        if match is None or not 1 <= int(match[1]) <= int(match[3] or match[1]) <= 65535:
+        ports = exposed_ports.parse(text)
+        if ports is None or ports.protocol == "sctp":
             raise invalid("exposed_ports", f"has {text!r}", 'use "80/tcp" or "8000-8010/udp"')

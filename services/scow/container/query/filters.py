@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.container.model import states
+from scow.container.model import exposed_ports, states
 from scow.container.model.containers import ALIVE
 from scow.contract.errors import InvalidFilter
 from scow.core import filters as filter_rules
@@ -35,7 +35,6 @@ _STATUSES = frozenset(
 )
 # With one of these, containers that do not run are listed too.
 _IMPLY_ALL = frozenset({"status", "before", "since"})
-_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?")
 _EXIT_CODE = re.compile(r"-?[0-9]{1,10}")
 
 Test = Callable[[pb.Container, Sequence[str]], bool]
@@ -89,7 +88,7 @@ def check(wanted: Mapping[str, Sequence[str]]) -> None:
             raise _invalid("exited", value, "use an exit code")
     for key in ("publish", "expose"):
         for value in wanted.get(key, ()):
-            if not _PORT.fullmatch(value):
+            if exposed_ports.parse(value) is None:
                 raise _invalid(key, value, 'use "80", "80/tcp" or "8000-8010/udp"')
     _patterns(wanted.get("name", ()))
 
@@ -157,10 +156,8 @@ def _by_expose(container: pb.Container, values: Sequence[str]) -> bool:
 
 
 def _range(text: str) -> tuple[int, int, str]:
-    match = _PORT.fullmatch(text)
-    if match is None:
-        return (0, -1, "")
-    return int(match[1]), int(match[2] or match[1]), match[3] or "tcp"
+    found = exposed_ports.parse(text)
+    return (0, -1, "") if found is None else (found.first, found.last, found.protocol)
 
 
 def _descends(container: pb.Container, values: Sequence[str], ancestors: frozenset[str]) -> bool:

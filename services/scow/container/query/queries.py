@@ -10,7 +10,7 @@ from scow.container.query import filters as listing
 from scow.container.shared import Shared
 from scow.contract.errors import ContainerNotFound
 from scow.core import filters as filter_rules
-from scow.core.paging import descending, page
+from scow.core.paging import descending, message_size, page
 from scow.core.times import from_proto
 
 _OWNER = "container/"
@@ -45,7 +45,9 @@ class Queries:
             show_all=request.all,
             ancestors=ancestors,
         )
-        items, token = page(chosen, request.page_size, request.page_token, key=_key)
+        items, token = page(
+            chosen, request.page_size, request.page_token, key=_key, size=message_size
+        )
         return pb.ListResponse(containers=items, next_page_token=token)
 
     async def _ancestors(self, images: Sequence[str]) -> frozenset[str]:

@@ -20,7 +20,7 @@ _NAMES = (
     "stack"
 )
 _RLIMITS = frozenset(_NAMES.split())
-_CPUS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+_CPUS = re.compile(r"[0-9]{1,9}(-[0-9]{1,9})?(,[0-9]{1,9}(-[0-9]{1,9})?)*")
 
 
 def check(resources: Resources) -> None:

@@ -8,7 +8,9 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1.image_pb2 import Image, ImageConfig
 from scow.api.types.v1.types_pb2 import PortMapping
 from scow.api.volume.v1.volume_pb2 import MountRequest
+from scow.container.model import exposed_ports
 from scow.container.model.invalid import invalid
+from scow.core import labels
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DEFAULT_STOP_SIGNAL = "SIGTERM"
@@ -19,6 +21,7 @@ def apply(described: pb.Container, image: Image) -> None:
 
     Raises:
         InvalidConfig: Neither names a command.
+        LimitExceeded: The labels of both are together too long.
     """
     config, given = described.config, image.config
     described.image_id = image.id
@@ -30,6 +33,7 @@ def apply(described: pb.Container, image: Image) -> None:
     described.exposed_ports.extend(exposed(config, given))
     described.labels.update(given.labels)
     described.labels.update(config.labels)
+    labels.check("labels", described.labels)
 
 
 def command(config: pb.ContainerConfig, image: ImageConfig) -> list[str]:
@@ -76,10 +80,13 @@ def process_env(described: pb.Container, *, tty: bool, more: Sequence[str] = ())
 
 def exposed(config: pb.ContainerConfig, image: ImageConfig) -> list[str]:
     """Return the ports "80/tcp" that the image exposes, the configuration exposes, or are published."""
+    ports = exposed_ports.PortSet()
+    for port in config.ports:
+        ports.add(_published(port))
     published = [
-        f"{port.container_port + offset}/{port.protocol or 'tcp'}"
-        for port in config.ports
-        for offset in range(max(port.count, 1))
+        f"{number}/{found.protocol}"
+        for found in ports.ranges()
+        for number in range(found.first, found.last + 1)
     ]
     named = [p if "/" in p else f"{p}/tcp" for p in (*image.exposed_ports, *config.exposed_ports)]
     return sorted({*named, *published}, key=_port_order)
@@ -92,24 +99,30 @@ def _port_order(port: str) -> tuple[int, str]:
 
 
 def ports(described: pb.Container) -> list[PortMapping]:
-    """Return what is to be published; with `publish_all` every exposed port gets a free one."""
+    """Return what is to be published; with `publish_all` what is exposed gets free ones, a range consecutive ones."""
     wanted = list(described.config.ports)
     if not described.config.publish_all:
         return wanted
-    taken = {
-        (port.container_port + offset, port.protocol or "tcp")
-        for port in wanted
-        for offset in range(max(port.count, 1))
-    }
+    free = exposed_ports.PortSet()
     for text in described.exposed_ports:
-        number, _, protocol = text.partition("/")
-        first, _, last = number.partition("-")
-        wanted.extend(
-            PortMapping(container_port=port, protocol=protocol)
-            for port in range(int(first), int(last or first) + 1)
-            if (port, protocol) not in taken
+        if (found := exposed_ports.parse(text)) is not None:
+            free.add(found)
+    for port in described.config.ports:
+        free.discard(_published(port))
+    wanted.extend(
+        PortMapping(
+            container_port=found.first,
+            protocol=found.protocol,
+            count=found.last - found.first + 1,
         )
+        for found in free.ranges()
+    )
     return wanted
+
+
+def _published(port: PortMapping) -> exposed_ports.Range:
+    last = port.container_port + max(port.count, 1) - 1
+    return exposed_ports.Range(port.container_port, last, port.protocol or "tcp")
 
 
 def mounts(config: pb.ContainerConfig) -> list[MountRequest]:

@@ -136,7 +136,7 @@ def _architectures(given: Mapping[str, Any], machine: str) -> list[str]:
 def _version(text: str) -> tuple[int, ...]:
     numbers = []
     for part in text.split("-")[0].split("."):
-        if not part.isdigit():
+        if not (part.isascii() and part.isdigit() and len(part) <= 9):
             break
         numbers.append(int(part))
     return tuple(numbers)

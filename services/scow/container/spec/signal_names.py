@@ -7,6 +7,8 @@ import signal
 from scow.container.model.invalid import invalid
 
 _LAST = 64
+# "SIGRTMAX-30" has eleven characters.
+_LONGEST = 16
 # glibc keeps the first two real-time signals of the kernel for itself.
 _RTMIN, _RTMAX = 34, 64
 _ALIASES = {"SIGIOT": 6, "SIGPOLL": 29, "SIGCLD": 17, "SIGUNUSED": 31}
@@ -18,7 +20,9 @@ def parse(text: str, field: str = "signal") -> int:
     Raises:
         InvalidConfig: There is no such signal.
     """
-    number = int(text) if text.isascii() and text.isdigit() else _by_name(text.upper())
+    number = 0
+    if len(text) <= _LONGEST:
+        number = int(text) if text.isascii() and text.isdigit() else _by_name(text.upper())
     if not 1 <= number <= _LAST:
         raise invalid(
             field, f"has the unknown signal {text!r}", "use a name as in signal(7), or 1 to 64"

@@ -217,7 +217,7 @@ class Images:
         named = self.meaning(name, image)
         with self._rows.transaction() as tx:
             self._rows.set_name(tx, Name(str(parsed), named, image.id))
-            self._journal.append(tx, "image", image.id, "tag", name=str(parsed))
+            self._journal.append(tx, "image", image.id, "tag", {"name": str(parsed)})
             remember(tx, pb.TagResponse())
 
     def meaning(self, name: str, image: Image) -> str:
@@ -240,7 +240,9 @@ class Images:
         image = self.find(name)
         with self._rows.transaction() as tx:
             self._rows.set_pinned(tx, image.id, pinned)
-            self._journal.append(tx, "image", image.id, "pin" if pinned else "unpin", name=name)
+            self._journal.append(
+                tx, "image", image.id, "pin" if pinned else "unpin", {"name": name}
+            )
 
     def content(self, name: str) -> list[str]:
         """Return what a lease on a name keeps: the image, and the document that the name stands for.

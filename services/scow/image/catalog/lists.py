@@ -10,7 +10,7 @@ from scow.api.image.v1 import image_pb2 as pb
 from scow.api.types.v1.types_pb2 import Filter
 from scow.contract.errors import InvalidFilter
 from scow.core import filters as filter_rules
-from scow.core.paging import descending, page
+from scow.core.paging import PAGE_BYTES, descending, following, message_size, page
 from scow.core.times import parse_moment
 from scow.image.catalog.images import Images
 from scow.image.metadata.tables import Image, ImageStore
@@ -53,20 +53,28 @@ class Lists:
         """
         wanted = filter_rules.parse(asked.filters, _FILTERS)
         _check_patterns(wanted.get("reference", ()))
-        rows, _ = page(self._in_time(wanted), 0, asked.page_token, key=_key)
+        rows = following(self._in_time(wanted), asked.page_token, key=_key)
         if not asked.all:
             hidden = self._rows.in_indexes_only()
             rows = [row for row in rows if row.id not in hidden]
         found: list[pb.Image] = []
         others = self._without_image(wanted) if asked.all and not asked.page_token else []
+        total = 0
         for image in self._described(rows, asked.sizes):
             if _matches(image, wanted):
                 found.append(image)
-                if 0 < asked.page_size < len(found):
+                total += message_size(image)
+                if 0 < asked.page_size < len(found) or (total > PAGE_BYTES and len(found) > 1):
                     break
         # One more than the page was looked for, so `page` knows whether there is a next one.
         by_id = {row.id: row for row in rows}
-        items, token = page(found, asked.page_size, "", key=lambda image: _key(by_id[image.id]))
+        items, token = page(
+            found,
+            asked.page_size,
+            "",
+            key=lambda image: _key(by_id[image.id]),
+            size=message_size,
+        )
         return [*items, *others], token
 
     def _in_time(self, wanted: Mapping[str, list[str]]) -> list[Image]:

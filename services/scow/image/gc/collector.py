@@ -110,7 +110,7 @@ class Collector:
         known = self._rows.name(reference)
         self._rows.unname(tx, reference)
         self._rows.drop_repo_digest(tx, reference)
-        self._journal.append(tx, "image", image_id, "untag", name=reference)
+        self._journal.append(tx, "image", image_id, "untag", {"name": reference})
         return known.manifest if known else reference.partition("@")[2]
 
     def _keeps(self, image: str) -> bool:

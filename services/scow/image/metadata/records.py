@@ -169,4 +169,4 @@ class Records:
         for reference in content.references:
             self._rows.set_name(tx, Name(reference, top, image))
         name = next(iter((*content.references, *content.repo_digests)), "")
-        self._journal.append(tx, "image", image or top, action, **{"name": name, **content.facts})
+        self._journal.append(tx, "image", image or top, action, {"name": name, **content.facts})

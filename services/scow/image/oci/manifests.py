@@ -338,6 +338,15 @@ def _texts(value: dict[str, Any], key: str) -> list[str]:
     return found
 
 
+def _number(value: dict[str, Any], key: str) -> int:
+    found = value.get(key)
+    if found is None:
+        return 0
+    if not isinstance(found, int) or isinstance(found, bool):
+        _bad("configuration", f"has the {key} {found!r}")
+    return found
+
+
 def _keys(value: dict[str, Any], key: str) -> list[str]:
     found = value.get(key) or {}
     if not isinstance(found, dict):
@@ -363,9 +372,11 @@ def _image_config(value: dict[str, Any]) -> pb.ImageConfig:
         on_build=_texts(value, "OnBuild"),
     )
     check = value.get("Healthcheck")
-    if isinstance(check, dict):
+    if check is not None:
+        if not isinstance(check, dict):
+            _bad("configuration", f"has the Healthcheck {check!r}")
         numbers = {
-            name: int(check.get(key) or 0)
+            name: _number(check, key)
             for name, key in (
                 ("interval", "Interval"),
                 ("timeout", "Timeout"),

@@ -196,7 +196,7 @@ class Authorizer:
             secure = url.scheme == "https"
             trusted = self._http.is_insecure(host) and self._http.is_insecure(elsewhere(url).host)
             fits = bool(url.host) and url.user is None and url.password is None
-        except ValueError:
+        except (ValueError, IndexError):
             fits = secure = trusted = False
         if not fits or not (secure or (url.scheme == "http" and trusted)):
             raise RegistryUnavailable(

@@ -257,7 +257,7 @@ def located(location: str, base: URL, endpoint: Endpoint) -> URL:
         plain = location.isascii() and location.isprintable() and " " not in location
         url = base.join(URL(location, encoded=plain))
         found = elsewhere(url).host
-    except ValueError as error:
+    except (ValueError, IndexError) as error:  # yarl raises the latter for a lone "["
         raise unavailable(endpoint.host, error) from error
     if url.scheme == "http" and base.scheme == "https" and hostname(found) == base.host:
         same_port = url.explicit_port in (None, 80, base.port)

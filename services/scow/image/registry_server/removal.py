@@ -62,5 +62,5 @@ class Removal:
         row = self._rows.manifest(digest)
         for reference in references:
             self._journal.append(
-                tx, "image", (row and row.image) or digest, "untag", name=reference
+                tx, "image", (row and row.image) or digest, "untag", {"name": reference}
             )

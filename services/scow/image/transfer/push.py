@@ -291,7 +291,7 @@ class Pusher:
         image = row.image or (name.image if name is not None else None)
         with self._rows.transaction() as tx:
             self._rows.add_repo_digest(tx, f"{reference.repository}@{digest}", image)
-            self._journal.append(tx, "image", image or digest, "push", name=str(reference))
+            self._journal.append(tx, "image", image or digest, "push", {"name": str(reference)})
 
 
 def _flat(lists: Iterable[list[str]]) -> list[str]:

@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,7 +102,14 @@ def test_labels_go_into_events_but_never_stand_in_the_way(
         pass
     row = store.one("SELECT attributes FROM journal")
     assert row is not None
-    assert row["attributes"] == ('{"tier": "front", "exitCode": "3", "name": "web", "image": ""}')
+    assert json.loads(row["attributes"]) == {
+        "tier": "front",
+        "action": "y",
+        "tx": "1",
+        "exitCode": "3",
+        "name": "web",
+        "image": "",
+    }
 
 
 def test_what_others_hold_comes_back_after_a_restart(containers: Containers, store: Store) -> None:

@@ -6,7 +6,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.api.types.v1.types_pb2 import PortMapping
 from scow.container.model import validation
-from scow.contract.errors import InvalidConfig
+from scow.contract.errors import InvalidConfig, LimitExceeded
 
 
 def test_a_plain_configuration_is_fine() -> None:
@@ -48,6 +48,11 @@ def test_a_full_one_too() -> None:
         ("hostname", {"hostname": "a", "network": "container:b"}),
         ("ports", {"ports": [PortMapping(container_port=1)], "network": "container:b"}),
         ("exposed_ports", {"exposed_ports": ["0"]}),
+        ("exposed_ports", {"exposed_ports": ["²/tcp"]}),
+        ("ports", {"ports": [PortMapping(container_port=65535, count=2)]}),
+        ("ports", {"ports": [PortMapping(container_port=1, protocol="x")]}),
+        ("user", {"user": "a\nb"}),
+        ("stop_signal", {"stop_signal": "9" * 5000}),
         ("exposed_ports", {"exposed_ports": ["9-8"]}),
         ("exposed_ports", {"exposed_ports": ["80/sctp"]}),
         ("resources.memory", {"resources": pb.Resources(memory=1)}),
@@ -63,5 +68,21 @@ def test_what_is_wrong_is_named(field: str, fields: dict[str, Any]) -> None:
     config = ContainerConfig(**{"image": "busybox", **fields})
     with pytest.raises(InvalidConfig) as caught:
         validation.check(config)
+    assert caught.value.which == field
+    assert caught.value.metadata["do"]
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("config", {"dns_search": ["x" * (4 << 20)]}),
+        ("labels", {"labels": {"a": "x" * (1 << 20)}}),
+        ("env", {"env": ["A=" + "x" * (128 << 10)]}),
+        ("command", {"command": ["x" * (128 << 10)]}),
+    ],
+)
+def test_what_is_too_large_is_named(field: str, fields: dict[str, Any]) -> None:
+    with pytest.raises(LimitExceeded) as caught:
+        validation.check(ContainerConfig(**{"image": "busybox", **fields}))
     assert caught.value.which == field
     assert caught.value.metadata["do"]

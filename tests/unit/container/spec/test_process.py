@@ -6,7 +6,7 @@ from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.api.image.v1.image_pb2 import Image, ImageConfig
 from scow.api.types.v1.types_pb2 import PortMapping
 from scow.container.spec import process
-from scow.contract.errors import InvalidConfig
+from scow.contract.errors import InvalidConfig, LimitExceeded
 
 IMAGE = ImageConfig(entrypoint=["/entry"], cmd=["serve", "-v"])
 
@@ -92,8 +92,11 @@ def test_publish_all_adds_what_is_not_published() -> None:
         ),
         exposed_ports=["80/tcp", "90-91/udp"],
     )
-    found = [(p.container_port, p.host_port, p.protocol) for p in process.ports(described)]
-    assert found == [(80, 8080, ""), (90, 0, "udp"), (91, 0, "udp")]
+    found = process.ports(described)
+    assert [(p.container_port, p.host_port, p.count, p.protocol) for p in found] == [
+        (80, 8080, 0, ""),
+        (90, 0, 2, "udp"),
+    ]
 
 
 def test_image_volumes_are_anonymous_unless_covered() -> None:
@@ -125,3 +128,30 @@ def _fill(spec: pb.MountSpec, field: FieldDescriptor) -> None:
         setattr(spec, name, True)
     else:
         setattr(spec, name, "text" if field.cpp_type == FieldDescriptor.CPPTYPE_STRING else 7)
+
+
+def test_a_range_is_one_message_however_large() -> None:
+    """An image that exposed a million ports made one message of each: 700 MB."""
+    described = pb.Container(exposed_ports=["1-65535/tcp", "53/udp", "7"])
+    described.config.CopyFrom(
+        ContainerConfig(
+            publish_all=True, ports=[PortMapping(container_port=80, host_port=8080, count=2)]
+        )
+    )
+    assert [(p.container_port, p.count, p.protocol) for p in process.ports(described)] == [
+        (80, 2, ""),
+        (1, 79, "tcp"),
+        (82, 65454, "tcp"),
+        (53, 1, "udp"),
+    ]
+
+
+def test_published_ports_are_counted_once() -> None:
+    ports = [PortMapping(container_port=1, host_port=1, count=65535)] * 1000
+    assert len(process.exposed(ContainerConfig(ports=ports), ImageConfig())) == 65535
+
+
+def test_the_labels_of_image_and_container_have_one_bound() -> None:
+    described = pb.Container(config=ContainerConfig(command=["x"], labels={"a": "x" * 600_000}))
+    with pytest.raises(LimitExceeded):
+        process.apply(described, Image(config=ImageConfig(labels={"b": "x" * 600_000})))

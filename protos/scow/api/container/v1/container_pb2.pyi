@@ -1275,7 +1275,7 @@ class ListRequest(_message.Message):
     all: _builtins.bool
     """Also those that do not run."""
     page_size: _builtins.int
-    """At most this many a page; 0 means all."""
+    """At most this many a page; 0 means as many as fit into 4 MiB. A page may have fewer, and has at least one."""
     page_token: _builtins.str
     """From the preceding page's response."""
     @_builtins.property

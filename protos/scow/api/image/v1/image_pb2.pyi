@@ -588,6 +588,7 @@ class ListRequest(_message.Message):
     SIZES_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
+    """At most this many a page; 0 means as many as fit into 4 MiB. A page may have fewer, and has at least one."""
     page_token: _builtins.str
     sizes: _builtins.bool
     """Count `Image.shared_size`."""

@@ -91,7 +91,7 @@ class Event(_message.Message):
     def time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Further facts, for example "exitCode" or "name"."""
+        """Further facts, for example "exitCode" or "name", and of the object's labels the shorter ones, up to 4,096 characters together."""
 
     def __init__(
         self,
