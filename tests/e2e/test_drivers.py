@@ -138,3 +138,50 @@ def test_containers_of_a_layer_that_has_another_form_now() -> None:
         with tarfile.open(tar) as archive:
             assert archive.getmember("bin/busybox").size > 100_000
         own.remove_containers()
+
+
+def _content() -> bytes:
+    """Return busybox with a directory of everything that a file can be."""
+    stream = io.BytesIO(rootfs_tar())
+    with tarfile.open(fileobj=stream, mode="a", format=tarfile.PAX_FORMAT) as tar:
+
+        def add(name: str, kind: bytes, mode: int = 0o644, **fields: object) -> None:
+            entry = tarfile.TarInfo(f"data{name}")
+            entry.type, entry.mode, entry.mtime = kind, mode, 1_000_000_000
+            for field, value in fields.items():
+                setattr(entry, field, value)
+            tar.addfile(entry, io.BytesIO(bytes(entry.size)))
+
+        add("", tarfile.DIRTYPE, 0o1770, uid=7, gid=8)
+        add("/deep", tarfile.DIRTYPE, 0o700, uid=1000)
+        add("/deep/file", tarfile.REGTYPE, 0o4751, size=5000, uid=1, gid=2)
+        add("/hard", tarfile.LNKTYPE, linkname="data/deep/file")
+        add("/soft", tarfile.SYMTYPE, 0o777, linkname="/etc/passwd", uid=3)
+        add("/fifo", tarfile.FIFOTYPE, 0o666)
+        add("/null", tarfile.CHRTYPE, 0o666, devmajor=1, devminor=3)
+        add("/xattr", tarfile.REGTYPE, pax_headers={"SCHILY.xattr.user.scow": "yes"})
+    return stream.getvalue()
+
+
+def test_a_volume_gets_all_that_the_image_has(engine: Engine) -> None:
+    engine.cli("import", "-", "content", stdin=_content())
+    engine.cli("run", "--name", "changed", "content", "sh", "-c", "echo more > /data/later")
+    engine.cli("commit", "changed", "content")
+    script = "cd /data; find . | sort | while read f; do stat -c '%n %A %u %g %h %s %t %T' $f; done"
+    wanted = run(engine, "content", "sh", "-c", f"{script}; find . -mindepth 1 -mtime +1 | sort")
+    assert wanted.count("\n") == 16
+    found = engine.cli(
+        *("run", "--rm", "-v", "filled:/data", "content"),
+        *("sh", "-c", f"{script}; find . -mindepth 1 -mtime +1 | sort"),
+    ).stdout
+    assert _without_sizes(found) == _without_sizes(wanted)
+    folder = Path(engine.cli("volume", "inspect", "-f", "{{.Mountpoint}}", "filled").stdout.strip())
+    assert os.getxattr(folder / "xattr", "user.scow") == b"yes"
+    assert (folder / "hard").samefile(folder / "deep/file")
+    engine.cli("rm", "changed")
+
+
+def _without_sizes(listing: str) -> list[list[str]]:
+    """Leave out what a file system says of directories in its own way: links and size."""
+    rows = [line.split() for line in listing.splitlines()]
+    return [row[:4] if len(row) > 1 and row[1].startswith("d") else row for row in rows]

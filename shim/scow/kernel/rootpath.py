@@ -90,7 +90,15 @@ def _follow(
     root: int, parent: int, name: str, parent_path: str, create: _Create, links: int
 ) -> int:
     """Make what a dangling symbolic link points to (/etc/resolv.conf -> ../run/...)."""
-    target = os.readlink(name, dir_fd=parent)
+    if syscalls.fs_magic(parent) == syscalls.PROC_MAGIC:  # its links lead where their text does not
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.path.join(parent_path, name))
+    try:
+        target = os.readlink(name, dir_fd=parent)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+        # No link: somebody else has just made it, or it is gone again.
+        return _make(root, os.path.join(parent_path or "/", name), create, links + 1)
     if not target.startswith("/"):
         target = os.path.join(parent_path or "/", target)
     return _make(root, target, create, links + 1)

@@ -12,6 +12,8 @@ import os
 import stat
 from collections.abc import Iterator
 
+from scow.kernel import syscalls
+
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Levels that are gone down; what is deeper is moved up first.
 _LEVELS = 64
@@ -46,21 +48,44 @@ def remove_tree(path: Name, *, dir_fd: int | None = None) -> None:
 
 
 def statuses(folder: Name) -> Iterator[os.stat_result]:
-    """Give the status of all that is below a folder.
+    """Give the status of all that is below a folder, and of nothing else, whatever changes meanwhile.
 
     What goes meanwhile, or is deeper than a path reaches, is left out.
     """
-    waiting = [os.fspath(folder)]
-    while waiting:
-        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as scan:
-            for entry in scan:
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                if stat.S_ISDIR(status.st_mode):
-                    waiting.append(entry.path)
-                yield status
+    try:
+        root = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        waiting = ["."]
+        while waiting:
+            path = waiting.pop()
+            with contextlib.suppress(OSError), _opened(root, path) as directory:
+                for name, status in _statuses_in(directory):
+                    if stat.S_ISDIR(status.st_mode):
+                        waiting.append(f"{path}/{name}")
+                    yield status
+    finally:
+        os.close(root)
+
+
+@contextlib.contextmanager
+def _opened(root: int, path: str) -> Iterator[int]:
+    """Open a directory below another one: who writes to the tree may make links of directories at any time."""
+    resolve = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
+    resolve |= syscalls.RESOLVE_NO_MAGICLINKS
+    directory = syscalls.openat2(root, path, os.O_RDONLY | os.O_DIRECTORY, resolve=resolve)
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _statuses_in(directory: int) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(directory) as scan:
+        for entry in scan:
+            with contextlib.suppress(FileNotFoundError):
+                yield entry.name, entry.stat(follow_symlinks=False)
 
 
 def _empty(directory: int, root: int, level: int) -> None:
@@ -101,5 +126,9 @@ def _open(path: Name, dir_fd: int | None) -> int:
     try:
         return os.open(path, _OPEN, dir_fd=dir_fd)
     except PermissionError:
-        os.chmod(path, 0o700, dir_fd=dir_fd)
-        return os.open(path, _OPEN, dir_fd=dir_fd)
+        folder = os.open(path, _OPEN | os.O_PATH, dir_fd=dir_fd)
+        try:
+            os.chmod(f"/proc/self/fd/{folder}", 0o700)
+            return os.open(f"/proc/self/fd/{folder}", _OPEN & ~os.O_NOFOLLOW)
+        finally:
+            os.close(folder)

@@ -6,6 +6,7 @@ import os
 import re
 import resource
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -320,6 +321,34 @@ def test_the_engines_program_cannot_be_written(box: MakeBox) -> None:
         assert reason(error) in {"COMMAND_NOT_FOUND", "COMMAND_NOT_EXECUTABLE"}
         return
     assert attached.finish().code != 0
+
+
+def in_the_hosts_pid_namespace(args: list[str], **fields: object) -> dict[str, Any]:
+    made = config(args=args, **fields)
+    kept = [entry for entry in made["linux"]["namespaces"] if entry["type"] != "pid"]
+    made["linux"]["namespaces"] = kept
+    return made
+
+
+def test_a_working_directory_is_not_made_by_way_of_proc(box: MakeBox, tmp_path: Path) -> None:
+    """In the host's pid namespace /proc/1/root is the host's root directory."""
+    container = box(in_the_hosts_pid_namespace(["pwd"], cwd="/work/made"))
+    (container.bundle / "upper/work").symlink_to(f"/proc/1/root{tmp_path}")
+    with pytest.raises(grpc.RpcError) as raised:
+        container.run()
+    assert info(raised.value).metadata["what"] == "cwd"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_users_are_not_looked_up_by_way_of_proc(box: MakeBox, tmp_path: Path) -> None:
+    (tmp_path / "passwd").write_text("onlyhost:x:1234:1234::/:/bin/sh\n")
+    made = in_the_hosts_pid_namespace(["id"], user={"uid": 0, "gid": 0, "username": "onlyhost"})
+    container = box(made)
+    (container.bundle / "upper/etc").mkdir()
+    (container.bundle / "upper/etc/passwd").symlink_to(f"/proc/1/root{tmp_path}/passwd")
+    with pytest.raises(grpc.RpcError) as raised:
+        container.run()
+    assert reason(raised.value) == "USER_NOT_FOUND"
 
 
 def test_a_working_directory_cannot_leak_the_host(box: MakeBox) -> None:

@@ -84,3 +84,16 @@ def test_relative_to_a_directory_and_what_is_gone(tmp_path: Path) -> None:
     remove_tree("t", dir_fd=descriptor)
     os.close(descriptor)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_measuring_follows_no_link_that_comes_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "host").mkdir()
+    (tmp_path / "host/secret").touch()
+    (tmp_path / "tree/inner").mkdir(parents=True)
+    (tmp_path / "tree/inner/file").touch()
+    found = statuses(tmp_path / "tree")
+    seen = [next(found)]
+    (tmp_path / "tree/inner").rename(tmp_path / "moved")
+    (tmp_path / "tree/inner").symlink_to(tmp_path / "host")
+    seen += found
+    assert [status.st_ino for status in seen] == [(tmp_path / "moved").stat().st_ino]

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from scow.kernel import rootpath
 from scow.shim.errors import ShimError
 
 _MAX_BYTES = 16 << 20
@@ -78,10 +79,14 @@ def _rows(path: str, columns: int) -> list[list[str]]:
 
 
 def _read(path: str) -> str:
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        # In the root: a link by way of /proc could lead out of the container.
+        fd = rootpath.open_in(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         return ""
+    finally:
+        os.close(root)
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return ""

@@ -26,7 +26,7 @@ import signal
 from dataclasses import dataclass
 from typing import NoReturn
 
-from scow.kernel import syscalls
+from scow.kernel import rootpath, syscalls
 from scow.shim.confine import capabilities, rlimits, seccomp, users
 from scow.shim.errors import ShimError, from_os_error
 from scow.shim.init import control
@@ -163,20 +163,23 @@ def _own_stdio(uid: int) -> None:
 
 
 def _enter(cwd: str, *, create: bool) -> bool:
-    """Change to the working directory; False when this user may not and another try is due."""
+    """Change to the working directory; False when this user may not and another try is due.
+
+    No link by way of /proc is followed: in the host's pid namespace such a link of an image leads to the host's root.
+    """
+    opened = [os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
     try:
-        if create:
-            try:
-                os.chdir(cwd)
-            except FileNotFoundError:
-                os.makedirs(cwd, mode=0o755, exist_ok=True)
-        os.chdir(cwd)
+        opened.append((rootpath.make_dir if create else rootpath.open_in)(opened[0], cwd))
+        os.fchdir(opened[1])
     except PermissionError as error:
         if create:
             return False
         raise _bad_cwd(cwd, error) from error
     except OSError as error:
         raise _bad_cwd(cwd, error) from error
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
     return True
 
 

@@ -49,7 +49,6 @@ _PROPAGATION = {
 _IGNORED = {"defaults", "async", "nofail", "_netdev", "auto", "noauto", "user", "nouser", "loud"}
 # A bind whose source is in another mount namespace, which the option names.
 NAMESPACE = "scow.namespace="
-_PROC_MAGIC = 0x9FA0
 _PROC = "/proc"
 # What may be covered in /proc. runc takes /proc/net/dev too, to no effect: what is covered is one process's alone.
 _COVERED = re.compile(
@@ -146,11 +145,11 @@ def _refuse_proc(root: int, target: int, source: int, destination: str) -> None:
     """
     place = _inside(root, target)
     if place == _PROC:
-        if syscalls.fs_magic(source) != _PROC_MAGIC:
+        if syscalls.fs_magic(source) != syscalls.PROC_MAGIC:
             text = f"{destination} is the container's /proc, where only a procfs may be mounted"
             raise _invalid(text, destination)
         return
-    inside = place.startswith(_PROC + "/") or syscalls.fs_magic(target) == _PROC_MAGIC
+    inside = place.startswith(_PROC + "/") or syscalls.fs_magic(target) == syscalls.PROC_MAGIC
     if inside and not _COVERED.fullmatch(place):
         raise _invalid(f"{destination} is inside of the container's /proc", destination)
 
