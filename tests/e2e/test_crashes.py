@@ -111,6 +111,7 @@ def test_an_exit_while_nobody_looks(own_engine: Engine) -> None:
 
 def test_a_killed_shim(own_engine: Engine) -> None:
     pid = start_ticking(own_engine, "tick")
+    processes.wait_for(lambda: len(lines(own_engine, "tick")) >= 3, "three ticks")
     processes.kill(own_engine.shim_pid("tick"))
     processes.wait_for(lambda: not processes.alive(pid), "the end of the container")
     assert own_engine.cli("wait", "tick").stdout.strip() == "137"
