@@ -187,6 +187,8 @@ class NetworkSection:
 
     # Subnet of the network "bridge", in CIDR; empty means that a free private one is chosen and kept.
     subnet: str = ""
+    # Subnet of IPv6 of the network "bridge", such as fd00:5c:1::/64; empty means that containers have IPv4 alone.
+    ipv6_subnet: str = ""
     # Bytes; 0 means as large as the link of the host's default route takes, 1500 at most.
     mtu: int = 0
     # Name servers for containers that ask for none; empty means those of the host.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
 import structlog
 
@@ -17,14 +15,15 @@ from scow.core.config import NetworkSection
 from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.core.times import now_ns, to_proto
-from scow.network.drivers.bridge import Plumbing
+from scow.network.drivers import Drivers
 from scow.network.ipam import subnets
+from scow.network.ipam.addresses import IPV4, IPV6, Subnet
 from scow.network.kernel import names
-from scow.network.kernel.worker import Worker
 from scow.network.store import Endpoint, Network, NetworkStore, find
 
 DEFAULT = "bridge"
-_DRIVERS = {"bridge": "bridge", "host": "host", "none": "null"}
+# The networks that every engine has, and their drivers.
+_BUILT_IN = {"bridge": "bridge", "host": "host", "none": "null"}
 _FILTERS = frozenset({"name", "id", "driver", "label"})
 _log = structlog.get_logger()
 
@@ -36,16 +35,14 @@ class Networks:
         self,
         store: Store,
         journal: Journal,
-        worker: Worker,
-        plumbing: Plumbing,
+        drivers: Drivers,
         section: NetworkSection,
         instance: str,
     ) -> None:
         self._store = store
         self._rows = NetworkStore(store)
         self._journal = journal
-        self._worker = worker
-        self._plumbing = plumbing
+        self._drivers = drivers
         self._section = section
         self._instance = instance
 
@@ -53,39 +50,55 @@ class Networks:
         """Record the networks that every engine has."""
         present = {network.name for network in self._rows.networks()}
         with self._store.transaction() as tx:
-            for name, driver in _DRIVERS.items():
+            for name, driver in _BUILT_IN.items():
                 if name in present:
                     continue
-                bridge = names.bridge(self._instance) if driver == "bridge" else ""
-                network = Network(os.urandom(32).hex(), name, driver, "", bridge, "", now_ns())
-                self._rows.put_network(tx, network)
+                has_link = self._drivers[driver].capabilities.addresses
+                bridge = names.bridge(self._instance) if has_link else ""
+                network = Network(os.urandom(32).hex(), name, driver, bridge, now_ns())
+                self._rows.insert_network(tx, network)
                 self._journal.append(
                     tx, "network", network.id, "create", {"name": name, "type": driver}
                 )
 
     async def establish(self) -> bool:
-        """Give the default network its subnet and its bridge; return False if it has them.
+        """Give the default network its subnets and its bridge; return False if it has them.
 
         Raises:
-            InvalidConfig: The configured subnet is none.
+            InvalidConfig: A configured subnet is none.
             KernelUnsupported: The kernel has no bridges.
         """
         network = self.get(DEFAULT)
-        wanted = self._section.subnet and str(subnets.configured(self._section.subnet))
-        if network.subnet and wanted in ("", network.subnet):
+        present = {pool.subnet: pool for pool in network.pools}
+        wanted = self._configured() or [s for s in present if s.version == IPV4.version]
+        if all(s.version != IPV4.version for s in wanted):
+            wanted += [s for s in present if s.version == IPV4.version]
+        if present and set(wanted) == set(present):
             return False
-        if network.subnet and self._rows.addresses(network.id):
+        leased = self._rows.leased(network.id)
+        lost = set(present) - set(wanted)
+        if any(address in subnet for subnet in lost for address in leased):
             _log.warning(
-                "network.subnet is not what containers have, it is changed when none is left",
-                configured=wanted,
-                used=network.subnet,
+                "the configured subnets are not what containers have, they are changed when none is left",
+                configured=" ".join(map(str, wanted)),
+                used=" ".join(map(str, present)),
             )
             return False
-        subnet = await self._worker.run(self._plumbing.establish, network.bridge, wanted)
+        made = await self._drivers[network.driver].establish(network, wanted)
+        pools = [present.get(pool.subnet, pool) for pool in made]
         with self._store.transaction() as tx:
-            self._rows.put_network(tx, replace(network, subnet=subnet, last_address=""))
-        _log.info("subnet taken", network=network.name, subnet=subnet, bridge=network.bridge)
+            self._rows.set_pools(tx, network.id, pools)
+        taken = " ".join(str(pool.subnet) for pool in pools)
+        _log.info("subnets taken", network=network.name, subnets=taken, bridge=network.bridge)
         return True
+
+    def _configured(self) -> list[Subnet]:
+        """Return the subnets that the configuration gives the default network."""
+        keys = (
+            ("network.subnet", self._section.subnet, IPV4),
+            ("network.ipv6_subnet", self._section.ipv6_subnet, IPV6),
+        )
+        return [subnets.configured(key, value, family) for key, value, family in keys if value]
 
     def all(self) -> list[Network]:
         """Return all networks by name."""
@@ -133,10 +146,10 @@ class Networks:
             options=network.options,
             bridge=network.bridge,
             endpoints=[endpoint_message(network, e) for e in attached if e.ready],
+            ipv6=any(pool.subnet.version == IPV6.version for pool in network.pools),
         )
-        if network.subnet:
-            gateway = subnets.gateway(ipaddress.IPv4Network(network.subnet))
-            message.subnets.add(subnet=network.subnet, gateway=str(gateway))
+        for pool in network.pools:
+            message.subnets.add(subnet=str(pool.subnet), gateway=str(pool.gateway))
         return message
 
 
@@ -150,14 +163,15 @@ def endpoint_message(network: Network, endpoint: Endpoint) -> pb.Endpoint:
         aliases=endpoint.aliases,
         name=endpoint.name,
     )
-    if endpoint.address:
-        subnet = ipaddress.IPv4Network(network.subnet)
-        message.ip_address = endpoint.address
-        message.prefix_length = subnet.prefixlen
-        message.gateway = str(subnets.gateway(subnet))
-        message.mac_address = endpoint.mac
-        message.host_link = endpoint.link
-        message.ports.extend(port.to_proto() for port in endpoint.ports)
+    gateways = {gateway.version: str(gateway) for gateway in network.gateways()}
+    for address in endpoint.addresses:
+        prefix = "" if address.version == IPV4.version else "ipv6_"
+        setattr(message, f"{prefix or 'ip_'}address", str(address.ip))
+        setattr(message, f"{prefix}prefix_length", address.network.prefixlen)
+        setattr(message, f"{prefix}gateway", gateways.get(address.version, ""))
+    message.mac_address = endpoint.mac
+    message.host_link = endpoint.link
+    message.ports.extend(port.to_proto() for port in endpoint.ports)
     return message
 
 

@@ -1,4 +1,4 @@
-"""Reconciliation: records against bridge, links, rules, files and owners."""
+"""Reconciliation: records against drivers, rules, ports, files and owners."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ import structlog
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.owners import unknown_owners
 from scow.core.peers import Peers
-from scow.network.dns.files import Files
-from scow.network.drivers.bridge import Plumbing, Wanted
-from scow.network.endpoints import Endpoints
-from scow.network.kernel.worker import Worker
+from scow.network.endpoints import Endpoints, Parts
+from scow.network.firewall.table import Wanted
 from scow.network.networks import Networks
-from scow.network.ports.holds import Holds
 from scow.network.store import Endpoint, NetworkStore
 
 _log = structlog.get_logger()
@@ -26,19 +23,13 @@ class Reconciler:
         rows: NetworkStore,
         networks: Networks,
         endpoints: Endpoints,
-        worker: Worker,
-        plumbing: Plumbing,
-        holds: Holds,
-        files: Files,
+        parts: Parts,
         peers: Peers,
     ) -> None:
         self._rows = rows
         self._networks = networks
         self._endpoints = endpoints
-        self._worker = worker
-        self._plumbing = plumbing
-        self._holds = holds
-        self._files = files
+        self._parts = parts
         self._peers = peers
         self._warned = False
 
@@ -51,9 +42,9 @@ class Reconciler:
             await self._networks.establish()
             wanted = self._endpoints.wanted()
             actions += await self._hold_ports(wanted)
-            actions += await self._worker.run(self._restore, wanted)
+            actions += await self._restore(wanted)
             owners = {endpoint.owner for endpoint in wanted.endpoints}
-            for name in self._files.remove_others(owners):
+            for name in self._parts.files.remove_others(owners):
                 actions.append(_action(f"files/{name}", "released", "files without an owner"))
         await self._warn()
         return actions
@@ -73,39 +64,29 @@ class Reconciler:
 
     async def _hold_ports(self, wanted: Wanted) -> list[ReconcileAction]:
         actions = []
+        publisher = self._endpoints.publisher
         for endpoint in wanted.endpoints:
-            for publish, why in self._holds.retake(endpoint.id, endpoint.ports):
+            for publish, why in publisher.retake(endpoint):
                 _log.warning("a published port is not held", port=str(publish), reason=why)
                 actions.append(_of(endpoint, "reported", f"{publish} is not held: {why}"))
-            await self._endpoints.carry(endpoint)
+            await publisher.carry(endpoint)
         return actions
 
-    def _restore(self, wanted: Wanted) -> list[ReconcileAction]:
-        """Compare with the kernel; in the worker's thread."""
-        by_id = {network.id: network for network in wanted.networks}
-        actions = [
-            _action(f"network/{network.name}", "rebuilt", fault)
-            for network in wanted.networks
-            if (fault := self._plumbing.restore_bridge(network))
-        ]
-        present = self._plumbing.links_of_instance()
-        plugged = [endpoint for endpoint in wanted.endpoints if endpoint.link]
-        orphans = set(present) - {e.link for e in plugged} - self._endpoints.doomed
-        if orphans:
-            self._plumbing.delete(sorted(orphans))
-        actions += [_action(f"link/{n}", "released", "without a record") for n in sorted(orphans)]
-        for endpoint in plugged:
-            network = by_id[endpoint.network_id]
-            found = present.get(endpoint.link)
-            if fault := self._plumbing.restore_link(network, endpoint, found):
-                actions.append(_of(endpoint, "rebuilt", fault))
-        if fault := self._plumbing.restore_rules(wanted):
+    async def _restore(self, wanted: Wanted) -> list[ReconcileAction]:
+        """Compare with the kernel."""
+        actions = []
+        for name, driver in self._parts.drivers.items():
+            networks = [network for network in wanted.networks if network.driver == name]
+            ids = {network.id for network in networks}
+            endpoints = [e for e in wanted.endpoints if e.network_id in ids]
+            actions += await driver.reconcile(networks, endpoints)
+        if fault := await self._parts.worker.run(self._parts.table.restore, wanted):
             actions.append(_action("table", "rebuilt", fault))
         return actions
 
     async def _warn(self) -> None:
         """Say once that another firewall is in the way: no rule of ours can override it."""
-        dropped = await self._worker.run(self._plumbing.forward_is_dropped)
+        dropped = await self._parts.worker.run(self._parts.table.forward_is_dropped)
         if dropped and not self._warned:
             bridges = [n.bridge for n in self._networks.all() if n.bridge]
             ways = [f"-{way} {bridge}" for bridge in bridges for way in "io"]

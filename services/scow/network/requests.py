@@ -10,6 +10,7 @@ from scow.api.network.v1 import network_pb2 as pb
 from scow.contract.errors import InvalidArgument
 from scow.network.dns import files
 from scow.network.dns.files import Resolver
+from scow.network.drivers.base import Capabilities
 from scow.network.kernel import netns
 from scow.network.ports import publish
 from scow.network.ports.publish import PortRequest
@@ -30,9 +31,10 @@ class Wish:
         netns_path: Empty on "host".
         netns_id: Device and inode of the namespace.
         hostname: With the domain behind a dot, if there is one.
-        ports: To publish; none unless the network has a bridge.
+        capabilities: Of the network's driver.
+        ports: To publish; none unless they can lead to the owner.
         mac: Empty means derived from the address.
-        address: Empty means the next free one.
+        addresses: Wanted ones; without one of a family it is the next free one.
         aliases: Further names.
         asked: Resolver as far as the request says.
         extra_hosts: Address and name.
@@ -41,12 +43,13 @@ class Wish:
     owner: str
     name: str
     network: Network
+    capabilities: Capabilities
     netns_path: str
     netns_id: str
     hostname: str
     ports: tuple[PortRequest, ...]
     mac: str
-    address: str
+    addresses: tuple[str, ...]
     aliases: tuple[str, ...]
     asked: Resolver
     extra_hosts: tuple[tuple[str, str], ...]
@@ -58,12 +61,15 @@ class Wish:
         return [*own, *(alias for alias in self.aliases if alias not in own)]
 
 
-def check(request: pb.AttachRequest, network: Network, gateway: str) -> Wish:
+def check(
+    request: pb.AttachRequest, network: Network, capabilities: Capabilities, gateway: str
+) -> Wish:
     """Return the checked request.
 
     Args:
         request: As it came.
         network: That it names.
+        capabilities: Of the network's driver.
         gateway: The host's address on the default bridge.
 
     Raises:
@@ -71,7 +77,7 @@ def check(request: pb.AttachRequest, network: Network, gateway: str) -> Wish:
         InvalidPort: A published port is none.
     """
     check_owner(request.owner)
-    if network.driver != "host" and not request.netns_path.startswith("/"):
+    if capabilities.namespace and not request.netns_path.startswith("/"):
         raise InvalidArgument(
             f"{request.netns_path!r} is no path of a network namespace",
             what="network namespace",
@@ -84,13 +90,14 @@ def check(request: pb.AttachRequest, network: Network, gateway: str) -> Wish:
         owner=request.owner,
         name=request.name,
         network=network,
+        capabilities=capabilities,
         netns_path=request.netns_path,
         netns_id=netns.current_identity(request.netns_path) if request.netns_path else "",
         hostname=f"{hostname}.{request.domainname}" if request.domainname else hostname,
         # On "host" ports are open as they are, on "none" nothing can reach them: as docker, ask for none.
-        ports=tuple(publish.check(p) for p in request.ports) if network.bridge else (),
+        ports=tuple(publish.check(p) for p in request.ports) if capabilities.ports else (),
         mac=_mac(request.mac_address),
-        address=request.ipv4_address,
+        addresses=tuple(a for a in (request.ipv4_address, request.ipv6_address) if a),
         aliases=tuple(request.aliases),
         asked=Resolver(tuple(request.dns), tuple(request.dns_search), tuple(request.dns_options)),
         extra_hosts=tuple(files.extra_hosts(request.extra_hosts, gateway)),

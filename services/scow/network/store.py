@@ -2,24 +2,30 @@
 
 ::
 
-    networks   id (key) | name (unique) | driver | subnet | bridge | last_address | created_ns | labels | options
-    endpoints  id (key) | owner, network_id (unique) | name | network_id, address (unique) | mac | link (unique) |
-               interface | netns_path | netns_id | ports | aliases | ready | created_ns
+    networks   id (key) | name (unique) | driver | bridge | created_ns | labels | options
+    pools      network_id, subnet (key) | gateway | last_address
+    endpoints  id (key) | owner, network_id (unique) | name | mac | link (unique) | interface | netns_path | netns_id |
+               ports | aliases | ready | created_ns
+    leases     network_id, address (key) | prefix | endpoint_id
 
-An endpoint's row is its lease: it is written before anything else of it exists, and `ready` is set when all of it
-does. A row that is not ready after a restart belongs to an Attach that was cut short, and is released.
-`address` and what follows it are NULL or empty for "host" and "none". `netns_id` is the device and inode of the
-namespace, which tells whether `netns_path` still leads to the same one.
+A pool is a subnet of a network, of either family; a lease is an address that an endpoint has. An endpoint's row and its
+leases are written in one transaction, before anything else of it exists, and `ready` is set when all of it does. A row
+that is not ready after a restart belongs to an Attach that was cut short, and is released. Endpoints without a link of
+their own ("host", "none") have no leases, and mac, link and interface are NULL or empty. `netns_id` is the device and
+inode of the namespace, which tells whether `netns_path` still leads to the same one.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from scow.core.store import Store
+from scow.network.ipam.addresses import Address, Interface, Pool
 from scow.network.ports.publish import Publish, from_json, to_json
 
 MIGRATIONS = (
@@ -64,37 +70,110 @@ MIGRATIONS = (
         )) FROM json_each(endpoints.ports)
     );
     """,
+    # Subnets and addresses of both families: a network has pools, an endpoint leases of them.
+    """
+    CREATE TABLE pools (
+        network_id TEXT NOT NULL REFERENCES networks(id) ON DELETE CASCADE,
+        subnet TEXT NOT NULL,
+        gateway TEXT NOT NULL,
+        last_address TEXT NOT NULL,
+        PRIMARY KEY (network_id, subnet)
+    );
+    INSERT INTO pools
+        SELECT id, subnet, head || (CAST(substr(base, length(head) + 1) AS INTEGER) + 1), last_address FROM (
+            SELECT *, rtrim(base, '0123456789') AS head FROM (
+                SELECT *, substr(subnet, 1, instr(subnet, '/') - 1) AS base FROM networks WHERE subnet != ''
+            )
+        );
+    CREATE TABLE given AS
+        SELECT network_id, address, CAST(substr(subnet, instr(subnet, '/') + 1) AS INTEGER) AS prefix,
+            endpoints.id AS endpoint_id
+        FROM endpoints JOIN networks ON networks.id = network_id WHERE address IS NOT NULL;
+    CREATE TABLE new_endpoints (
+        id TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        network_id TEXT NOT NULL REFERENCES networks(id),
+        name TEXT NOT NULL,
+        mac TEXT NOT NULL,
+        link TEXT UNIQUE,
+        interface TEXT NOT NULL,
+        netns_path TEXT NOT NULL,
+        netns_id TEXT NOT NULL,
+        ports TEXT NOT NULL,
+        aliases TEXT NOT NULL,
+        ready INTEGER NOT NULL,
+        created_ns INTEGER NOT NULL,
+        UNIQUE (owner, network_id)
+    );
+    INSERT INTO new_endpoints
+        SELECT id, owner, network_id, name, mac, link, interface, netns_path, netns_id, ports, aliases, ready,
+            created_ns
+        FROM endpoints;
+    DROP TABLE endpoints;
+    ALTER TABLE new_endpoints RENAME TO endpoints;
+    CREATE TABLE leases (
+        network_id TEXT NOT NULL REFERENCES networks(id),
+        address TEXT NOT NULL,
+        prefix INTEGER NOT NULL,
+        endpoint_id TEXT NOT NULL REFERENCES endpoints(id) ON DELETE CASCADE,
+        PRIMARY KEY (network_id, address)
+    );
+    CREATE INDEX leases_endpoint ON leases(endpoint_id);
+    INSERT INTO leases SELECT * FROM given;
+    DROP TABLE given;
+    ALTER TABLE networks DROP COLUMN subnet;
+    ALTER TABLE networks DROP COLUMN last_address;
+    """,
 )
+
+
+_ENDPOINTS = (
+    "SELECT endpoints.*, group_concat(leases.address || '/' || leases.prefix) AS addresses "
+    "FROM endpoints LEFT JOIN leases ON leases.endpoint_id = endpoints.id"
+)
+_IN_ORDER = "GROUP BY endpoints.id ORDER BY created_ns, endpoints.id"
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network as it is recorded."""
+    """A network as it is recorded.
+
+    Attributes:
+        driver: Its name, in `drivers`.
+        bridge: The host's link; empty without one.
+        pools: Its subnets, IPv4 first; empty when endpoints have no addresses, or none was chosen yet.
+    """
 
     id: str
     name: str
-    # "bridge", "host" or "null".
     driver: str
-    # CIDR and the host's link; empty unless the driver is "bridge".
-    subnet: str
     bridge: str
-    # The address that was given last.
-    last_address: str
     created_ns: int
+    pools: tuple[Pool, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
+
+    def gateways(self) -> list[Address]:
+        """Return the host's addresses on it."""
+        return [pool.gateway for pool in self.pools]
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An owner's part in a network as it is recorded."""
+    """An owner's part in a network as it is recorded.
+
+    Attributes:
+        addresses: One of each pool of the network, IPv4 first; empty without a link.
+        mac: Of the container's link; empty without one, as are link and interface.
+        link: The host's end.
+        interface: The container's.
+    """
 
     id: str
     owner: str
     network_id: str
     name: str
-    # Empty on "host" and "none", as are mac, link and interface.
-    address: str
+    addresses: tuple[Interface, ...]
     mac: str
     link: str
     interface: str
@@ -114,35 +193,32 @@ class NetworkStore:
 
     def networks(self) -> list[Network]:
         """Return all networks by name."""
+        pools = defaultdict(list)
+        for row in self._store.all("SELECT * FROM pools"):
+            pools[row["network_id"]].append(_pool(row))
         rows = self._store.all("SELECT * FROM networks ORDER BY name")
-        return [_network(row) for row in rows]
+        return [_network(row, pools[row["id"]]) for row in rows]
 
     def endpoints(self) -> list[Endpoint]:
         """Return all endpoints, the oldest first."""
-        rows = self._store.all("SELECT * FROM endpoints ORDER BY created_ns, id")
-        return [_endpoint(row) for row in rows]
+        return self._endpoints("", ())
 
     def endpoints_of(self, owner: str) -> list[Endpoint]:
         """Return an owner's endpoints, the oldest first."""
-        rows = self._store.all(
-            "SELECT * FROM endpoints WHERE owner = ? ORDER BY created_ns, id", (owner,)
-        )
-        return [_endpoint(row) for row in rows]
+        return self._endpoints("WHERE owner = ?", (owner,))
 
     def endpoints_in(self, network_id: str) -> list[Endpoint]:
         """Return a network's endpoints, the oldest first."""
-        rows = self._store.all(
-            "SELECT * FROM endpoints WHERE network_id = ? ORDER BY created_ns, id", (network_id,)
-        )
+        return self._endpoints("WHERE endpoints.network_id = ?", (network_id,))
+
+    def _endpoints(self, condition: str, parameters: Sequence[str]) -> list[Endpoint]:
+        rows = self._store.all(f"{_ENDPOINTS} {condition} {_IN_ORDER}", parameters)
         return [_endpoint(row) for row in rows]
 
-    def addresses(self, network_id: str) -> set[str]:
+    def leased(self, network_id: str) -> set[Address]:
         """Return the addresses that are given in a network."""
-        rows = self._store.all(
-            "SELECT address FROM endpoints WHERE network_id = ? AND address IS NOT NULL",
-            (network_id,),
-        )
-        return {row["address"] for row in rows}
+        rows = self._store.all("SELECT address FROM leases WHERE network_id = ?", (network_id,))
+        return {ipaddress.ip_address(row["address"]) for row in rows}
 
     def links(self) -> set[str]:
         """Return the names of all endpoints' links in the host."""
@@ -150,35 +226,44 @@ class NetworkStore:
         return {row["link"] for row in rows}
 
     @staticmethod
-    def put_network(tx: sqlite3.Connection, network: Network) -> None:
-        """Record a network, or change what is recorded."""
+    def insert_network(tx: sqlite3.Connection, network: Network) -> None:
+        """Record a network and its pools."""
         tx.execute(
-            "INSERT INTO networks VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET "
-            "subnet = excluded.subnet, bridge = excluded.bridge, last_address = excluded.last_address",
+            "INSERT INTO networks (id, name, driver, bridge, created_ns, labels, options) "
+            "VALUES (?,?,?,?,?,?,?)",
             (
                 network.id,
                 network.name,
                 network.driver,
-                network.subnet,
                 network.bridge,
-                network.last_address,
                 network.created_ns,
                 json.dumps(network.labels),
                 json.dumps(network.options),
             ),
         )
+        NetworkStore.set_pools(tx, network.id, network.pools)
 
     @staticmethod
-    def insert_endpoint(tx: sqlite3.Connection, endpoint: Endpoint) -> None:
-        """Record an endpoint and, in its network, that its address was given last."""
+    def set_pools(tx: sqlite3.Connection, network_id: str, pools: Sequence[Pool]) -> None:
+        """Record the pools of a network in place of those that it had; none of them has leases that would be lost."""
+        tx.execute("DELETE FROM pools WHERE network_id = ?", (network_id,))
+        for pool in pools:
+            last = str(pool.last) if pool.last is not None else ""
+            tx.execute(
+                "INSERT INTO pools VALUES (?,?,?,?)",
+                (network_id, str(pool.subnet), str(pool.gateway), last),
+            )
+
+    @staticmethod
+    def insert_endpoint(tx: sqlite3.Connection, endpoint: Endpoint, network: Network) -> None:
+        """Record an endpoint with its leases and, in its network, that these addresses were given last."""
         tx.execute(
-            "INSERT INTO endpoints VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO endpoints VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 endpoint.id,
                 endpoint.owner,
                 endpoint.network_id,
                 endpoint.name,
-                endpoint.address or None,
                 endpoint.mac,
                 endpoint.link or None,
                 endpoint.interface,
@@ -190,10 +275,14 @@ class NetworkStore:
                 endpoint.created_ns,
             ),
         )
-        if endpoint.address:
+        for pool, address in zip(network.pools, endpoint.addresses, strict=False):
             tx.execute(
-                "UPDATE networks SET last_address = ? WHERE id = ?",
-                (endpoint.address, endpoint.network_id),
+                "INSERT INTO leases VALUES (?,?,?,?)",
+                (network.id, str(address.ip), address.network.prefixlen, endpoint.id),
+            )
+            tx.execute(
+                "UPDATE pools SET last_address = ? WHERE network_id = ? AND subnet = ?",
+                (str(address.ip), network.id, str(pool.subnet)),
             )
 
     @staticmethod
@@ -206,31 +295,41 @@ class NetworkStore:
 
     @staticmethod
     def delete_endpoint(tx: sqlite3.Connection, endpoint_id: str) -> None:
-        """Forget an endpoint."""
+        """Forget an endpoint and its leases."""
         tx.execute("DELETE FROM endpoints WHERE id = ?", (endpoint_id,))
 
 
-def _network(row: sqlite3.Row) -> Network:
+def _pool(row: sqlite3.Row) -> Pool:
+    return Pool(
+        subnet=ipaddress.ip_network(row["subnet"]),
+        gateway=ipaddress.ip_address(row["gateway"]),
+        last=ipaddress.ip_address(row["last_address"]) if row["last_address"] else None,
+    )
+
+
+def _network(row: sqlite3.Row, pools: Sequence[Pool]) -> Network:
     return Network(
         id=row["id"],
         name=row["name"],
         driver=row["driver"],
-        subnet=row["subnet"],
         bridge=row["bridge"],
-        last_address=row["last_address"],
         created_ns=row["created_ns"],
+        pools=tuple(sorted(pools, key=lambda pool: pool.subnet.version)),
         labels=json.loads(row["labels"]),
         options=json.loads(row["options"]),
     )
 
 
 def _endpoint(row: sqlite3.Row) -> Endpoint:
+    addresses = [
+        ipaddress.ip_interface(text) for text in (row["addresses"] or "").split(",") if text
+    ]
     return Endpoint(
         id=row["id"],
         owner=row["owner"],
         network_id=row["network_id"],
         name=row["name"],
-        address=row["address"] or "",
+        addresses=tuple(sorted(addresses, key=lambda address: address.version)),
         mac=row["mac"],
         link=row["link"] or "",
         interface=row["interface"],

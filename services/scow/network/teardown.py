@@ -9,6 +9,7 @@ import argparse
 
 from scow.network.firewall import rules
 from scow.network.firewall.nftables import Nftables
+from scow.network.ipam.addresses import FAMILIES
 from scow.network.kernel import links, names
 from scow.network.kernel.netlink import Netlink
 
@@ -16,7 +17,8 @@ from scow.network.kernel.netlink import Netlink
 def teardown(instance: str) -> list[str]:
     """Remove what is there; return the names of the links that were removed."""
     nftables = Nftables()
-    nftables.run(rules.remove(instance))
+    for family in FAMILIES:
+        nftables.run(rules.remove(family, instance))
     nftables.close()
     bridge = names.bridge(instance)
     with Netlink() as netlink:

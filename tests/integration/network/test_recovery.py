@@ -17,9 +17,11 @@ import pytest
 from scow.api.network.v1 import network_pb2 as pb
 from scow.api.types.v1.types_pb2 import PortMapping
 from scow.contract.errors import KernelUnsupported
-from scow.network.drivers.bridge import Plumbing, Wanted
 from scow.network.firewall import nftables, rules
 from scow.network.firewall.nftables import Nftables
+from scow.network.firewall.table import Table, Wanted
+from scow.network.ipam.addresses import Pool
+from scow.network.store import Network
 from tests.integration.network.conftest import Containers, Engine
 from tests.integration.network.machines import Answerer, Namespace, host_and_neighbour
 from tests.support import processes
@@ -418,14 +420,18 @@ def test_a_host_whose_bridge_cannot_be_made() -> None:
 def test_a_listing_that_cannot_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """As of another version of libnftables: the table is not built again and again."""
     monkeypatch.setattr(
-        rules, "differences", lambda listed, *_: "missing" if listed is None else "odd"
+        rules, "differences", lambda _, listed, *__: "missing" if listed is None else "odd"
     )
-    wanted = Wanted([], [])
+    pools = (
+        Pool.of(ipaddress.ip_network("10.0.0.0/24")),
+        Pool.of(ipaddress.ip_network("fd00::/64")),
+    )
+    wanted = Wanted([Network("n", "n", "bridge", "odd0", 1, pools)], [])
     with Namespace() as host:
-        plumbing = Plumbing("odd", 0)
+        table = Table("odd")
 
         def restore() -> list[str]:
-            return [plumbing.restore_rules(wanted) for _ in range(3)]
+            return [table.restore(wanted) for _ in range(3)]
 
         assert host.call(lambda: [Nftables().list_table("ip", "odd"), *restore()]) == [
             None,
@@ -435,7 +441,7 @@ def test_a_listing_that_cannot_be_compared(monkeypatch: pytest.MonkeyPatch) -> N
         ]
         host.run("nft delete table ip odd")
         assert host.call(restore) == ["missing", "", ""]
-        plumbing.close()
+        table.close()
 
 
 def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from scow.contract.errors import AmbiguousId, InvalidFilter, NetworkNotFound
 from scow.core.config import NetworkSection
 from scow.core.journal import Journal
 from scow.core.store import Store
-from scow.network.drivers.bridge import Plumbing
+from scow.network import drivers
 from scow.network.kernel.worker import Worker
 from scow.network.networks import Networks
 from scow.network.store import MIGRATIONS
@@ -17,8 +17,8 @@ from scow.network.store import MIGRATIONS
 async def networks(tmp_path: Path) -> Networks:
     store = Store.open(tmp_path / "network.db", MIGRATIONS)
     journal = Journal(store, "scow-network")
-    plumbing = Plumbing("tunit", 0)
-    made = Networks(store, journal, Worker(), plumbing, NetworkSection(), "tunit")
+    every = drivers.make(Worker(), "tunit", 0)
+    made = Networks(store, journal, every, NetworkSection(), "tunit")
     made.record()
     return made
 

@@ -1,21 +1,24 @@
 import sqlite3
 from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
 import pytest
 
 from scow.core.store import Store
+from scow.network.ipam.addresses import Pool
 from scow.network.ports.publish import Publish
 from scow.network.store import MIGRATIONS, Endpoint, Network, NetworkStore, find
 
-BRIDGE = Network("b" * 64, "bridge", "bridge", "10.0.0.0/24", "x0", "", 1, {"a": "b"}, {"c": "d"})
-HOST = Network("f" * 64, "host", "host", "", "", "", 1)
+POOLS = tuple(Pool.of(ip_network(subnet)) for subnet in ("10.0.0.0/24", "fd00::/64"))
+BRIDGE = Network("b" * 64, "bridge", "bridge", "x0", 1, POOLS, {"a": "b"}, {"c": "d"})
+HOST = Network("f" * 64, "host", "host", "", 1)
 ENDPOINT = Endpoint(
     id="e" * 64,
     owner="container/1",
     network_id=BRIDGE.id,
     name="web",
-    address="10.0.0.2",
+    addresses=(ip_interface("10.0.0.2/24"), ip_interface("fd00::2/64")),
     mac="0a:5c:0a:00:00:02",
     link="x-eeeeee",
     interface="eth0",
@@ -33,14 +36,15 @@ def store(tmp_path: Path) -> Store:
     opened = Store.open(tmp_path / "network.db", MIGRATIONS)
     with opened.transaction() as tx:
         for network in (BRIDGE, HOST):
-            NetworkStore.put_network(tx, network)
+            NetworkStore.insert_network(tx, network)
     return opened
 
 
 def insert(store: Store, *endpoints: Endpoint) -> None:
     with store.transaction() as tx:
         for endpoint in endpoints:
-            NetworkStore.insert_endpoint(tx, endpoint)
+            network = BRIDGE if endpoint.network_id == BRIDGE.id else HOST
+            NetworkStore.insert_endpoint(tx, endpoint, network)
 
 
 def test_what_is_written_is_read(store: Store) -> None:
@@ -49,15 +53,17 @@ def test_what_is_written_is_read(store: Store) -> None:
     assert rows.endpoints() == rows.endpoints_of("container/1") == [ENDPOINT]
     assert rows.endpoints_in(BRIDGE.id) == [ENDPOINT]
     assert rows.endpoints_in(HOST.id) == []
-    assert rows.networks() == [replace(BRIDGE, last_address="10.0.0.2"), HOST]
-    assert rows.addresses(BRIDGE.id) == {"10.0.0.2"}
+    given = [replace(p, last=a.ip) for p, a in zip(POOLS, ENDPOINT.addresses, strict=True)]
+    assert rows.networks() == [replace(BRIDGE, pools=tuple(given)), HOST]
+    assert rows.leased(BRIDGE.id) == {address.ip for address in ENDPOINT.addresses}
     assert rows.links() == {"x-eeeeee"}
 
 
-def test_a_network_keeps_its_name_when_its_subnet_changes(store: Store) -> None:
+def test_a_networks_pools_are_changed(store: Store) -> None:
+    other = (Pool.of(ip_network("10.1.0.0/24")),)
     with store.transaction() as tx:
-        NetworkStore.put_network(tx, replace(BRIDGE, subnet="10.1.0.0/24", name="other"))
-    assert NetworkStore(store).networks()[0] == replace(BRIDGE, subnet="10.1.0.0/24")
+        NetworkStore.set_pools(tx, BRIDGE.id, other)
+    assert NetworkStore(store).networks()[0] == replace(BRIDGE, pools=other)
 
 
 def test_plugged_and_deleted(store: Store) -> None:
@@ -69,14 +75,15 @@ def test_plugged_and_deleted(store: Store) -> None:
     with store.transaction() as tx:
         NetworkStore.delete_endpoint(tx, moved.id)
     assert NetworkStore(store).endpoints() == []
+    assert NetworkStore(store).leased(BRIDGE.id) == set()
 
 
-def test_ports_of_before_were_published_on_ipv4(tmp_path: Path) -> None:
+def test_a_database_of_before_is_migrated(tmp_path: Path) -> None:
     old = Store.open(tmp_path / "old.db", MIGRATIONS[:1])
     ports = '[["", 8080, 80, "tcp", 1], ["127.0.0.1", 53, 53, "udp", 2]]'
     with old.transaction() as tx:
         tx.execute(
-            "INSERT INTO networks VALUES ('n','bridge','bridge','10.0.0.0/24','','',1,'{}','{}')"
+            "INSERT INTO networks VALUES ('n','bridge','bridge','10.0.0.0/24','','10.0.0.9',1,'{}','{}')"
         )
         for number, text in enumerate((ports, "[]")):
             tx.execute(
@@ -84,7 +91,14 @@ def test_ports_of_before_were_published_on_ipv4(tmp_path: Path) -> None:
                 (f"e{number}", f"o{number}", number + 2, f"l{number}", text, number),
             )
     old.close()
-    first, second = NetworkStore(Store.open(tmp_path / "old.db", MIGRATIONS)).endpoints()
+    migrated = NetworkStore(Store.open(tmp_path / "old.db", MIGRATIONS))
+    first, second = migrated.endpoints()
+    assert first.addresses == (ip_interface("10.0.0.2/24"),)
+    assert second.addresses == (ip_interface("10.0.0.3/24"),)
+    [network] = migrated.networks()
+    assert network.pools == (
+        Pool(ip_network("10.0.0.0/24"), ip_address("10.0.0.1"), ip_address("10.0.0.9")),
+    )
     assert first.ports == (
         Publish("0.0.0.0", 8080, 80, "tcp", 1),
         Publish("127.0.0.1", 53, 53, "udp", 2),
@@ -94,9 +108,11 @@ def test_ports_of_before_were_published_on_ipv4(tmp_path: Path) -> None:
 
 def test_no_two_endpoints_share_what_is_one_endpoints_own(store: Store) -> None:
     insert(store, ENDPOINT)
-    other = replace(ENDPOINT, id="d" * 64, owner="container/2", address="10.0.0.3", link="x-dd")
+    free = (ip_interface("10.0.0.3/24"), ip_interface("fd00::3/64"))
+    other = replace(ENDPOINT, id="d" * 64, owner="container/2", addresses=free, link="x-dd")
     for clash in (
-        replace(other, address=ENDPOINT.address),
+        replace(other, addresses=ENDPOINT.addresses),
+        replace(other, addresses=(free[0], ENDPOINT.addresses[1])),
         replace(other, link=ENDPOINT.link),
         replace(other, owner=ENDPOINT.owner),
     ):
@@ -106,7 +122,7 @@ def test_no_two_endpoints_share_what_is_one_endpoints_own(store: Store) -> None:
 
 
 def test_many_endpoints_have_no_address(store: Store) -> None:
-    bare = replace(ENDPOINT, network_id=HOST.id, address="", mac="", link="", ports=())
+    bare = replace(ENDPOINT, network_id=HOST.id, addresses=(), mac="", link="", ports=())
     second = replace(bare, id="d" * 64, owner="container/2")
     insert(store, bare, second)
     assert len(NetworkStore(store).endpoints_in(HOST.id)) == 2

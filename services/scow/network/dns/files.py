@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def resolver_for(
     asked: Resolver,
     default: Sequence[str],
     fallback: Sequence[str],
-    isolated: bool,
+    reachable: Collection[int] | None,
 ) -> Resolver:
     """Return a container's resolver: what it asks for, else the configuration's, else the host's.
 
@@ -98,24 +98,28 @@ def resolver_for(
         asked: The request's; a search of "." means none.
         default: The configuration's servers.
         fallback: Servers where none of the host's can be reached.
-        isolated: Whether the container has a network of its own, which reaches neither the host's loopback
-            nor, for now, any IPv6 address.
+        reachable: 4, 6 or both: the families of the addresses that the container has in a network of its own,
+            from which the host's loopback cannot be reached; None on the host's network.
     """
     servers = tuple(asked.servers) or tuple(default)
     if not servers:
         servers = host.servers
-        if isolated:
-            servers = tuple(s for s in servers if _is_reachable(s)) or tuple(fallback)
+        if reachable is not None:
+            versions = reachable or {4}
+            servers = tuple(s for s in servers if _is_reachable(s, versions)) or tuple(fallback)
     search = () if asked.search == (".",) else asked.search or host.search
     return Resolver(servers, search, asked.options or host.options)
 
 
-def _is_reachable(server: str) -> bool:
+def _is_reachable(server: str, versions: Collection[int]) -> bool:
     try:
-        address = ipaddress.IPv4Address(server)
+        address = ipaddress.ip_address(server)
     except ValueError:
         return False
-    return not address.is_loopback and not address.is_unspecified
+    # An address of IPv6 that is one of a link alone has no meaning on another; those of IPv4 are routed.
+    of_link = address.version == 6 and address.is_link_local
+    own = address.is_loopback or address.is_unspecified
+    return address.version in versions and not own and not of_link
 
 
 def check_servers(servers: Iterable[str]) -> None:
@@ -165,16 +169,18 @@ def extra_hosts(entries: Iterable[str], gateway: str) -> list[tuple[str, str]]:
     return found
 
 
-def hosts_text(extra: Sequence[tuple[str, str]], own: Sequence[str]) -> str:
+def hosts_text(
+    extra: Sequence[tuple[str, str]], addresses: Iterable[str], names: Sequence[str]
+) -> str:
     """Return the hosts(5) of a container with a network of its own.
 
     Args:
         extra: Addresses and names.
-        own: The container's address and its names; empty without an address.
+        addresses: The container's.
+        names: What each of them is called.
     """
     lines = [f"{address}\t{name}\n" for address, name in extra]
-    if own:
-        lines.append(f"{own[0]}\t{' '.join(own[1:])}\n")
+    lines += [f"{address}\t{' '.join(names)}\n" for address in addresses]
     return _LOCAL_HOSTS + "".join(lines)
 
 

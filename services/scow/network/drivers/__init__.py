@@ -1,1 +1,33 @@
-"""Drivers: how a network and its endpoints come to be in the kernel."""
+"""Drivers: how networks and their endpoints come to be in the kernel.
+
+`base` has the contract; a driver is a module, and a line of the table below under the name that networks have it by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scow.network.drivers.base import Capabilities, Driver
+from scow.network.drivers.bridge import BridgeDriver
+from scow.network.drivers.host import HostDriver
+from scow.network.drivers.none import NoneDriver
+from scow.network.kernel.worker import Worker
+
+__all__ = ["Capabilities", "Driver", "Drivers", "make"]
+
+Drivers = Mapping[str, Driver]
+
+
+def make(worker: Worker, instance: str, mtu: int) -> Drivers:
+    """Return all drivers by name.
+
+    Args:
+        worker: For all that blocks.
+        instance: The engine, which names links.
+        mtu: Of links in bytes; 0 means what the host's default route takes.
+    """
+    return {
+        "bridge": BridgeDriver(worker, instance, mtu),
+        "host": HostDriver(),
+        "null": NoneDriver(worker),
+    }

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any
 
+from scow.network.ipam.addresses import Address, Family
 from scow.network.kernel.netlink import Netlink, Request, bare_package
 from scow.network.ports.publish import Publish
 
@@ -27,10 +28,11 @@ def _module() -> Any:
     return nfctsocket
 
 
-def forget_udp(published: Iterable[Publish], addresses: Collection[str]) -> int:
+def forget_udp(family: Family, published: Iterable[Publish], addresses: Collection[Address]) -> int:
     """Forget the flows to published UDP ports; return how many there were.
 
     Args:
+        family: Of the flows.
         published: The ports; those that are not UDP are passed over.
         addresses: What the flows go to: addresses of the host, of the container.
     """
@@ -39,13 +41,13 @@ def forget_udp(published: Iterable[Publish], addresses: Collection[str]) -> int:
         return 0
     message = _module().nfct_msg
     with Netlink(_NETFILTER, dict.fromkeys((_NEW, _GET, _DELETE), message)) as netlink:
-        flows = _flows_to(netlink, ports, addresses)
+        flows = _flows_to(family, netlink, ports, {str(address) for address in addresses})
         gone = (errno.ENOENT,)
         netlink.send(
             [
                 Request(
                     _DELETE,
-                    {"nfgen_family": socket.AF_INET},
+                    {"nfgen_family": family.socket},
                     [("CTA_TUPLE_ORIG", original), ("CTA_ID", identity)],
                     tolerate=gone,
                     what="a tracked flow",
@@ -57,7 +59,7 @@ def forget_udp(published: Iterable[Publish], addresses: Collection[str]) -> int:
 
 
 def _flows_to(
-    netlink: Netlink, ports: Collection[int], addresses: Collection[str]
+    family: Family, netlink: Netlink, ports: Collection[int], addresses: Collection[str]
 ) -> list[tuple[Any, int]]:
     """Return original tuple and id of the flows whose first packet went to one of the ports.
 
@@ -71,27 +73,28 @@ def _flows_to(
         protocol += [("CTA_PROTO_DST_PORT", port) for port in ports]
     request = Request(
         _GET,
-        {"nfgen_family": socket.AF_INET},
+        {"nfgen_family": family.socket},
         [
             ("CTA_TUPLE_ORIG", {"attrs": [("CTA_TUPLE_PROTO", {"attrs": protocol})]}),
             ("CTA_FILTER", {"attrs": [("CTA_FILTER_ORIG_FLAGS", flags)]}),
         ],
         what="tracked flows",
     )
+    address = f"CTA_IP_V{family.version}"
     found = []
     for flow in netlink.dump(request):
         original, reply = flow.get_attr("CTA_TUPLE_ORIG"), flow.get_attr("CTA_TUPLE_REPLY")
-        to = original.get_attr("CTA_TUPLE_IP").get_attr("CTA_IP_V4_DST")
-        answered_by = reply.get_attr("CTA_TUPLE_IP").get_attr("CTA_IP_V4_SRC")
+        to = original.get_attr("CTA_TUPLE_IP").get_attr(f"{address}_DST")
+        answered_by = reply.get_attr("CTA_TUPLE_IP").get_attr(f"{address}_SRC")
         port = original.get_attr("CTA_TUPLE_PROTO").get_attr("CTA_PROTO_DST_PORT")
         if port in ports and (to in addresses or answered_by in addresses):
-            found.append((_tuple(original), flow.get_attr("CTA_ID")))
+            found.append((_tuple(address, original), flow.get_attr("CTA_ID")))
     return found
 
 
-def _tuple(original: Any) -> Any:
+def _tuple(address: str, original: Any) -> Any:
     ip, protocol = original.get_attr("CTA_TUPLE_IP"), original.get_attr("CTA_TUPLE_PROTO")
-    ends = [(name, ip.get_attr(name)) for name in ("CTA_IP_V4_SRC", "CTA_IP_V4_DST")]
+    ends = [(name, ip.get_attr(name)) for name in (f"{address}_SRC", f"{address}_DST")]
     numbers = ("CTA_PROTO_NUM", "CTA_PROTO_SRC_PORT", "CTA_PROTO_DST_PORT")
     ports = [(name, protocol.get_attr(name)) for name in numbers]
     return {

@@ -1,17 +1,18 @@
-"""The engine's own nftables table: what it holds, as commands for libnftables and as facts to compare with.
+"""The engine's own nftables tables, one a family: what they hold, as commands and as facts to compare with.
 
 ::
 
-    table ip NAME {
+    table FAMILY NAME {
       map direct            { host address . protocol . ports : container }    container's ports are the host's
       map moved_address     { host address . protocol . port : container }     they are not:
       map moved_port        { host address . protocol . port : container's port }
-      chain raw             containers neither reach nor claim to be the host's 127.0.0.0/8, in spite of route_localnet
+      chain raw             containers neither reach nor claim to be the host's loopback, in spite of route_localnet
       chain forward         into a container: its own network, answers, published ports; else nothing
       chain prerouting, output -> publish                                      to an address of the host: DNAT
-      chain postrouting     masquerade: to elsewhere; from 127.0.0.1; between containers over a published port
+      chain postrouting     masquerade: to elsewhere; from loopback; between containers over a published port
     }
 
+A family that no network has a subnet of has no table.
 Every rule's comment has a checksum of the rule, so that a comparison needs no understanding of expressions.
 A verdict of "accept" here cannot override the drop of another table: where docker has set the policy of
 `ip filter FORWARD` to drop, its chain DOCKER-USER must let the bridge pass (see `forward_is_dropped`).
@@ -19,7 +20,6 @@ A verdict of "accept" here cannot override the drop of another table: where dock
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import zlib
 from collections.abc import Iterable, Sequence
@@ -27,16 +27,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from scow.network.firewall.nftables import Command
+from scow.network.ipam.addresses import Address, Family, Subnet, family_of
 from scow.network.ports.publish import Publish
 
-FAMILY = "ip"
-_ANY = "0.0.0.0"
-_LOOPBACK = {"prefix": {"addr": "127.0.0.0", "len": 8}}
-_MAPS = {"direct": "ipv4_addr", "moved_address": "ipv4_addr", "moved_port": "inet_service"}
 # By number: names would need /etc/protocols, which small systems lack.
 _PROTOCOLS = {"tcp": 6, "udp": 17}
 _PROTOCOL_NAMES = {"tcp": "tcp", "udp": "udp", 6: "tcp", 17: "udp"}
-_KEY_TYPE = ["ipv4_addr", "inet_proto", "inet_service"]
+_MAPS = ("direct", "moved_address", "moved_port")
 # Hooks with the priorities that nft(8) calls raw, filter, dstnat and srcnat.
 _CHAINS: dict[str, dict[str, Any]] = {
     "raw": {"type": "filter", "hook": "prerouting", "prio": -300, "policy": "accept"},
@@ -50,17 +47,17 @@ _CHAINS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Bridge:
-    """A network with a bridge, as far as rules go."""
+    """A subnet behind a bridge, as far as rules go."""
 
     name: str
-    subnet: str
+    subnet: Subnet
 
 
 @dataclass(frozen=True)
 class Published:
-    """A container's published port."""
+    """A container's published port; of the family of its address, or else the relay's."""
 
-    address: str
+    address: Address
     publish: Publish
 
 
@@ -69,7 +66,7 @@ class Element:
     """An element of a map: what leads from ports of the host to a container."""
 
     map: str
-    # 0.0.0.0 means any.
+    # 0.0.0.0 or :: mean any.
     host_ip: str
     protocol: str
     first: int
@@ -81,16 +78,14 @@ def elements(published: Iterable[Published]) -> list[Element]:
     """Return the elements of published ports: one interval where ports stay the same, else one for each port."""
     found: list[Element] = []
     for item in published:
-        p = item.publish
-        if ":" in p.host_ip:
-            continue  # the relay's
+        p, address = item.publish, str(item.address)
         if p.host_port == p.container_port:
             last = p.host_port + p.count - 1
-            found.append(Element("direct", p.host_ip, p.protocol, p.host_port, last, item.address))
+            found.append(Element("direct", p.host_ip, p.protocol, p.host_port, last, address))
             continue
         for offset in range(p.count):
             port = p.host_port + offset
-            found.append(Element("moved_address", p.host_ip, p.protocol, port, port, item.address))
+            found.append(Element("moved_address", p.host_ip, p.protocol, port, port, address))
             inside = p.container_port + offset
             found.append(Element("moved_port", p.host_ip, p.protocol, port, port, inside))
     return found
@@ -98,21 +93,24 @@ def elements(published: Iterable[Published]) -> list[Element]:
 
 def change_elements(table: str, verb: str, changed: Iterable[Element]) -> list[Command]:
     """Return the commands that "add" or "delete" elements."""
-    by_map: dict[str, list[Any]] = {}
+    by_map: dict[tuple[str, str], list[Any]] = {}
     for element in changed:
-        protocol = _PROTOCOLS[element.protocol]
-        entry: Any = {"concat": [_address_range(element.host_ip), protocol, _ports(element)]}
+        family, protocol = family_of(element.host_ip), _PROTOCOLS[element.protocol]
+        address = _address_range(element.host_ip, family)
+        entry: Any = {"concat": [address, protocol, _ports(element)]}
         if verb == "add":
             entry = [entry, element.value]
-        by_map.setdefault(element.map, []).append(entry)
+        by_map.setdefault((family.nft, element.map), []).append(entry)
     return [
-        {verb: {"element": {"family": FAMILY, "table": table, "name": name, "elem": entries}}}
-        for name, entries in by_map.items()
+        {verb: {"element": {"family": family, "table": table, "name": name, "elem": entries}}}
+        for (family, name), entries in by_map.items()
     ]
 
 
-def _address_range(host_ip: str) -> Any:
-    return host_ip if host_ip != _ANY else {"range": [_ANY, "255.255.255.255"]}
+def _address_range(host_ip: str, family: Family) -> Any:
+    if host_ip != family.unspecified:
+        return host_ip
+    return {"range": [family.unspecified, str(family.everywhere.broadcast_address)]}
 
 
 def _ports(element: Element) -> Any:
@@ -121,66 +119,82 @@ def _ports(element: Element) -> Any:
     )
 
 
-def build(table: str, bridges: Sequence[Bridge], published: Iterable[Published]) -> list[Command]:
-    """Return the commands that put the whole table in place of whatever it is now, in one transaction."""
-    head = {"table": {"family": FAMILY, "name": table}}
-    commands: list[Command] = [{"add": head}, {"delete": head}, {"add": head}]
-    for name, value_type in _MAPS.items():
-        described = {"type": _KEY_TYPE, "map": value_type, "flags": ["interval"]}
-        commands.append(_add("map", table, name=name, **described))
-    commands += [_add("chain", table, name=name, **chain) for name, chain in _CHAINS.items()]
-    for chain, expression, comment in _rules(bridges):
-        commands.append(_add("rule", table, chain=chain, expr=expression, comment=comment))
+def build(
+    family: Family, table: str, bridges: Sequence[Bridge], published: Iterable[Published]
+) -> list[Command]:
+    """Return the commands that put a family's table in place of whatever it is now, in one transaction.
+
+    Args:
+        family: Of the table, of the bridges' subnets and of what is published.
+        table: Its name.
+        bridges: Without any there is no table.
+        published: The ports.
+    """
+    commands = remove(family, table)
+    if not bridges:
+        return commands
+    commands.append({"add": {"table": {"family": family.nft, "name": table}}})
+    address = f"ipv{family.version}_addr"
+    for name in _MAPS:
+        value = "inet_service" if name == "moved_port" else address
+        key = [address, "inet_proto", "inet_service"]
+        described = {"type": key, "map": value, "flags": ["interval"]}
+        commands.append(_add(family, "map", table, name=name, **described))
+    for name, chain in _CHAINS.items():
+        commands.append(_add(family, "chain", table, name=name, **chain))
+    for name, expression, comment in _rules(family, bridges):
+        commands.append(_add(family, "rule", table, chain=name, expr=expression, comment=comment))
     return commands + change_elements(table, "add", elements(published))
 
 
-def remove(table: str) -> list[Command]:
-    """Return the commands that remove the table, if it is there."""
-    head = {"table": {"family": FAMILY, "name": table}}
+def remove(family: Family, table: str) -> list[Command]:
+    """Return the commands that remove a table, if it is there."""
+    head = {"table": {"family": family.nft, "name": table}}
     return [{"add": head}, {"delete": head}]
 
 
-def _add(kind: str, table: str, **described: Any) -> Command:
-    return {"add": {kind: {"family": FAMILY, "table": table, **described}}}
+def _add(family: Family, kind: str, table: str, **described: Any) -> Command:
+    return {"add": {kind: {"family": family.nft, "table": table, **described}}}
 
 
-def _rules(bridges: Sequence[Bridge]) -> list[tuple[str, list[Any], str]]:
+def _rules(family: Family, bridges: Sequence[Bridge]) -> list[tuple[str, list[Any], str]]:
     """Return chain, expression and comment of each rule, in order."""
     rules: list[tuple[str, list[Any]]] = []
     for bridge in bridges:
-        rules += _bridge_rules(bridge)
-    local = {"==": [{"fib": {"result": "type", "flags": ["daddr"]}}, "local"]}
+        rules += _bridge_rules(family, bridge)
+    local = _match({"fib": {"result": "type", "flags": ["daddr"]}}, "local")
     jump = {"jump": {"target": "publish"}}
     transport = _match({"meta": {"key": "l4proto"}}, {"set": sorted(_PROTOCOLS.values())})
-    moved = {"addr": _lookup("moved_address"), "port": _lookup("moved_port")}
+    direct, address, port = (_lookup(family, name) for name in _MAPS)
+    to_others = _match(_header(family, "daddr"), _prefix(family.loopback), "!=")
     rules += [
-        ("publish", [transport, {"dnat": {"addr": _lookup("direct")}}]),
-        ("publish", [transport, {"dnat": moved}]),
+        ("publish", [transport, {"dnat": {"addr": direct}}]),
+        ("publish", [transport, {"dnat": {"addr": address, "port": port}}]),
         # A neighbour could address 127.0.0.1 by the host's MAC address; the host's own packets pass "output".
-        ("prerouting", [_match(_ip("daddr"), _LOOPBACK, "!="), _fib(local), jump]),
-        ("output", [_fib(local), jump]),
+        ("prerouting", [to_others, local, jump]),
+        ("output", [local, jump] if family.diverts_loopback else [to_others, local, jump]),
     ]
     return [(chain, expression, _comment(expression)) for chain, expression in rules]
 
 
-def _bridge_rules(bridge: Bridge) -> list[tuple[str, list[Any]]]:
-    subnet = ipaddress.IPv4Network(bridge.subnet)
-    prefix = {"prefix": {"addr": str(subnet.network_address), "len": subnet.prefixlen}}
+def _bridge_rules(family: Family, bridge: Bridge) -> list[tuple[str, list[Any]]]:
+    source, target = _header(family, "saddr"), _header(family, "daddr")
+    subnet, loopback = _prefix(bridge.subnet), _prefix(family.loopback)
     into = _match({"meta": {"key": "oifname"}}, bridge.name)
     not_into = _match({"meta": {"key": "oifname"}}, bridge.name, "!=")
     out_of = _match({"meta": {"key": "iifname"}}, bridge.name)
     not_out_of = _match({"meta": {"key": "iifname"}}, bridge.name, "!=")
     known = _match({"ct": {"key": "state"}}, ["established", "related"], "in")
     diverted = _match({"ct": {"key": "status"}}, "dnat", "in")
-    from_here, to_here = _match(_ip("saddr"), prefix), _match(_ip("daddr"), prefix)
+    from_here, to_here = _match(source, subnet), _match(target, subnet)
     masquerade = {"masquerade": None}
     return [
-        ("raw", [out_of, _match(_ip("saddr"), _LOOPBACK), {"drop": None}]),
-        ("raw", [out_of, _match(_ip("daddr"), _LOOPBACK), {"drop": None}]),
+        ("raw", [out_of, _match(source, loopback), {"drop": None}]),
+        ("raw", [out_of, _match(target, loopback), {"drop": None}]),
         ("forward", [into, known, {"accept": None}]),
         ("forward", [into, diverted, {"accept": None}]),
         ("forward", [into, not_out_of, {"drop": None}]),
-        ("postrouting", [into, _match(_ip("saddr"), _LOOPBACK), masquerade]),
+        ("postrouting", [into, _match(source, loopback), masquerade]),
         # The answer must come back this way, not over the bridge, or its source is not what was asked.
         ("postrouting", [from_here, to_here, diverted, masquerade]),
         ("postrouting", [from_here, not_into, masquerade]),
@@ -191,18 +205,19 @@ def _match(left: Any, right: Any, operator: str = "==") -> dict[str, Any]:
     return {"match": {"op": operator, "left": left, "right": right}}
 
 
-def _fib(comparison: dict[str, Any]) -> dict[str, Any]:
-    left, right = comparison["=="]
-    return _match(left, right)
+def _header(family: Family, field: str) -> dict[str, Any]:
+    return {"payload": {"protocol": family.nft, "field": field}}
 
 
-def _ip(field: str) -> dict[str, Any]:
-    return {"payload": {"protocol": "ip", "field": field}}
+def _prefix(subnet: Subnet) -> Any:
+    if subnet.prefixlen == subnet.max_prefixlen:
+        return str(subnet.network_address)
+    return {"prefix": {"addr": str(subnet.network_address), "len": subnet.prefixlen}}
 
 
-def _lookup(name: str) -> dict[str, Any]:
+def _lookup(family: Family, name: str) -> dict[str, Any]:
     port = {"payload": {"protocol": "th", "field": "dport"}}
-    key = {"concat": [_ip("daddr"), {"meta": {"key": "l4proto"}}, port]}
+    key = {"concat": [_header(family, "daddr"), {"meta": {"key": "l4proto"}}, port]}
     return {"map": {"key": key, "data": f"@{name}"}}
 
 
@@ -211,9 +226,14 @@ def _comment(expression: list[Any]) -> str:
 
 
 def differences(
-    listed: Sequence[Command] | None, bridges: Sequence[Bridge], published: Iterable[Published]
+    family: Family,
+    listed: Sequence[Command] | None,
+    bridges: Sequence[Bridge],
+    published: Iterable[Published],
 ) -> str:
     """Return what a listed table lacks or has too much, in words; empty when it is as it must be."""
+    if not bridges:
+        return "" if listed is None else "the table had no network"
     if listed is None:
         return "the table was missing"
     chains = {entry["chain"]["name"] for entry in listed if "chain" in entry}
@@ -221,14 +241,14 @@ def differences(
         return f"chains were missing: {', '.join(missing)}"
     rules = [entry["rule"] for entry in listed if "rule" in entry]
     present = sorted((rule["chain"], rule.get("comment", "")) for rule in rules)
-    if present != sorted((chain, comment) for chain, _, comment in _rules(bridges)):
+    if present != sorted((chain, comment) for chain, _, comment in _rules(family, bridges)):
         return "rules were changed"
-    if set(parse_elements(listed)) != set(elements(published)):
+    if set(parse_elements(listed, family)) != set(elements(published)):
         return "published ports were changed"
     return ""
 
 
-def parse_elements(listed: Sequence[Command]) -> list[Element]:
+def parse_elements(listed: Sequence[Command], family: Family) -> list[Element]:
     """Return the elements of the maps of a listed table."""
     found = []
     for entry in listed:
@@ -238,7 +258,7 @@ def parse_elements(listed: Sequence[Command]) -> list[Element]:
         for item in described.get("elem", ()):
             address, protocol, ports = item[0]["concat"]
             first, last = ports["range"] if isinstance(ports, dict) else (ports, ports)
-            host_ip = _ANY if isinstance(address, dict) else address
+            host_ip = family.unspecified if isinstance(address, dict) else address
             name = _PROTOCOL_NAMES.get(protocol, str(protocol))
             found.append(Element(described["name"], host_ip, name, first, last, item[1]))
     return found
@@ -247,7 +267,7 @@ def parse_elements(listed: Sequence[Command]) -> list[Element]:
 def forward_is_dropped(chains: Iterable[Command]) -> bool:
     """Tell whether another table's policy drops what is forwarded, as docker's does."""
     return any(
-        chain.get("family") == FAMILY
+        chain.get("family") == "ip"
         and chain.get("hook") == "forward"
         and chain.get("policy") == "drop"
         for chain in chains

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scow.network.ipam.addresses import FAMILIES, Address, Interface, Subnet, family_of
 from scow.network.kernel import sysctls
 from scow.network.kernel.netlink import CREATE, EXCL, Netlink, Request, refusal, rtnl
 
@@ -16,6 +16,9 @@ _UP = 1
 _LOOPBACK_INDEX = 1
 _TABLE_MAIN, _TABLE_LOCAL = 254, 255
 _PROTOCOL_BOOT, _TYPE_UNICAST = 3, 1
+# IFA_F_NODAD: an address that was leased is nobody else's, and is used at once.
+_NO_DETECTION = 2
+_SCOPE_LINK = 253
 # IN6_ADDR_GEN_MODE_NONE: no link-local address, which would only cost multicast traffic.
 _NO_ADDRESS_GENERATED = 1
 # A kernel or namespace without IPv6.
@@ -39,9 +42,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Route:
-    """An IPv4 route."""
+    """A route of either family."""
 
-    destination: ipaddress.IPv4Network
+    destination: Subnet
     # Index of its link, 0 for routes without one (blackhole, several next hops).
     link: int
 
@@ -81,32 +84,33 @@ def _link(message: Any) -> Link:
     )
 
 
-def list_addresses(netlink: Netlink) -> list[tuple[int, ipaddress.IPv4Interface]]:
-    """Return the index of the link and the address, for all IPv4 addresses."""
-    request = Request(rtnl.RTM_GETADDR, {"family": socket.AF_INET}, what="addresses")
+def list_addresses(netlink: Netlink) -> list[tuple[int, Interface]]:
+    """Return the index of the link and the address, for all addresses but those of a link alone (fe80::)."""
+    request = Request(rtnl.RTM_GETADDR, what="addresses")
     found = []
     for message in netlink.dump(request):
         local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-        if message["family"] == socket.AF_INET and local:
-            address = ipaddress.IPv4Interface(f"{local}/{message['prefixlen']}")
+        if local and message["scope"] != _SCOPE_LINK:
+            address = ipaddress.ip_interface(f"{local}/{message['prefixlen']}")
             found.append((message["index"], address))
     return found
 
 
 def list_routes(netlink: Netlink) -> list[Route]:
-    """Return the IPv4 routes of all tables but the local one."""
-    request = Request(rtnl.RTM_GETROUTE, {"family": socket.AF_INET}, what="routes")
+    """Return the routes of both families, of all tables but the local one."""
     found = []
-    for message in netlink.dump(request):
-        table = message.get_attr("RTA_TABLE") or message["table"]
-        if message["family"] == socket.AF_INET and table != _TABLE_LOCAL:
-            destination = f"{message.get_attr('RTA_DST') or '0.0.0.0'}/{message['dst_len']}"
-            index = message.get_attr("RTA_OIF") or 0
-            found.append(Route(ipaddress.IPv4Network(destination), index))
+    for family in FAMILIES:
+        request = Request(rtnl.RTM_GETROUTE, {"family": family.socket}, what="routes")
+        for message in netlink.dump(request):
+            table = message.get_attr("RTA_TABLE") or message["table"]
+            if message["family"] == family.socket and table != _TABLE_LOCAL:
+                target = message.get_attr("RTA_DST") or family.unspecified
+                destination = ipaddress.ip_network(f"{target}/{message['dst_len']}")
+                found.append(Route(destination, message.get_attr("RTA_OIF") or 0))
     return found
 
 
-def make_bridge(netlink: Netlink, name: str, mac: str, mtu: int) -> Link:
+def make_bridge(netlink: Netlink, name: str, mac: str, mtu: int, with_ipv6: bool) -> Link:
     """Make a bridge unless it is there, bring it up and return it.
 
     With a MAC address of its own it does not change as ports come and go.
@@ -133,18 +137,18 @@ def make_bridge(netlink: Netlink, name: str, mac: str, mtu: int) -> Link:
     bridge = find_link(netlink, name)
     if bridge is None or bridge.kind != "bridge":
         raise refusal(what, errno.EEXIST if bridge else errno.ENODEV)
-    guard(name)
+    guard(name, with_ipv6)
     if not bridge.up:
         netlink.send([_up(name)])
     return bridge
 
 
-def add_address(netlink: Netlink, index: int, address: ipaddress.IPv4Interface) -> None:
+def add_address(netlink: Netlink, index: int, address: Interface) -> None:
     """Give a link an address, if it has not got it."""
     netlink.send([_address(rtnl.RTM_NEWADDR, index, address, CREATE, (errno.EEXIST,))])
 
 
-def delete_address(netlink: Netlink, index: int, address: ipaddress.IPv4Interface) -> None:
+def delete_address(netlink: Netlink, index: int, address: Interface) -> None:
     """Take an address from a link, if it has it."""
     gone = (errno.EADDRNOTAVAIL, errno.ENODEV)
     netlink.send([_address(rtnl.RTM_DELADDR, index, address, 0, gone)])
@@ -208,9 +212,15 @@ def plug_veth(netlink: Netlink, veth: Veth, bridge: int, netns: int) -> None:
     join_bridge(netlink, veth.name, bridge)
 
 
-def guard(name: str) -> bool:
-    """Have the host's end of a link believe nothing that a container sends; return whether it did before."""
-    return sysctls.set_link(name, {**sysctls.GUARDED, **sysctls.WITHOUT_IPV6})
+def guard(name: str, with_ipv6: bool = False) -> bool:
+    """Have a link of the host believe nothing that a container sends; return whether it did before.
+
+    Args:
+        name: A bridge, or the host's end of a link.
+        with_ipv6: Whether it has an address of IPv6; a port of a bridge has none.
+    """
+    spoken = sysctls.WITH_IPV6 if with_ipv6 else sysctls.WITHOUT_IPV6
+    return sysctls.set_link(name, {**sysctls.GUARDED, **spoken})
 
 
 def join_bridge(netlink: Netlink, name: str, bridge: int) -> None:
@@ -246,18 +256,18 @@ class Inside:
     Attributes:
         name: The link.
         index: Of the link.
-        address: With the subnet's prefix length.
-        gateway: Of the default route; empty for none.
+        addresses: With their subnets' prefix lengths.
+        gateways: Of the default routes; empty for none.
     """
 
     name: str
     index: int
-    address: ipaddress.IPv4Interface
-    gateway: str
+    addresses: Sequence[Interface]
+    gateways: Sequence[Address]
 
 
 def set_up_inside(netlink: Netlink, wanted: Inside) -> None:
-    """Set up a container's namespace in one go: lo, the address, the link, the default route.
+    """Set up a container's namespace in one go: lo, the addresses, the link, the default routes.
 
     Args:
         netlink: Opened inside the namespace.
@@ -266,11 +276,10 @@ def set_up_inside(netlink: Netlink, wanted: Inside) -> None:
     requests = [
         _up("lo"),
         _without_link_local(wanted.name),
-        _address(rtnl.RTM_NEWADDR, wanted.index, wanted.address, CREATE | EXCL, ()),
+        *(_address(rtnl.RTM_NEWADDR, wanted.index, a, CREATE | EXCL, ()) for a in wanted.addresses),
         _up(wanted.name),
+        *(_default_route(wanted.index, gateway) for gateway in wanted.gateways),
     ]
-    if wanted.gateway:
-        requests.append(_default_route(wanted.index, wanted.gateway))
     netlink.send(requests)
 
 
@@ -296,16 +305,16 @@ def _without_link_local(name: str) -> Request:
     )
 
 
-def _default_route(index: int, gateway: str) -> Request:
+def _default_route(index: int, gateway: Address) -> Request:
     fields = {
-        "family": socket.AF_INET,
+        "family": family_of(gateway).socket,
         "dst_len": 0,
         "table": _TABLE_MAIN,
         "proto": _PROTOCOL_BOOT,
         "scope": 0,
         "type": _TYPE_UNICAST,
     }
-    attributes = [("RTA_GATEWAY", gateway), ("RTA_OIF", index)]
+    attributes = [("RTA_GATEWAY", str(gateway)), ("RTA_OIF", index)]
     what = "the default route"
     return Request(rtnl.RTM_NEWROUTE, fields, attributes, CREATE | EXCL, what=what)
 
@@ -313,18 +322,18 @@ def _default_route(index: int, gateway: str) -> Request:
 def _address(
     kind: int,
     index: int,
-    address: ipaddress.IPv4Interface,
+    address: Interface,
     flags: int,
     tolerate: Sequence[int],
 ) -> Request:
     fields = {
-        "family": socket.AF_INET,
+        "family": family_of(address).socket,
         "prefixlen": address.network.prefixlen,
         "index": index,
     }
-    attributes = [
-        ("IFA_LOCAL", str(address.ip)),
-        ("IFA_ADDRESS", str(address.ip)),
-        ("IFA_BROADCAST", str(address.network.broadcast_address)),
-    ]
+    attributes = [("IFA_LOCAL", str(address.ip)), ("IFA_ADDRESS", str(address.ip))]
+    if address.version == 4:
+        attributes.append(("IFA_BROADCAST", str(address.network.broadcast_address)))
+    else:
+        fields["flags"] = _NO_DETECTION
     return Request(kind, fields, attributes, flags, tuple(tolerate), f"address {address}")

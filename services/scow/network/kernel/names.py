@@ -26,3 +26,8 @@ def link(instance: str, identity: str) -> str:
 def is_link_of(instance: str, name: str) -> bool:
     """Tell whether a link is one of an engine's endpoints."""
     return re.fullmatch(rf"{instance}-[0-9a-f]{{6,}}", name) is not None
+
+
+def interface(number: int) -> str:
+    """Return the name of a container's link, the first one has the number 0."""
+    return f"eth{number}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import socket
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from scow.contract.errors import LinkFailed, ScowError
 from scow.network.kernel import sysctls
-from scow.network.kernel.netlink import Netlink
+from scow.network.kernel.netlink import Netlink, refusal
 
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -34,6 +35,19 @@ def opened(path: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def opened_as(path: str, wanted: str) -> Iterator[int]:
+    """Open a network namespace for the block, if it is still the one of an identity.
+
+    Raises:
+        LinkFailed: It is gone, another one, or the one of the engine itself.
+    """
+    with opened(path) as descriptor:
+        if identity(descriptor) != wanted:
+            raise refusal(f"network namespace {path}", errno.ESTALE)
+        yield descriptor
 
 
 def identity(descriptor: int) -> str:

@@ -23,6 +23,9 @@ GUARDED = {
 }
 # A port of a bridge and a bridge without an IPv6 subnet have no use for the protocol.
 WITHOUT_IPV6 = {"ipv6/conf/{link}/disable_ipv6": "1"}
+WITH_IPV6 = {"ipv6/conf/{link}/disable_ipv6": "0"}
+# Inside of a container, whose neighbours must not become its router either.
+INSIDE = {"ipv6/conf/{link}/accept_ra": "0", "ipv6/conf/{link}/autoconf": "0"}
 
 
 def set_link(link: str, wanted: Mapping[str, str]) -> bool:
@@ -38,6 +41,22 @@ def set_link(link: str, wanted: Mapping[str, str]) -> bool:
     """
     changed = [_set(name.format(link=link), value) for name, value in wanted.items()]
     return any(changed)
+
+
+def become_router(name: str) -> None:
+    """Turn forwarding on for a family, with nothing else changed.
+
+    A router of IPv6 believes no router advertisements where accept_ra is 1: a host whose own route comes from one
+    would lose it, so its links get 2, which means what 1 meant before.
+
+    Args:
+        name: "ipv4/ip_forward" or "ipv6/conf/all/forwarding".
+    """
+    if name.startswith("ipv6/") and (_ROOT / name).read_text().strip() == "0":
+        for path in (_ROOT / "ipv6/conf").glob("*/accept_ra"):
+            if path.read_text().strip() == "1":
+                path.write_text("2")
+    enable(name)
 
 
 def enable(name: str) -> None:

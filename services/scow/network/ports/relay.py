@@ -55,16 +55,15 @@ class Relay:
         self._process: _Process | None = None
         self._starting: asyncio.Task[None] | None = None
 
-    async def open(self, endpoint: str, held: Sequence[Held], address: str) -> None:
+    async def open(self, endpoint: str, held: Held, address: str) -> None:
         """Carry what comes to held ports to an address of a container, unless that is done already."""
-        if endpoint in self._doors or not held:
+        known = self._doors.setdefault(endpoint, [])
+        if any(door.socket is held.sockets[0] for door in known):
             return
+        p = held.publish
         doors = [
-            Door(
-                next(self._numbers), one, h.publish.protocol, address, h.publish.container_port + n
-            )
-            for h in held
-            for n, one in enumerate(h.sockets)
+            Door(next(self._numbers), one, p.protocol, address, p.container_port + n)
+            for n, one in enumerate(held.sockets)
         ]
         for door in doors:
             if door.protocol == "tcp":
@@ -73,7 +72,7 @@ class Relay:
                 door.socket.listen(_BACKLOG)
         if self._starting is not None:
             await self._starting
-        self._doors[endpoint] = doors
+        known.extend(doors)
         if self._process is None:
             self._wait_for_use(doors)
         else:

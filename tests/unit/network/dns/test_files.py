@@ -41,22 +41,28 @@ def test_behind_the_stub_of_systemd_resolved(tmp_path: Path) -> None:
 
 
 def test_what_a_container_cannot_reach_is_left_out() -> None:
-    found = files.resolver_for(HOST, NOTHING, (), ("192.0.2.99",), isolated=True)
+    found = files.resolver_for(HOST, NOTHING, (), ("192.0.2.99",), reachable={4})
     assert found == Resolver(("192.0.2.53",), ("example.org",), ("ndots:2",))
     local = Resolver(("127.0.0.1", "::1", "0.0.0.0"))
-    assert files.resolver_for(local, NOTHING, (), ("192.0.2.99",), True).servers == ("192.0.2.99",)
+    assert files.resolver_for(local, NOTHING, (), ("192.0.2.99",), {4}).servers == ("192.0.2.99",)
+
+
+def test_servers_of_both_families_are_reached_from_both() -> None:
+    host = Resolver(("fd00::53", "fe80::1%eth0", "::1", "169.254.169.253"))
+    found = files.resolver_for(host, NOTHING, (), (), reachable={4, 6})
+    assert found.servers == ("fd00::53", "169.254.169.253")
 
 
 def test_on_the_hosts_network_its_loopback_can_be_reached() -> None:
-    assert files.resolver_for(HOST, NOTHING, (), (), isolated=False) == HOST
+    assert files.resolver_for(HOST, NOTHING, (), (), reachable=None) == HOST
 
 
 def test_the_request_wins_over_the_configuration_and_that_over_the_host() -> None:
     asked = Resolver(("203.0.113.1",), ("asked.example",), ("rotate",))
-    assert files.resolver_for(HOST, asked, ("203.0.113.2",), (), True) == asked
-    found = files.resolver_for(HOST, NOTHING, ("203.0.113.2",), (), True)
+    assert files.resolver_for(HOST, asked, ("203.0.113.2",), (), {4}) == asked
+    found = files.resolver_for(HOST, NOTHING, ("203.0.113.2",), (), {4})
     assert found == Resolver(("203.0.113.2",), ("example.org",), ("ndots:2",))
-    assert files.resolver_for(HOST, Resolver(search=(".",)), (), (), True).search == ()
+    assert files.resolver_for(HOST, Resolver(search=(".",)), (), (), {4}).search == ()
 
 
 def test_a_name_server_that_is_no_address() -> None:
@@ -89,11 +95,11 @@ def test_the_hosts_gateway_needs_a_network() -> None:
 
 
 def test_hosts_of_a_container() -> None:
-    text = files.hosts_text([("192.0.2.5", "db")], ["10.200.0.2", "web.example", "web"])
+    text = files.hosts_text([("192.0.2.5", "db")], ["10.200.0.2"], ["web.example", "web"])
     lines = [line.split() for line in text.splitlines()]
     assert ["127.0.0.1", "localhost"] in lines
     assert lines[-2:] == [["192.0.2.5", "db"], ["10.200.0.2", "web.example", "web"]]
-    assert files.hosts_text([], []).splitlines()[-1].split()[0] == "ff02::2"
+    assert files.hosts_text([], [], ["web"]).splitlines()[-1].split()[0] == "ff02::2"
 
 
 def test_hosts_on_the_hosts_network() -> None:

@@ -1,16 +1,18 @@
 import json
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
 
 from scow.network.firewall import rules
 from scow.network.firewall.rules import Bridge, Element, Published
+from scow.network.ipam.addresses import IPV4, IPV6
 from scow.network.ports.publish import Publish
 
-BRIDGES = [Bridge("scow0", "10.200.0.0/16")]
+BRIDGES = [Bridge("scow0", ip_network("10.200.0.0/16"))]
 PUBLISHED = [
-    Published("10.200.0.2", Publish("0.0.0.0", 8080, 80, "tcp", 1)),
-    Published("10.200.0.3", Publish("127.0.0.1", 9000, 9000, "udp", 10)),
+    Published(ip_address("10.200.0.2"), Publish("0.0.0.0", 8080, 80, "tcp", 1)),
+    Published(ip_address("10.200.0.3"), Publish("127.0.0.1", 9000, 9000, "udp", 10)),
 ]
 
 
@@ -38,7 +40,9 @@ def test_ports_that_stay_the_same_are_one_interval() -> None:
 
 
 def test_ports_that_change_are_single() -> None:
-    found = rules.elements([Published("10.200.0.2", Publish("0.0.0.0", 8080, 80, "tcp", 2))])
+    found = rules.elements(
+        [Published(ip_address("10.200.0.2"), Publish("0.0.0.0", 8080, 80, "tcp", 2))]
+    )
     assert found == [
         Element("moved_address", "0.0.0.0", "tcp", 8080, 8080, "10.200.0.2"),
         Element("moved_port", "0.0.0.0", "tcp", 8080, 8080, 80),
@@ -48,18 +52,18 @@ def test_ports_that_change_are_single() -> None:
 
 
 def test_elements_survive_the_way_through_json() -> None:
-    commands = rules.build("t", BRIDGES, PUBLISHED)
+    commands = rules.build(IPV4, "t", BRIDGES, PUBLISHED)
     listed = json.loads(json.dumps(listing(commands)))
-    assert set(rules.parse_elements(listed)) == set(rules.elements(PUBLISHED))
+    assert set(rules.parse_elements(listed, IPV4)) == set(rules.elements(PUBLISHED))
 
 
 def test_protocols_are_read_by_name_and_by_number() -> None:
-    commands = rules.build("t", BRIDGES, PUBLISHED)
+    commands = rules.build(IPV4, "t", BRIDGES, PUBLISHED)
     numbers = json.dumps(listing(commands))
     names = numbers.replace(", 6, ", ', "tcp", ').replace(", 17, ", ', "udp", ')
     assert names != numbers
     for text in (names, numbers):
-        assert set(rules.parse_elements(json.loads(text))) == set(rules.elements(PUBLISHED))
+        assert set(rules.parse_elements(json.loads(text), IPV4)) == set(rules.elements(PUBLISHED))
 
 
 def test_deleting_names_keys_alone() -> None:
@@ -69,7 +73,7 @@ def test_deleting_names_keys_alone() -> None:
 
 
 def test_the_table_is_replaced_in_one_transaction() -> None:
-    commands = rules.build("t", BRIDGES, [])
+    commands = rules.build(IPV4, "t", BRIDGES, [])
     head = {"table": {"family": "ip", "name": "t"}}
     assert commands[:3] == [{"add": head}, {"delete": head}, {"add": head}]
     tables = {next(iter(c["add"].values())).get("table") for c in commands[3:]}
@@ -77,34 +81,34 @@ def test_the_table_is_replaced_in_one_transaction() -> None:
 
 
 def test_a_table_as_it_must_be_differs_in_nothing() -> None:
-    listed = listing(rules.build("t", BRIDGES, PUBLISHED))
-    assert rules.differences(listed, BRIDGES, PUBLISHED) == ""
+    listed = listing(rules.build(IPV4, "t", BRIDGES, PUBLISHED))
+    assert rules.differences(IPV4, listed, BRIDGES, PUBLISHED) == ""
 
 
 @pytest.mark.parametrize("kind", ["rule", "chain"])
 def test_each_missing_part_is_seen(kind: str) -> None:
-    listed = listing(rules.build("t", BRIDGES, PUBLISHED))
+    listed = listing(rules.build(IPV4, "t", BRIDGES, PUBLISHED))
     parts = [entry for entry in listed if kind in entry]
     assert parts
     for part in parts:
         rest = [entry for entry in listed if entry is not part]
-        assert rules.differences(rest, BRIDGES, PUBLISHED), part
+        assert rules.differences(IPV4, rest, BRIDGES, PUBLISHED), part
 
 
 def test_other_ports_are_seen() -> None:
-    listed = listing(rules.build("t", BRIDGES, PUBLISHED))
-    assert rules.differences(listed, BRIDGES, PUBLISHED[:1]) == "published ports were changed"
-    assert rules.differences(listed, BRIDGES, []) == "published ports were changed"
+    listed = listing(rules.build(IPV4, "t", BRIDGES, PUBLISHED))
+    assert rules.differences(IPV4, listed, BRIDGES, PUBLISHED[:1]) == "published ports were changed"
+    assert rules.differences(IPV4, listed, BRIDGES, []) == "published ports were changed"
 
 
 def test_other_subnets_are_seen() -> None:
-    listed = listing(rules.build("t", BRIDGES, []))
-    other = [Bridge("scow0", "10.201.0.0/16")]
-    assert rules.differences(listed, other, []) == "rules were changed"
+    listed = listing(rules.build(IPV4, "t", BRIDGES, []))
+    other = [Bridge("scow0", ip_network("10.201.0.0/16"))]
+    assert rules.differences(IPV4, listed, other, []) == "rules were changed"
 
 
 def test_no_table() -> None:
-    assert rules.differences(None, BRIDGES, []) == "the table was missing"
+    assert rules.differences(IPV4, None, BRIDGES, []) == "the table was missing"
 
 
 def test_another_firewalls_policy() -> None:
@@ -112,3 +116,21 @@ def test_another_firewalls_policy() -> None:
     assert rules.forward_is_dropped([{**head, "policy": "drop"}])
     assert not rules.forward_is_dropped([{**head, "policy": "accept"}])
     assert not rules.forward_is_dropped([{**head, "hook": "input", "policy": "drop"}])
+
+
+def test_without_a_subnet_of_its_family_there_is_no_table() -> None:
+    head = {"table": {"family": "ip6", "name": "t"}}
+    assert rules.build(IPV6, "t", [], []) == [{"add": head}, {"delete": head}]
+    assert rules.differences(IPV6, None, [], []) == ""
+    assert rules.differences(IPV6, [], [], []) == "the table had no network"
+
+
+def test_ipv6_is_the_same_in_other_words() -> None:
+    bridges = [Bridge("scow0", ip_network("fd00::/64"))]
+    published = [Published(ip_address("fd00::2"), Publish("::", 8080, 80, "tcp", 1))]
+    listed = listing(rules.build(IPV6, "t", bridges, published))
+    assert rules.differences(IPV6, listed, bridges, published) == ""
+    assert rules.differences(IPV6, listed, bridges, []) == "published ports were changed"
+    text = json.dumps(listed)
+    assert "127.0.0" not in text
+    assert '"ip"' not in text

@@ -2,8 +2,9 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from scow.contract.errors import AddressInUse, InvalidArgument, InvalidConfig, SubnetFull
+from scow.contract.errors import InvalidConfig, SubnetFull
 from scow.network.ipam import subnets
+from scow.network.ipam.addresses import IPV4, IPV6, Family
 
 
 def networks(*texts: str) -> list[IPv4Network]:
@@ -40,47 +41,19 @@ def test_no_subnet_left() -> None:
     assert "network.subnet" in caught.value.metadata["do"]
 
 
-@pytest.mark.parametrize("value", ["10.0.0.1/24", "x", "10.0.0.0/30", "fd00::/64", "10.0.0.0"])
-def test_a_configured_subnet_is_checked(value: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "family"),
+    [
+        *((value, IPV4) for value in ("10.0.0.1/24", "x", "10.0.0.0/30", "fd00::/64", "10.0.0.0")),
+        *((value, IPV6) for value in ("fd00::1/64", "fd00::/126", "10.0.0.0/24")),
+    ],
+)
+def test_a_configured_subnet_is_checked(value: str, family: Family) -> None:
     with pytest.raises(InvalidConfig) as caught:
-        subnets.configured(value)
+        subnets.configured("network.subnet", value, family)
     assert caught.value.which == "network.subnet"
 
 
-def test_addresses_are_given_in_turn_and_used_again_last() -> None:
-    subnet = IPv4Network("10.9.0.0/29")  # .1 is the gateway, .2 to .6 are given
-    taken: set[str] = set()
-    last = ""
-    given = []
-    for _ in range(5):
-        last = subnets.allocate(subnet, taken, last)
-        taken.add(last)
-        given.append(last)
-    assert given == [f"10.9.0.{n}" for n in range(2, 7)]
-    with pytest.raises(SubnetFull):
-        subnets.allocate(subnet, taken, last)
-    taken -= {"10.9.0.2", "10.9.0.5"}
-    assert subnets.allocate(subnet, taken, "10.9.0.3") == "10.9.0.5"
-    assert subnets.allocate(subnet, taken, "10.9.0.6") == "10.9.0.2"
-
-
-@pytest.mark.parametrize(
-    "wanted", ["10.9.0.0", "10.9.0.1", "10.9.0.7", "10.8.0.2", "x", "fd00::2", "10.9.0.02"]
-)
-def test_an_address_that_no_container_can_have(wanted: str) -> None:
-    with pytest.raises(InvalidArgument) as caught:
-        subnets.requested(IPv4Network("10.9.0.0/29"), (), wanted)
-    assert caught.value.which == wanted
-
-
-def test_an_address_that_somebody_has() -> None:
-    subnet = IPv4Network("10.9.0.0/29")
-    assert subnets.requested(subnet, {"10.9.0.2"}, "10.9.0.3") == "10.9.0.3"
-    with pytest.raises(AddressInUse):
-        subnets.requested(subnet, {"10.9.0.2"}, "10.9.0.2")
-
-
-def test_a_mac_address_is_local_unicast_and_tells_the_address() -> None:
-    mac = subnets.mac_of("10.200.0.2")
-    assert mac == "0a:5c:0a:c8:00:02"
-    assert int(mac[:2], 16) & 3 == 2
+def test_a_configured_subnet() -> None:
+    assert subnets.configured("k", "10.0.0.0/29", IPV4) == IPv4Network("10.0.0.0/29")
+    assert str(subnets.configured("k", "fd00::/64", IPV6)) == "fd00::/64"

@@ -320,6 +320,7 @@ class AttachRequest(_message.Message):
     IPV4_ADDRESS_FIELD_NUMBER: _builtins.int
     ALIASES_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    IPV6_ADDRESS_FIELD_NUMBER: _builtins.int
     owner: _builtins.str
     """"container/<id>" """
     network: _builtins.str
@@ -332,6 +333,8 @@ class AttachRequest(_message.Message):
     ipv4_address: _builtins.str
     name: _builtins.str
     """Name of the container."""
+    ipv6_address: _builtins.str
+    """Only on a network with a subnet of IPv6."""
     @_builtins.property
     def ports(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.PortMapping]: ...
     @_builtins.property
@@ -363,10 +366,11 @@ class AttachRequest(_message.Message):
         ipv4_address: _builtins.str = ...,
         aliases: _abc.Iterable[_builtins.str] | None = ...,
         name: _builtins.str = ...,
+        ipv6_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "extra_hosts", b"extra_hosts", "hostname", b"hostname", "ipv4_address", b"ipv4_address", "mac_address", b"mac_address", "name", b"name", "netns_path", b"netns_path", "network", b"network", "owner", b"owner", "ports", b"ports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "extra_hosts", b"extra_hosts", "hostname", b"hostname", "ipv4_address", b"ipv4_address", "ipv6_address", b"ipv6_address", "mac_address", b"mac_address", "name", b"name", "netns_path", b"netns_path", "network", b"network", "owner", b"owner", "ports", b"ports"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

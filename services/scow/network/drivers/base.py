@@ -1,0 +1,113 @@
+"""What a driver is.
+
+A network has a driver, which makes its side of the host and plugs its endpoints. Vocabulary: a **network** is a record
+with pools of addresses; an **endpoint** is a record too, an owner's part in a network with its leases; both are written
+before a driver is called, and are all that it may rely on: what it keeps in memory is lost with the process.
+
+The life of an endpoint::
+
+    establish(network)              once, and again whenever it is asked for: the host's side, e.g. a bridge
+    attach(network, endpoint)       its links and the inside of its namespace, all of it or nothing
+    is_attached(endpoint)           before an Attach is answered from the record
+    detach(endpoint)                cut off at once; what takes long may be deleted later
+    reconcile(networks, endpoints)  at the start, once a minute, and when somebody damaged something
+
+For example, an Attach that is cut short by a kill after `attach` leaves a record that is not ready. The next process
+detaches it, and `reconcile` deletes whatever no record speaks of.
+
+Rules that every driver keeps, and that `tests/integration/network/drivers/suite.py` tests with each:
+
+- `attach` of what is attached already, and `detach` of what is not, change nothing and are no errors.
+- After a failed `attach` nothing of the endpoint is left. Its error is LinkFailed or KernelUnsupported.
+- `reconcile` touches what belongs to its engine alone, leaves endpoints alone whose namespace has gone, and finds
+  nothing to do the second time.
+- Where drivers differ they say so by `capabilities`; nobody asks for their names.
+
+Publishing ports, firewall rules and the files that name hosts are not a driver's work: see `ports`, `firewall`, `dns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.network.ipam.addresses import Pool, Subnet
+from scow.network.store import Endpoint, Network
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a driver's endpoints have.
+
+    Attributes:
+        namespace: A network namespace of their own, apart from the host's.
+        addresses: A link, and an address of each pool of the network.
+        ports: Ports of the host can lead to them.
+    """
+
+    namespace: bool
+    addresses: bool
+    ports: bool
+
+
+class Driver(Protocol):
+    """See above. Calls are made one after another: the domain holds a lock."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its endpoints have; the same for as long as the engine runs."""
+
+    async def establish(self, network: Network, wanted: Sequence[Subnet]) -> tuple[Pool, ...]:
+        """Make a network's side of the host; return the pools that it has from now on.
+
+        Args:
+            network: As it is recorded.
+            wanted: Its subnets; a driver with addresses chooses one of IPv4 where none is given.
+
+        Raises:
+            SubnetFull: No subnet is free.
+            LinkFailed: Somebody else's link is in the way.
+            KernelUnsupported: The kernel lacks what is needed.
+        """
+
+    async def attach(self, network: Network, endpoint: Endpoint, default_route: bool) -> None:
+        """Plug an endpoint.
+
+        Args:
+            network: Of the endpoint.
+            endpoint: With its leases and the namespace that it is to be in.
+            default_route: Whether the network's gateways become the namespace's routers.
+
+        Raises:
+            LinkFailed: The namespace is gone, or the kernel refuses.
+            KernelUnsupported: The kernel lacks what is needed.
+        """
+
+    async def is_attached(self, endpoint: Endpoint) -> bool:
+        """Tell whether what `attach` made in the host is there."""
+
+    async def detach(self, endpoint: Endpoint, forget: bool = True) -> None:
+        """Cut an endpoint off.
+
+        Args:
+            endpoint: Of this driver.
+            forget: Whether its record goes now. Else it is attached again at once, and all of it must be gone.
+        """
+
+    async def reconcile(
+        self, networks: Sequence[Network], endpoints: Sequence[Endpoint]
+    ) -> list[ReconcileAction]:
+        """Make what is missing of this driver's networks and endpoints, delete what no record speaks of.
+
+        Args:
+            networks: All that are of this driver.
+            endpoints: All that are in these networks.
+
+        Returns:
+            What was done.
+        """
+
+    async def close(self) -> None:
+        """Finish what was put off; endpoints stay as they are."""

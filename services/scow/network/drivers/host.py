@@ -1,0 +1,39 @@
+"""The driver "host": containers are in the host's own network namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.network.drivers.base import Capabilities
+from scow.network.ipam.addresses import Pool, Subnet
+from scow.network.store import Endpoint, Network
+
+
+class HostDriver:
+    """Makes nothing: the record is all that there is of an endpoint."""
+
+    capabilities = Capabilities(namespace=False, addresses=False, ports=False)
+
+    async def establish(self, network: Network, wanted: Sequence[Subnet]) -> tuple[Pool, ...]:
+        """Make nothing."""
+        return ()
+
+    async def attach(self, network: Network, endpoint: Endpoint, default_route: bool) -> None:
+        """Plug nothing."""
+
+    async def is_attached(self, endpoint: Endpoint) -> bool:
+        """Tell that it is."""
+        return True
+
+    async def detach(self, endpoint: Endpoint, forget: bool = True) -> None:
+        """Cut nothing off."""
+
+    async def reconcile(
+        self, networks: Sequence[Network], endpoints: Sequence[Endpoint]
+    ) -> list[ReconcileAction]:
+        """Find nothing to do."""
+        return []
+
+    async def close(self) -> None:
+        """Do nothing."""

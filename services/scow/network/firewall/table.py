@@ -1,0 +1,143 @@
+"""The engine's tables in the kernel. All of it blocks, if only for moments: it is the worker's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import structlog
+
+from scow.network.firewall import conntrack, rules
+from scow.network.firewall.nftables import Nftables
+from scow.network.ipam.addresses import FAMILIES, Family, family_of, of_family
+from scow.network.kernel import links
+from scow.network.kernel.netlink import Netlink
+from scow.network.store import Endpoint, Network
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """All that must be there."""
+
+    networks: Sequence[Network]
+    endpoints: Sequence[Endpoint]
+
+    def bridges(self, family: Family) -> list[rules.Bridge]:
+        """Return the bridges with a subnet of a family."""
+        return [
+            rules.Bridge(network.bridge, pool.subnet)
+            for network in self.networks
+            for pool in network.pools
+            if network.bridge and pool.subnet.version == family.version
+        ]
+
+    def published(self, family: Family) -> list[rules.Published]:
+        """Return the published ports of a family that lead to endpoints with an address of it."""
+        return [
+            port
+            for e in self.endpoints
+            for port in published_by(e)
+            if port.address.version == family.version
+        ]
+
+
+def published_by(endpoint: Endpoint) -> list[rules.Published]:
+    """Return the ports that nftables diverts to an endpoint; the others are the relay's."""
+    return [
+        rules.Published(address.ip, port)
+        for port in endpoint.ports
+        if (address := of_family(endpoint.addresses, family_of(port.host_ip))) is not None
+    ]
+
+
+class Table:
+    """One engine's table in each family.
+
+    Args:
+        instance: Names them.
+
+    Attributes:
+        is_built: Whether they were built, or found as they must be, since this object was made.
+    """
+
+    def __init__(self, instance: str) -> None:
+        self._instance = instance
+        self._comparable = True
+        self.is_built = False
+
+    @cached_property
+    def _nftables(self) -> Nftables:
+        return Nftables()
+
+    def close(self) -> None:
+        """Free the library's context."""
+        if "_nftables" in self.__dict__:
+            self.__dict__.pop("_nftables").close()
+
+    def change_ports(self, verb: str, endpoint: Endpoint) -> None:
+        """Divert an endpoint's ports, or divert them no more.
+
+        Args:
+            verb: "add" or "delete".
+            endpoint: Whose.
+
+        Raises:
+            KernelUnsupported: The table is not what it was; nothing was changed.
+        """
+        changed = rules.elements(published_by(endpoint))
+        if changed:
+            self._nftables.run(rules.change_elements(self._instance, verb, changed))
+
+    def forget_flows(self, verb: str, endpoint: Endpoint) -> None:
+        """Make flows of UDP follow a change of ports: at first they go to the host, at last to the container."""
+        for family in FAMILIES:
+            own = of_family(endpoint.addresses, family)
+            if own is None:
+                continue
+            with Netlink() as netlink:
+                hosts = [a.ip for _, a in links.list_addresses(netlink) if a.version == own.version]
+            ports = [port for port in endpoint.ports if family_of(port.host_ip) is family]
+            conntrack.forget_udp(family, ports, hosts if verb == "add" else [own.ip])
+
+    def build(self, wanted: Wanted) -> None:
+        """Put the tables in place, in one transaction."""
+        commands = []
+        for family in FAMILIES:
+            bridges, published = wanted.bridges(family), wanted.published(family)
+            commands += rules.build(family, self._instance, bridges, published)
+        self._nftables.run(commands)
+        self.is_built = True
+
+    def restore(self, wanted: Wanted) -> str:
+        """Build the tables if they are not what they must be; return what was wrong with them."""
+        fault = self._fault(wanted)
+        if not fault:
+            self.is_built = True
+            return ""
+        self.build(wanted)
+        if rest := self._fault(wanted):
+            # Else they would be built again and again.
+            _log.warning(
+                "this libnftables lists the table in another form, only its absence is seen",
+                fault=rest,
+            )
+            self._comparable = False
+        return fault
+
+    def _fault(self, wanted: Wanted) -> str:
+        faults = (self._fault_in(family, wanted) for family in FAMILIES)
+        return next((fault for fault in faults if fault), "")
+
+    def _fault_in(self, family: Family, wanted: Wanted) -> str:
+        listed = self._nftables.list_table(family.nft, self._instance)
+        if listed is not None and not self._comparable:
+            return ""
+        bridges, published = wanted.bridges(family), wanted.published(family)
+        return rules.differences(family, listed, bridges, published)
+
+    def forward_is_dropped(self) -> bool:
+        """Tell whether another firewall drops what is forwarded."""
+        return rules.forward_is_dropped(self._nftables.list_chains())

@@ -1,0 +1,104 @@
+"""Publishing an endpoint's ports: sockets that hold them, nftables that divert them, the relay for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from scow.contract.errors import KernelUnsupported
+from scow.network.firewall.table import Table, Wanted, published_by
+from scow.network.ipam.addresses import family_of, of_family
+from scow.network.kernel.worker import Worker
+from scow.network.ports.holds import Holds
+from scow.network.ports.publish import PortRequest, Publish
+from scow.network.ports.relay import Relay
+from scow.network.store import Endpoint
+
+_log = structlog.get_logger()
+
+
+class Publisher:
+    """The published ports of one engine.
+
+    Args:
+        worker: For all that blocks.
+        table: The engine's nftables.
+        wanted: Returns what must be there without an endpoint, or with all for an empty id: for a table that is not
+            what it was.
+    """
+
+    def __init__(self, worker: Worker, table: Table, wanted: Callable[[str], Wanted]) -> None:
+        self._worker = worker
+        self._table = table
+        self._wanted = wanted
+        self._holds = Holds()
+        self._relay = Relay(worker)
+
+    def take(self, endpoint_id: str, requests: Sequence[PortRequest]) -> list[Publish]:
+        """Hold ports for an endpoint that is about to be; see `Holds.take`."""
+        return self._holds.take(endpoint_id, requests)
+
+    def retake(self, endpoint: Endpoint) -> list[tuple[Publish, str]]:
+        """Hold what is published already; return what another program took meanwhile, and why."""
+        return self._holds.retake(endpoint.id, endpoint.ports)
+
+    async def publish(self, endpoint: Endpoint) -> None:
+        """Have held ports lead to an endpoint."""
+        if endpoint.ports:
+            await self._divert("add", endpoint)
+            await self.carry(endpoint)
+
+    async def carry(self, endpoint: Endpoint) -> None:
+        """Have the relay carry what no nftables can: to an endpoint without an address of a port's family.
+
+        What nftables diverts never comes to the relay; where they leave loopback out, it does.
+        """
+        if not endpoint.addresses:
+            return
+        diverted = {
+            p.publish for p in published_by(endpoint) if family_of(p.address).diverts_loopback
+        }
+        for held in self._holds.of(endpoint.id):
+            if held.publish not in diverted:
+                own = of_family(endpoint.addresses, family_of(held.publish.host_ip))
+                to = own or endpoint.addresses[0]
+                await self._relay.open(endpoint.id, held, str(to.ip))
+
+    async def interrupt(self, endpoint: Endpoint) -> None:
+        """End the connections that the relay carries to an endpoint; `publish` follows."""
+        await self._relay.shut(endpoint.id)
+
+    async def withdraw(self, endpoint: Endpoint) -> None:
+        """Have ports lead to an endpoint no more; they are held until `give_back`.
+
+        Raises:
+            ScowError: The kernel refuses; reconciliation does it again.
+        """
+        if endpoint.ports:
+            await self._divert("delete", endpoint)
+
+    def let_go(self, endpoint_id: str) -> None:
+        """Let go of what was taken and never published."""
+        self._holds.give_back(endpoint_id)
+
+    async def give_back(self, endpoint_id: str) -> None:
+        """Let go of an endpoint's ports."""
+        await self._relay.shut(endpoint_id)
+        self._holds.give_back(endpoint_id)
+
+    async def close(self) -> None:
+        """Let go of everything; what is diverted stays so."""
+        await self._relay.close()
+        self._holds.close()
+
+    async def _divert(self, verb: str, endpoint: Endpoint) -> None:
+        """Change the table; where it is not what it was, build it anew."""
+        try:
+            await self._worker.run(self._table.change_ports, verb, endpoint)
+        except KernelUnsupported as error:
+            _log.info("the table is not what it was, building it", error=error.message)
+            after = self._wanted(endpoint.id if verb == "delete" else "")
+            await self._worker.run(self._table.build, after)
+        if any(port.protocol == "udp" for port in endpoint.ports):
+            await self._worker.run(self._table.forget_flows, verb, endpoint)

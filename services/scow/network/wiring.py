@@ -1,0 +1,70 @@
+"""The service's parts and how they hang together."""
+
+from __future__ import annotations
+
+import resource
+from functools import partial
+
+from scow.api.network.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
+from scow.contract.errors import ScowError
+from scow.core.server import Context, Wiring
+from scow.network import drivers
+from scow.network.dns.files import Files
+from scow.network.endpoints import Endpoints, Parts
+from scow.network.firewall.table import Table
+from scow.network.firewall.watch import TableWatch
+from scow.network.kernel.worker import Worker
+from scow.network.networks import Networks
+from scow.network.reconcile import Reconciler
+from scow.network.rpc import NetworkServicer
+from scow.network.store import NetworkStore
+
+
+async def wire(context: Context) -> Wiring:
+    """Make the service's parts."""
+    _allow_many_files()
+    config, section = context.config, context.config.network
+    worker = Worker()
+    parts = Parts(
+        worker=worker,
+        drivers=drivers.make(worker, config.instance, section.mtu),
+        table=Table(config.instance),
+        files=Files(config.data("network")),
+        section=section,
+        instance=config.instance,
+    )
+    networks = Networks(context.store, context.journal, parts.drivers, section, config.instance)
+    networks.record()
+    endpoints = Endpoints(context.store, context.journal, networks, parts)
+    rows = NetworkStore(context.store)
+    reconciler = Reconciler(rows, networks, endpoints, parts, context.peers)
+    servicer = NetworkServicer(networks, endpoints, reconciler, context.journal)
+    watch = TableWatch(partial(_restore, context, reconciler))
+
+    async def close() -> None:
+        await watch.close()
+        await endpoints.close()
+        await worker.run(parts.table.close)
+        worker.close()
+
+    return Wiring(
+        register=lambda server: add_NetworkServiceServicer_to_server(servicer, server),
+        reconcile=reconciler.run,
+        close=close,
+    )
+
+
+async def _restore(context: Context, reconciler: Reconciler) -> None:
+    try:
+        actions = await reconciler.run()
+    except ScowError as error:
+        context.log.warning("not restored, the timer tries again", error=str(error))
+        return
+    for action in actions:
+        context.log.info("restored", object=action.object, detail=action.detail)
+
+
+def _allow_many_files() -> None:
+    """Raise the soft limit of open files to the hard one: each published port is a socket."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
