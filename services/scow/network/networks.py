@@ -70,9 +70,10 @@ class Networks:
         """
         network = self.get(DEFAULT)
         present = {pool.subnet: pool for pool in network.pools}
-        wanted = self._configured() or [s for s in present if s.version == IPV4.version]
-        if all(s.version != IPV4.version for s in wanted):
-            wanted += [s for s in present if s.version == IPV4.version]
+        wanted = self._configured()
+        if all(subnet.version != IPV4.version for subnet in wanted):
+            # None is configured: what was chosen once is kept.
+            wanted = [*(s for s in present if s.version == IPV4.version), *wanted]
         if present and set(wanted) == set(present):
             return False
         leased = self._rows.leased(network.id)

@@ -19,7 +19,7 @@ from scow.contract.errors import LinkFailed, ScowError
 from scow.network.dns.files import host_resolver
 from scow.network.drivers.base import Capabilities
 from scow.network.ipam import subnets
-from scow.network.ipam.addresses import IPV4, IPV6, Pool, Subnet, family_of, of_family
+from scow.network.ipam.addresses import IPV4, IPV6, Interface, Pool, Subnet, family_of, of_family
 from scow.network.ipam.leases import mac_of
 from scow.network.kernel import links, names, netns, sysctls
 from scow.network.kernel.links import Inside, Link, Veth
@@ -31,6 +31,9 @@ from scow.network.store import Endpoint, Network
 _SWEEP_SECONDS = 1.0
 # Held while a subnet is chosen and taken, so that two engines that start together choose different ones.
 _SUBNET_LOCK = Path("/run/lock/scow-subnets")
+# Without an address of the link alone the kernel does not ask for a container to which it forwards a packet (RFC 4861,
+# 7.2.2). Docker's is the same.
+_LINK_LOCAL = ipaddress.ip_interface("fe80::1/64")
 _MTU = 1500
 _log = structlog.get_logger()
 
@@ -59,8 +62,8 @@ class BridgeDriver:
 
     async def attach(self, network: Network, endpoint: Endpoint, default_route: bool) -> None:
         """Make the pair of links and set up the namespace."""
-        if await self.is_attached(endpoint):
-            return
+        if endpoint.link in self._doomed:
+            await self._sweep()
         try:
             await self._worker.run(self._host.plug, network, endpoint, default_route)
         except LinkFailed as error:
@@ -72,7 +75,9 @@ class BridgeDriver:
 
     async def is_attached(self, endpoint: Endpoint) -> bool:
         """Tell whether its link is there."""
-        return endpoint.link not in self._doomed and _has_link(endpoint.link)
+        if endpoint.link in self._doomed:
+            return False
+        return await self._worker.run(_has_link, endpoint.link)
 
     async def detach(self, endpoint: Endpoint, forget: bool = True) -> None:
         """Cut the link off; deleting it, which takes 15 to 30 ms, can wait."""
@@ -159,7 +164,7 @@ class _Host:
         return used
 
     def _make_bridge(self, name: str, pools: Sequence[Pool]) -> Link:
-        wanted = [pool.router for pool in pools]
+        wanted = _host_addresses(pools)
         with_ipv6 = of_family(wanted, IPV6) is not None
         bridge = links.make_bridge(self._netlink, name, mac_of(wanted), self._mtu, with_ipv6)
         for index, present in links.list_addresses(self._netlink):
@@ -173,7 +178,9 @@ class _Host:
         return bridge
 
     def plug(self, network: Network, endpoint: Endpoint, default_route: bool) -> None:
-        """Make an endpoint's links and set up its namespace; on failure nothing is left behind."""
+        """Make an endpoint's links, unless they are there, and set up its namespace; on failure nothing is left."""
+        if _has_link(endpoint.link):
+            return
         veth = Veth(endpoint.link, endpoint.interface, endpoint.mac, self._mtu)
         gateways = network.gateways() if default_route else []
         settings = sysctls.WITHOUT_IPV6
@@ -241,7 +248,7 @@ class _Host:
             return "the bridge was missing"
         if not found.up:
             return "the bridge was down"
-        wanted = [pool.router for pool in network.pools]
+        wanted = _host_addresses(network.pools)
         present = [a for index, a in links.list_addresses(self._netlink) if index == found.index]
         if not set(wanted) <= set(present):
             return "the bridge had lost its address"
@@ -268,6 +275,14 @@ class _Host:
             return "the link listened to its container" if links.guard(present.name) else ""
         links.join_bridge(self._netlink, present.name, bridge)
         return "the link was cut off"
+
+
+def _host_addresses(pools: Sequence[Pool]) -> list[Interface]:
+    """Return the addresses of a bridge: a subnet's gateway each."""
+    found = [pool.router for pool in pools]
+    if of_family(found, IPV6) is not None:
+        found.append(_LINK_LOCAL)
+    return found
 
 
 def _has_link(name: str) -> bool:

@@ -18,7 +18,7 @@ _TABLE_MAIN, _TABLE_LOCAL = 254, 255
 _PROTOCOL_BOOT, _TYPE_UNICAST = 3, 1
 # IFA_F_NODAD: an address that was leased is nobody else's, and is used at once.
 _NO_DETECTION = 2
-_SCOPE_LINK = 253
+
 # IN6_ADDR_GEN_MODE_NONE: no link-local address, which would only cost multicast traffic.
 _NO_ADDRESS_GENERATED = 1
 # A kernel or namespace without IPv6.
@@ -85,12 +85,12 @@ def _link(message: Any) -> Link:
 
 
 def list_addresses(netlink: Netlink) -> list[tuple[int, Interface]]:
-    """Return the index of the link and the address, for all addresses but those of a link alone (fe80::)."""
+    """Return the index of the link and the address, for all addresses."""
     request = Request(rtnl.RTM_GETADDR, what="addresses")
     found = []
     for message in netlink.dump(request):
         local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-        if local and message["scope"] != _SCOPE_LINK:
+        if local:
             address = ipaddress.ip_interface(f"{local}/{message['prefixlen']}")
             found.append((message["index"], address))
     return found
