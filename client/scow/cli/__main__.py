@@ -34,6 +34,7 @@ from scow.cli.flags.parser import (
     parse,
     usage_line,
 )
+from scow.cli.io.terminal_text import protect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def command(arguments: Sequence[str], begin: Begin = _begin) -> int:
     Raises:
         ByItself: By `begin`.
     """
+    protect()
     try:
         return _main(list(arguments), begin)
     except KeyboardInterrupt:

@@ -19,7 +19,7 @@ def parse_time(text: str) -> int:
 
     Args:
         text: A date as RFC 3339 writes it, also cut short ("2026-01-02T15:04"), in local time without
-            an offset; seconds since 1970; or how long ago, as Go writes durations ("1m30s").
+            an offset; seconds since 1970; or how long ago, as Go writes durations ("1m30s"); "-5m" is in five minutes.
 
     Raises:
         ValueError: None of these.
@@ -28,9 +28,10 @@ def parse_time(text: str) -> int:
         return int(match[1]) * _NANO + int((match[2] or "").ljust(9, "0"))
     if (date := _DATE.fullmatch(text)) is not None:
         return _date(date)
-    pieces = list(_DURATION.finditer(text))
-    if pieces and "".join(piece[0] for piece in pieces) == text:
-        ago = sum(float(piece[1]) * _SECONDS[piece[2]] for piece in pieces)
+    sign, length = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
+    pieces = list(_DURATION.finditer(length))
+    if pieces and "".join(piece[0] for piece in pieces) == length:
+        ago = sign * sum(float(piece[1]) * _SECONDS[piece[2]] for piece in pieces)
         return time.time_ns() - int(ago * _NANO)
     raise ValueError(
         f"failed to parse value as time or duration: {text!r}: use 2026-01-02T15:04:05Z, 10m or seconds"

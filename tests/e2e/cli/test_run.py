@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cli.support import field, shown
+from tests.support.busybox import rootfs_tar
 from tests.support.engine import Engine, as_root
 
 pytestmark = as_root()
@@ -87,6 +88,25 @@ def test_process(engine: Engine, tmp_path: Path) -> None:
         *("busybox", "sh", "-c", script),
     )
     assert out == "b c 1 /tmp 1000:1000 box\n"
+
+
+def test_a_variable_that_the_caller_does_not_have_is_taken_away(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """As in Docker; a file's line with a name alone leaves the image's variable."""
+    engine.cli("import", "-c", "ENV A=image", "-", "withenv", stdin=rootfs_tar())
+    env = tmp_path / "env"
+    env.write_text("A\n")
+    without = _out(engine, "-e", "A", "-e", "HOSTNAME", "withenv", "env")
+    assert {line.partition("=")[0] for line in without.splitlines()} == {"PATH", "HOME"}
+    assert "A=image\n" in _out(engine, "--env-file", str(env), "withenv", "env")
+
+
+def test_logs_of_tiny_files(engine: Engine) -> None:
+    """Docker takes any size, too."""
+    options = ("--name", "tiny", "--log-opt", "max-size=1", "--log-opt", "max-file=3")
+    engine.cli("run", *options, "busybox", "seq", "5")
+    assert engine.cli("logs", "tiny").stdout == "3\n4\n5\n"
 
 
 def test_entrypoint(engine: Engine) -> None:

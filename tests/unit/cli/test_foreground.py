@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import pytest
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1.container_pb2_grpc import ContainerServiceServicer
+from tests.support import processes
+from tests.support.processes import wait_for
 from tests.support.terminal import Terminal as BaseTerminal
 from tests.unit.client.toy import serving
 
@@ -33,12 +37,14 @@ class Containers(ContainerServiceServicer):
         self.closed_stdin = threading.Event()
         self.end = threading.Event()
         self.cut = False
+        self.ignores_eof = False
 
     def Create(self, request: pb.CreateRequest, context: Context) -> pb.CreateResponse:  # noqa: N802
         return pb.CreateResponse(container=pb.Container(id="c1"))
 
     def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:  # noqa: N802
-        return pb.GetResponse(container=pb.Container(id="c1"))
+        config = pb.ContainerConfig(tty=True, stdin_open=True)
+        return pb.GetResponse(container=pb.Container(id="c1", config=config))
 
     def Kill(self, request: pb.KillRequest, context: Context) -> pb.KillResponse:  # noqa: N802
         self.signals.append(request.signal)
@@ -65,6 +71,8 @@ class Containers(ContainerServiceServicer):
                 self.sizes.append((request.resize.rows, request.resize.columns))
             elif kind == "close_stdin":
                 self.closed_stdin.set()
+                if self.ignores_eof:
+                    continue
                 break
             elif b"q" in request.stdin:
                 break
@@ -129,11 +137,59 @@ def test_a_resized_window_is_told(run_tty: Terminal, containers: Containers) -> 
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_gives_the_terminal_back(run_tty: Terminal, number: signal.Signals) -> None:
+def _has_signals(containers: Containers, count: int) -> bool:
+    return len(containers.signals) == count
+
+
+def test_signals_go_to_a_process_with_a_terminal(run_tty: Terminal, containers: Containers) -> None:
     run_tty.wait_for(b"ready")
-    run_tty.process.send_signal(number)
-    assert run_tty.ended() == 128 + number
+    sent = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT]
+    for count, number in enumerate(sent, 1):
+        run_tty.process.send_signal(number)
+        wait_for(partial(_has_signals, containers, count), f"signal {number!r}")
+    assert containers.signals == [number.name for number in sent]
+    assert run_tty.is_raw()
+    run_tty.type(b"q")
+    assert run_tty.ended() == 5
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGALRM]
+)
+@pytest.mark.parametrize(
+    "words", [["attach"], ["start", "-ai"], ["run", "-it", "--sig-proxy=false"]]
+)
+def test_a_signal_gives_the_terminal_back(
+    host: str, containers: Containers, words: list[str], number: signal.Signals
+) -> None:
+    with Terminal(host, *words, "busybox") as terminal:
+        terminal.wait_for(b"ready")
+        terminal.process.send_signal(number)
+        assert terminal.ended() == 128 + number
+    assert containers.signals == []
+
+
+def test_a_terminal_that_hangs_up_ends_the_command_line(
+    run_tty: Terminal, containers: Containers
+) -> None:
+    containers.ignores_eof = True  # and it does not end of the signal
+    run_tty.wait_for(b"ready")
+    run_tty.hang_up()
+    assert run_tty.process.wait(_SECONDS) == 128 + signal.SIGHUP
+    assert containers.signals[0] == "SIGHUP"  # the kernel sends SIGCONT after it
+
+
+def test_a_suspended_command_line_gives_the_terminal_back(host: str, tmp_path: Path) -> None:
+    script = f"{sys.executable} -m scow.cli -H {host} run -it busybox; stty -a; echo stopped; fg"
+    with BaseTerminal(["sh", "-mc", script]) as terminal:
+        terminal.wait_for(b"ready")
+        (command,) = processes.children(terminal.process.pid)
+        os.kill(command, signal.SIGTSTP)
+        terminal.wait_for(b" icanon")
+        terminal.wait_for(b"stopped")
+        wait_for(terminal.is_raw, "the terminal to be raw again")
+        terminal.type(b"xq")
+        assert terminal.ended() == 5
 
 
 def test_input_goes_on_after_the_service_restarted(host: str, containers: Containers) -> None:

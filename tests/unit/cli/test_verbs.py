@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -368,7 +369,26 @@ def test_logs(scow: Shell, containers: Containers) -> None:
     assert scow("logs", "-t", "-n", "all", "web") == 0
     assert scow.out == "2006-01-02T15:04:05.000000005Z ab\n"
     assert not containers.requests[-1].HasField("tail")
-    assert scow("logs", "--tail", "x", "web") == 125
+    for every in ("x", "-1", "", "1.5", "9" * 30, "٣"):
+        assert scow("logs", "--tail", every, "web") == 0
+        assert not containers.requests[-1].HasField("tail"), every
+    assert scow("logs", "--since", "-5m", "--until", "", "web") == 0
+    assert containers.requests[-1].since.seconds > time.time() + 200
+    assert not containers.requests[-1].HasField("until")
+
+
+def test_a_cidfile_that_cannot_be_written_makes_no_container(
+    scow: Shell, containers: Containers, tmp_path: Path
+) -> None:
+    assert scow("run", "-d", "--cidfile", f"{tmp_path}/no/x", "busybox") == 125
+    assert f"open {tmp_path}/no/x: no such file or directory" in scow.err
+    assert scow("create", "--cidfile", f"{tmp_path}/no/x", "busybox") == 1
+    assert containers.requests == []
+
+
+def test_a_refused_container_leaves_no_cidfile(scow: Shell, tmp_path: Path) -> None:
+    assert scow("run", "-d", "--name", "web", "--cidfile", f"{tmp_path}/x", "busybox") == 125
+    assert not list(tmp_path.glob("x"))
 
 
 def test_run_in_the_foreground_has_the_container_s_exit_code(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # Seconds in which a container that ended is removed.
 _REMOVAL = 30.0
+# The exit code after SIGHUP.
+_HUNG_UP = 128 + 1
 
 
 class Foreground:
@@ -25,7 +27,7 @@ class Foreground:
         stdin: Pass on standard input.
         outputs: Pass on standard output and standard error.
         detach_keys: Keys that leave it running.
-        sig_proxy: Pass on signals, where it has no terminal.
+        sig_proxy: Pass on signals.
         auto_remove: It is removed when it ends, which is waited for: its name is free then.
     """
 
@@ -50,7 +52,7 @@ class Foreground:
             tty=tty,
             stdin=stdin,
             detach_keys=detach_keys,
-            kill=self._kill if sig_proxy and not tty else None,
+            kill=self._kill if sig_proxy else None,
         )
 
     def stay(self, *, start: bool) -> int:
@@ -73,6 +75,8 @@ class Foreground:
                         continue
                 if stdio.detached:
                     return 0
+                if stdio.hung_up:
+                    return _HUNG_UP
                 if session.exit_code is not None:
                     return self._ended(session.exit_code)
                 break

@@ -16,21 +16,19 @@ def variables(
 ) -> list[str]:
     """Return KEY=VALUE of files, then of flags; a name alone has its value from the environment.
 
-    A name alone that the environment does not have is left out.
+    A name alone that the environment does not have is left out of a file; as a flag it stays a name, which takes the
+    variable of the image away.
 
     Raises:
         UsageError: A file cannot be read or has a wrong line.
     """
-    found = [
-        *(line for file in files for line in _lines(file, "variable", "environment variable")),
-        *given,
-    ]
-    complete = (
-        line if "=" in line else f"{line}={environ[line]}"
-        for line in found
-        if "=" in line or line in environ
-    )
-    return list(complete)
+
+    def completed(line: str) -> str:
+        return f"{line}={environ[line]}" if "=" not in line and line in environ else line
+
+    lines = (line for file in files for line in _lines(file, "variable", "environment variable"))
+    of_files = [line for line in map(completed, lines) if "=" in line]
+    return [*of_files, *map(completed, given)]
 
 
 def labels(files: Sequence[str], given: Sequence[str]) -> dict[str, str]:

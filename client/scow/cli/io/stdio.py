@@ -6,6 +6,7 @@ signal handler must not make. Both are daemons: one may hang in read(2) on a ter
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from scow.cli.io.terminal import DetachFilter, RawMode, window_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
     from scow.client import Attachment, Execution
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
     Session = Attachment | Execution
 
 _CHUNK = 32 << 10
-# What a shell or a supervisor sends; others concern this process alone.
-_PROXIED = ("HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "CONT")
-# End this process; with a raw terminal only after it was restored.
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+# What a shell, a supervisor or a person sends to the process they see. Others concern this process alone, or are
+# faults of its own.
+_PROXIED = (
+    *("HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "CONT"),
+    *("VTALRM", "PROF", "XCPU", "XFSZ", "IO", "PWR", "STKFLT", "RTMIN", "RTMAX"),
+)
+# These end this process where they are not passed on (signal(7)); a raw terminal is restored first.
+_ENDING = tuple(name for name in _PROXIED if name != "CONT")
 
 
 class Stdio:
@@ -37,7 +42,7 @@ class Stdio:
         tty: The process has a terminal.
         stdin: Standard input is passed on.
         detach_keys: Keys that end the session alone.
-        kill: Sends a signal to the process by name; None: signals are this process's own.
+        kill: Sends a signal to the process by name; None means that signals are for this process itself.
     """
 
     def __init__(
@@ -56,7 +61,8 @@ class Stdio:
         self._handlers: dict[signal.Signals, object] = {}
         self._session: Session | None = None
         self._reading = False
-        self._signals = _SignalQueue(kill) if kill is not None and not tty else None
+        self._signals = None if kill is None else _SignalQueue(kill, self._forwarded)
+        self.hung_up = False  # the terminal is gone, and the process was told
 
     @property
     def detached(self) -> bool:
@@ -69,20 +75,27 @@ class Stdio:
         return window_size(1) or window_size(0) if self._tty else None
 
     def __enter__(self) -> Stdio:
-        if self._tty and self._stdin and os.isatty(0):
-            for number in _ENDING:
-                self._handle(number, _leave)
-            self._raw = RawMode(0).__enter__()
-        if self._tty:
-            self._handle(signal.SIGWINCH, self._resized)
-        if self._signals is not None:
-            for name in _PROXIED:
-                self._handle(signal.Signals[f"SIG{name}"], self._signals.put)
+        try:
+            self._prepare()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
+    def _prepare(self) -> None:
+        if self._signals is not None:
+            self._handle(_PROXIED, self._signals.put)
+        if self._tty:
+            self._handle(["WINCH"], self._resized)
+        if self._tty and self._stdin and os.isatty(0):
+            if self._signals is None:
+                self._handle(_ENDING, self._leave)
+            self._handle(["TSTP"], self._suspend)
+            self._raw = RawMode(0)
+            self._raw.__enter__()
+
     def __exit__(self, *_: object) -> None:
-        if self._raw is not None:
-            self._raw.__exit__(None, None, None)
+        self._restore_terminal()
         for number, before in self._handlers.items():
             signal.signal(number, before)  # type: ignore[arg-type]
         self._handlers.clear()
@@ -106,7 +119,7 @@ class Stdio:
                 _write(1, output.stdout)
                 _write(2, output.stderr)
         except Exception:
-            if not self.detached:
+            if not self.detached and not self.hung_up:
                 raise
         finally:
             self._session = None
@@ -134,8 +147,38 @@ class Stdio:
             time.sleep(0.05)
         return session
 
-    def _handle(self, number: signal.Signals, act: Callable[[int, FrameType | None], None]) -> None:
-        self._handlers[number] = signal.signal(number, act)
+    def _handle(self, names: Iterable[str], act: Callable[[int, FrameType | None], None]) -> None:
+        for name in names:
+            number = signal.Signals[f"SIG{name}"]
+            before = signal.signal(number, act)
+            self._handlers.setdefault(number, before)
+
+    def _restore_terminal(self) -> None:
+        if self._raw is not None:
+            self._raw.__exit__(None, None, None)
+
+    def _leave(self, number: int, frame: FrameType | None) -> None:
+        # At once, since a second signal may end the process on its way out.
+        self._restore_terminal()
+        for each in self._handlers:
+            signal.signal(each, signal.SIG_DFL)
+        sys.exit(128 + number)
+
+    def _suspend(self, number: int, frame: FrameType | None) -> None:
+        """Stop, as by ^Z, with the terminal as it was; go on with it raw."""
+        self._restore_terminal()
+        handler = signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        signal.signal(number, handler)
+        if self._raw is not None:
+            self._raw.__enter__()
+        self._resized(number, frame)
+
+    def _forwarded(self, number: int) -> None:
+        """End the session after a hangup was passed on, where nobody can see or type anything any more."""
+        if number == signal.SIGHUP and self._tty and _is_gone(0) and self._session is not None:
+            self.hung_up = True
+            self._session.close()
 
     def _resized(self, number: int, frame: FrameType | None) -> None:
         size = self.window
@@ -143,8 +186,13 @@ class Stdio:
             self._session.resize(*size)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+def _is_gone(descriptor: int) -> bool:
+    """Tell whether a terminal was hung up."""
+    try:
+        os.get_terminal_size(descriptor)
+    except OSError as error:
+        return error.errno == errno.EIO
+    return False
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -154,13 +202,19 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 class _SignalQueue:
-    """Signals on their way to the container."""
+    """Signals on their way to the container.
 
-    def __init__(self, kill: Callable[[str], None]) -> None:
+    Args:
+        kill: Sends one by name.
+        forwarded: Is told of each that was sent, in a thread of its own.
+    """
+
+    def __init__(self, kill: Callable[[str], None], forwarded: Callable[[int], None]) -> None:
         from queue import SimpleQueue
 
         self._queue: SimpleQueue[int] = SimpleQueue()
         self._kill = kill
+        self._sent = forwarded
         self._started = False
 
     def put(self, number: int, frame: FrameType | None) -> None:
@@ -184,3 +238,4 @@ class _SignalQueue:
                 # Most likely it just ended, which the session tells too.
                 if error.reason != "CONTAINER_NOT_RUNNING":
                     print(f"scow: {error}", file=sys.stderr)
+            self._sent(number)

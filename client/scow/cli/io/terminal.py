@@ -5,6 +5,7 @@ termios(3) describes the modes. Nothing here knows of the engine.
 
 from __future__ import annotations
 
+import errno
 import os
 
 TYPE_CHECKING = False
@@ -18,13 +19,13 @@ _CONTROL = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
 
 
 def parse_detach_keys(text: str) -> bytes:
-    """Return the bytes of "ctrl-p,ctrl-q" or "a,ctrl-@".
+    """Return the bytes of "ctrl-p,ctrl-q" or "a,ctrl-@"; an empty text means the default, as in Docker.
 
     Raises:
         ValueError: A key that is neither one character nor ctrl- with one.
     """
     keys = bytearray()
-    for key in text.split(","):
+    for key in (text or DEFAULT_DETACH_KEYS).split(","):
         if len(key) == 1 and key.isascii():
             keys += key.encode()
             continue
@@ -113,7 +114,7 @@ class RawMode:
         mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
         mode[6][termios.VMIN] = 1
         mode[6][termios.VTIME] = 0
-        termios.tcsetattr(self._descriptor, termios.TCSADRAIN, mode)
+        self._set(termios.TCSADRAIN, mode)
         return self
 
     def __exit__(
@@ -127,6 +128,18 @@ class RawMode:
         if self._before is not None:
             before, self._before = self._before, None
             try:
-                termios.tcsetattr(self._descriptor, termios.TCSADRAIN, before)
+                # Not TCSADRAIN: output that was stopped by ^S would hold it up for ever.
+                self._set(termios.TCSANOW, before)
             except termios.error:  # the terminal is gone, and with it what there was to restore
                 return
+
+    def _set(self, when: int, mode: list[Any]) -> None:
+        """Set the mode; a process in the background is stopped there, and goes on with it when it is continued."""
+        import termios
+
+        while True:
+            try:
+                return termios.tcsetattr(self._descriptor, when, mode)
+            except termios.error as error:  # no OSError, so Python does not repeat the call itself
+                if error.args[0] != errno.EINTR:
+                    raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from scow.cli.io.terminal_text import control, visible
 from scow.words.references import familiar, parted, with_tag
 
 TYPE_CHECKING = False
@@ -238,9 +239,9 @@ class _Screen(_Lines):
         # A line that has scrolled away cannot be redrawn: of very many layers, show the last.
         shown = list(self._layers.values())[-(rows - 1) :]
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
-        body = "".join(f"\x1b[2K{line[: columns - 1]}\n" for line in shown)
+        body = "".join(f"\x1b[2K{visible(line)[: columns - 1]}\n" for line in shown)
         self._drawn = len(shown)
-        self._out.write(up + body)
+        control(self._out, up + body)
         self._out.flush()
 
 

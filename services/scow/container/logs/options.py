@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from scow.api.container.v1.container_pb2 import LogConfig
 from scow.container.model.invalid import invalid
 
-_SIZE = re.compile(r"([0-9]{1,15})([bkmg]?)(i?b)?", re.IGNORECASE)
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_LEAST = 4096
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([bkmgt]?)(i?b)?", re.IGNORECASE)
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_MOST = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ def _size(text: str) -> int:
     if text in ("", "-1"):
         return 0
     match = _SIZE.fullmatch(text)
-    size = int(match[1]) * _UNITS[match[2].lower()] if match else 0
-    if size < _LEAST:
-        raise invalid("log.options", f"has max-size {text!r}", 'use 4k or more, like "10m"')
+    size = int(float(match[1]) * _UNITS[match[2].lower()]) if match else 0
+    if not 1 <= size <= _MOST:
+        raise invalid("log.options", f"has max-size {text!r}", 'use a size like "10m"')
     return size
 
 

@@ -25,6 +25,8 @@ def test_variables(tmp_path: Path) -> None:
         "C=",
         "D=4",
     ]
+    # As a flag it goes to the engine, which takes the image's variable away.
+    assert variables([path], ["NOT_HERE"], {}) == ["A=1", "B=x = y #z", "C=", "NOT_HERE"]
 
 
 def test_labels_without_value_are_empty(tmp_path: Path) -> None:

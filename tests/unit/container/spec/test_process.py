@@ -36,6 +36,12 @@ def test_env_is_replaced_in_place_and_taken_away() -> None:
     assert merged == ["A=1", "B=x=y", "D="]
 
 
+def test_a_name_alone_takes_away_what_the_engine_sets() -> None:
+    described = pb.Container(hostname="h", env=["A=1"])
+    described.config.env.extend(["HOSTNAME", "A"])
+    assert process.process_env(described, tty=True) == ["TERM=xterm", "A=1"]
+
+
 def test_process_env_has_hostname_and_terminal_but_yields_to_the_containers() -> None:
     described = pb.Container(hostname="h", env=["PATH=/bin", "A=1", "HOSTNAME=own"])
     assert process.process_env(described, tty=True, more=["A=2"]) == [

@@ -22,7 +22,8 @@ def _attach(options: Options, context: Context) -> int:
         tty=container.config.tty,
         stdin=stdin,
         detach_keys=options.detach_keys,
-        sig_proxy=options.sig_proxy,
+        # With a terminal, keys are what reaches the process; so it is in Docker.
+        sig_proxy=options.sig_proxy and not container.config.tty,
     )
     return foreground.stay(start=False)
 

@@ -16,21 +16,24 @@ if TYPE_CHECKING:
     from scow.cli.context import Context
 
 
+# What a count of lines on the wire may be.
+_MOST_LINES = (1 << 31) - 1
+
+
 def _time(text: str) -> int:
+    """Return nanoseconds since 1970; 0 for an empty text, which sets no bound."""
     from scow.words.times import parse_time
 
-    return parse_time(text)
+    return parse_time(text) if text else 0
 
 
 def _tail(text: str) -> int | None:
-    """Return the number of lines, or None for all."""
-    if text == "all":
+    """Return the number of lines; None means all, and so do a negative number and what is not one, as in Docker."""
+    digits = text.removeprefix("+")
+    if not digits.isascii() or not digits.isdigit():
         return None
-    try:
-        count = int(text)
-    except ValueError:
-        raise ValueError(f'invalid value "{text}": use a number or all') from None
-    return None if count < 0 else count
+    count = int(digits[:20])
+    return count if count <= _MOST_LINES else None
 
 
 def _logs(options: Options, context: Context) -> int:

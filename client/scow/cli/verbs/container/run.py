@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 
 from scow.cli.flags.container_flags import CREATE_FLAGS, RUN_FLAGS
-from scow.cli.flags.parser import Options, UsageError, Verb
+from scow.cli.flags.parser import Options, Refused, UsageError, Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from scow.api.container.v1.container_pb2 import ContainerConfig, CreateResponse
     from scow.cli.context import Context
 
@@ -56,13 +59,35 @@ def _check(options: Options) -> None:
 
 def _create_container(config: ContainerConfig, options: Options, context: Context) -> str:
     """Create it, pulling the image when that is due, and return its id."""
-    created = _create_pulled(config, options, context)
+    with _id_file(options.cidfile) as write_id:
+        created = _create_pulled(config, options, context)
+        write_id(created.container.id)
     for warning in created.warnings:
         context.warn(f"WARNING: {warning}")
-    if options.cidfile:
-        with open(options.cidfile, "x", encoding="ascii") as file:
-            file.write(created.container.id)
     return created.container.id
+
+
+@contextmanager
+def _id_file(path: str) -> Iterator[Callable[[str], object]]:
+    """Make the file of `--cidfile`, before there is a container; take it away when none comes to be.
+
+    Raises:
+        Refused: It cannot be made.
+    """
+    if not path:
+        yield lambda _: None
+        return
+    try:
+        file = open(path, "x", encoding="ascii")  # noqa: SIM115  closed below
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise Refused(f"failed to create the container ID file: open {path}: {reason}") from None
+    with file:
+        try:
+            yield file.write
+        except BaseException:
+            os.unlink(path)
+            raise
 
 
 # An image that was pulled may be pruned before a container has it: it is pulled so often.

@@ -33,7 +33,8 @@ def _start_attached(options: Options, context: Context) -> int:
         tty=container.config.tty,
         stdin=options.interactive and container.config.stdin_open,
         detach_keys=options.detach_keys,
-        sig_proxy=options.sig_proxy,
+        # With a terminal, keys are what reaches the process; so it is in Docker.
+        sig_proxy=options.sig_proxy and not container.config.tty,
         auto_remove=container.config.auto_remove,
     )
     return foreground.stay(start=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from scow.cli.flags.parser import Flag, Options, Verb
+from scow.cli.io.terminal_text import control
 from scow.cli.output.table import FORMAT
 
 TYPE_CHECKING = False
@@ -44,7 +45,7 @@ def _check(options: Options, context: Context) -> int:
             elif shows:
                 _progress(message.progress)
     if shows:
-        sys.stderr.write("\r\x1b[K")
+        control(sys.stderr, "\r\x1b[K")
     if findings or options.format:
         listing.print([_row(each, full=options.no_trunc) for each in findings], context)
     if result is None:
@@ -59,7 +60,7 @@ def _progress(progress: CheckProgress) -> None:
     from scow.words.units import human_size
 
     text = f"{human_size(progress.current, 3)} of {human_size(progress.total, 3)}"
-    sys.stderr.write(f"\r\x1b[KChecking {text}")
+    control(sys.stderr, f"\r\x1b[KChecking {text}")
     sys.stderr.flush()
 
 
