@@ -10,7 +10,8 @@ from typing import BinaryIO, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from scow.client._link import CHANNEL_OPTIONS, WireError
+from scow.client._link import WireError
+from scow.contract.channel import channel_options
 from scow.contract.errors import DETAILS_KEY
 
 R = TypeVar("R", bound=Message)
@@ -113,7 +114,9 @@ class Transport:
     @property
     def _channel(self) -> grpc.aio.Channel:
         if self._opened is None:
-            self._opened = grpc.aio.insecure_channel(f"unix://{self._path}", CHANNEL_OPTIONS)
+            self._opened = grpc.aio.insecure_channel(
+                f"unix://{self._path}", channel_options("scow-client")
+            )
         return self._opened
 
     async def unary(

@@ -23,18 +23,6 @@ SERVICES = ("container", "image", "network", "volume")
 # W3C Trace Context of the caller; travels with every call made while it is set.
 traceparent: ContextVar[str] = ContextVar("traceparent", default="")
 
-CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", 64 << 20),
-    ("grpc.enable_http_proxy", 0),
-    # A service that was restarted is found again within a moment.
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    # By its name it is a pause, but it is also how long a connection may take to be made: on a busy machine, long.
-    ("grpc.min_reconnect_backoff_ms", 10_000),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    # Each client its own connection: none is shared across a fork or a restart.
-    ("grpc.use_local_subchannel_pool", 1),
-)
-
 _UNAVAILABLE = 14
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from scow.client._link import CHANNEL_OPTIONS, WireError
+from scow.client._link import WireError
+from scow.contract.channel import channel_options
 from scow.contract.errors import DETAILS_KEY
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ class Transport:
     @property
     def _channel(self) -> grpc.Channel:
         if self._opened is None:
-            self._opened = grpc.insecure_channel(f"unix://{self._path}", CHANNEL_OPTIONS)
+            self._opened = grpc.insecure_channel(
+                f"unix://{self._path}", channel_options("scow-client")
+            )
         return self._opened
 
     def unary(

@@ -392,6 +392,10 @@ class SubnetFull(ResourceExhausted):
     """A network has no free address."""
 
 
+class TooManyCalls(ResourceExhausted):
+    """A client, or all together, have too many calls under way."""
+
+
 class LimitExceeded(ResourceExhausted):
     """Input exceeds a configured limit."""
 

@@ -47,6 +47,8 @@ class ServerSection:
 
     # Calls under way at once in one service; further ones get RESOURCE_EXHAUSTED.
     max_concurrent_calls: int = 2000
+    # Of them, those of one client. When three quarters of all are under way, who has 32 or more gets no further ones.
+    max_calls_per_client: int = 1000
     # Seconds that calls under way may take when the service stops.
     drain_seconds: float = 5.0
     # Seconds between two reconciliations.

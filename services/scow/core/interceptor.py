@@ -17,6 +17,7 @@ from structlog.contextvars import bound_contextvars
 
 from scow.contract.errors import DETAILS_KEY, Internal, ScowError, Unavailable
 from scow.core.actor import current_actor
+from scow.core.admission import Admission, client_of
 from scow.core.trace import current_deadline, current_traceparent, new_traceparent
 
 _log = structlog.get_logger()
@@ -34,10 +35,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every handler of a server.
 
     Args:
+        admission: Counts calls, and refuses those that are too many.
         observe: Called after each RPC with its method, the code's name and the seconds it took.
     """
 
-    def __init__(self, observe: Observe | None = None) -> None:
+    def __init__(self, admission: Admission, observe: Observe | None = None) -> None:
+        self._admission = admission
         self._observe = observe
         self._long: set[asyncio.Task[Any]] = set()
         self._stopping = False
@@ -87,7 +90,8 @@ class _Call:
         async def handle(request: Any, context: Context) -> Any:
             with _Around(self, request, context) as around:
                 try:
-                    return await inner(request, context)
+                    with around.admitted():
+                        return await inner(request, context)
                 except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  translated
                     await around.fail(error)
 
@@ -98,8 +102,9 @@ class _Call:
             with _Around(self, request, context) as around:
                 responses = inner(request, context)
                 try:
-                    async for response in responses:
-                        yield response
+                    with around.admitted():
+                        async for response in responses:
+                            yield response
                 except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  translated
                     await around.fail(error)
                 finally:
@@ -145,6 +150,15 @@ class _Around:
         # A generator that is closed from another context cannot reset its variables; they end with it.
         with contextlib.suppress(ValueError):
             self._bound.__exit__(None, None, None)
+
+    def admitted(self) -> contextlib.AbstractContextManager[None]:
+        """Count the call while the block runs.
+
+        Raises:
+            TooManyCalls: It is one too many.
+        """
+        client = client_of(self._context.peer(), self._call._metadata)
+        return self._call._owner._admission.entered(client)
 
     async def fail(self, error: BaseException) -> None:
         """End the call with the error's status. Does not return."""

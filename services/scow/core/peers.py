@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from scow.contract.channel import SERVICE, channel_options
 from scow.contract.errors import DETAILS_KEY, ScowError, ServiceUnavailable, from_wire
 from scow.core.actor import current_actor
 from scow.core.config import Config
@@ -20,18 +21,6 @@ if TYPE_CHECKING:
     from scow.api.image.v1.image_pb2_grpc import ImageServiceAsyncStub
     from scow.api.network.v1.network_pb2_grpc import NetworkServiceAsyncStub
     from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceAsyncStub
-
-CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", 64 << 20),
-    ("grpc.enable_http_proxy", 0),
-    # A service that was restarted is found again within a moment.
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    # By its name it is a pause, but it is also how long a connection may take to be made: on a busy machine, long.
-    ("grpc.min_reconnect_backoff_ms", 10_000),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    # Each channel its own connection: none is shared across a fork or a restart.
-    ("grpc.use_local_subchannel_pool", 1),
-)
 
 
 @contextlib.contextmanager
@@ -94,7 +83,7 @@ class Peers:
         """Return a new channel to a service's socket, closed by `close`."""
         channel = grpc.aio.insecure_channel(
             f"unix://{self._config.socket(service).absolute()}",
-            options=CHANNEL_OPTIONS,
+            options=channel_options(SERVICE),
             interceptors=[_Context()],
         )
         self._channels.append(channel)

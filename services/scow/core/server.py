@@ -29,9 +29,11 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.contract.channel import MESSAGE_MAX
 from scow.contract.errors import FailedPrecondition, InvalidConfig, ScowError
 from scow.core import config as configuration
 from scow.core import log, memory, metrics
+from scow.core.admission import Admission
 from scow.core.config import Config, ServerSection
 from scow.core.interceptor import CallInterceptor
 from scow.core.journal import Journal
@@ -42,6 +44,7 @@ from scow.core.store import Store
 # Of a unix socket's path, with the final NUL (unix(7)).
 _SOCKET_PATH_MAX = 108
 _MANY = 1_000_000
+_UNCOUNTED = 8
 
 
 @dataclass(frozen=True)
@@ -191,12 +194,13 @@ class _Lock:
 def _make_server(section: ServerSection, interceptor: CallInterceptor) -> grpc.aio.Server:
     return grpc.aio.server(
         interceptors=[interceptor],
-        maximum_concurrent_rpcs=section.max_concurrent_calls,
+        # The interceptor counts, and refuses with a reason; this alone counts calls whose request never comes.
+        maximum_concurrent_rpcs=section.max_concurrent_calls * _UNCOUNTED,
         options=(
             ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", 64 << 20),
+            ("grpc.max_receive_message_length", MESSAGE_MAX),
             # Measured: with the defaults (1000 and 3000), or with any limit of streams, a burst of calls on one
-            # connection is partly cancelled; so gRPC queues, and maximum_concurrent_rpcs refuses.
+            # connection is partly cancelled; so gRPC queues, and the interceptor refuses.
             ("grpc.server.max_pending_requests", _MANY),
             ("grpc.server.max_pending_requests_hard_limit", _MANY),
         ),
@@ -206,7 +210,9 @@ def _make_server(section: ServerSection, interceptor: CallInterceptor) -> grpc.a
 async def _run(context: Context, wiring: Wiring, stop: asyncio.Event) -> None:
     section = context.config.server
     observe = metrics.start(section.metrics, context.name) if section.metrics else None
-    interceptor = CallInterceptor(observe)
+    interceptor = CallInterceptor(
+        Admission(section.max_concurrent_calls, section.max_calls_per_client), observe
+    )
     server = _make_server(section, interceptor)
     wiring.register(server)
     package = f"scow.api.{context.name}.v1"

@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import contextlib
 import os
 import signal
 import tempfile
@@ -18,7 +19,14 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.api.volume.v1 import volume_pb2 as pb
 from scow.api.volume.v1 import volume_pb2_grpc as pb_grpc
-from scow.contract.errors import DETAILS_KEY, FailedPrecondition, VolumeNotFound, from_wire
+from scow.contract.channel import channel_options
+from scow.contract.errors import (
+    DETAILS_KEY,
+    FailedPrecondition,
+    TooManyCalls,
+    VolumeNotFound,
+    from_wire,
+)
 from scow.core.actor import current_actor
 from scow.core.config import Config, ServerSection
 from scow.core.peers import translated
@@ -197,6 +205,32 @@ async def test_a_burst_is_answered_or_refused_never_dropped() -> None:
         codes = await asyncio.gather(*(call() for _ in range(3000)))
         assert set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
         assert codes.count(grpc.StatusCode.OK) >= 500, collections.Counter(codes)
+
+
+async def test_one_client_with_many_streams_stops_no_other() -> None:
+    """Found by attack: 2,500 open streams of one client gave RESOURCE_EXHAUSTED to everybody."""
+    async with service(max_concurrent_calls=200, max_calls_per_client=100) as (running, _, _task):
+        path = f"unix://{running.config.socket('volume')}"
+        many = grpc.aio.insecure_channel(path, options=channel_options("scow-client"))
+        other = grpc.aio.insecure_channel(path, options=channel_options("scow-client"))
+        async with many, other:
+            stub = pb_grpc.VolumeServiceStub(many)
+            streams = [stub.Watch(pb.WatchRequest()) for _ in range(100)]
+            with pytest.raises(TooManyCalls) as caught, translated("volume"):
+                async with asyncio.timeout(10):
+                    while True:  # until the last stream has arrived
+                        await stub.Get(pb.GetRequest(name="facts"))
+            assert "100 calls" in caught.value.message
+            assert "max_calls_per_client" in caught.value.metadata["do"]
+            stub_of_other = pb_grpc.VolumeServiceStub(other)
+            assert (await stub_of_other.Get(pb.GetRequest(name="facts"))).HasField("volume")
+            for stream in streams:
+                stream.cancel()
+            async with asyncio.timeout(10):
+                while True:  # until the last stream has gone
+                    with contextlib.suppress(grpc.aio.AioRpcError):
+                        await stub.Get(pb.GetRequest(name="facts"))
+                        break
 
 
 async def test_a_failing_reconciliation_does_not_keep_the_service_down() -> None:

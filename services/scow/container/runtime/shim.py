@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from scow.api.shim.v1 import shim_pb2 as shim_pb
+from scow.contract.channel import SERVICE, channel_options
 from scow.contract.errors import ScowError, ServiceUnavailable, ShimDied
-from scow.core.peers import CHANNEL_OPTIONS, translate
+from scow.core.peers import translate
 
 if TYPE_CHECKING:
     from scow.api.shim.v1.shim_pb2_grpc import ShimServiceAsyncStub
@@ -49,7 +50,9 @@ class Shim:
     def __init__(self, path: Path) -> None:
         from scow.api.shim.v1.shim_pb2_grpc import ShimServiceStub
 
-        self._channel = grpc.aio.insecure_channel(f"unix://{path}", options=CHANNEL_OPTIONS)
+        self._channel = grpc.aio.insecure_channel(
+            f"unix://{path}", options=channel_options(SERVICE)
+        )
         self.stub: ShimServiceAsyncStub = ShimServiceStub(self._channel)
 
     async def close(self) -> None:
