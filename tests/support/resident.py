@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.support import processes
 
 FOLDER = "scow-resident"
+# How many processes of a server wait.
+SPARES = 2
 
 
 def servers(runtime: Path) -> list[int]:
@@ -27,22 +29,29 @@ def _serves(pid: int, folder: str) -> bool:
     return False
 
 
-def ready(runtime: Path, count: int = 2) -> int:
-    """Wait until a server has that many processes waiting for commands; return its PID."""
-    found: list[int] = []
+def _ready(runtime: Path) -> int:
+    """Return the PID of the server, if it has processes waiting for commands, or 0."""
+    found = servers(runtime)
+    return found[0] if len(found) == 1 and len(processes.children(found[0])) >= SPARES else 0
 
-    def look() -> bool:
-        found[:] = servers(runtime)
-        return len(found) == 1 and len(processes.children(found[0])) >= count
 
-    processes.wait_for(look, "the resident server")
-    return found[0]
+def ready(runtime: Path) -> int:
+    """Wait until a server has its processes waiting for commands; return its PID."""
+    processes.wait_for(lambda: _ready(runtime), "the resident server")
+    return servers(runtime)[0]
 
 
 def start(command: list[str], environment: Mapping[str, str]) -> int:
-    """Have a command start a server; return its PID."""
-    subprocess.run(command, env=environment, capture_output=True, check=False)
-    return ready(Path(environment["XDG_RUNTIME_DIR"]))
+    """Have commands start a server, until one does and is ready; return its PID."""
+    runtime = Path(environment["XDG_RUNTIME_DIR"])
+
+    def look() -> int:
+        if not servers(runtime):
+            subprocess.run(command, env=environment, capture_output=True, check=False)
+        return _ready(runtime)
+
+    processes.wait_for(look, "the resident server")
+    return servers(runtime)[0]
 
 
 @contextlib.contextmanager

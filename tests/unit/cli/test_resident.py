@@ -17,10 +17,13 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from scow.cli import index
+from scow.cli.flags.parser import Options
 from scow.cli.resident import launcher, program
 from tests.support import processes, resident
 from tests.support.engine import BIN, clean_environment
@@ -355,7 +358,7 @@ def test_a_server_that_was_killed(user: User, killed: str) -> None:
         processes.kill(pid)
     for _ in range(3):
         assert _version(env) == 0
-    resident.ready(user.runtime)
+    resident.start([str(BIN / "scow"), "--version"], env)
 
 
 def test_servers_and_spares_killed_all_the_time(user: User) -> None:
@@ -437,6 +440,61 @@ def test_nobody_else_can_reach_a_server(user: User) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     (path,) = folder.iterdir()
     assert not stat.S_IMODE(path.stat().st_mode) & 0o077
+
+
+_OTHER_USER = [
+    *("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"),
+    # To get at the folder, as nobody can who is not root.
+    *("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"),
+]
+_CONNECT = """
+import socket, sys
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+print(connection.recv(5).decode()[:1])
+"""
+_PRETEND = """
+import socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+print("listens", flush=True)
+connection, _ = listener.accept()
+print(connection.recv(1 << 20))
+"""
+
+
+def test_another_user_is_not_served(user: User) -> None:
+    user.served("resident")
+    (path,) = (user.runtime / resident.FOLDER).iterdir()
+    done = subprocess.run(
+        [*_OTHER_USER, sys.executable, "-c", _CONNECT, path.name],
+        cwd=path.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "n\n"
+
+
+def test_a_server_of_another_user_gets_nothing(user: User) -> None:
+    env = user.served("resident")
+    (path,) = (user.runtime / resident.FOLDER).iterdir()
+    processes.kill(resident.ready(user.runtime))
+    path.unlink()
+    command = [*_OTHER_USER, sys.executable, "-c", _PRETEND, path.name]
+    with subprocess.Popen(command, cwd=path.parent, stdout=subprocess.PIPE, text=True) as pretender:
+        assert pretender.stdout is not None
+        assert pretender.stdout.readline() == "listens\n"
+        assert _version({**env, "SECRET": "mine"}) == 0
+        assert pretender.stdout.read() == "b''\n"
+
+
+def test_the_server_has_one_thread(user: User) -> None:
+    """So that it may fork."""
+    user.served("resident")
+    status = Path(f"/proc/{resident.ready(user.runtime)}/status").read_text()
+    assert "Threads:\t1\n" in status
 
 
 def test_other_rights_are_not_served(user: User) -> None:
@@ -549,3 +607,19 @@ def test_the_launcher_is_a_script_of_one_line_that_the_kernel_takes(tmp_path: Pa
         check=True,
     )
     assert done.stdout.startswith("scow version ")
+
+
+def test_what_reads_standard_input_says_so() -> None:
+    """So that it is not run outside the terminal's session."""
+    says = set()
+    for path, (module, _) in index.COMMANDS.items():
+        verbs = import_module(f"scow.cli.verbs.{module}").VERBS
+        (verb,) = (verb for verb in verbs if verb.path == path)
+        options = Options(verb.flags)
+        options.args = ["-", "-"]
+        if any(flag.name == "interactive" for flag in verb.flags):
+            options.interactive = True
+        if verb.reads_input(options):
+            says.add(path)
+    prunes = {f"{kind} prune" for kind in ("container", "image", "system", "volume")}
+    assert says == {"run", "exec", "attach", "start", "login", "load", "import", *prunes}
