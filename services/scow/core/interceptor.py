@@ -22,8 +22,10 @@ from scow.core.trace import current_deadline, current_traceparent, new_tracepare
 
 _log = structlog.get_logger()
 
-# Calls that last as long as the caller likes: cut when the service stops, where others are drained.
-LONG_CALLS = frozenset({"Wait", "Watch", "Logs", "Attach", "Exec"})
+# Calls that last as long as the caller likes: cut when the service stops, where others are drained. Those that stream
+# count by their name alone; the network service's Attach, which does not, is a change that has to come to its end.
+_LONG_STREAMS = frozenset({"Watch", "Logs", "Attach", "Exec"})
+_LONG_ANSWERS = frozenset({"Wait"})
 # Fields that name the object of a request, the first that it has.
 _OBJECT_FIELDS = ("container", "image", "owner", "network", "name", "reference")
 
@@ -60,7 +62,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None or not details.method.startswith("/scow."):
             return handler
-        call = _Call(self, details.method, dict(details.invocation_metadata or ()))
+        metadata = dict(details.invocation_metadata or ())
+        call = _Call(self, details.method, metadata, streams=handler.response_streaming)
         make = {
             (False, False): grpc.unary_unary_rpc_method_handler,
             (False, True): grpc.unary_stream_rpc_method_handler,
@@ -80,11 +83,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 class _Call:
     """One RPC under way."""
 
-    def __init__(self, owner: CallInterceptor, method: str, metadata: dict[str, Any]) -> None:
+    def __init__(
+        self, owner: CallInterceptor, method: str, metadata: dict[str, Any], *, streams: bool
+    ) -> None:
         self._owner = owner
         self._method = method
         self._metadata = metadata
-        self._long = method.rpartition("/")[2] in LONG_CALLS
+        self._long = is_long(method, streams=streams)
 
     def unary(self, inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def handle(request: Any, context: Context) -> Any:
@@ -180,6 +185,16 @@ class _Around:
         _log.info("call failed", code=error.code_name, reason=error.reason, error=error.message)
         self._context.set_trailing_metadata(((DETAILS_KEY, error.to_details()),))
         await self._context.abort(grpc.StatusCode[error.code_name], error.message)
+
+
+def is_long(method: str, *, streams: bool) -> bool:
+    """Tell whether a call lasts as long as its caller likes.
+
+    Args:
+        method: "/scow.api.container.v1.ContainerService/Wait".
+        streams: Whether its responses are a stream.
+    """
+    return method.rpartition("/")[2] in (_LONG_STREAMS if streams else _LONG_ANSWERS)
 
 
 def _names(request: Any) -> dict[str, str]:

@@ -22,7 +22,7 @@ def start(address: str, service: str) -> Callable[[str, str, float], None]:
     from prometheus_client import Counter, Histogram, start_http_server
 
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not (port.isascii() and port.isdigit() and len(port) <= 5):
         raise InvalidConfig(
             f"server.metrics is {address!r}",
             what="configuration key",
