@@ -26,7 +26,28 @@ from typing import Any
 from scow.contract.errors import InvalidConfig
 
 DEFAULT_FILE = Path("/etc/scow/scow.toml")
-SERVICES = ("image", "volume", "network", "container")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is fixed about a service before it runs.
+
+    Attributes:
+        metrics: Added to the port of `server.metrics`. A new service takes a new number.
+        stage: Services of a higher stage call those of lower ones, and so are stopped before them.
+    """
+
+    metrics: int
+    stage: int
+
+
+PARTS = {
+    "image": Part(metrics=0, stage=0),
+    "volume": Part(metrics=1, stage=0),
+    "network": Part(metrics=2, stage=0),
+    "container": Part(metrics=3, stage=1),
+}
+SERVICES = tuple(PARTS)
 # Of the environment, but no keys of the configuration.
 _OTHER_VARIABLES = ("SCOW_HOST", "SCOW_CONFIG", "SCOW_CLIENT_", "SCOW_TEST_", "SCOW_RESIDENT")
 
@@ -55,8 +76,8 @@ class ServerSection:
     reconcile_seconds: float = 60.0
     # Events kept in each journal.
     journal_keep: int = 100_000
-    # Address of the Prometheus metrics, "127.0.0.1:9410"; empty means none. The services take consecutive
-    # ports in the order image, volume, network, container.
+    # Address of the Prometheus metrics, "127.0.0.1:9410"; empty means none. The image service
+    # has this port, volume the next, network and container those after it.
     metrics: str = ""
 
 

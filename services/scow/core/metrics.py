@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from scow.contract.errors import InvalidConfig
-from scow.core.config import SERVICES
+from scow.core.config import PARTS
 
 
 def start(address: str, service: str) -> Callable[[str, str, float], None]:
@@ -13,7 +13,7 @@ def start(address: str, service: str) -> Callable[[str, str, float], None]:
 
     Args:
         address: HOST:PORT of the first service.
-        service: This service; its port is the first plus its place in `SERVICES`.
+        service: This service; `PARTS` has what is added to the port for it.
 
     Raises:
         InvalidConfig: The address is none.
@@ -29,7 +29,7 @@ def start(address: str, service: str) -> Callable[[str, str, float], None]:
             which="server.metrics",
             do="give HOST:PORT",
         )
-    start_http_server(int(port) + SERVICES.index(service), host.strip("[]"))
+    start_http_server(int(port) + PARTS[service].metrics, host.strip("[]"))
     calls = Counter("scow_calls", "RPCs that ended.", ["service", "method", "code"])
     seconds = Histogram("scow_call_seconds", "How long RPCs took.", ["service", "method"])
 

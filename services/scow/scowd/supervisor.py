@@ -30,7 +30,7 @@ import structlog  # noqa: F401
 
 import scow.core.server  # noqa: F401
 from scow.contract.errors import FailedPrecondition
-from scow.core.config import SERVICES, Config
+from scow.core.config import PARTS, Config
 from scow.core.server import notify
 
 _PR_SET_PDEATHSIG = 1
@@ -64,7 +64,7 @@ class Supervisor:
     def __init__(self, config: Config, arguments: Sequence[str]) -> None:
         self._config = config
         self._arguments = arguments
-        self._children = {name: Child(name) for name in SERVICES}
+        self._children = {name: Child(name) for name in PARTS}
         self._stopping = False
         self._announced = False
         self._failed = False
@@ -221,11 +221,12 @@ class Supervisor:
             os._exit(code)
 
     def _stop_all(self, selector: selectors.BaseSelector) -> None:
-        """Stop the container service, then those that it calls."""
+        """Stop the services of each stage, those that call others first."""
         self._stopping = True
         notify("STOPPING=1")
         grace = self._config.server.drain_seconds + 5
-        for names in (("container",), tuple(n for n in SERVICES if n != "container")):
+        for stage in sorted({part.stage for part in PARTS.values()}, reverse=True):
+            names = [name for name, part in PARTS.items() if part.stage == stage]
             self._stop([self._children[name] for name in names], selector, grace)
 
     def _stop(self, children: list[Child], selector: selectors.BaseSelector, grace: float) -> None:
