@@ -146,12 +146,14 @@ def _refuse_proc(root: int, target: int, source: int, destination: str) -> None:
     place = _inside(root, target)
     if place == _PROC:
         if syscalls.fs_magic(source) != syscalls.PROC_MAGIC:
-            text = f"{destination} is the container's /proc, where only a procfs may be mounted"
-            raise _invalid(text, destination)
+            why = "it is the container's /proc, where only a procfs may be mounted"
+            raise _refused(destination, why, "choose another target")
         return
     inside = place.startswith(_PROC + "/") or syscalls.fs_magic(target) == syscalls.PROC_MAGIC
     if inside and not _COVERED.fullmatch(place):
-        raise _invalid(f"{destination} is inside of the container's /proc", destination)
+        raise _refused(
+            destination, "it is inside of the container's /proc", "choose another target"
+        )
 
 
 def _inside(root: int, target: int) -> str:
@@ -165,19 +167,10 @@ def _check_kinds(target: int, source: int, mount: Mount) -> None:
     kinds = {True: "a directory", False: "a file"}
     ours, theirs = rootpath.is_dir(source), rootpath.is_dir(target)
     if ours != theirs:
-        what = mount.source if mount.type == "bind" or mount.source.startswith("/") else mount.type
-        text = (
-            f"could not mount {what} at {mount.destination}: the one is {kinds[ours]}, "
-            f"the other, in the container, {kinds[theirs]}"
-        )
-        raise ShimError(
-            "INVALID_ARGUMENT",
-            "INVALID_MOUNT",
-            text,
-            what="mount",
-            which=mount.destination,
-            do="mount a directory on a directory and a file on a file",
-        )
+        what = mount.source if mount.source.startswith("/") else f"a {mount.type}"
+        why = f"{what} is {kinds[ours]}, and what the container has there is {kinds[theirs]}"
+        advice = "mount a directory on a directory and a file on a file"
+        raise _refused(mount.destination, why, advice)
 
 
 def _bind(mount: Mount, options: Options) -> int:
@@ -290,6 +283,17 @@ def make_readonly(root: int, path: str) -> None:
         raise from_os_error(error, f"make {path} read-only", which=path) from error
     finally:
         os.close(target)
+
+
+def _refused(destination: str, why: str, advice: str) -> ShimError:
+    return ShimError(
+        "INVALID_ARGUMENT",
+        "INVALID_MOUNT",
+        f"could not mount at {destination}: {why}",
+        what="mount",
+        which=destination,
+        do=advice,
+    )
 
 
 def _invalid(text: str, which: str) -> ShimError:
