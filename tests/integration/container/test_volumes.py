@@ -94,9 +94,14 @@ def host(tmp_path: Path) -> Path:
 def test_a_link_that_a_container_left_moves_nothing_of_the_host(
     node: Node, names: list[str], host: Path
 ) -> None:
-    """Names that earlier versions looked up in a volume, as links to a directory of the host."""
+    """Names that earlier versions looked up in a volume at each start, as links to a directory of the host."""
+    names.append("attacker")
     script = f"for n in .scow-populate .scow-populate-ready; do ln -s {host} /data/$n; done"
-    assert node.output("sh", "-c", script, mounts=on("/data")) == (0, "")
+    node.create("sh", "-c", script, mounts=on("/data"), name="attacker")
+    for _ in range(2):
+        node.stub.Start(pb.StartRequest(container="attacker"))
+        node.wait("attacker")
+    assert [path.name for path in host.iterdir()] == ["secret"]
     assert node.output("ls", "/home", mounts=on("/home")) == (0, "")
     assert [path.name for path in host.iterdir()] == ["secret"]
     assert sorted(os.listdir(data(node))) == [".scow-populate", ".scow-populate-ready"]

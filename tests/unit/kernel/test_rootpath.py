@@ -92,3 +92,30 @@ def test_a_plain_directory_has_no_link(top: Path, root: int) -> None:
     (top / "sys").symlink_to("proc")
     with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
         rootpath.make_plain_dir(root, "/sys")
+
+
+def test_what_somebody_else_makes_meanwhile_is_opened(
+    root: int, top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = os.mkdir
+
+    def after_another(name: str, mode: int, *, dir_fd: int) -> None:
+        mkdir(name, mode, dir_fd=dir_fd)
+        mkdir(name, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "mkdir", after_another)
+    made = rootpath.make_dir(root, "/a/b")
+    assert place(made) == str(top / "a/b")
+    os.close(made)
+
+
+def test_a_link_in_the_place_of_what_was_made_is_not_followed(
+    root: int, top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another container that has the volume too may put one there."""
+    monkeypatch.setattr(
+        os, "mkdir", lambda name, mode, *, dir_fd: os.symlink("/", name, dir_fd=dir_fd)
+    )
+    with pytest.raises(OSError, match="links") as raised:
+        rootpath.make_dir(root, "/a")
+    assert raised.value.errno == errno.ELOOP
