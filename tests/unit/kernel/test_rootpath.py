@@ -104,9 +104,7 @@ def test_what_somebody_else_makes_meanwhile_is_opened(
         mkdir(name, mode, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "mkdir", after_another)
-    made = rootpath.make_dir(root, "/a/b")
-    assert place(made) == str(top / "a/b")
-    os.close(made)
+    assert place(rootpath.make_dir(root, "/a/b")) == str(top / "a/b")
 
 
 def test_a_link_in_the_place_of_what_was_made_is_not_followed(
