@@ -49,6 +49,8 @@ _GLOBAL = (
     Flag("version", "v", help="Print version information and quit"),
 )
 _INTERRUPTED = 130
+# How alike what was typed and what was meant are, as difflib counts: `rnu` and `run` are 0.67.
+_SLIP = 0.65
 
 
 def main() -> NoReturn:
@@ -180,14 +182,25 @@ def _complain(error: UsageError, usage: str, words: str) -> int:
 
 
 def _unknown(words: str) -> int:
-    import difflib
-
-    near = difflib.get_close_matches(words, [*index.COMMANDS, *index.ALIASES, *index.GROUPS], n=1)
-    hint = f": did you mean 'scow {near[0]}'?" if near else ""
+    near = _near(words)
+    hint = f": did you mean 'scow {near}'?" if near else ""
     group, _, rest = words.partition(" ")
     more = f"{group} --help" if rest else "--help"
     print(f"scow: unknown command: scow {words}{hint}\n\nSee 'scow {more}'.", file=sys.stderr)
     return 1
+
+
+def _near(words: str) -> str:
+    """Return the command that was probably meant: a slip of the fingers away, in the same group; empty for none."""
+    import difflib
+
+    group, space, word = words.rpartition(" ")
+    if word in index.DOCKERS_OWN:
+        return ""
+    known = (*index.COMMANDS, *index.ALIASES, *index.GROUPS)
+    mates = [each.rpartition(" ")[2] for each in known if each.rpartition(" ")[0] == group]
+    near = difflib.get_close_matches(word, mates, n=1, cutoff=_SLIP)
+    return f"{group}{space}{near[0]}" if near else ""
 
 
 def _table(rows: list[tuple[str, str]]) -> list[str]:

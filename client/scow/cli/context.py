@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from scow.api.image.v1.image_pb2 import Auth
     from scow.client import Client
 
+# Containers of one error whose names are looked up.
+_NAMED = 16
 # Objects that one command works on at once.
 _AT_ONCE = 16
 
@@ -63,7 +65,27 @@ class Context:
 
     def fail(self, error: object) -> None:
         """Print an error; "what: what to do" where it is one of scow.contract.errors."""
-        self.warn(f"scow: {error}")
+        owners = getattr(error, "metadata", {}).get("owners", "")
+        self.warn(f"scow: {self._with_names(str(error), owners.split(',') if owners else [])}")
+
+    def _with_names(self, text: str, owners: Sequence[str]) -> str:
+        """Return a text in which containers that hold something have their names in place of ids."""
+        if not owners:
+            return text
+        from contextlib import suppress
+
+        from scow.contract.errors import ScowError
+
+        for number, owner in enumerate(owners):
+            kind, _, container = owner.partition("/")
+            if kind != "container":
+                continue
+            name = container[:12]
+            if number < _NAMED:
+                with suppress(ScowError):  # the id has to do then
+                    name = self.client.containers.get(container).name
+            text = text.replace(owner, f"container {name}")
+        return text
 
     def each(
         self, names: Sequence[str], act: Callable[[str], str | None], *, in_turn: bool = False

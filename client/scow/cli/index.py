@@ -145,6 +145,37 @@ ALIASES: dict[str, str] = {
     "volume remove": "volume rm",
 }
 
+# Docker's commands that are not here: what is next to them in the alphabet means something else.
+DOCKERS_OWN = (
+    *(
+        "build",
+        "builder",
+        "buildx",
+        "compose",
+        "config",
+        "connect",
+        "context",
+        "cp",
+        "diff",
+        "disconnect",
+        "events",
+    ),
+    *(
+        "node",
+        "plugin",
+        "port",
+        "rename",
+        "secret",
+        "service",
+        "stack",
+        "stats",
+        "swarm",
+        "top",
+        "trust",
+        "update",
+    ),
+)
+
 # Shown first in `scow --help`.
 COMMON = ("run", "exec", "ps", "pull", "images", "version", "info")
 

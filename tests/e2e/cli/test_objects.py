@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 
 from tests.e2e.cli.support import shown
 from tests.support.busybox import rootfs_tar
@@ -116,3 +118,35 @@ def test_near_maximal_labels_stop_no_list(engine: Engine) -> None:
     shown_labels = engine.cli("inspect", "-f", "{{len .Config.Labels.key9}}", *made).stdout.split()
     assert shown_labels == ["100000"] * 12
     assert engine.cli("rm", *made).returncode == 0
+
+
+def test_who_holds_something_is_said_by_name(engine: Engine) -> None:
+    engine.cli("create", "--name", "holder", "-v", "held:/data", "busybox")
+    refused = engine.cli("volume", "rm", "held", check=False)
+    assert refused.returncode == 1
+    assert "volume held is held by container holder: remove" in refused.stderr
+    identity = engine.cli("images", "-q", "busybox").stdout.strip()
+    refused = engine.cli("rmi", identity, check=False)
+    assert "used by container holder: remove" in refused.stderr
+    engine.cli("rm", "holder")
+    engine.cli("volume", "rm", "held")
+
+
+def test_an_image_that_is_not_there(engine: Engine) -> None:
+    refused = engine.cli("rmi", "no-such-image", check=False)
+    assert refused.stderr == (
+        "scow: there is no image no-such-image: see `scow images` for those there are\n"
+    )
+
+
+def test_version_fails_where_a_service_is_missing(engine: Engine) -> None:
+    assert engine.cli("version").stderr == ""
+    pid = engine.service_pid("volume")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        told = engine.cli("version", check=False)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert told.returncode == 1
+    assert told.stdout.startswith("Client: scow\n")
+    assert told.stderr == "scow: not all services answer: volume missing: see the log of scowd\n"

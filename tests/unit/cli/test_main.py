@@ -99,6 +99,16 @@ def test_the_commands_that_docker_users_expect_are_there() -> None:
     assert [words for words in expected if index.resolve(words) is None] == []
 
 
+def test_commands_of_docker_that_are_not_here_are_not_here() -> None:
+    here = {words.rpartition(" ")[2] for words in (*index.COMMANDS, *index.ALIASES, *index.GROUPS)}
+    assert not here & set(index.DOCKERS_OWN)
+
+
+def test_help_shows_defaults_as_they_are_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["attach", "--help"]) == 0
+    assert '"ctrl-p,ctrl-q"' in capsys.readouterr().out.replace("\n", "")
+
+
 def test_group_help_names_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["container"]) == 0
     shown = capsys.readouterr().out
@@ -110,7 +120,16 @@ def test_group_help_names_its_commands(capsys: pytest.CaptureFixture[str]) -> No
     ("arguments", "code", "message"),
     [
         (["rnu"], 1, "scow: unknown command: scow rnu: did you mean 'scow run'?"),
-        (["volume", "lst"], 1, "scow: unknown command: scow volume lst"),
+        (
+            ["volume", "lst"],
+            1,
+            "scow: unknown command: scow volume lst: did you mean 'scow volume list'?",
+        ),
+        # Not the nearest word: what it does is something else.
+        (["top"], 1, "scow: unknown command: scow top\n"),
+        (["update"], 1, "scow: unknown command: scow update\n"),
+        (["network", "create"], 1, "scow: unknown command: scow network create\n"),
+        (["image", "build"], 1, "scow: unknown command: scow image build\n"),
         (["ps", "--nope"], 125, "scow: unknown flag: --nope"),
         (["rm"], 1, "scow: 'scow rm' requires at least 1 argument"),
         (["container", "rm"], 1, "scow: 'scow container rm' requires at least 1 argument"),

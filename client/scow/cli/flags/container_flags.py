@@ -66,7 +66,7 @@ def _stream(text: str) -> str:
 DETACH_KEYS = Flag(
     "detach-keys",
     kind="string",
-    default=parse_detach_keys(DEFAULT_DETACH_KEYS),
+    default=DEFAULT_DETACH_KEYS,
     parse=parse_detach_keys,
     help="Override the key sequence for detaching a container",
 )

@@ -77,7 +77,8 @@ class Flag:
         short: One letter, or empty.
         kind: "bool", "string", "int", or "list" (may be given several times).
         help: What it does, for `--help`.
-        default: Its value when it is not given; None means false, an empty string, 0 or an empty list.
+        default: Its value when it is not given, a text as it would be given; None means false, an empty string, 0 or
+            an empty list.
         shows: What `--help` calls the value; empty means the kind.
         parse: Makes a value of the text, of each text in a list; raises ValueError with a sentence.
         optional: The value when the flag is given without one (`--flag` alone).
@@ -114,6 +115,8 @@ class Flag:
         """Return the value of a flag that is not given."""
         if self.kind == "list":
             return list(self.default or ())
+        if isinstance(self.default, str):
+            return self.convert(self.default)
         if self.default is not None:
             return self.default
         return {"bool": False, "int": 0}.get(self.kind, "")

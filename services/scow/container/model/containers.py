@@ -184,7 +184,7 @@ class Containers:
                 f"the name {described.name} is in use by container {holder.id[:12]}",
                 what="container",
                 which=described.name,
-                do="remove or rename that container, or choose another name",
+                do="remove that container, or choose another name",
                 container=holder.id,
             )
         with self.store.store.transaction() as tx:

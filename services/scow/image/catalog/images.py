@@ -54,7 +54,10 @@ class Images:
             image = self._starting(name, digits)
         if image is None:
             raise ImageNotFound(
-                f"there is no image {name}", what="image", which=name, do="pull it first"
+                f"there is no image {name}",
+                what="image",
+                which=name,
+                do="see `scow images` for those there are",
             )
         return image
 
@@ -109,7 +112,10 @@ class Images:
         found = self.describe_all([image])
         if not found:
             raise ImageNotFound(
-                f"there is no image {image.id}", what="image", which=image.id, do="pull it first"
+                f"there is no image {image.id}",
+                what="image",
+                which=image.id,
+                do="see `scow images` for those there are",
             )
         return found[0]
 

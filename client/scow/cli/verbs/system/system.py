@@ -28,12 +28,16 @@ def _version(options: Options, context: Context) -> int:
         _print_version(shape, context)
     else:
         context.out(render(template, shape))
-    if any(health.values()):
+    missing = [name for name, serving in health.items() if not serving]
+    if not missing:
         return 0
-    context.fail(
-        f"no service answers at {context.client.host}: start the engine with scowd, or name its run"
-        " directory with SCOW_HOST"
-    )
+    if len(missing) == len(health):
+        context.fail(
+            f"no service answers at {context.client.host}: start the engine with scowd, or name its"
+            " run directory with SCOW_HOST"
+        )
+    else:
+        context.fail(f"not all services answer: {', '.join(missing)} missing: see the log of scowd")
     return 1
 
 
