@@ -356,6 +356,10 @@ class KernelUnsupported(FailedPrecondition):
     """The kernel or the machine lacks what the request needs."""
 
 
+class UlimitRefused(FailedPrecondition):
+    """A resource limit is above what the engine, or the kernel, may give."""
+
+
 class LinkFailed(FailedPrecondition):
     """The kernel refused a change of links, addresses or routes."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.contract.errors import Internal
+from scow.contract.errors import Internal, UlimitRefused
 from tests.integration.container.node import Node, eventually, fails
 
 
@@ -23,9 +23,67 @@ def test_user_env_directory_and_umask(node: Node) -> None:
     assert found.split() == ["1000", "1000", "/home/app", "1-/home/app", "600", "me"]
 
 
-def test_groups(node: Node) -> None:
-    found = sh(node, "id -G", user="app", group_add=["extra", "77"])
-    assert sorted(found.split()) == ["1000", "2000", "77"]
+# What Docker (20.10.24) gives for these files and flags: the primary group is always one of them.
+GROUPS = [
+    ("", (), "0"),
+    ("app", (), "1000 2000"),
+    ("1000", (), "1000 2000"),
+    ("1000:2000", (), "2000"),
+    ("0:5", (), "5"),
+    ("1234", (), "0"),
+    ("1234:77", (), "77"),
+    (":5", (), "5"),
+    ("app", ("4000", "1000"), "1000 2000 4000"),
+    ("1000:2000", ("4000", "app"), "1000 2000 4000"),
+    ("1234", ("extra",), "0 2000"),
+]
+_SHOW_GROUPS = "grep Groups: /proc/self/status | cut -f2"
+
+
+@pytest.mark.parametrize(("user", "added", "expected"), GROUPS)
+def test_groups(node: Node, user: str, added: tuple[str, ...], expected: str) -> None:
+    assert sh(node, _SHOW_GROUPS, user=user, group_add=added) == expected
+
+
+def test_groups_of_an_exec(node: Node) -> None:
+    """Those of its user, and what --group-add gave to the container, as in Docker."""
+    container = node.run_detached("sleep", "60", user="app", group_add=["4000"])
+    for user, expected in (
+        ("", "1000 2000 4000"),
+        ("1000:2000", "2000 4000"),
+        ("0", "0 4000"),
+        ("0:5", "5 4000"),
+        ("1234", "0 4000"),
+    ):
+        code, output = node.exec(container.id, "sh", "-c", _SHOW_GROUPS, user=user)
+        assert (code, output.split()) == (0, expected.split())
+    node.remove(container.id)
+
+
+def test_the_primary_group_stays_behind_a_setgid_program(node: Node) -> None:
+    """What the user's own group may not do, it may not do through a program that changes the group (CVE-2022-36109)."""
+    container = node.run_detached("sleep", "60", user="app")
+    script = (
+        "cp /bin/busybox /bin/id2 && chown root:extra /bin/id2 && chmod 2755 /bin/id2 && "
+        "echo secret > /denied && chown root:app /denied && chmod 604 /denied"
+    )
+    assert node.exec(container.id, "sh", "-c", script, user="0")[0] == 0
+    link = "ln -s /bin/id2 /tmp/cat && /tmp/cat /denied"
+    code, output = node.exec(container.id, "sh", "-c", link, user="1000:1000")
+    assert code != 0
+    assert "secret" not in output
+    node.remove(container.id)
+
+
+def test_a_ulimit_that_cannot_be_given(node: Node) -> None:
+    container = node.create("true", ulimits=[pb.Ulimit(name="nofile", soft=9, hard=2**31 - 1)])
+    with fails(UlimitRefused) as found:
+        node.stub.Start(pb.StartRequest(container=container.id))
+    assert found[0].which == "nofile"
+    assert "2147483647" in found[0].message
+    assert found[0].metadata["do"].startswith("ask for at most")
+    assert node.get(container.id).exit_code == 128
+    node.remove(container.id)
 
 
 @pytest.mark.parametrize(

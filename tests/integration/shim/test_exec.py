@@ -61,6 +61,17 @@ def test_it_is_in_the_containers_namespaces_and_cgroup(running: Box) -> None:
     assert "/\n" in own + "\n"
 
 
+@pytest.mark.parametrize("cwd", ["/missing/far", "/etc/passwd"])
+def test_a_missing_directory_is_not_made(running: Box, cwd: str) -> None:
+    with pytest.raises(grpc.RpcError) as raised:
+        running.execute("true", exec_id=f"in{len(cwd)}", cwd=cwd)
+    assert reason(raised.value) == "COMMAND_NOT_EXECUTABLE"
+    assert cwd in str(raised.value)
+    state = running.stub.ExecState(pb.ExecStateRequest(exec_id=f"in{len(cwd)}"))
+    assert state.exit.code == 126
+    assert running.output("sh", "-c", "ls -d /missing || echo none") == "none"
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [("no-such", "COMMAND_NOT_FOUND"), ("/etc/group", "COMMAND_NOT_EXECUTABLE")],

@@ -17,10 +17,23 @@ from scow.shim.rootfs import devices
 def test_rlimits() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     try:
-        assert rlimits.apply([Rlimit("RLIMIT_CORE", 0, hard if hard >= 0 else 2**64 - 1)]) == []
+        rlimits.apply([Rlimit("RLIMIT_CORE", 0, hard if hard >= 0 else 2**64 - 1)])
         assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0
     finally:
         resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+
+
+def test_rlimits_that_are_refused_name_the_bound() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open("/proc/sys/fs/nr_open", encoding="ascii") as file:
+        most = int(file.read())
+    with pytest.raises(ShimError) as raised:
+        rlimits.apply([Rlimit("RLIMIT_NOFILE", 5, most + 1)])
+    assert raised.value.reason == "ULIMIT_REFUSED"
+    assert raised.value.metadata["which"] == "nofile"
+    assert f"nofile cannot be set to 5:{most + 1}" in raised.value.message
+    assert str(most) in raised.value.metadata["do"]
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
 
 @pytest.mark.parametrize("name", ["RLIMIT_NONE", "NOFILE", "setrlimit"])

@@ -5,19 +5,19 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterable
 
-from scow.shim.errors import ShimError
+from scow.shim.errors import ShimError, from_os_error
 from scow.shim.oci.config import Rlimit
 
 _UNLIMITED = (1 << 64) - 1
 
 
-def apply(limits: Iterable[Rlimit]) -> list[str]:
-    """Set the limits and return a warning for each that may not be raised.
+def apply(limits: Iterable[Rlimit]) -> None:
+    """Set the limits of this process.
 
-    Raising a hard limit needs CAP_SYS_RESOURCE, which an engine in a virtual machine or container may lack. The
-    soft limit is then raised as far as the hard one goes.
+    Raises:
+        ShimError: INVALID_ARGUMENT INVALID_CONFIG for an unknown limit; FAILED_PRECONDITION ULIMIT_REFUSED for one that
+            may not be raised so far. Nothing is lowered in silence: a program that asks for a limit relies on it.
     """
-    warnings = []
     for limit in limits:
         number = getattr(resource, limit.type, None)
         if number is None or not limit.type.startswith("RLIMIT_"):
@@ -27,18 +27,44 @@ def apply(limits: Iterable[Rlimit]) -> list[str]:
             )
         try:
             resource.setrlimit(number, (_value(limit.soft), _value(limit.hard)))
-        except (OSError, ValueError):
-            warnings.append(_lower(limit, number))
-    return warnings
+        except ValueError as error:  # setrlimit(2) failed with EPERM or EINVAL
+            raise _refused(limit, number) from error
+        except OSError as error:
+            raise from_os_error(error, f"set {limit.type}", what="rlimit") from error
 
 
-def _lower(limit: Rlimit, number: int) -> str:
-    """Set as much of a limit as this process may."""
-    _, hard = resource.getrlimit(number)
-    ceiling = _UNLIMITED if hard == resource.RLIM_INFINITY else hard
-    soft = min(limit.soft, ceiling)
-    resource.setrlimit(number, (_value(soft), _value(min(max(limit.hard, soft), ceiling))))
-    return f"{limit.type} stays at {ceiling}: the engine lacks CAP_SYS_RESOURCE to raise it to {limit.hard}"
+def _refused(limit: Rlimit, number: int) -> ShimError:
+    """Return the error that names the limit and the bound."""
+    name = limit.type.removeprefix("RLIMIT_").lower()
+    _, own = resource.getrlimit(number)
+    most = _most_files() if name == "nofile" else _UNLIMITED
+    if limit.hard > most:
+        bound, do = f"the kernel's fs.nr_open is {most}", f"ask for at most {most}"
+    elif own != resource.RLIM_INFINITY and limit.hard > own:
+        bound = f"the engine's own hard limit is {own}, and only CAP_SYS_RESOURCE may raise it"
+        do = f"ask for at most {own}, or raise the limit of the engine's service"
+    else:
+        bound, do = "the soft limit is above the hard one", f"ask for at most {limit.hard}"
+    return ShimError(
+        "FAILED_PRECONDITION",
+        "ULIMIT_REFUSED",
+        f"the ulimit {name} cannot be set to {_text(limit.soft)}:{_text(limit.hard)}: {bound}",
+        what="ulimit",
+        which=name,
+        do=do,
+    )
+
+
+def _most_files() -> int:
+    try:
+        with open("/proc/sys/fs/nr_open", encoding="ascii") as file:
+            return int(file.read())
+    except OSError:  # the container's /proc is hidden
+        return _UNLIMITED
+
+
+def _text(value: int) -> str:
+    return "-1" if value >= _UNLIMITED else str(value)
 
 
 def _value(value: int) -> int:

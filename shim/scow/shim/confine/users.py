@@ -34,7 +34,9 @@ def resolve(
 ) -> Identity:
     """Resolve `name`, `uid`, `name:group` or `uid:gid`; empty means uid 0.
 
-    As in Docker, a number needs no entry, and naming a group drops the supplementary groups of the user.
+    As in Docker, a number needs no entry, and naming a group drops the supplementary groups of the user. The primary
+    group is always among the supplementary ones: a setgid program that changes it leaves them, so that a file which
+    denies something to the user's own group (mode 0705) goes on denying it (CVE-2022-36109).
 
     Raises:
         ShimError: NOT_FOUND USER_NOT_FOUND, naming the user or the group.
@@ -53,7 +55,7 @@ def resolve(
     else:
         supplementary = [int(row[2]) for row in groups if login and login in row[3].split(",")]
     supplementary += [_group_id(groups, extra) for extra in extra_groups]
-    unique = tuple(dict.fromkeys(supplementary))
+    unique = tuple(dict.fromkeys((gid, *supplementary)))
     return Identity(uid, gid, unique, home or "/")
 
 

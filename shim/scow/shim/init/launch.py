@@ -111,22 +111,31 @@ def open_apparmor(profile: str) -> int:
     )
 
 
-def run(process: Process, confinement: Confinement, warnings: list[str]) -> NoReturn:
-    """Become the program. Called inside of the container's root; raises when it cannot."""
+def run(
+    process: Process, confinement: Confinement, warnings: list[str], *, make_cwd: bool
+) -> NoReturn:
+    """Become the program. Called inside of the container's root; raises when it cannot.
+
+    Args:
+        process: What to execute.
+        confinement: What it may do.
+        warnings: So far; the shim is told them.
+        make_cwd: Make a missing working directory, as root, as Docker does for a container but not for an exec.
+    """
     identity = _identify(process)
     _own_stdio(identity.uid)
     _label(confinement.apparmor_fd, process.apparmor_profile)
     syscalls.close_range(control.CHILD_FD + 1)
-    entered = _enter(process.cwd, create=True)
+    entered = _enter(process.cwd, create=make_cwd, again=True)
     if process.umask is not None:
         os.umask(process.umask)
-    warnings += rlimits.apply(process.rlimits)
+    rlimits.apply(process.rlimits)
     capabilities.drop_bounding(confinement.sets)
     capabilities.change_ids(identity.uid, identity.gid, list(identity.groups))
     capabilities.raise_effective(confinement.available)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     if not entered:
-        _enter(process.cwd, create=False)
+        _enter(process.cwd, create=False, again=False)
     _check_cwd(process.cwd)
     if process.no_new_privileges:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
@@ -162,8 +171,8 @@ def _own_stdio(uid: int) -> None:
                     raise
 
 
-def _enter(cwd: str, *, create: bool) -> bool:
-    """Change to the working directory; False when this user may not and another try is due.
+def _enter(cwd: str, *, create: bool, again: bool) -> bool:
+    """Change to the working directory; False when this user may not and another one tries `again`.
 
     No link by way of /proc is followed: in the host's pid namespace such a link of an image leads to the host's root.
     """
@@ -172,7 +181,7 @@ def _enter(cwd: str, *, create: bool) -> bool:
         opened.append((rootpath.make_dir if create else rootpath.open_in)(opened[0], cwd))
         os.fchdir(opened[1])
     except PermissionError as error:
-        if create:
+        if again:
             return False
         raise _bad_cwd(cwd, error) from error
     except OSError as error:
@@ -193,7 +202,7 @@ def _check_cwd(cwd: str) -> None:
 
 def _bad_cwd(cwd: str, error: OSError) -> ShimError:
     text = f"cannot change to the working directory {cwd}: {error.strerror}"
-    return ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="cwd", which=cwd)
+    return ShimError("FAILED_PRECONDITION", "COMMAND_NOT_EXECUTABLE", text, what="cwd", which=cwd)
 
 
 def _label(fd: int, profile: str) -> None:

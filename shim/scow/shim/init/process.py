@@ -93,6 +93,7 @@ def _run(plan: Plan, progress: _Progress) -> NoReturn:
         spec.process,
         launch.Confinement(sets, available, plan.filter, apparmor),
         warnings,
+        make_cwd=True,
     )
 
 

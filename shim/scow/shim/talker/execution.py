@@ -230,7 +230,8 @@ def _join_and_run(container: Container, wanted: Wanted, init: int) -> NoReturn:
         sets, seccomp = caps.everything(available), None
     else:
         sets, seccomp = caps.Sets(process.capabilities, available), container.filter
-    launch.run(process, launch.Confinement(sets, available, seccomp, apparmor), warnings)
+    confinement = launch.Confinement(sets, available, seccomp, apparmor)
+    launch.run(process, confinement, warnings, make_cwd=False)
 
 
 def _make_terminal(size: tuple[int, int]) -> None:

@@ -40,17 +40,17 @@ def files(tmp_path: Path) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("user", "expected"),
     [
-        ("", Identity(0, 0, (10,), "/root")),
-        ("root", Identity(0, 0, (10,), "/root")),
-        ("app", Identity(1000, 1001, (29, 44), "/home/app")),
-        ("1000", Identity(1000, 1001, (29, 44), "/home/app")),
-        ("app:audio", Identity(1000, 29, (), "/home/app")),
-        ("app:77", Identity(1000, 77, (), "/home/app")),
-        ("4242", Identity(4242, 0, (), "/")),
-        ("4242:4343", Identity(4242, 4343, (), "/")),
-        ("123", Identity(7, 8, (), "/n")),
-        ("nohome", Identity(5, 5, (), "/")),
-        (":audio", Identity(0, 29, (), "/root")),
+        ("", Identity(0, 0, (0, 10), "/root")),
+        ("root", Identity(0, 0, (0, 10), "/root")),
+        ("app", Identity(1000, 1001, (1001, 29, 44), "/home/app")),
+        ("1000", Identity(1000, 1001, (1001, 29, 44), "/home/app")),
+        ("app:audio", Identity(1000, 29, (29,), "/home/app")),
+        ("app:77", Identity(1000, 77, (77,), "/home/app")),
+        ("4242", Identity(4242, 0, (0,), "/")),
+        ("4242:4343", Identity(4242, 4343, (4343,), "/")),
+        ("123", Identity(7, 8, (8,), "/n")),
+        ("nohome", Identity(5, 5, (5,), "/")),
+        (":audio", Identity(0, 29, (29,), "/root")),
     ],
 )
 def test_resolve(files: tuple[str, str], user: str, expected: Identity) -> None:
@@ -59,7 +59,7 @@ def test_resolve(files: tuple[str, str], user: str, expected: Identity) -> None:
 
 def test_further_groups(files: tuple[str, str]) -> None:
     found = users.resolve("app", ("wheel", "5", "audio"), *files)
-    assert found.groups == (29, 44, 10, 5)
+    assert found.groups == (1001, 29, 44, 10, 5)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_who_is_not_there(files: tuple[str, str], user: str, what: str) -> None:
 
 def test_without_files_numbers_do(tmp_path: Path) -> None:
     none = str(tmp_path / "none")
-    assert users.resolve("5:6", (), none, none) == Identity(5, 6, (), "/")
+    assert users.resolve("5:6", (), none, none) == Identity(5, 6, (6,), "/")
     assert users.home_of(5, none) == "/"
 
 
@@ -86,4 +86,4 @@ def test_home_of(files: tuple[str, str]) -> None:
 def test_a_fifo_or_a_device_does_not_hang(tmp_path: Path) -> None:
     fifo = tmp_path / "passwd"
     os.mkfifo(fifo)
-    assert users.resolve("5", (), str(fifo), "/dev/zero") == Identity(5, 0, (), "/")
+    assert users.resolve("5", (), str(fifo), "/dev/zero") == Identity(5, 0, (0,), "/")
