@@ -76,7 +76,7 @@ class Supervisor:
             gc.collect()
             gc.freeze()
             for child in self._children.values():
-                if child.name != "container":
+                if self._may_start(child):
                     self._start(child)
             while not (self._stopping or self._failed):
                 self._step(selector)
@@ -138,15 +138,18 @@ class Supervisor:
                 if kind == socket.SCM_CREDENTIALS and b"READY=1" in data:
                     self._on_ready(struct.unpack("3i", content)[0])
 
+    def _may_start(self, child: Child) -> bool:
+        """Tell whether the services that this one calls serve: the container service asks them when it comes back."""
+        stage = PARTS[child.name].stage
+        return all(c.ready for c in self._children.values() if PARTS[c.name].stage < stage)
+
     def _on_ready(self, pid: int) -> None:
         for child in self._children.values():
             if child.pid == pid:
                 child.ready = True
-        container = self._children["container"]
-        others = [c for c in self._children.values() if c is not container]
-        if all(c.ready for c in others) and not container.started:
-            # The container service asks the others when it comes back to its containers.
-            self._start(container)
+        for child in self._children.values():
+            if not child.started and self._may_start(child):
+                self._start(child)
         if not self._announced and all(c.ready for c in self._children.values()):
             self._announced = True
             notify("READY=1")
