@@ -202,6 +202,7 @@ def plug_veth(netlink: Netlink, veth: Veth, bridge: int, netns: int) -> None:
                 [
                     ("IFLA_IFNAME", veth.name),
                     ("IFLA_MTU", veth.mtu),
+                    ("IFLA_MASTER", bridge),
                     ("IFLA_LINKINFO", {"attrs": pair}),
                 ],
                 CREATE | EXCL,
@@ -209,7 +210,8 @@ def plug_veth(netlink: Netlink, veth: Veth, bridge: int, netns: int) -> None:
             )
         ]
     )
-    join_bridge(netlink, veth.name, bridge)
+    guard(veth.name)
+    netlink.send([_hairpin(veth.name)])
 
 
 def guard(name: str, with_ipv6: bool = False) -> bool:
@@ -226,11 +228,13 @@ def guard(name: str, with_ipv6: bool = False) -> bool:
 def join_bridge(netlink: Netlink, name: str, bridge: int) -> None:
     """Make a link a port of a bridge and bring it up."""
     guard(name)
-    netlink.send(_joining(name, bridge))
+    master = [("IFLA_IFNAME", name), ("IFLA_MASTER", bridge)]
+    joining = Request(rtnl.RTM_SETLINK, {}, master, what=f"link {name} on the bridge")
+    netlink.send([joining, _hairpin(name)])
 
 
-def _joining(name: str, bridge: int) -> list[Request]:
-    """Return the requests that make a link a port.
+def _hairpin(name: str) -> Request:
+    """Return the request that brings a port up in hairpin mode.
 
     Hairpin mode, because where br_netfilter is on, a container's packet to its own published port leaves by the
     port it came in by.
@@ -239,14 +243,8 @@ def _joining(name: str, bridge: int) -> list[Request]:
         ("IFLA_INFO_SLAVE_KIND", "bridge"),
         ("IFLA_INFO_SLAVE_DATA", {"attrs": [("IFLA_BRPORT_MODE", 1)]}),
     ]
-    what = f"link {name}"
-    master = [("IFLA_IFNAME", name), ("IFLA_MASTER", bridge)]
     port = [("IFLA_IFNAME", name), ("IFLA_LINKINFO", {"attrs": hairpin})]
-    return [
-        _without_link_local(name),
-        Request(rtnl.RTM_SETLINK, {}, master, what=f"{what} on the bridge"),
-        Request(rtnl.RTM_NEWLINK, {"flags": _UP, "change": _UP}, port, what=what),
-    ]
+    return Request(rtnl.RTM_NEWLINK, {"flags": _UP, "change": _UP}, port, what=f"link {name}")
 
 
 @dataclass(frozen=True)
@@ -275,7 +273,6 @@ def set_up_inside(netlink: Netlink, wanted: Inside) -> None:
     """
     requests = [
         _up("lo"),
-        _without_link_local(wanted.name),
         *(_address(rtnl.RTM_NEWADDR, wanted.index, a, CREATE | EXCL, ()) for a in wanted.addresses),
         _up(wanted.name),
         *(_default_route(wanted.index, gateway) for gateway in wanted.gateways),

@@ -6,12 +6,14 @@ They are written before a link is up: until then no packet can reach what they c
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from scow.contract.errors import KernelUnsupported
 
 _ROOT = Path("/proc/sys/net")
+_LONGEST = 100
 
 # What a container sends must not change how the host sends: no address and no route from a router advertisement
 # (RFC 4861, the class of CVE-2020-13401), no route from a redirect.
@@ -25,7 +27,12 @@ GUARDED = {
 WITHOUT_IPV6 = {"ipv6/conf/{link}/disable_ipv6": "1"}
 WITH_IPV6 = {"ipv6/conf/{link}/disable_ipv6": "0"}
 # Inside of a container, whose neighbours must not become its router either.
-INSIDE = {"ipv6/conf/{link}/accept_ra": "0", "ipv6/conf/{link}/autoconf": "0"}
+INSIDE = {
+    "ipv6/conf/{link}/accept_ra": "0",
+    "ipv6/conf/{link}/autoconf": "0",
+    # No address of the link alone, which would only cost multicast traffic.
+    "ipv6/conf/{link}/addr_gen_mode": "1",
+}
 
 
 def set_link(link: str, wanted: Mapping[str, str]) -> bool:
@@ -69,11 +76,15 @@ def enable(name: str) -> None:
 
 
 def _set(name: str, value: str, required: bool = False) -> bool:
-    path = _ROOT / name
+    path = f"{_ROOT}/{name}"
     try:
-        if path.read_text().strip() == value:
-            return False
-        path.write_text(value)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if os.read(descriptor, _LONGEST).strip() == value.encode():
+                return False
+            os.pwrite(descriptor, value.encode(), 0)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         if error.errno == errno.ENOENT and not required:
             return False
