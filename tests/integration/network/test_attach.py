@@ -105,7 +105,8 @@ def test_the_same_again_is_the_same(engine: Engine) -> None:
     Path(first.hosts_path).write_text("what the container wrote\n")
     links = engine.links()
     assert engine.stub.Attach(request) == first
-    assert engine.links() == links
+    assert engine.links() <= links, "those of the test before may go"
+    assert first.endpoint.host_link in engine.links()
     assert Path(first.hosts_path).read_text() == "what the container wrote\n"
 
 
