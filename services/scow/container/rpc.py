@@ -23,6 +23,7 @@ from scow.container.lifecycle.restart import Restarts
 from scow.container.lifecycle.start import Starter
 from scow.container.lifecycle.transitions import Respond
 from scow.container.logs import records
+from scow.container.query.info import info
 from scow.container.query.queries import Queries
 from scow.container.shared import Shared
 from scow.container.streams.execs import Execs
@@ -215,6 +216,10 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
         """Replay the journal, then follow it."""
         async for response in self._journal.watch(request, pb.WatchResponse):
             yield response
+
+    async def Info(self, request: pb.InfoRequest, context: Context) -> pb.InfoResponse:
+        """Tell what this engine is."""
+        return info(self._parts.shared.config)
 
     async def reconcile(self) -> list[ReconcileAction]:
         """Compare records with reality."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.image.catalog.info import info
 from scow.image.gc.leases import KeptLeases
 from scow.image.gc.prune import Pruner
 from scow.image.gc.usage import Usage
@@ -38,6 +41,7 @@ class Maintenance:
             self._watermarks,
             KeptLeases(rows),
             Checker(rows, blobs, parts.layers, parts.images, parts.leases, repairer),
+            partial(info, settings, parts.base, parts.layers.drivers),
             parts.context.requests,
         )
 

@@ -150,3 +150,32 @@ def test_version_fails_where_a_service_is_missing(engine: Engine) -> None:
     assert told.returncode == 1
     assert told.stdout.startswith("Client: scow\n")
     assert told.stderr == "scow: not all services answer: volume missing: see the log of scowd\n"
+
+
+def test_info_has_dockers_rows_and_fields(engine: Engine) -> None:
+    engine.cli("create", "busybox")
+    found = json.loads(engine.cli("info", "-f", "{{json .}}").stdout)
+    assert (found["Containers"], found["ContainersStopped"], found["Images"]) == (1, 1, 1)
+    assert found["DockerRootDir"] == str(engine.root)
+    assert found["ID"] == engine.instance
+    assert found["Driver"] in found["DriverStatus"][1][1].split()
+    assert found["DriverStatus"][0][1]
+    assert found["Plugins"]["Log"] == ["json-file", "none"]
+    assert found["SecurityOptions"] == ["name=seccomp,profile=builtin"]
+    assert found["Swarm"]["LocalNodeState"] == "inactive"
+    fields = "{{.ID}} {{.NCPU}} {{.MemTotal}} {{.OperatingSystem}} {{.ServerVersion}} {{.Runtimes}} {{.Warnings}}"
+    assert engine.cli("info", "-f", fields).stdout.startswith(
+        f"{engine.instance} {os.cpu_count()} "
+    )
+    rows = engine.cli("info").stdout
+    for row in (
+        " Containers: 1",
+        "  Stopped: 1",
+        f" Storage Driver: {found['Driver']}",
+        f" Cgroup Version: {found['CgroupVersion']}",
+        "  seccomp",
+        "   Profile: builtin",
+        f" Docker Root Dir: {engine.root}",
+        "  127.0.0.0/8",
+    ):
+        assert f"\n{row}\n" in rows, rows

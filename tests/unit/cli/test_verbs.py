@@ -430,14 +430,6 @@ def test_exec_options(scow: Shell, containers: Containers) -> None:
     assert containers.requests[-1].detach
 
 
-def test_info(scow: Shell) -> None:
-    assert scow("info", "--format", "{{.Containers}} {{.ContainersRunning}} {{.Images}}") == 0
-    assert scow.out == "1 1 1\n"
-    assert scow("info") == 0
-    assert "Volumes: 1\n" in scow.out
-    assert "Networks: bridge\n" in scow.out
-
-
 def test_version(scow: Shell) -> None:
     # These services have no health service.
     assert scow("version", "--format", "{{.Client.Os}}") == 1

@@ -315,6 +315,15 @@ class AsyncContainers(AsyncLifecycle, AsyncCapture):
             code = _known(session.exit_code, container)
             return ExecResult(code, bytes(stdout), bytes(stderr))
 
+    async def info(self, *, timeout: float | None = None) -> pb.InfoResponse:
+        """Tell what the engine is: its version, root directory, cgroups, log drivers and confinement.
+
+        Example::
+
+            print((await client.containers.info()).version)
+        """
+        return await self._service.call("Info", pb.InfoRequest(), pb.InfoResponse, timeout)
+
     async def get_exec(
         self, container: str, exec_id: str, *, timeout: float | None = None
     ) -> pb.GetExecResponse:

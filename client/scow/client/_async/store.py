@@ -26,6 +26,17 @@ class AsyncStore:
     def __init__(self, service: AsyncService) -> None:
         self._service = service
 
+    async def info(self, *, timeout: float | None = None) -> pb.InfoResponse:
+        """Tell how images are stored, and which mirrors and insecure registries are configured.
+
+        Example::
+
+            print((await client.store.info()).driver)  # "erofs"
+        """
+        return await self._service.call(
+            "StoreService/Info", pb.InfoRequest(), pb.InfoResponse, timeout
+        )
+
     async def usage(self, *, timeout: float | None = None) -> pb.DiskUsageResponse:
         """Count what images, layers, blobs and snapshots take, in bytes.
 

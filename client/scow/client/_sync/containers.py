@@ -315,6 +315,15 @@ class Containers(Lifecycle, Capture):
             code = _known(session.exit_code, container)
             return ExecResult(code, bytes(stdout), bytes(stderr))
 
+    def info(self, *, timeout: float | None = None) -> pb.InfoResponse:
+        """Tell what the engine is: its version, root directory, cgroups, log drivers and confinement.
+
+        Example::
+
+            print((client.containers.info()).version)
+        """
+        return self._service.call("Info", pb.InfoRequest(), pb.InfoResponse, timeout)
+
     def get_exec(
         self, container: str, exec_id: str, *, timeout: float | None = None
     ) -> pb.GetExecResponse:

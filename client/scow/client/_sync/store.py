@@ -26,6 +26,15 @@ class Store:
     def __init__(self, service: Service) -> None:
         self._service = service
 
+    def info(self, *, timeout: float | None = None) -> pb.InfoResponse:
+        """Tell how images are stored, and which mirrors and insecure registries are configured.
+
+        Example::
+
+            print((client.store.info()).driver)  # "erofs"
+        """
+        return self._service.call("StoreService/Info", pb.InfoRequest(), pb.InfoResponse, timeout)
+
     def usage(self, *, timeout: float | None = None) -> pb.DiskUsageResponse:
         """Count what images, layers, blobs and snapshots take, in bytes.
 

@@ -58,6 +58,11 @@ class Layers:
         self._lowers: dict[int, Lower] = {}
 
     @property
+    def drivers(self) -> list[str]:
+        """Names of the drivers that work here; the first one makes new layers."""
+        return list(self._drivers)
+
+    @property
     def driver(self) -> str:
         """Name of the driver of new layers."""
         return self._driver.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import grpc
@@ -35,6 +35,7 @@ class StoreServicer(pb_grpc.StoreServiceServicer):
         watermarks: Watermarks,
         leases: KeptLeases,
         checker: Checker,
+        info: Callable[[], pb.InfoResponse],
         requests: Requests,
     ) -> None:
         self._images = images
@@ -44,7 +45,12 @@ class StoreServicer(pb_grpc.StoreServiceServicer):
         self._watermarks = watermarks
         self._leases = leases
         self._checker = checker
+        self._info = info
         self._requests = requests
+
+    async def Info(self, request: pb.InfoRequest, context: Context) -> pb.InfoResponse:
+        """Tell how images are stored."""
+        return self._info()
 
     async def DiskUsage(
         self, request: pb.DiskUsageRequest, context: Context

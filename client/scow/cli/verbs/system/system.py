@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import sys
+import time
 
 from scow.cli.about import VERSION
 from scow.cli.flags.parser import Flag, Options, Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scow.cli.context import Context
     from scow.words.template import Struct
 
-# Docker's names of machines, which are Go's.
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+# Rows of `info` that are one field each: the name and the field.
+_ROWS = (
+    ("Kernel Version", "KernelVersion"),
+    ("Operating System", "OperatingSystem"),
+    ("OSType", "OSType"),
+    ("Architecture", "Architecture"),
+    ("CPUs", "NCPU"),
+    ("Name", "Name"),
+    ("ID", "ID"),
+    ("Docker Root Dir", "DockerRootDir"),
+)
 _FORMAT = Flag("format", "f", "string", "Format output: 'json', or a Go template")
 
 
@@ -44,13 +55,12 @@ def _version(options: Options, context: Context) -> int:
 def _version_shape(host: str, health: dict[str, bool]) -> Struct:
     from scow.words.template import Struct
 
-    machine = os.uname()
     return Struct(
         Client=Struct(
             Version=VERSION,
             PythonVersion=sys.version.split()[0],
             Os="linux",
-            Arch=_ARCHITECTURES.get(machine.machine, machine.machine),
+            Arch=_arch(),
             Host=host,
         ),
         Server=Struct(
@@ -84,79 +94,98 @@ def _info(options: Options, context: Context) -> int:
     if template is not None:
         context.out(render(template, shape))
         return 0
-    for key, value in _info_lines(shape):
-        context.out(f"{key}: {value}")
+    for line in _info_lines(shape):
+        context.out(line)
     return 0
 
 
 def _info_shape(context: Context) -> Struct:
-    """Return what the engine and its machine, which is also ours, tell."""
+    """Return Docker's fields, and some of scow's own."""
     from scow.api.container.v1 import container_pb2 as pb
+    from scow.words.shapes.engine import info_shape
     from scow.words.template import Struct
+    from scow.words.times import moment
 
     client = context.client
     states = [container.status for container in client.containers.list(all=True)]
     running = states.count(pb.STATUS_RUNNING)
     paused = states.count(pb.STATUS_PAUSED)
-    machine = os.uname()
-    return Struct(
-        Host=client.host,
-        Containers=len(states),
-        ContainersRunning=running,
-        ContainersPaused=paused,
-        ContainersStopped=len(states) - running - paused,
-        Images=len(client.images.list()),
-        Volumes=len(client.volumes.list()),
-        Networks=[network.name for network in client.networks.list()],
-        KernelVersion=machine.release,
-        OperatingSystem=_operating_system(),
-        OSType="linux",
-        Architecture=machine.machine,
-        NCPU=os.cpu_count() or 1,
-        MemTotal=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        Name=machine.nodename,
-        CgroupVersion=_cgroup_version(),
-        ClientInfo=Struct(Version=VERSION),
+    networks = client.networks.list()
+    shape = info_shape(
+        client.containers.info(),
+        client.store.info(),
+        running=running,
+        paused=paused,
+        stopped=len(states) - running - paused,
+        images=len(client.images.list()),
+        network_drivers=sorted({network.driver for network in networks}),
+        now=moment(time.time_ns()),
     )
+    shape |= {
+        "Host": client.host,
+        "Volumes": len(client.volumes.list()),
+        "Networks": [network.name for network in networks],
+        "ClientInfo": Struct(Version=VERSION, Os="linux", Arch=_arch()),
+    }
+    return shape
 
 
-def _info_lines(shape: Struct) -> list[tuple[str, object]]:
+def _info_lines(shape: Struct) -> Iterator[str]:
+    """Yield Docker's rows."""
     from scow.words.units import binary_size
 
-    return [
-        ("Host", shape["Host"]),
-        ("Containers", shape["Containers"]),
-        (" Running", shape["ContainersRunning"]),
-        (" Paused", shape["ContainersPaused"]),
-        (" Stopped", shape["ContainersStopped"]),
-        ("Images", shape["Images"]),
-        ("Volumes", shape["Volumes"]),
-        ("Networks", " ".join(shape["Networks"])),
-        ("Cgroup Version", shape["CgroupVersion"]),
-        ("Kernel Version", shape["KernelVersion"]),
-        ("Operating System", shape["OperatingSystem"]),
-        ("OSType", shape["OSType"]),
-        ("Architecture", shape["Architecture"]),
-        ("CPUs", shape["NCPU"]),
-        ("Total Memory", binary_size(shape["MemTotal"])),
-        ("Name", shape["Name"]),
-        ("Client Version", shape["ClientInfo"]["Version"]),
-    ]
+    yield from (
+        "Client: scow",
+        f" Version:    {VERSION}",
+        f" Host:       {shape['Host']}",
+        "",
+        "Server:",
+    )
+    yield f" Containers: {shape['Containers']}"
+    for state in ("Running", "Paused", "Stopped"):
+        yield f"  {state}: {shape[f'Containers{state}']}"
+    for name in ("Images", "Volumes"):
+        yield f" {name}: {shape[name]}"
+    yield f" Networks: {' '.join(shape['Networks'])}"
+    yield f" Server Version: {shape['ServerVersion']}"
+    yield f" Storage Driver: {shape['Driver']}"
+    for key, value in shape["DriverStatus"]:
+        yield f"  {key}: {value}"
+    yield f" Logging Driver: {shape['LoggingDriver']}"
+    yield f" Cgroup Driver: {shape['CgroupDriver']}"
+    yield f" Cgroup Version: {shape['CgroupVersion']}"
+    yield " Plugins:"
+    for kind in ("Volume", "Network", "Log"):
+        yield f"  {kind}: {' '.join(shape['Plugins'][kind])}"
+    yield f" Runtimes: {' '.join(shape['Runtimes'])}"
+    yield f" Default Runtime: {shape['DefaultRuntime']}"
+    yield " Security Options:"
+    for option in shape["SecurityOptions"]:
+        name, _, profile = option.partition(",profile=")
+        yield f"  {name.removeprefix('name=')}"
+        if profile:
+            yield f"   Profile: {profile}"
+    for name, field in _ROWS:
+        yield f" {name}: {shape[field]}"
+    yield f" Total Memory: {binary_size(shape['MemTotal'])}"
+    yield from _registry_lines(shape["RegistryConfig"])
+    yield f" Live Restore Enabled: {str(shape['LiveRestoreEnabled']).lower()}"
 
 
-def _operating_system() -> str:
-    """Return the name of the distribution (os-release(5))."""
-    try:
-        with open("/etc/os-release", encoding="utf-8") as file:
-            pairs = (line.rstrip("\n").partition("=") for line in file)
-            found = {key: value.strip("\"'") for key, _, value in pairs}
-    except OSError:
-        return "linux"
-    return found.get("PRETTY_NAME") or found.get("NAME") or "linux"
+def _registry_lines(registries: Struct) -> Iterator[str]:
+    yield " Insecure Registries:"
+    for each in (*registries["InsecureRegistries"], *registries["InsecureRegistryCIDRs"]):
+        yield f"  {each}"
+    if registries["Mirrors"]:
+        yield " Registry Mirrors:"
+        for mirror in registries["Mirrors"]:
+            yield f"  {mirror}"
 
 
-def _cgroup_version() -> str:
-    return "2" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else "1"
+def _arch() -> str:
+    from scow.words.shapes.engine import architecture
+
+    return architecture()
 
 
 VERBS = (

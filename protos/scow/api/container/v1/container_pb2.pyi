@@ -76,6 +76,77 @@ WAIT_CONDITION_REMOVED: WaitCondition.ValueType  # 3
 Global___WaitCondition: _TypeAlias = WaitCondition  # noqa: Y015
 
 @_typing.final
+class InfoRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InfoRequest: _TypeAlias = InfoRequest  # noqa: Y015
+
+@_typing.final
+class InfoResponse(_message.Message):
+    """Nothing of it changes while the service runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    PYTHON_VERSION_FIELD_NUMBER: _builtins.int
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    ROOT_FIELD_NUMBER: _builtins.int
+    CGROUP_DRIVER_FIELD_NUMBER: _builtins.int
+    CGROUP_VERSION_FIELD_NUMBER: _builtins.int
+    LOG_DRIVER_FIELD_NUMBER: _builtins.int
+    LOG_DRIVERS_FIELD_NUMBER: _builtins.int
+    SECURITY_OPTIONS_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """Version of the engine, "0.1.0"."""
+    python_version: _builtins.str
+    """Version of the Python interpreter that runs it."""
+    instance: _builtins.str
+    """Name of the instance, which its bridge, cgroups and tables are named after."""
+    root: _builtins.str
+    """Absolute path of the folder with the services' data."""
+    cgroup_driver: _builtins.str
+    """What makes cgroups: "cgroupfs"."""
+    cgroup_version: _builtins.int
+    """1 or 2."""
+    log_driver: _builtins.str
+    """What writes the log of a container that names no driver."""
+    @_builtins.property
+    def log_drivers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def security_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What containers are confined by unless they ask for less, in Docker's form: "name=seccomp,profile=builtin"."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        python_version: _builtins.str = ...,
+        instance: _builtins.str = ...,
+        root: _builtins.str = ...,
+        cgroup_driver: _builtins.str = ...,
+        cgroup_version: _builtins.int = ...,
+        log_driver: _builtins.str = ...,
+        log_drivers: _abc.Iterable[_builtins.str] | None = ...,
+        security_options: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cgroup_driver", b"cgroup_driver", "cgroup_version", b"cgroup_version", "instance", b"instance", "log_driver", b"log_driver", "log_drivers", b"log_drivers", "python_version", b"python_version", "root", b"root", "security_options", b"security_options", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InfoResponse: _TypeAlias = InfoResponse  # noqa: Y015
+
+@_typing.final
 class Resources(_message.Message):
     """Limits of a container's cgroup. A field of 0 means no limit of its own."""
 

@@ -136,6 +136,11 @@ class ContainerServiceStub:
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.WatchRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.Info = channel.unary_unary(
+                '/scow.api.container.v1.ContainerService/Info',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.InfoRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.InfoResponse.FromString,
+                _registered_method=True)
 
 
 class ContainerServiceServicer:
@@ -286,6 +291,13 @@ class ContainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Info(self, request, context):
+        """Info tells what this engine is and how it makes containers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ContainerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -388,6 +400,11 @@ def add_ContainerServiceServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.WatchRequest.FromString,
                     response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.WatchResponse.SerializeToString,
+            ),
+            'Info': grpc.unary_unary_rpc_method_handler(
+                    servicer.Info,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.InfoRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.InfoResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -932,6 +949,33 @@ class ContainerService:
             '/scow.api.container.v1.ContainerService/Watch',
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.WatchRequest.SerializeToString,
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Info(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.container.v1.ContainerService/Info',
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.InfoRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.InfoResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -81,6 +81,8 @@ class ContainerServiceStub:
     """Reconcile compares records with the kernel and with other services now, and tells what it did."""
     Watch: _grpc.UnaryStreamMultiCallable[_container_pb2.WatchRequest, _container_pb2.WatchResponse]
     """Watch replays the journal from a revision on, then follows it."""
+    Info: _grpc.UnaryUnaryMultiCallable[_container_pb2.InfoRequest, _container_pb2.InfoResponse]
+    """Info tells what this engine is and how it makes containers."""
 
 @_typing.type_check_only
 class ContainerServiceAsyncStub(ContainerServiceStub):
@@ -135,6 +137,8 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     """Reconcile compares records with the kernel and with other services now, and tells what it did."""
     Watch: _aio.UnaryStreamMultiCallable[_container_pb2.WatchRequest, _container_pb2.WatchResponse]  # type: ignore[assignment]
     """Watch replays the journal from a revision on, then follows it."""
+    Info: _aio.UnaryUnaryMultiCallable[_container_pb2.InfoRequest, _container_pb2.InfoResponse]  # type: ignore[assignment]
+    """Info tells what this engine is and how it makes containers."""
 
 class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Containers are named by id, by a unique prefix of the id, or by name, wherever a request has `container`.
@@ -306,5 +310,13 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_container_pb2.WatchResponse], _abc.AsyncIterator[_container_pb2.WatchResponse]]:
         """Watch replays the journal from a revision on, then follows it."""
+
+    @_abc_1.abstractmethod
+    def Info(
+        self,
+        request: _container_pb2.InfoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_container_pb2.InfoResponse, _abc.Awaitable[_container_pb2.InfoResponse]]:
+        """Info tells what this engine is and how it makes containers."""
 
 def add_ContainerServiceServicer_to_server(servicer: ContainerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

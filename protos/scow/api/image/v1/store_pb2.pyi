@@ -21,6 +21,65 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class InfoRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InfoRequest: _TypeAlias = InfoRequest  # noqa: Y015
+
+@_typing.final
+class InfoResponse(_message.Message):
+    """Nothing of it changes while the service runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRIVER_FIELD_NUMBER: _builtins.int
+    DRIVERS_FIELD_NUMBER: _builtins.int
+    BACKING_FILESYSTEM_FIELD_NUMBER: _builtins.int
+    REGISTRY_MIRRORS_FIELD_NUMBER: _builtins.int
+    INSECURE_REGISTRIES_FIELD_NUMBER: _builtins.int
+    driver: _builtins.str
+    """Driver that makes new layers: "overlay" or "erofs"."""
+    backing_filesystem: _builtins.str
+    """Type of the file system with the store, as mount(8) calls it; empty where it is not known."""
+    @_builtins.property
+    def drivers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """All drivers that work on this machine."""
+
+    @_builtins.property
+    def registry_mirrors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Mirrors of Docker Hub, by URL."""
+
+    @_builtins.property
+    def insecure_registries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Registries that are used without checking certificates, or without TLS."""
+
+    def __init__(
+        self,
+        *,
+        driver: _builtins.str = ...,
+        drivers: _abc.Iterable[_builtins.str] | None = ...,
+        backing_filesystem: _builtins.str = ...,
+        registry_mirrors: _abc.Iterable[_builtins.str] | None = ...,
+        insecure_registries: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backing_filesystem", b"backing_filesystem", "driver", b"driver", "drivers", b"drivers", "insecure_registries", b"insecure_registries", "registry_mirrors", b"registry_mirrors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InfoResponse: _TypeAlias = InfoResponse  # noqa: Y015
+
+@_typing.final
 class DiskUsageRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

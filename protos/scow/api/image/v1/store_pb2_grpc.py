@@ -79,6 +79,11 @@ class StoreServiceStub:
                 request_serializer=scow_dot_api_dot_image_dot_v1_dot_store__pb2.CheckRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_image_dot_v1_dot_store__pb2.CheckResponse.FromString,
                 _registered_method=True)
+        self.Info = channel.unary_unary(
+                '/scow.api.image.v1.StoreService/Info',
+                request_serializer=scow_dot_api_dot_image_dot_v1_dot_store__pb2.InfoRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_image_dot_v1_dot_store__pb2.InfoResponse.FromString,
+                _registered_method=True)
 
 
 class StoreServiceServicer:
@@ -148,6 +153,13 @@ class StoreServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Info(self, request, context):
+        """Info tells how images are stored and where they are pulled from.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StoreServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -195,6 +207,11 @@ def add_StoreServiceServicer_to_server(servicer, server):
                     servicer.Check,
                     request_deserializer=scow_dot_api_dot_image_dot_v1_dot_store__pb2.CheckRequest.FromString,
                     response_serializer=scow_dot_api_dot_image_dot_v1_dot_store__pb2.CheckResponse.SerializeToString,
+            ),
+            'Info': grpc.unary_unary_rpc_method_handler(
+                    servicer.Info,
+                    request_deserializer=scow_dot_api_dot_image_dot_v1_dot_store__pb2.InfoRequest.FromString,
+                    response_serializer=scow_dot_api_dot_image_dot_v1_dot_store__pb2.InfoResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -440,6 +457,33 @@ class StoreService:
             '/scow.api.image.v1.StoreService/Check',
             scow_dot_api_dot_image_dot_v1_dot_store__pb2.CheckRequest.SerializeToString,
             scow_dot_api_dot_image_dot_v1_dot_store__pb2.CheckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Info(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.image.v1.StoreService/Info',
+            scow_dot_api_dot_image_dot_v1_dot_store__pb2.InfoRequest.SerializeToString,
+            scow_dot_api_dot_image_dot_v1_dot_store__pb2.InfoResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,8 @@ class StoreServiceStub:
     """Check reads everything again and compares it with its digests and records; with `repair`, what is wrong is put aside and
     made anew: from a blob that is here, or from a registry that has it.
     """
+    Info: _grpc.UnaryUnaryMultiCallable[_store_pb2.InfoRequest, _store_pb2.InfoResponse]
+    """Info tells how images are stored and where they are pulled from."""
 
 @_typing.type_check_only
 class StoreServiceAsyncStub(StoreServiceStub):
@@ -75,6 +77,8 @@ class StoreServiceAsyncStub(StoreServiceStub):
     """Check reads everything again and compares it with its digests and records; with `repair`, what is wrong is put aside and
     made anew: from a blob that is here, or from a registry that has it.
     """
+    Info: _aio.UnaryUnaryMultiCallable[_store_pb2.InfoRequest, _store_pb2.InfoResponse]  # type: ignore[assignment]
+    """Info tells how images are stored and where they are pulled from."""
 
 class StoreServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -150,5 +154,13 @@ class StoreServiceServicer(metaclass=_abc_1.ABCMeta):
         """Check reads everything again and compares it with its digests and records; with `repair`, what is wrong is put aside and
         made anew: from a blob that is here, or from a registry that has it.
         """
+
+    @_abc_1.abstractmethod
+    def Info(
+        self,
+        request: _store_pb2.InfoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_store_pb2.InfoResponse, _abc.Awaitable[_store_pb2.InfoResponse]]:
+        """Info tells how images are stored and where they are pulled from."""
 
 def add_StoreServiceServicer_to_server(servicer: StoreServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
