@@ -192,6 +192,7 @@ def test_a_namespace_with_an_eth0_of_its_own(engine: Engine) -> None:
 
 @pytest.mark.parametrize("network", ["host", "none"])
 def test_networks_without_a_bridge_only_have_files(engine: Engine, network: str) -> None:
+    links = engine.links()  # those of earlier tests may still be on their way out
     container = engine.container()
     path = container.path if network == "none" else ""
     request = pb.AttachRequest(
@@ -207,7 +208,7 @@ def test_networks_without_a_bridge_only_have_files(engine: Engine, network: str)
     lines = [line.split() for line in Path(answer.hosts_path).read_text().splitlines()]
     assert lines[-2:] == [["192.0.2.5", "db"], [engine.gateway, "me"]]
     assert Path(answer.hostname_path).read_text() == "box\n"
-    assert engine.links() == set()
+    assert engine.links() <= links
     if network == "none":
         assert container.links() == {"lo"}
         assert "LOOPBACK,UP" in container.run("ip link show dev lo")
