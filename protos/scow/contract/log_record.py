@@ -6,7 +6,8 @@ The shim writes them, the container service reads them. One record stands on a l
 than 16 KiB becomes several records, of which only the last ends with a newline. What Docker does not have comes after
 the time, where it is needed:
 
-- `,"at":4711`: how many bytes of this stream came before; in a stream's first record of each file, and after a loss.
+- `,"at":4711,"run":17673230450`: how many bytes of this stream came before since that start of the container, which
+  has a number of its own; in a stream's first record of each file, and after a loss.
 - `,"raw":"/wo="`: what was written, in base64, where it is not UTF-8; `log` then has U+FFFD in the place of such bytes.
 - `,"notice":true`: the engine's own words, which are not output.
 
@@ -52,9 +53,14 @@ _PLAIN = bytes(set(range(256)) - set(_ESCAPES) | {ord("\n")})
 
 
 class LogEncoder:
-    """Makes records of the output of one container, from its start on."""
+    """Makes records of the output of one container, from its start on.
+
+    Attributes:
+        run: Which start of the container that was.
+    """
 
     def __init__(self) -> None:
+        self.run = time.time_ns()
         self._unfinished = dict.fromkeys(STREAMS, b"")
         self._recorded = dict.fromkeys(STREAMS, 0)
         self._second = (0, "")
@@ -106,7 +112,7 @@ class LogEncoder:
     def _pieces(self, stream: str, pieces: Iterable[bytes]) -> bytes:
         """Return a record for each piece."""
         tail = self._tail(stream)
-        records = []
+        records: list[bytes] = []
         for piece in pieces:
             escaped, end = _escape(piece), tail
             if escaped is None:
@@ -127,10 +133,10 @@ class LogEncoder:
         return f"{self._second[1]}.{nanoseconds:09d}Z"
 
 
-def with_position(records: bytes, position: int) -> bytes:
-    """Return records of which the first says how many bytes of its stream came before it."""
+def with_position(records: bytes, position: int, run: int) -> bytes:
+    """Return records of which the first says how many bytes of its stream came before it, in which run."""
     end = records.index(b"\n") - 1
-    return b'%b,"at":%d%b' % (records[:end], position, records[end:])
+    return b'%b,"at":%d,"run":%d%b' % (records[:end], position, run, records[end:])
 
 
 def _has_long(lines: bytes) -> bool:
@@ -180,7 +186,8 @@ class Records:
         data: What was written, of all of them. A record ends with a newline unless its line goes on in the next one.
         sizes: Bytes of each record.
         times: When each was written, nanoseconds since 1970 UTC.
-        position: Bytes of the stream that came before, where the log says so.
+        position: Bytes of the stream that came before in this run, where the log says so.
+        run: Which run, where the log says so.
         notice: They are the engine's own words.
     """
 
@@ -189,6 +196,7 @@ class Records:
     sizes: Sequence[int]
     times: Sequence[int]
     position: int | None = None
+    run: int | None = None
     notice: bool = False
 
 
@@ -266,13 +274,13 @@ def _decode_one(line: bytes) -> Records | None:
         moment, stream, raw = time_ns(fields["time"]), fields["stream"], fields.get("raw")
         text = fields["log"].encode("utf-8", "replace")
         data = text if raw is None else binascii.a2b_base64(raw)
-        position = fields.get("at")
-        if stream not in STREAMS or not (position is None or type(position) is int):
+        position, run = (fields["at"], fields["run"]) if "at" in fields else (None, None)
+        if stream not in STREAMS or {type(position), type(run)} not in ({int}, {type(None)}):
             return None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     notice = fields.get("notice") is True
-    return Records(stream, data, (len(data),), (moment,), position, notice)
+    return Records(stream, data, (len(data),), (moment,), position, run, notice)
 
 
 @lru_cache(maxsize=256)

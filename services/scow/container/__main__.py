@@ -89,7 +89,6 @@ def make_parts(shared: Shared) -> Parts:
     exits = Exits(shared, cleanup, removal)
     creation = Creation(shared)
     execs = Execs(shared)
-    logs = Logs()
     starter = Starter(shared, cleanup, exits)
     return Parts(
         shared=shared,
@@ -100,8 +99,8 @@ def make_parts(shared: Shared) -> Parts:
         signals=signals,
         removal=removal,
         cleanup=cleanup,
-        sessions=Sessions(shared, starter, execs, logs),
-        logs=logs,
+        sessions=Sessions(shared, starter, execs),
+        logs=Logs(),
         execs=execs,
         exports=Exports(shared),
         queries=Queries(shared),

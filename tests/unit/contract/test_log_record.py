@@ -89,11 +89,11 @@ def test_bytes_that_are_no_text_stand_beside_their_replacement() -> None:
 
 
 def test_positions() -> None:
-    lines = with_position(written(b"one\ntwo\n"), 4711)
+    lines = with_position(written(b"one\ntwo\n"), 4711, 5)
     assert json.loads(lines.splitlines()[0])["at"] == 4711
-    assert [(record.position, record.data) for record in decode(lines)] == [
-        (4711, b"one\n"),
-        (None, b"two\n"),
+    assert [(record.position, record.run, record.data) for record in decode(lines)] == [
+        (4711, 5, b"one\n"),
+        (None, None, b"two\n"),
     ]
 
 
@@ -140,7 +140,7 @@ def test_records_as_docker_writes_them() -> None:
         b'{"log":"a\\","stream":"stdout","time":"2026-01-02T03:04:05.000000006Z"}\n',
         b'{"log":"\\x","stream":"stdout","time":"2026-01-02T03:04:05.000000006Z"}\n',
         b'{"log":"x","stream":"stdout","time":"2026-01-02T03:04:05.000000006Z","raw":"*"}\n',
-        b'{"log":"x","stream":"stdout","time":"2026-01-02T03:04:05.000000006Z","at":"1"}\n',
+        b'{"log":"x","stream":"stdout","time":"2026-01-02T03:04:05.000000006Z","at":"1","run":1}\n',
         b'{"log":1,"stream":"stdout","time":"2026-01-02T03:04:05.000000006Z"}\n',
     ],
 )

@@ -61,26 +61,16 @@ class Foreground:
         Raises:
             ScowError: It could not be started, or the engine was lost.
         """
-        from scow.contract.errors import Unavailable
-
-        with self._stdio as stdio:
-            session: Attachment | None = self._attach(start)
-            while session is not None:
-                with session:
-                    try:
-                        stdio.join(session)
-                    except Unavailable:
-                        # The service restarts; the container goes on.
-                        session = self._attach_again()
-                        continue
-                if stdio.detached:
-                    return 0
-                if stdio.hung_up:
-                    return _HUNG_UP
-                if session.exit_code is not None:
-                    return self._ended(session.exit_code)
-                break
-        return self._ended(self._client.containers.wait(self._container).exit_code)
+        with self._stdio as stdio, self._attach(start) as session:
+            stdio.join(session)
+            if stdio.detached:
+                return 0
+            if stdio.hung_up:
+                return _HUNG_UP
+            code = session.exit_code
+        if code is None:
+            code = self._client.containers.wait(self._container).exit_code
+        return self._ended(code)
 
     def _ended(self, code: int) -> int:
         if self._auto_remove:
@@ -96,18 +86,6 @@ class Foreground:
             start=start,
             window=self._stdio.window,
         )
-
-    def _attach_again(self) -> Attachment | None:
-        from scow.contract.errors import ContainerNotRunning
-
-        try:
-            return self._attach_when_back()
-        except ContainerNotRunning:
-            return None
-
-    def _attach_when_back(self) -> Attachment:
-        self._client.containers.get(self._container)  # waits for the service
-        return self._attach(start=False)
 
     def _kill(self, signal: str) -> None:
         self._client.containers.kill(self._container, signal)

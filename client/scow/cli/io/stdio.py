@@ -63,6 +63,8 @@ class Stdio:
         self._reading = False
         self._signals = None if kill is None else _SignalQueue(kill, self._forwarded)
         self.hung_up = False  # the terminal is gone, and the process was told
+        # What was said to be missing.
+        self._told = (0, False)
 
     @property
     def detached(self) -> bool:
@@ -103,8 +105,6 @@ class Stdio:
     def join(self, session: Session) -> None:
         """Copy until the session ends or the user detaches.
 
-        A second session continues with the same input, after the first was cut.
-
         Raises:
             ScowError: What ended the session instead.
         """
@@ -116,13 +116,26 @@ class Stdio:
             threading.Thread(target=self._read, daemon=True).start()
         try:
             for output in session:
+                self._tell_missing(session)
                 _write(1, output.stdout)
                 _write(2, output.stderr)
+            self._tell_missing(session)
         except Exception:
             if not self.detached and not self.hung_up:
                 raise
         finally:
             self._session = None
+
+    def _tell_missing(self, session: Session) -> None:
+        """Say on standard error that the session lost output, once for each loss."""
+        if (session.missing, session.incomplete) == self._told:
+            return
+        lost = session.missing - self._told[0]
+        much = f"{lost} bytes of output are" if lost else "some output may be"
+        self._told = (session.missing, session.incomplete)
+        end = "\r\n" if self._raw is not None else "\n"
+        text = f"scow: {much} missing: the container service was restarted meanwhile{end}"
+        _write(2, text.encode())
 
     def _read(self) -> None:
         while True:

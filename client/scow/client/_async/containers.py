@@ -189,8 +189,12 @@ class AsyncContainers(AsyncLifecycle, AsyncCapture):
             logs=logs,
             window_size=_window(window),
         )
-        duplex = self._service.duplex("Attach", pb.AttachRequest, pb.AttachResponse, timeout)
-        return await AsyncAttachment(self._service, duplex).open(pb.AttachRequest(open=opened))
+        session = AsyncAttachment(
+            self._service,
+            lambda: self._service.duplex("Attach", pb.AttachRequest, pb.AttachResponse, timeout),
+            timeout,
+        )
+        return await session.open(pb.AttachRequest(open=opened))
 
     async def open_exec(
         self,
@@ -253,8 +257,12 @@ class AsyncContainers(AsyncLifecycle, AsyncCapture):
                 privileged=privileged,
             )
         )
-        duplex = self._service.duplex("Exec", pb.ExecRequest, pb.ExecResponse, timeout)
-        return await AsyncExecution(self._service, duplex).open(pb.ExecRequest(open=opened))
+        session = AsyncExecution(
+            self._service,
+            lambda: self._service.duplex("Exec", pb.ExecRequest, pb.ExecResponse, timeout),
+            timeout,
+        )
+        return await session.open(pb.ExecRequest(open=opened))
 
     async def exec(
         self,
@@ -436,6 +444,12 @@ class AsyncContainers(AsyncLifecycle, AsyncCapture):
             async for output in session:
                 stdout += output.stdout
                 stderr += output.stderr
+            if (
+                session.exit_code is None and session.incomplete
+            ):  # it ended while the service was restarted
+                return RunResult(
+                    container, (await self.wait(container)).exit_code, bytes(stdout), bytes(stderr)
+                )
             code = _known(session.exit_code, container)
             return RunResult(container, code, bytes(stdout), bytes(stderr))
 

@@ -189,8 +189,12 @@ class Containers(Lifecycle, Capture):
             logs=logs,
             window_size=_window(window),
         )
-        duplex = self._service.duplex("Attach", pb.AttachRequest, pb.AttachResponse, timeout)
-        return Attachment(self._service, duplex).open(pb.AttachRequest(open=opened))
+        session = Attachment(
+            self._service,
+            lambda: self._service.duplex("Attach", pb.AttachRequest, pb.AttachResponse, timeout),
+            timeout,
+        )
+        return session.open(pb.AttachRequest(open=opened))
 
     def open_exec(
         self,
@@ -253,8 +257,12 @@ class Containers(Lifecycle, Capture):
                 privileged=privileged,
             )
         )
-        duplex = self._service.duplex("Exec", pb.ExecRequest, pb.ExecResponse, timeout)
-        return Execution(self._service, duplex).open(pb.ExecRequest(open=opened))
+        session = Execution(
+            self._service,
+            lambda: self._service.duplex("Exec", pb.ExecRequest, pb.ExecResponse, timeout),
+            timeout,
+        )
+        return session.open(pb.ExecRequest(open=opened))
 
     def exec(
         self,
@@ -436,6 +444,12 @@ class Containers(Lifecycle, Capture):
             for output in session:
                 stdout += output.stdout
                 stderr += output.stderr
+            if (
+                session.exit_code is None and session.incomplete
+            ):  # it ended while the service was restarted
+                return RunResult(
+                    container, (self.wait(container)).exit_code, bytes(stdout), bytes(stderr)
+                )
             code = _known(session.exit_code, container)
             return RunResult(container, code, bytes(stdout), bytes(stderr))
 

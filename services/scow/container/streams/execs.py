@@ -43,6 +43,17 @@ class Execs:
                 facts = {"execID": exec_id, "exitCode": str(code)}
                 containers.journal(tx, entry.described, "exec_die", **facts)
 
+    def ended(self, entry: Entry, exec_id: str) -> int:
+        """Return the exit code of a session of a container that does not run.
+
+        Raises:
+            ExecNotFound: There is none of this id, or it ended more than some minutes ago.
+        """
+        row = self._shared.containers.store.exec(exec_id)
+        if row is None or row.container != entry.id:
+            raise _not_found(exec_id)
+        return KILLED if row.exit_code is None else row.exit_code
+
     def follow(self, entry: Entry, exec_id: str) -> None:
         """Record the end of a process that nobody is attached to, when it comes."""
         self._shared.background.start(self._follow(entry, exec_id))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,7 +16,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.container.lifecycle.start import Starter
 from scow.container.lifecycle.transitions import Next, after_exit
-from scow.container.logs.records import Logs
+from scow.container.logs.files import Cursor
 from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.model.invalid import invalid
@@ -22,8 +24,9 @@ from scow.container.runtime.shim import Ending, Shim, shim_error, shim_errors
 from scow.container.shared import Shared
 from scow.container.spec import process as defaults
 from scow.container.streams.execs import Execs
-from scow.contract.errors import InvalidArgument, ShimDied
-from scow.core.times import now_ns
+from scow.container.streams.replay import Piece, Replay
+from scow.contract.errors import ContainerNotRunning, InvalidArgument, ShimDied
+from scow.contract.log_record import STREAMS
 
 # For the removal of a container with `auto_remove`, before its client is told of the end.
 _REMOVAL_SECONDS = 30.0
@@ -32,11 +35,10 @@ _REMOVAL_SECONDS = 30.0
 class Sessions:
     """Serves Attach and Exec."""
 
-    def __init__(self, shared: Shared, starter: Starter, execs: Execs, logs: Logs) -> None:
+    def __init__(self, shared: Shared, starter: Starter, execs: Execs) -> None:
         self._shared = shared
         self._starter = starter
         self._execs = execs
-        self._logs = logs
 
     async def attach(
         self, requests: AsyncIterator[pb.AttachRequest]
@@ -47,42 +49,94 @@ class Sessions:
             raise _not_open()
         opened = first.open
         entry = self._shared.containers.find(opened.container)
-        exits = entry.exits
+        resumes = opened.HasField("resume")
+        exits = entry.exits if entry.alive or not resumes else -1
         link = _AttachLink(entry, opened)
-        async with contextlib.aclosing(link):
-            await self._connect(entry, opened, link)
-            yield pb.AttachResponse(attached=True)
-            if opened.logs and entry.described.log_path:
-                async for record in self._past(entry, opened):
-                    yield record
-            link.pump(requests)
-            async for response in link.output():
+        outputs = self._resumed if resumes else self._attached
+        async with (
+            contextlib.aclosing(link),
+            contextlib.aclosing(outputs(entry, opened, link, requests)) as responses,
+        ):
+            async for response in responses:
                 yield response
         yield await self._end(entry, exits, link.ending)
 
+    async def _attached(
+        self,
+        entry: Entry,
+        opened: pb.AttachRequest.Open,
+        link: _AttachLink,
+        requests: AsyncIterator[pb.AttachRequest],
+    ) -> AsyncGenerator[pb.AttachResponse, None]:
+        """Yield output from now on; with `logs`, first what the log has."""
+        past = opened.logs and bool(entry.described.log_path)
+        await self._connect(entry, opened, link, unlogged=past)
+        yield pb.AttachResponse(attached=True, position=link.place)
+        known = {} if past else link.position
+        replay = Replay(link.place.run, known, _streams(opened), older=past)
+        if past:
+            replay.limit(link.position)
+            with contextlib.closing(_cursor(entry)) as cursor:
+                async for piece in replay.logged(cursor):
+                    yield _response(replay, piece)
+        link.pump(requests)
+        async for piece in link.output(replay):
+            yield _response(replay, piece)
+
+    async def _resumed(
+        self,
+        entry: Entry,
+        opened: pb.AttachRequest.Open,
+        link: _AttachLink,
+        requests: AsyncIterator[pb.AttachRequest],
+    ) -> AsyncGenerator[pb.AttachResponse, None]:
+        """Yield output from where the client was cut off: of the log, then live if the process still runs.
+
+        Most of the log is read before the shim is asked, which then need not wait for a slow client.
+        """
+        resume = opened.resume
+        replay = Replay(resume.run, _position(resume), _streams(opened))
+        yield pb.AttachResponse(attached=True)
+        with contextlib.closing(_cursor(entry)) as cursor:
+            while not link.connected:
+                # In this order: an end that is recorded means that the log is complete.
+                ended = not entry.alive
+                async for piece in replay.logged(cursor):
+                    yield _response(replay, piece)
+                if ended:
+                    if not entry.described.log_path:
+                        yield pb.AttachResponse(incomplete=True)
+                    return
+                with contextlib.suppress(ContainerNotRunning):  # it has just ended
+                    await self._connect(entry, opened, link, unlogged=True)
+            if link.place.run != resume.run:
+                raise states.not_running(entry.described)  # it is another process
+            replay.limit(link.position)
+            async for piece in replay.logged(cursor):
+                yield _response(replay, piece)
+        for piece in replay.missing(link.position):
+            yield _response(replay, piece)
+        link.pump(requests)
+        async for piece in link.output(replay):
+            yield _response(replay, piece)
+
     async def _connect(
-        self, entry: Entry, opened: pb.AttachRequest.Open, link: _AttachLink
+        self,
+        entry: Entry,
+        opened: pb.AttachRequest.Open,
+        link: _AttachLink,
+        *,
+        unlogged: bool,
     ) -> None:
+        link.unlogged = unlogged
         window = (opened.window_size.rows, opened.window_size.columns)
         if opened.start and await self._starter.start(entry, before=link.connect, window=window):
             return
-        states.require_running(entry.described)
+        if not (opened.HasField("resume") and entry.alive):  # one that was paused is attached still
+            states.require_running(entry.described)
         assert entry.shim is not None
         with shim_errors(entry.id):
             await link.connect(entry.shim)
-
-    async def _past(
-        self, entry: Entry, opened: pb.AttachRequest.Open
-    ) -> AsyncIterator[pb.AttachResponse]:
-        """Yield what the log had when the streams were connected."""
-        request = pb.LogsRequest(stdout=opened.stdout, stderr=opened.stderr)
-        request.until.FromNanoseconds(now_ns())
-        async for some in self._logs.read(entry, request):
-            for records in some:
-                if records.stream == "stdout":
-                    yield pb.AttachResponse(stdout=records.data)
-                else:
-                    yield pb.AttachResponse(stderr=records.data)
 
     async def _end(self, entry: Entry, exits: int, ending: Ending | None) -> pb.AttachResponse:
         """Return the last message, once the end is recorded and, with `auto_remove`, the container is gone."""
@@ -101,23 +155,27 @@ class Sessions:
             raise _not_open()
         opened = first.open
         entry = self._shared.containers.find(opened.container)
-        if not opened.config.args:
+        if not opened.config.args and not opened.exec_id:
             raise invalid("config.args", "is empty", "name a command to execute")
-        states.require_running(entry.described)
+        if opened.exec_id and not entry.alive:
+            for response in self._ended(entry, opened.exec_id):
+                yield response
+            return
+        if not opened.exec_id:
+            states.require_running(entry.described)
         assert entry.shim is not None
-        link = _ExecLink(entry, opened, secrets.token_hex(32))
+        link = _ExecLink(entry, opened)
         async with contextlib.aclosing(link):
             with shim_errors(entry.id):
-                pid = await link.connect(entry.shim)
-            self._execs.begin(entry, link.exec_id, pid, opened.config.args)
+                started = await link.connect(entry.shim)
+            if not opened.exec_id:
+                self._execs.begin(entry, link.exec_id, started.pid, opened.config.args)
             try:
-                yield pb.ExecResponse(
-                    started=pb.ExecResponse.Started(exec_id=link.exec_id, pid=pid)
-                )
+                yield pb.ExecResponse(started=started)
                 if not opened.detach:
                     link.pump(requests)
-                    async for response in link.output():
-                        yield response
+                    async for stream, data in link.output():
+                        yield pb.ExecResponse(**{stream: data})  # type: ignore[arg-type]
             finally:
                 if link.ending is not None:
                     self._execs.end(entry, link.exec_id, link.ending.code)
@@ -125,6 +183,16 @@ class Sessions:
                     self._execs.follow(entry, link.exec_id)
         if link.ending is not None:
             yield pb.ExecResponse(exit=pb.ExecResponse.Exit(code=link.ending.code))
+
+    def _ended(self, entry: Entry, exec_id: str) -> list[pb.ExecResponse]:
+        """Return what is told of a session that ended with its container."""
+        code = self._execs.ended(entry, exec_id)
+        started = pb.ExecResponse.Started(exec_id=exec_id)
+        exit_code = pb.ExecResponse.Exit(code=code)
+        return [
+            pb.ExecResponse(started=started, incomplete=True),
+            pb.ExecResponse(exit=exit_code),
+        ]
 
 
 class _Link:
@@ -192,6 +260,16 @@ class _AttachLink(_Link):
     def __init__(self, entry: Entry, opened: pb.AttachRequest.Open) -> None:
         super().__init__(entry)
         self._opened = opened
+        # Also deliver what the log does not have yet.
+        self.unlogged = False
+        # Of the process and of what is delivered in its output; a shim of an earlier version does not say it.
+        self.place = pb.OutputPosition()
+        self.connected = False
+
+    @property
+    def position(self) -> dict[str, int]:
+        """How many bytes of each stream came before what is delivered."""
+        return _position(self.place)
 
     async def connect(self, shim: Shim) -> None:
         """Connect to the shim; what is written from then on is delivered."""
@@ -202,11 +280,16 @@ class _AttachLink(_Link):
             stdin=self._opened.stdin and config.stdin_open,
             stdout=self._opened.stdout,
             stderr=self._opened.stderr,
+            unlogged=self.unlogged,
         )
         await self._call.write(shim_pb.AttachRequest(open=opened))
         if config.tty and self._opened.HasField("window_size"):
             await self._call.write(self._request(resize=_size(self._opened.window_size)))
-        await self._read()
+        answer = await self._read()
+        if answer is not None:
+            place = answer.position
+            self.place = pb.OutputPosition(run=place.run, stdout=place.stdout, stderr=place.stderr)
+        self.connected = True
 
     def _request(self, **fields: Any) -> shim_pb.AttachRequest:
         return shim_pb.AttachRequest(**fields)
@@ -217,47 +300,78 @@ class _AttachLink(_Link):
         if not isinstance(lost, ShimDied):
             raise lost from error
 
-    async def output(self) -> AsyncIterator[pb.AttachResponse]:
-        """Yield what the process writes, up to its end."""
-        async for kind, data in self._messages():
-            if kind == "stdout":
-                yield pb.AttachResponse(stdout=data)
-            else:
-                yield pb.AttachResponse(stderr=data)
+    async def output(self, replay: Replay) -> AsyncIterator[Piece]:
+        """Yield what the process writes and the client does not have, up to its end."""
+        position = self.position
+        async for stream, data in self._messages():
+            piece = replay.take(stream, position[stream], data)
+            position[stream] += len(data)
+            if piece is not None:
+                yield piece
 
 
 class _ExecLink(_Link):
     """The stdio of a further process."""
 
-    def __init__(self, entry: Entry, opened: pb.ExecRequest.Open, exec_id: str) -> None:
+    def __init__(self, entry: Entry, opened: pb.ExecRequest.Open) -> None:
         super().__init__(entry)
         self._opened = opened
-        self.exec_id = exec_id
+        self.exec_id = opened.exec_id or secrets.token_hex(32)
 
-    async def connect(self, shim: Shim) -> int:
-        """Start the process; return its PID."""
+    async def connect(self, shim: Shim) -> pb.ExecResponse.Started:
+        """Start the process, or connect to the one that was started before."""
         self._counted.enter_context(self._entry.session())
         self._call = shim.stub.Exec()
         opened = shim_pb.ExecRequest.Open(
             exec_id=self.exec_id,
-            process=process(self._entry.described, self._opened),
             stdin=self._opened.stdin,
             detach=self._opened.detach,
+            attach=bool(self._opened.exec_id),
         )
+        if not opened.attach:
+            opened.process.MergeFrom(process(self._entry.described, self._opened))
         await self._call.write(shim_pb.ExecRequest(open=opened))
+        if opened.attach and self._opened.HasField("window_size"):
+            await self._call.write(self._request(resize=_size(self._opened.window_size)))
         message = await self._read()
-        return 0 if message is None else int(message.started.pid)
+        started = pb.ExecResponse.Started(exec_id=self.exec_id)
+        if message is not None:
+            place = message.started.position
+            started.pid = message.started.pid
+            started.position.MergeFrom(
+                pb.OutputPosition(run=place.run, stdout=place.stdout, stderr=place.stderr)
+            )
+        return started
 
     def _request(self, **fields: Any) -> shim_pb.ExecRequest:
         return shim_pb.ExecRequest(**fields)
 
-    async def output(self) -> AsyncIterator[pb.ExecResponse]:
+    def output(self) -> AsyncIterator[tuple[str, bytes]]:
         """Yield what the process writes, up to its end."""
-        async for kind, data in self._messages():
-            if kind == "stdout":
-                yield pb.ExecResponse(stdout=data)
-            else:
-                yield pb.ExecResponse(stderr=data)
+        return self._messages()
+
+
+def _position(place: pb.OutputPosition) -> dict[str, int]:
+    return {"stdout": place.stdout, "stderr": place.stderr}
+
+
+def _streams(opened: pb.AttachRequest.Open) -> set[str]:
+    return {stream for stream in STREAMS if getattr(opened, stream)}
+
+
+def _cursor(entry: Entry) -> Cursor:
+    """Return a cursor at the beginning of a container's log; without a log there is nothing to read."""
+    return Cursor(Path(entry.described.log_path or os.devnull))
+
+
+def _response(replay: Replay, piece: Piece) -> pb.AttachResponse:
+    response = pb.AttachResponse()
+    if piece.data:
+        setattr(response, piece.stream, piece.data)
+    if piece.missing:
+        before = {**replay.reached, piece.stream: replay.reached[piece.stream] - len(piece.data)}
+        response.position.MergeFrom(pb.OutputPosition(run=replay.run, **before))
+    return response
 
 
 def process(described: pb.Container, opened: pb.ExecRequest.Open) -> shim_pb.Process:

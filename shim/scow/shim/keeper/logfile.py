@@ -31,6 +31,11 @@ class LogFile:
         # Streams whose place is known to a reader of the present file.
         self._placed: set[str] = set()
 
+    @property
+    def run(self) -> int:
+        """Which start of the container this is."""
+        return self._encoder.run
+
     def write(self, stream: str, data: bytes) -> None:
         """Log a piece of output; an unfinished line waits for its end."""
         position = self._encoder.recorded(stream)
@@ -66,7 +71,7 @@ class LogFile:
             if self._lost:
                 self._tell_loss()
             placed = stream in self._placed
-            lines = records if placed else with_position(records, position)
+            lines = records if placed else with_position(records, position, self.run)
             end = self._fitting(lines)
             if end == 0:
                 self._rotate()

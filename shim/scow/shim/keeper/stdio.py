@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from scow.contract.log_record import STREAMS
 from scow.shim.errors import ShimError
 from scow.shim.keeper.logfile import LogFile
 from scow.shim.rootfs import devices
@@ -107,6 +109,9 @@ class Stdio:
 
     def __init__(self, *, terminal: bool, stdin: bool, log: LogFile | None = None) -> None:
         self._log = log
+        # Which process this is, and bytes that it has written.
+        self.run = log.run if log is not None else time.time_ns()
+        self._written = dict.fromkeys(STREAMS, 0)
         self._sources: dict[int, str] = {}
         self._reading = False
         self._sessions: set[Session] = set()
@@ -178,6 +183,7 @@ class Stdio:
         if not data:
             return False
         stream = self._sources[fd]
+        self._written[stream] += len(data)
         if self._log is not None:
             self._log.write(stream, data)
         for session in self._sessions:
@@ -223,15 +229,32 @@ class Stdio:
         for fd in tuple(self._sources):
             self._close_source(fd)
 
-    def attach(self, *, stdout: bool, stderr: bool) -> Session:
-        """Add a session; on a terminal all output is stdout."""
+    def attach(
+        self, *, stdout: bool, stderr: bool, unlogged: bool = False
+    ) -> tuple[Session, Mapping[str, int]]:
+        """Add a session; on a terminal all output is stdout.
+
+        Args:
+            stdout: It gets standard output.
+            stderr: It gets standard error.
+            unlogged: It first gets the unfinished lines that are not in the log yet.
+
+        Returns:
+            The session, and how many bytes of each stream come before what it gets.
+        """
         chosen = {name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted}
         session = Session(frozenset(chosen), self._update)
+        position = dict(self._written)
+        if unlogged and self._log is not None:
+            for stream in STREAMS:
+                if rest := self._log.unfinished(stream):
+                    position[stream] -= len(rest)
+                    session.feed(stream, rest)
         if self.ended:
             session.end()
         else:
             self._sessions.add(session)
-        return session
+        return session, position
 
     def detach(self, session: Session) -> None:
         """Remove a session."""

@@ -120,7 +120,9 @@ class ShimService:
         first = await stream.recv_message()
         opened = _opened(first)
         container = self._container
-        session = container.stdio.attach(stdout=opened.stdout, stderr=opened.stderr)
+        session, position = container.stdio.attach(
+            stdout=opened.stdout, stderr=opened.stderr, unlogged=opened.unlogged
+        )
 
         async def end_input() -> None:
             if container.request.stdin_once:
@@ -128,7 +130,8 @@ class ShimService:
 
         reader = _Input(stream, container.stdio, container.resize, end_input, opened.stdin)
         try:
-            await stream.send_message(pb.AttachResponse(attached=True))
+            place = pb.OutputPosition(run=container.stdio.run, **position)
+            await stream.send_message(pb.AttachResponse(attached=True, position=place))
             with reader:
                 await _deliver(stream, session, pb.AttachResponse)
             await stream.send_message(pb.AttachResponse(exit=_exit(await container.wait())))
@@ -139,14 +142,17 @@ class ShimService:
 
     async def _exec(self, stream: Stream[pb.ExecRequest, pb.ExecResponse]) -> None:
         opened = _opened(await stream.recv_message())
-        execution = self._executions.start(opened.exec_id, _wanted(opened))
+        if opened.attach:
+            execution = self._executions.get(opened.exec_id)
+        else:
+            execution = self._executions.start(opened.exec_id, _wanted(opened))
         stdio = execution.stdio
-        session = stdio.attach(stdout=not opened.detach, stderr=not opened.detach)
+        session, position = stdio.attach(stdout=not opened.detach, stderr=not opened.detach)
         try:
             await execution.launched()
-            await stream.send_message(
-                pb.ExecResponse(started=pb.ExecResponse.Started(pid=execution.pid))
-            )
+            place = pb.OutputPosition(run=stdio.run, **position)
+            started = pb.ExecResponse.Started(pid=execution.pid, position=place)
+            await stream.send_message(pb.ExecResponse(started=started))
             if opened.detach:
                 return
             with _Input(stream, stdio, stdio.resize, stdio.end_stdin, opened.stdin):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 
 import pytest
 
 from scow.shim.errors import ShimError
 from scow.shim.keeper import stdio as module
+from scow.shim.keeper.logfile import LogFile
 from scow.shim.keeper.stdio import Session, Stdio
 
 
@@ -21,8 +23,8 @@ async def drain(session: Session) -> list[tuple[str, bytes]]:
 
 async def test_output_goes_to_every_session_that_wants_it() -> None:
     stdio = Stdio(terminal=False, stdin=False)
-    both = stdio.attach(stdout=True, stderr=True)
-    errors = stdio.attach(stdout=False, stderr=True)
+    both, _ = stdio.attach(stdout=True, stderr=True)
+    errors, _ = stdio.attach(stdout=False, stderr=True)
     stdio.start()
     os.write(stdio.child[1], b"out")
     os.write(stdio.child[2], b"err")
@@ -31,13 +33,34 @@ async def test_output_goes_to_every_session_that_wants_it() -> None:
     stdio.finish()
     assert sorted(await drain(both)) == [("stderr", b"err"), ("stdout", b"out")]
     assert await drain(errors) == [("stderr", b"err")]
-    late = stdio.attach(stdout=True, stderr=True)
+    late, _ = stdio.attach(stdout=True, stderr=True)
     assert await drain(late) == []
+
+
+async def test_a_session_that_follows_the_log_begins_with_unfinished_lines(
+    tmp_path: Path,
+) -> None:
+    log = LogFile(str(tmp_path / "log"))
+    stdio = Stdio(terminal=False, stdin=False, log=log)
+    stdio.start()
+    os.write(stdio.child[1], b"line\nbegun")
+    os.write(stdio.child[2], b"err")
+    await asyncio.sleep(0.05)
+    after_log, logged = stdio.attach(stdout=True, stderr=False, unlogged=True)
+    now, written = stdio.attach(stdout=True, stderr=True)
+    os.write(stdio.child[1], b" and ended\n")
+    stdio.close_child_side()
+    await asyncio.sleep(0.05)
+    stdio.finish()
+    assert (logged, written) == ({"stdout": 5, "stderr": 0}, {"stdout": 10, "stderr": 3})
+    assert await drain(after_log) == [("stdout", b"begun"), ("stdout", b" and ended\n")]
+    assert await drain(now) == [("stdout", b" and ended\n")]
+    assert stdio.run == log.run
 
 
 async def test_what_is_left_in_the_pipe_is_delivered_at_the_end() -> None:
     stdio = Stdio(terminal=False, stdin=False)
-    session = stdio.attach(stdout=True, stderr=True)
+    session, _ = stdio.attach(stdout=True, stderr=True)
     os.write(stdio.child[1], b"x" * 60_000)
     stdio.close_child_side()
     stdio.finish()
@@ -46,7 +69,7 @@ async def test_what_is_left_in_the_pipe_is_delivered_at_the_end() -> None:
 
 async def test_a_slow_session_stops_the_reading_until_it_takes_some() -> None:
     stdio = Stdio(terminal=False, stdin=False)
-    slow = stdio.attach(stdout=True, stderr=False)
+    slow, _ = stdio.attach(stdout=True, stderr=False)
     os.set_blocking(stdio.child[1], False)
     stdio.start()
     written = 0

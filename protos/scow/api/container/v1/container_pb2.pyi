@@ -1538,6 +1538,35 @@ class WindowSize(_message.Message):
 Global___WindowSize: _TypeAlias = WindowSize  # noqa: Y015
 
 @_typing.final
+class OutputPosition(_message.Message):
+    """A place in the output of a process."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    STDOUT_FIELD_NUMBER: _builtins.int
+    STDERR_FIELD_NUMBER: _builtins.int
+    run: _builtins.int
+    """Which process: a container that is started again has another one."""
+    stdout: _builtins.int
+    """Bytes since its start."""
+    stderr: _builtins.int
+    def __init__(
+        self,
+        *,
+        run: _builtins.int = ...,
+        stdout: _builtins.int = ...,
+        stderr: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutputPosition: _TypeAlias = OutputPosition  # noqa: Y015
+
+@_typing.final
 class AttachRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1552,6 +1581,7 @@ class AttachRequest(_message.Message):
         START_FIELD_NUMBER: _builtins.int
         LOGS_FIELD_NUMBER: _builtins.int
         WINDOW_SIZE_FIELD_NUMBER: _builtins.int
+        RESUME_FIELD_NUMBER: _builtins.int
         container: _builtins.str
         stdin: _builtins.bool
         stdout: _builtins.bool
@@ -1562,6 +1592,10 @@ class AttachRequest(_message.Message):
         """First send what the log has."""
         @_builtins.property
         def window_size(self) -> Global___WindowSize: ...
+        @_builtins.property
+        def resume(self) -> Global___OutputPosition:
+            """Go on after a connection was lost: first send what the log has from here on, also when the container has ended."""
+
         def __init__(
             self,
             *,
@@ -1572,10 +1606,11 @@ class AttachRequest(_message.Message):
             start: _builtins.bool = ...,
             logs: _builtins.bool = ...,
             window_size: Global___WindowSize | None = ...,
+            resume: Global___OutputPosition | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["window_size", b"window_size"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["resume", b"resume", "window_size", b"window_size"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "logs", b"logs", "start", b"start", "stderr", b"stderr", "stdin", b"stdin", "stdout", b"stdout", "window_size", b"window_size"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "logs", b"logs", "resume", b"resume", "start", b"start", "stderr", b"stderr", "stdin", b"stdin", "stdout", b"stdout", "window_size", b"window_size"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1635,13 +1670,24 @@ class AttachResponse(_message.Message):
     STDOUT_FIELD_NUMBER: _builtins.int
     STDERR_FIELD_NUMBER: _builtins.int
     EXIT_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    INCOMPLETE_FIELD_NUMBER: _builtins.int
     attached: _builtins.bool
     """The streams are connected (and, with `start`, the process was executed)."""
     stdout: _builtins.bytes
     stderr: _builtins.bytes
+    incomplete: _builtins.bool
+    """Some output is missing, and nobody knows how much: the container has ended, and has no log."""
     @_builtins.property
     def exit(self) -> Global___AttachResponse.Exit:
         """Last message."""
+
+    @_builtins.property
+    def position(self) -> Global___OutputPosition:
+        """How much came before the output of this and the following messages. Set beside `attached` (unless a shim of an
+        earlier version does not know), and wherever output does not follow on the preceding one because some is missing:
+        the log was rotated, there is none, or the disk was full. A client adds the length of what it gets.
+        """
 
     def __init__(
         self,
@@ -1650,10 +1696,12 @@ class AttachResponse(_message.Message):
         stdout: _builtins.bytes = ...,
         stderr: _builtins.bytes = ...,
         exit: Global___AttachResponse.Exit | None = ...,
+        position: Global___OutputPosition | None = ...,
+        incomplete: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "exit", b"exit", "message", b"message", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "exit", b"exit", "message", b"message", "position", b"position", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "exit", b"exit", "message", b"message", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "exit", b"exit", "incomplete", b"incomplete", "message", b"message", "position", b"position", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["attached", "stdout", "stderr", "exit"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
@@ -1713,10 +1761,15 @@ class ExecRequest(_message.Message):
         STDIN_FIELD_NUMBER: _builtins.int
         DETACH_FIELD_NUMBER: _builtins.int
         WINDOW_SIZE_FIELD_NUMBER: _builtins.int
+        EXEC_ID_FIELD_NUMBER: _builtins.int
         container: _builtins.str
         stdin: _builtins.bool
         detach: _builtins.bool
         """The stream ends after `started`."""
+        exec_id: _builtins.str
+        """Connect to this session, which was started before, instead of starting one; `config` is not looked at.
+        What it wrote while nobody was connected is not kept.
+        """
         @_builtins.property
         def config(self) -> Global___ExecConfig: ...
         @_builtins.property
@@ -1729,10 +1782,11 @@ class ExecRequest(_message.Message):
             stdin: _builtins.bool = ...,
             detach: _builtins.bool = ...,
             window_size: Global___WindowSize | None = ...,
+            exec_id: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "window_size", b"window_size"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "container", b"container", "detach", b"detach", "stdin", b"stdin", "window_size", b"window_size"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "container", b"container", "detach", b"detach", "exec_id", b"exec_id", "stdin", b"stdin", "window_size", b"window_size"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1774,17 +1828,23 @@ class ExecResponse(_message.Message):
 
         EXEC_ID_FIELD_NUMBER: _builtins.int
         PID_FIELD_NUMBER: _builtins.int
+        POSITION_FIELD_NUMBER: _builtins.int
         exec_id: _builtins.str
         pid: _builtins.int
+        @_builtins.property
+        def position(self) -> Global___OutputPosition:
+            """How much came before the output that follows."""
+
         def __init__(
             self,
             *,
             exec_id: _builtins.str = ...,
             pid: _builtins.int = ...,
+            position: Global___OutputPosition | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["exec_id", b"exec_id", "pid", b"pid"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["exec_id", b"exec_id", "pid", b"pid", "position", b"position"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1809,8 +1869,11 @@ class ExecResponse(_message.Message):
     STDOUT_FIELD_NUMBER: _builtins.int
     STDERR_FIELD_NUMBER: _builtins.int
     EXIT_FIELD_NUMBER: _builtins.int
+    INCOMPLETE_FIELD_NUMBER: _builtins.int
     stdout: _builtins.bytes
     stderr: _builtins.bytes
+    incomplete: _builtins.bool
+    """Some output may be missing, and nobody knows how much: the session ended while nobody was connected."""
     @_builtins.property
     def started(self) -> Global___ExecResponse.Started: ...
     @_builtins.property
@@ -1822,10 +1885,11 @@ class ExecResponse(_message.Message):
         stdout: _builtins.bytes = ...,
         stderr: _builtins.bytes = ...,
         exit: Global___ExecResponse.Exit | None = ...,
+        incomplete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["exit", b"exit", "message", b"message", "started", b"started", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exit", b"exit", "message", b"message", "started", b"started", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exit", b"exit", "incomplete", b"incomplete", "message", b"message", "started", b"started", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["started", "stdout", "stderr", "exit"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015

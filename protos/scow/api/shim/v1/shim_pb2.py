@@ -26,15 +26,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from scow.api.types.v1 import types_pb2 as scow_dot_api_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bscow/api/shim/v1/shim.proto\x12\x10scow.api.shim.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dscow/api/types/v1/types.proto\"q\n\x04\x45xit\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06signal\x18\x02 \x01(\x05\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\noom_killed\x18\x04 \x01(\x08\x12\r\n\x05\x65rror\x18\x05 \x01(\t\"\x0e\n\x0cStateRequest\"\xb4\x01\n\rStateResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.scow.api.shim.v1.Status\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12\x17\n\x0fpid_start_ticks\x18\x04 \x01(\x03\x12\x10\n\x08shim_pid\x18\x05 \x01(\x05\x12$\n\x04\x65xit\x18\x06 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit\x12\x0f\n\x07version\x18\x07 \x01(\t\"8\n\x0cStartRequest\x12(\n\x06mounts\x18\x01 \x03(\x0b\x32\x18.scow.api.types.v1.Mount\"L\n\rStartResponse\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x0bKillRequest\x12\x0e\n\x06signal\x18\x01 \x01(\x05\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\x12\x0f\n\x07\x65xec_id\x18\x03 \x01(\t\"\x0e\n\x0cKillResponse\"\x1e\n\x0bWaitRequest\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\"4\n\x0cWaitResponse\x12$\n\x04\x65xit\x18\x01 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit\"+\n\nWindowSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"\xdf\x01\n\rAttachRequest\x12\x34\n\x04open\x18\x01 \x01(\x0b\x32$.scow.api.shim.v1.AttachRequest.OpenH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x15\n\x0b\x63lose_stdin\x18\x03 \x01(\x08H\x00\x12.\n\x06resize\x18\x04 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSizeH\x00\x1a\x35\n\x04Open\x12\r\n\x05stdin\x18\x01 \x01(\x08\x12\x0e\n\x06stdout\x18\x02 \x01(\x08\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x42\t\n\x07message\"{\n\x0e\x41ttachResponse\x12\x12\n\x08\x61ttached\x18\x01 \x01(\x08H\x00\x12\x10\n\x06stdout\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x03 \x01(\x0cH\x00\x12&\n\x04\x65xit\x18\x04 \x01(\x0b\x32\x16.scow.api.shim.v1.ExitH\x00\x42\t\n\x07message\"\xac\x01\n\x07Process\x12\x0c\n\x04\x61rgs\x18\x01 \x03(\t\x12\x0b\n\x03\x65nv\x18\x02 \x03(\t\x12\x0b\n\x03\x63wd\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x10\n\x08terminal\x18\x05 \x01(\x08\x12\x12\n\nprivileged\x18\x06 \x01(\x08\x12\x12\n\nadd_groups\x18\x07 \x03(\t\x12\x31\n\x0bwindow_size\x18\x08 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSize\"\x88\x02\n\x0b\x45xecRequest\x12\x32\n\x04open\x18\x01 \x01(\x0b\x32\".scow.api.shim.v1.ExecRequest.OpenH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x15\n\x0b\x63lose_stdin\x18\x03 \x01(\x08H\x00\x12.\n\x06resize\x18\x04 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSizeH\x00\x1a\x62\n\x04Open\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\x12*\n\x07process\x18\x02 \x01(\x0b\x32\x19.scow.api.shim.v1.Process\x12\r\n\x05stdin\x18\x03 \x01(\x08\x12\x0e\n\x06\x64\x65tach\x18\x04 \x01(\x08\x42\t\n\x07message\"\xb8\x01\n\x0c\x45xecResponse\x12\x39\n\x07started\x18\x01 \x01(\x0b\x32&.scow.api.shim.v1.ExecResponse.StartedH\x00\x12\x10\n\x06stdout\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x03 \x01(\x0cH\x00\x12&\n\x04\x65xit\x18\x04 \x01(\x0b\x32\x16.scow.api.shim.v1.ExitH\x00\x1a\x16\n\x07Started\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x42\t\n\x07message\"#\n\x10\x45xecStateRequest\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\"h\n\x11\x45xecStateResponse\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\x12\x0f\n\x07running\x18\x02 \x01(\x08\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12$\n\x04\x65xit\x18\x04 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit\"L\n\rResizeRequest\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\x12*\n\x04size\x18\x02 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSize\"\x10\n\x0eResizeResponse\"\x0e\n\x0cPauseRequest\"\x0f\n\rPauseResponse\"\x0f\n\rResumeRequest\"\x10\n\x0eResumeResponse\"\x0e\n\x0cStatsRequest\"\xad\x01\n\rStatsResponse\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmemory_usage\x18\x02 \x01(\x03\x12\x14\n\x0cmemory_limit\x18\x03 \x01(\x03\x12\x11\n\tcpu_usage\x18\x04 \x01(\x03\x12\x0c\n\x04pids\x18\x05 \x01(\x03\x12\x12\n\npids_limit\x18\x06 \x01(\x03\x12\x11\n\toom_kills\x18\x07 \x01(\x03\"o\n\rUpdateRequest\x12\x0e\n\x06memory\x18\x01 \x01(\x03\x12\x13\n\x0bmemory_swap\x18\x02 \x01(\x03\x12\x11\n\tnano_cpus\x18\x03 \x01(\x03\x12\x12\n\ncpu_shares\x18\x04 \x01(\x03\x12\x12\n\npids_limit\x18\x05 \x01(\x03\"\x10\n\x0eUpdateResponse\"\x11\n\x0fShutdownRequest\"8\n\x10ShutdownResponse\x12$\n\x04\x65xit\x18\x01 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit*o\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_CREATED\x10\x01\x12\x12\n\x0eSTATUS_RUNNING\x10\x02\x12\x11\n\rSTATUS_PAUSED\x10\x03\x12\x12\n\x0eSTATUS_STOPPED\x10\x04\x32\xef\x07\n\x0bShimService\x12H\n\x05State\x12\x1e.scow.api.shim.v1.StateRequest\x1a\x1f.scow.api.shim.v1.StateResponse\x12H\n\x05Start\x12\x1e.scow.api.shim.v1.StartRequest\x1a\x1f.scow.api.shim.v1.StartResponse\x12\x45\n\x04Kill\x12\x1d.scow.api.shim.v1.KillRequest\x1a\x1e.scow.api.shim.v1.KillResponse\x12\x45\n\x04Wait\x12\x1d.scow.api.shim.v1.WaitRequest\x1a\x1e.scow.api.shim.v1.WaitResponse\x12O\n\x06\x41ttach\x12\x1f.scow.api.shim.v1.AttachRequest\x1a .scow.api.shim.v1.AttachResponse(\x01\x30\x01\x12I\n\x04\x45xec\x12\x1d.scow.api.shim.v1.ExecRequest\x1a\x1e.scow.api.shim.v1.ExecResponse(\x01\x30\x01\x12T\n\tExecState\x12\".scow.api.shim.v1.ExecStateRequest\x1a#.scow.api.shim.v1.ExecStateResponse\x12K\n\x06Resize\x12\x1f.scow.api.shim.v1.ResizeRequest\x1a .scow.api.shim.v1.ResizeResponse\x12H\n\x05Pause\x12\x1e.scow.api.shim.v1.PauseRequest\x1a\x1f.scow.api.shim.v1.PauseResponse\x12K\n\x06Resume\x12\x1f.scow.api.shim.v1.ResumeRequest\x1a .scow.api.shim.v1.ResumeResponse\x12H\n\x05Stats\x12\x1e.scow.api.shim.v1.StatsRequest\x1a\x1f.scow.api.shim.v1.StatsResponse\x12K\n\x06Update\x12\x1f.scow.api.shim.v1.UpdateRequest\x1a .scow.api.shim.v1.UpdateResponse\x12Q\n\x08Shutdown\x12!.scow.api.shim.v1.ShutdownRequest\x1a\".scow.api.shim.v1.ShutdownResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bscow/api/shim/v1/shim.proto\x12\x10scow.api.shim.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dscow/api/types/v1/types.proto\"q\n\x04\x45xit\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06signal\x18\x02 \x01(\x05\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\noom_killed\x18\x04 \x01(\x08\x12\r\n\x05\x65rror\x18\x05 \x01(\t\"\x0e\n\x0cStateRequest\"\xb4\x01\n\rStateResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.scow.api.shim.v1.Status\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12\x17\n\x0fpid_start_ticks\x18\x04 \x01(\x03\x12\x10\n\x08shim_pid\x18\x05 \x01(\x05\x12$\n\x04\x65xit\x18\x06 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit\x12\x0f\n\x07version\x18\x07 \x01(\t\"8\n\x0cStartRequest\x12(\n\x06mounts\x18\x01 \x03(\x0b\x32\x18.scow.api.types.v1.Mount\"L\n\rStartResponse\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x0bKillRequest\x12\x0e\n\x06signal\x18\x01 \x01(\x05\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\x12\x0f\n\x07\x65xec_id\x18\x03 \x01(\t\"\x0e\n\x0cKillResponse\"\x1e\n\x0bWaitRequest\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\"4\n\x0cWaitResponse\x12$\n\x04\x65xit\x18\x01 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit\"+\n\nWindowSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"\xf1\x01\n\rAttachRequest\x12\x34\n\x04open\x18\x01 \x01(\x0b\x32$.scow.api.shim.v1.AttachRequest.OpenH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x15\n\x0b\x63lose_stdin\x18\x03 \x01(\x08H\x00\x12.\n\x06resize\x18\x04 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSizeH\x00\x1aG\n\x04Open\x12\r\n\x05stdin\x18\x01 \x01(\x08\x12\x0e\n\x06stdout\x18\x02 \x01(\x08\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x10\n\x08unlogged\x18\x04 \x01(\x08\x42\t\n\x07message\"\xaf\x01\n\x0e\x41ttachResponse\x12\x12\n\x08\x61ttached\x18\x01 \x01(\x08H\x00\x12\x10\n\x06stdout\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x03 \x01(\x0cH\x00\x12&\n\x04\x65xit\x18\x04 \x01(\x0b\x32\x16.scow.api.shim.v1.ExitH\x00\x12\x32\n\x08position\x18\x05 \x01(\x0b\x32 .scow.api.shim.v1.OutputPositionB\t\n\x07message\"=\n\x0eOutputPosition\x12\x0b\n\x03run\x18\x01 \x01(\x03\x12\x0e\n\x06stdout\x18\x02 \x01(\x03\x12\x0e\n\x06stderr\x18\x03 \x01(\x03\"\xac\x01\n\x07Process\x12\x0c\n\x04\x61rgs\x18\x01 \x03(\t\x12\x0b\n\x03\x65nv\x18\x02 \x03(\t\x12\x0b\n\x03\x63wd\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x10\n\x08terminal\x18\x05 \x01(\x08\x12\x12\n\nprivileged\x18\x06 \x01(\x08\x12\x12\n\nadd_groups\x18\x07 \x03(\t\x12\x31\n\x0bwindow_size\x18\x08 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSize\"\x98\x02\n\x0b\x45xecRequest\x12\x32\n\x04open\x18\x01 \x01(\x0b\x32\".scow.api.shim.v1.ExecRequest.OpenH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x15\n\x0b\x63lose_stdin\x18\x03 \x01(\x08H\x00\x12.\n\x06resize\x18\x04 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSizeH\x00\x1ar\n\x04Open\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\x12*\n\x07process\x18\x02 \x01(\x0b\x32\x19.scow.api.shim.v1.Process\x12\r\n\x05stdin\x18\x03 \x01(\x08\x12\x0e\n\x06\x64\x65tach\x18\x04 \x01(\x08\x12\x0e\n\x06\x61ttach\x18\x05 \x01(\x08\x42\t\n\x07message\"\xec\x01\n\x0c\x45xecResponse\x12\x39\n\x07started\x18\x01 \x01(\x0b\x32&.scow.api.shim.v1.ExecResponse.StartedH\x00\x12\x10\n\x06stdout\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x03 \x01(\x0cH\x00\x12&\n\x04\x65xit\x18\x04 \x01(\x0b\x32\x16.scow.api.shim.v1.ExitH\x00\x1aJ\n\x07Started\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x32\n\x08position\x18\x02 \x01(\x0b\x32 .scow.api.shim.v1.OutputPositionB\t\n\x07message\"#\n\x10\x45xecStateRequest\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\"h\n\x11\x45xecStateResponse\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\x12\x0f\n\x07running\x18\x02 \x01(\x08\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12$\n\x04\x65xit\x18\x04 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit\"L\n\rResizeRequest\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\x12*\n\x04size\x18\x02 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSize\"\x10\n\x0eResizeResponse\"\x0e\n\x0cPauseRequest\"\x0f\n\rPauseResponse\"\x0f\n\rResumeRequest\"\x10\n\x0eResumeResponse\"\x0e\n\x0cStatsRequest\"\xad\x01\n\rStatsResponse\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmemory_usage\x18\x02 \x01(\x03\x12\x14\n\x0cmemory_limit\x18\x03 \x01(\x03\x12\x11\n\tcpu_usage\x18\x04 \x01(\x03\x12\x0c\n\x04pids\x18\x05 \x01(\x03\x12\x12\n\npids_limit\x18\x06 \x01(\x03\x12\x11\n\toom_kills\x18\x07 \x01(\x03\"o\n\rUpdateRequest\x12\x0e\n\x06memory\x18\x01 \x01(\x03\x12\x13\n\x0bmemory_swap\x18\x02 \x01(\x03\x12\x11\n\tnano_cpus\x18\x03 \x01(\x03\x12\x12\n\ncpu_shares\x18\x04 \x01(\x03\x12\x12\n\npids_limit\x18\x05 \x01(\x03\"\x10\n\x0eUpdateResponse\"\x11\n\x0fShutdownRequest\"8\n\x10ShutdownResponse\x12$\n\x04\x65xit\x18\x01 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit*o\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_CREATED\x10\x01\x12\x12\n\x0eSTATUS_RUNNING\x10\x02\x12\x11\n\rSTATUS_PAUSED\x10\x03\x12\x12\n\x0eSTATUS_STOPPED\x10\x04\x32\xef\x07\n\x0bShimService\x12H\n\x05State\x12\x1e.scow.api.shim.v1.StateRequest\x1a\x1f.scow.api.shim.v1.StateResponse\x12H\n\x05Start\x12\x1e.scow.api.shim.v1.StartRequest\x1a\x1f.scow.api.shim.v1.StartResponse\x12\x45\n\x04Kill\x12\x1d.scow.api.shim.v1.KillRequest\x1a\x1e.scow.api.shim.v1.KillResponse\x12\x45\n\x04Wait\x12\x1d.scow.api.shim.v1.WaitRequest\x1a\x1e.scow.api.shim.v1.WaitResponse\x12O\n\x06\x41ttach\x12\x1f.scow.api.shim.v1.AttachRequest\x1a .scow.api.shim.v1.AttachResponse(\x01\x30\x01\x12I\n\x04\x45xec\x12\x1d.scow.api.shim.v1.ExecRequest\x1a\x1e.scow.api.shim.v1.ExecResponse(\x01\x30\x01\x12T\n\tExecState\x12\".scow.api.shim.v1.ExecStateRequest\x1a#.scow.api.shim.v1.ExecStateResponse\x12K\n\x06Resize\x12\x1f.scow.api.shim.v1.ResizeRequest\x1a .scow.api.shim.v1.ResizeResponse\x12H\n\x05Pause\x12\x1e.scow.api.shim.v1.PauseRequest\x1a\x1f.scow.api.shim.v1.PauseResponse\x12K\n\x06Resume\x12\x1f.scow.api.shim.v1.ResumeRequest\x1a .scow.api.shim.v1.ResumeResponse\x12H\n\x05Stats\x12\x1e.scow.api.shim.v1.StatsRequest\x1a\x1f.scow.api.shim.v1.StatsResponse\x12K\n\x06Update\x12\x1f.scow.api.shim.v1.UpdateRequest\x1a .scow.api.shim.v1.UpdateResponse\x12Q\n\x08Shutdown\x12!.scow.api.shim.v1.ShutdownRequest\x1a\".scow.api.shim.v1.ShutdownResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'scow.api.shim.v1.shim_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STATUS']._serialized_start=2458
-  _globals['_STATUS']._serialized_end=2569
+  _globals['_STATUS']._serialized_start=2660
+  _globals['_STATUS']._serialized_end=2771
   _globals['_EXIT']._serialized_start=113
   _globals['_EXIT']._serialized_end=226
   _globals['_STATEREQUEST']._serialized_start=228
@@ -56,49 +56,51 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WINDOWSIZE']._serialized_start=726
   _globals['_WINDOWSIZE']._serialized_end=769
   _globals['_ATTACHREQUEST']._serialized_start=772
-  _globals['_ATTACHREQUEST']._serialized_end=995
+  _globals['_ATTACHREQUEST']._serialized_end=1013
   _globals['_ATTACHREQUEST_OPEN']._serialized_start=931
-  _globals['_ATTACHREQUEST_OPEN']._serialized_end=984
-  _globals['_ATTACHRESPONSE']._serialized_start=997
-  _globals['_ATTACHRESPONSE']._serialized_end=1120
-  _globals['_PROCESS']._serialized_start=1123
-  _globals['_PROCESS']._serialized_end=1295
-  _globals['_EXECREQUEST']._serialized_start=1298
-  _globals['_EXECREQUEST']._serialized_end=1562
-  _globals['_EXECREQUEST_OPEN']._serialized_start=1453
-  _globals['_EXECREQUEST_OPEN']._serialized_end=1551
-  _globals['_EXECRESPONSE']._serialized_start=1565
-  _globals['_EXECRESPONSE']._serialized_end=1749
-  _globals['_EXECRESPONSE_STARTED']._serialized_start=1716
-  _globals['_EXECRESPONSE_STARTED']._serialized_end=1738
-  _globals['_EXECSTATEREQUEST']._serialized_start=1751
-  _globals['_EXECSTATEREQUEST']._serialized_end=1786
-  _globals['_EXECSTATERESPONSE']._serialized_start=1788
-  _globals['_EXECSTATERESPONSE']._serialized_end=1892
-  _globals['_RESIZEREQUEST']._serialized_start=1894
-  _globals['_RESIZEREQUEST']._serialized_end=1970
-  _globals['_RESIZERESPONSE']._serialized_start=1972
-  _globals['_RESIZERESPONSE']._serialized_end=1988
-  _globals['_PAUSEREQUEST']._serialized_start=1990
-  _globals['_PAUSEREQUEST']._serialized_end=2004
-  _globals['_PAUSERESPONSE']._serialized_start=2006
-  _globals['_PAUSERESPONSE']._serialized_end=2021
-  _globals['_RESUMEREQUEST']._serialized_start=2023
-  _globals['_RESUMEREQUEST']._serialized_end=2038
-  _globals['_RESUMERESPONSE']._serialized_start=2040
-  _globals['_RESUMERESPONSE']._serialized_end=2056
-  _globals['_STATSREQUEST']._serialized_start=2058
-  _globals['_STATSREQUEST']._serialized_end=2072
-  _globals['_STATSRESPONSE']._serialized_start=2075
-  _globals['_STATSRESPONSE']._serialized_end=2248
-  _globals['_UPDATEREQUEST']._serialized_start=2250
-  _globals['_UPDATEREQUEST']._serialized_end=2361
-  _globals['_UPDATERESPONSE']._serialized_start=2363
-  _globals['_UPDATERESPONSE']._serialized_end=2379
-  _globals['_SHUTDOWNREQUEST']._serialized_start=2381
-  _globals['_SHUTDOWNREQUEST']._serialized_end=2398
-  _globals['_SHUTDOWNRESPONSE']._serialized_start=2400
-  _globals['_SHUTDOWNRESPONSE']._serialized_end=2456
-  _globals['_SHIMSERVICE']._serialized_start=2572
-  _globals['_SHIMSERVICE']._serialized_end=3579
+  _globals['_ATTACHREQUEST_OPEN']._serialized_end=1002
+  _globals['_ATTACHRESPONSE']._serialized_start=1016
+  _globals['_ATTACHRESPONSE']._serialized_end=1191
+  _globals['_OUTPUTPOSITION']._serialized_start=1193
+  _globals['_OUTPUTPOSITION']._serialized_end=1254
+  _globals['_PROCESS']._serialized_start=1257
+  _globals['_PROCESS']._serialized_end=1429
+  _globals['_EXECREQUEST']._serialized_start=1432
+  _globals['_EXECREQUEST']._serialized_end=1712
+  _globals['_EXECREQUEST_OPEN']._serialized_start=1587
+  _globals['_EXECREQUEST_OPEN']._serialized_end=1701
+  _globals['_EXECRESPONSE']._serialized_start=1715
+  _globals['_EXECRESPONSE']._serialized_end=1951
+  _globals['_EXECRESPONSE_STARTED']._serialized_start=1866
+  _globals['_EXECRESPONSE_STARTED']._serialized_end=1940
+  _globals['_EXECSTATEREQUEST']._serialized_start=1953
+  _globals['_EXECSTATEREQUEST']._serialized_end=1988
+  _globals['_EXECSTATERESPONSE']._serialized_start=1990
+  _globals['_EXECSTATERESPONSE']._serialized_end=2094
+  _globals['_RESIZEREQUEST']._serialized_start=2096
+  _globals['_RESIZEREQUEST']._serialized_end=2172
+  _globals['_RESIZERESPONSE']._serialized_start=2174
+  _globals['_RESIZERESPONSE']._serialized_end=2190
+  _globals['_PAUSEREQUEST']._serialized_start=2192
+  _globals['_PAUSEREQUEST']._serialized_end=2206
+  _globals['_PAUSERESPONSE']._serialized_start=2208
+  _globals['_PAUSERESPONSE']._serialized_end=2223
+  _globals['_RESUMEREQUEST']._serialized_start=2225
+  _globals['_RESUMEREQUEST']._serialized_end=2240
+  _globals['_RESUMERESPONSE']._serialized_start=2242
+  _globals['_RESUMERESPONSE']._serialized_end=2258
+  _globals['_STATSREQUEST']._serialized_start=2260
+  _globals['_STATSREQUEST']._serialized_end=2274
+  _globals['_STATSRESPONSE']._serialized_start=2277
+  _globals['_STATSRESPONSE']._serialized_end=2450
+  _globals['_UPDATEREQUEST']._serialized_start=2452
+  _globals['_UPDATEREQUEST']._serialized_end=2563
+  _globals['_UPDATERESPONSE']._serialized_start=2565
+  _globals['_UPDATERESPONSE']._serialized_end=2581
+  _globals['_SHUTDOWNREQUEST']._serialized_start=2583
+  _globals['_SHUTDOWNREQUEST']._serialized_end=2600
+  _globals['_SHUTDOWNRESPONSE']._serialized_start=2602
+  _globals['_SHUTDOWNRESPONSE']._serialized_end=2658
+  _globals['_SHIMSERVICE']._serialized_start=2774
+  _globals['_SHIMSERVICE']._serialized_end=3781
 # @@protoc_insertion_point(module_scope)

@@ -305,19 +305,23 @@ class AttachRequest(_message.Message):
         STDIN_FIELD_NUMBER: _builtins.int
         STDOUT_FIELD_NUMBER: _builtins.int
         STDERR_FIELD_NUMBER: _builtins.int
+        UNLOGGED_FIELD_NUMBER: _builtins.int
         stdin: _builtins.bool
         stdout: _builtins.bool
         stderr: _builtins.bool
+        unlogged: _builtins.bool
+        """First deliver what the log does not have yet, unfinished lines, so that output follows the log without a gap."""
         def __init__(
             self,
             *,
             stdin: _builtins.bool = ...,
             stdout: _builtins.bool = ...,
             stderr: _builtins.bool = ...,
+            unlogged: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["stderr", b"stderr", "stdin", b"stdin", "stdout", b"stdout"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["stderr", b"stderr", "stdin", b"stdin", "stdout", b"stdout", "unlogged", b"unlogged"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -358,6 +362,7 @@ class AttachResponse(_message.Message):
     STDOUT_FIELD_NUMBER: _builtins.int
     STDERR_FIELD_NUMBER: _builtins.int
     EXIT_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
     attached: _builtins.bool
     """First message: the session is connected; what is written from now on is delivered."""
     stdout: _builtins.bytes
@@ -366,6 +371,10 @@ class AttachResponse(_message.Message):
     def exit(self) -> Global___Exit:
         """Last message: the process has ended and all its output was delivered."""
 
+    @_builtins.property
+    def position(self) -> Global___OutputPosition:
+        """Beside `attached`: how much came before the output that follows."""
+
     def __init__(
         self,
         *,
@@ -373,16 +382,46 @@ class AttachResponse(_message.Message):
         stdout: _builtins.bytes = ...,
         stderr: _builtins.bytes = ...,
         exit: Global___Exit | None = ...,
+        position: Global___OutputPosition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "exit", b"exit", "message", b"message", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "exit", b"exit", "message", b"message", "position", b"position", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "exit", b"exit", "message", b"message", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "exit", b"exit", "message", b"message", "position", b"position", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["attached", "stdout", "stderr", "exit"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
 Global___AttachResponse: _TypeAlias = AttachResponse  # noqa: Y015
+
+@_typing.final
+class OutputPosition(_message.Message):
+    """A place in the output of a process."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    STDOUT_FIELD_NUMBER: _builtins.int
+    STDERR_FIELD_NUMBER: _builtins.int
+    run: _builtins.int
+    """Which process: a container that is started again has another one."""
+    stdout: _builtins.int
+    """Bytes since its start."""
+    stderr: _builtins.int
+    def __init__(
+        self,
+        *,
+        run: _builtins.int = ...,
+        stdout: _builtins.int = ...,
+        stderr: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutputPosition: _TypeAlias = OutputPosition  # noqa: Y015
 
 @_typing.final
 class Process(_message.Message):
@@ -447,12 +486,15 @@ class ExecRequest(_message.Message):
         PROCESS_FIELD_NUMBER: _builtins.int
         STDIN_FIELD_NUMBER: _builtins.int
         DETACH_FIELD_NUMBER: _builtins.int
+        ATTACH_FIELD_NUMBER: _builtins.int
         exec_id: _builtins.str
         """Chosen by the caller, unique in the container."""
         stdin: _builtins.bool
         """Input follows; otherwise stdin is /dev/null."""
         detach: _builtins.bool
         """Do not deliver output; the stream ends after `started`."""
+        attach: _builtins.bool
+        """Connect to a session that was started before, instead of starting one; `process` is not looked at."""
         @_builtins.property
         def process(self) -> Global___Process: ...
         def __init__(
@@ -462,10 +504,11 @@ class ExecRequest(_message.Message):
             process: Global___Process | None = ...,
             stdin: _builtins.bool = ...,
             detach: _builtins.bool = ...,
+            attach: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["process", b"process"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["detach", b"detach", "exec_id", b"exec_id", "process", b"process", "stdin", b"stdin"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "detach", b"detach", "exec_id", b"exec_id", "process", b"process", "stdin", b"stdin"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -506,15 +549,21 @@ class ExecResponse(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         PID_FIELD_NUMBER: _builtins.int
+        POSITION_FIELD_NUMBER: _builtins.int
         pid: _builtins.int
+        @_builtins.property
+        def position(self) -> Global___OutputPosition:
+            """How much came before the output that follows."""
+
         def __init__(
             self,
             *,
             pid: _builtins.int = ...,
+            position: Global___OutputPosition | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["pid", b"pid"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["pid", b"pid", "position", b"position"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
