@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,12 +20,15 @@ _TICKS = "i=0; while :; do i=$((i+1)); echo tick-$i-; sleep 0.05; done"
 
 
 @pytest.fixture(params=["resident", "alone"])
-def env(engine: Engine, request: pytest.FixtureRequest) -> dict[str, str]:
+def env(engine: Engine, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a user who has commands run by the server, or does without."""
-    if request.param == "alone":
-        return {**engine.env, "SCOW_RESIDENT": "0"}
-    resident.start([str(BIN / "scow"), "--version"], engine.env)
-    return engine.env
+    with resident.runtime_folder(tmp_path) as runtime:
+        env = {**engine.env, "XDG_RUNTIME_DIR": str(runtime)}
+        if request.param == "alone":
+            env["SCOW_RESIDENT"] = "0"
+        else:
+            resident.start([str(BIN / "scow"), "--version"], env)
+        yield env
 
 
 @pytest.fixture
