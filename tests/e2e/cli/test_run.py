@@ -239,6 +239,22 @@ def test_networks(engine: Engine) -> None:
     assert f"inet {address}/" in joined
 
 
+def test_the_first_free_port_of_a_range_by_ipv6_too(engine: Engine) -> None:
+    for name in ("one", "two"):
+        engine.cli(
+            "run", "-d", "--name", name, "-p", "127.0.0.1:18400-18440:80", "busybox", "sleep", "60"
+        )
+    template = '{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}'
+    first, second = (int(field(engine, name, template)) for name in ("one", "two"))
+    assert 18400 <= first < second <= 18440
+    wished = '{{(index (index .HostConfig.PortBindings "80/tcp") 0).HostPort}}'
+    assert field(engine, "one", wished) == "18400-18440"
+    engine.cli("run", "-d", "--name", "both", "-p", "80", "busybox", "sleep", "60")
+    port = field(engine, "both", template)
+    shown = engine.cli("ps", "--filter", "name=both", "--format", "{{.Ports}}").stdout
+    assert shown == f"0.0.0.0:{port}->80/tcp, [::]:{port}->80/tcp\n"
+
+
 def test_a_published_port(engine: Engine) -> None:
     engine.cli(
         *("run", "-d", "--name", "web", "-p", "127.0.0.1::80", "busybox"),

@@ -21,12 +21,19 @@ def port_map(exposed: Iterable[str], published: Iterable[PortMapping]) -> Map:
             key = f"{mapping.container_port + offset}/{mapping.protocol or 'tcp'}"
             binding = Struct(
                 HostIp=mapping.host_ip or _EVERYWHERE,
-                HostPort=str(mapping.host_port + offset) if mapping.host_port else "",
+                HostPort=_host_port(mapping, offset),
             )
             if not ports.get(key):
                 ports[key] = []
             ports[key].append(binding)
     return ports
+
+
+def _host_port(mapping: PortMapping, offset: int) -> str:
+    """Return "8080", "18400-18410" for a choice, and nothing where any port will do."""
+    if not mapping.host_port:
+        return ""
+    return _range(mapping.host_port + offset, mapping.host_port_last or mapping.host_port + offset)
 
 
 def ports_text(exposed: Iterable[str], published: Sequence[PortMapping]) -> str:
