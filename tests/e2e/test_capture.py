@@ -217,6 +217,40 @@ def test_export_of_running_and_stopped_ones(engine: Engine) -> None:
     assert not remains(engine.instance)
 
 
+def layers(engine: Engine, image: str) -> list[str]:
+    (shape,) = json.loads(engine.cli("image", "inspect", image).stdout)
+    return list(shape["RootFS"]["Layers"])
+
+
+@pytest.mark.parametrize("flags", [(), ("--read-only",)])
+def test_a_container_that_changed_nothing(engine: Engine, flags: tuple[str, ...]) -> None:
+    """What the engine itself gives it, `/.dockerenv` and places to mount upon, is in it and is no change of its."""
+    script = "stat -c '%a %u %g %s' /.dockerenv"
+    shown = engine.cli("run", "--name", "untouched", *flags, "busybox", "sh", "-c", script)
+    assert shown.stdout == "755 0 0 0\n"
+    sizes = engine.cli("ps", "-as", "--format", "{{.Names}} {{.Size}}").stdout
+    assert "untouched 0B (virtual " in sizes
+    assert entries(export(engine, "untouched"))[".dockerenv"] == (tarfile.REGTYPE, 0o755, 0, 0, "")
+    with committed(engine, "untouched") as image:
+        assert layers(engine, image) == layers(engine, "busybox")
+    engine.cli("rm", "untouched")
+
+
+def test_the_mark_of_a_container_is_deleted_or_is_the_images(engine: Engine) -> None:
+    script = "test -e /.dockerenv && rm /.dockerenv && printf hello > /said"
+    engine.cli("run", "--name", "marked", "busybox", "sh", "-c", script)
+    assert engine.cli("start", "-a", "marked", check=False).returncode == 1
+    sizes = engine.cli("ps", "-as", "--format", "{{.Names}} {{.Size}}").stdout
+    assert "marked 5B (virtual " in sizes
+    with committed(engine, "marked") as image:
+        shown = engine.cli("run", "--name", "own", image, "sh", "-c", "printf own > /.dockerenv")
+        assert shown.stdout == ""
+        with committed(engine, "own") as other:
+            assert engine.cli("run", "--rm", other, "cat", "/.dockerenv").stdout == "own"
+        engine.cli("rm", "own")
+    engine.cli("rm", "marked")
+
+
 def test_export_to_a_file_and_not_to_a_terminal(engine: Engine, tmp_path: Any) -> None:
     engine.cli("create", "--name", "filed", "busybox", "true")
     engine.cli("export", "-o", str(tmp_path / "out.tar"), "filed")

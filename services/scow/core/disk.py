@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,14 +27,24 @@ def full(folder: Path) -> DiskFull:
 
 
 def usage(folder: Path) -> tuple[int, int]:
-    """Return the bytes that a folder's files take on the disk, and how many inodes there are; hard links count once."""
+    """Return the bytes that a folder's files take on the disk, and how many inodes there are; hard links count once.
+
+    Directories count as inodes alone: what the file system gives them, 4 KiB or so, is nothing that anybody stored.
+    """
     seen: set[tuple[int, int]] = set()
     size = 0
     for status in trees.statuses(folder):
         if (status.st_dev, status.st_ino) not in seen:
             seen.add((status.st_dev, status.st_ino))
-            size += min(status.st_size, status.st_blocks * _BLOCK)
+            size += _stored(status)
     return size, len(seen)
+
+
+def _stored(status: os.stat_result) -> int:
+    """Return the bytes of a file without its holes; a short symlink has its text in the inode and takes no block."""
+    if stat.S_ISREG(status.st_mode):
+        return min(status.st_size, status.st_blocks * _BLOCK)
+    return status.st_size if stat.S_ISLNK(status.st_mode) else 0
 
 
 def sync(path: Path) -> None:

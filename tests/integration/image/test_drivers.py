@@ -163,7 +163,7 @@ def test_what_is_removed_stays_hidden(bench: Bench) -> None:
         [reg(".wh.a", b""), reg("d/.wh.lower", b""), reg("d/new"), reg("o/.wh..wh..opq", b"")],
         [reg("o/upper"), reg("kept/y"), ("e", DIR, {}), reg(".wh.e", b"")],
     )
-    assert look(mounts, names(".")) == ["d", "e", "kept", "o"]
+    assert look(mounts, names(".")) == [".dockerenv", "d", "e", "kept", "o"]
     assert look(mounts, names("d")) == ["both", "new"]
     assert look(mounts, names("kept")) == ["x", "y"]
     assert look(mounts, names("o")) == ["upper"]
@@ -230,7 +230,7 @@ def test_containers_write_above(bench: Bench) -> None:
         return [read(root, "l"), sorted(os.listdir(root))]
 
     mounts = bench.stack([reg("f", b"some"), reg("g"), ("s", SYM, {"linkname": "x"}), reg("d/x")])
-    assert look(mounts, act) == [b"somemore", ["d", "f", "l", "s"]]
+    assert look(mounts, act) == [b"somemore", [".dockerenv", "d", "f", "l", "s"]]
     assert look(mounts, lambda root: read(root, "f")) == b"somemore"
     assert look(mounts, names("d")) == ["sub", "x"]
 

@@ -165,7 +165,11 @@ def test_the_setting_may_be_changed(erofs: Service) -> None:
         answer = prepared(overlay, registry.reference, "container/2")
         assert answer.driver == "overlay"
         assert [mount.type for mount in answer.mounts] == ["erofs", "overlay"]
-        assert look(answer.mounts, lambda root: sorted(os.listdir(root))) == ["b", "c"]
+        assert look(answer.mounts, lambda root: sorted(os.listdir(root))) == [
+            ".dockerenv",
+            "b",
+            "c",
+        ]
         overlay.stop()
     erofs.start()
     answer = prepared(erofs, registry.reference, "container/3")
@@ -231,5 +235,5 @@ def test_killed_at_any_moment(own: Service) -> None:
         found = look(
             prepared(own, registry.reference).mounts, lambda root: sorted(os.listdir(root))
         )
-        assert found == ["a", "b", "c"]
+        assert found == [".dockerenv", "a", "b", "c"]
     assert reconcile(own) == []

@@ -11,6 +11,10 @@ Vocabulary and life cycle:
   time, so it can be asked for at every start.
 - `changes` is where overlayfs has what the owner changed, in the form of an upper directory mounted with `userxattr`.
 - `usage` counts what the snapshot itself holds: bytes of its files, and inodes, without the layers.
+- The *init layer* lies below all layers of every image. It has what the engine itself gives a container: `/.dockerenv`,
+  by which programs tell that they run in one. So it is in the container and in exports, is no change of the
+  container's that counts or gets into a commit, stays away where the container deletes it, and gives way to what the
+  image has there.
 - `remove` deletes everything of a number; an unknown number is not an error. Nothing of it may be mounted.
 
 https://docs.kernel.org/filesystems/overlayfs.html. `userxattr` because opaque directories of layers are marked
@@ -19,7 +23,7 @@ with `user.overlay.opaque` (see `unpack.apply`): so the service needs no CAP_SYS
 Example::
 
     snapshots.make(7, lowers)
-    mounts = snapshots.mounts(7, lowers)    # overlay, lowerdir=.../2:.../1
+    mounts = snapshots.mounts(7, lowers)    # overlay, lowerdir=.../2:.../1:.../init
     snapshots.remove(7)
 """
 
@@ -36,6 +40,10 @@ from scow.core.disk import writing
 from scow.image.layers.drivers import Lower
 from scow.kernel.trees import remove_tree
 
+# Of the init layer's root, and of its file, as Docker has them.
+_MODE = 0o755
+_MARKER = ".dockerenv"
+
 
 class SnapshotFolders:
     """The folders of snapshots; see the module.
@@ -47,9 +55,8 @@ class SnapshotFolders:
     def __init__(self, base: Path) -> None:
         self._folder = base / "snapshots"
         self._folder.mkdir(exist_ok=True, mode=0o711)
-        # overlayfs wants one lower directory at least: the one of images without layers.
-        self._empty = base / "empty"
-        self._empty.mkdir(exist_ok=True, mode=0o755)
+        self._init = base / "init"
+        _make_init_layer(self._init)
 
     def make(self, number: int, layers: Sequence[Lower]) -> None:
         """Make upper and work directory; the upper one looks like the topmost layer's root.
@@ -58,7 +65,7 @@ class SnapshotFolders:
             DiskFull: No space is left.
         """
         folder = self._folder / str(number)
-        root = layers[-1] if layers else Lower(self._empty, (), 0o755, 0, 0)
+        root = layers[-1] if layers else Lower(self._init, (), _MODE, 0, 0)
         with writing(self._folder):
             folder.mkdir(exist_ok=True, mode=0o710)
             (folder / "work").mkdir(exist_ok=True, mode=0o700)
@@ -72,7 +79,7 @@ class SnapshotFolders:
         folder = self._folder / str(number)
         # overlayfs refuses a directory that is there twice; under its upper occurrence the lower one shows nothing.
         unique = {layer.path: layer for layer in reversed(layers)}
-        lower = [_escaped(path) for path in unique] or [_escaped(self._empty)]
+        lower = [_escaped(path) for path in (*unique, self._init)]
         options = [
             f"lowerdir={':'.join(lower)}",
             f"upperdir={_escaped(folder / 'fs')}",
@@ -99,6 +106,16 @@ class SnapshotFolders:
     def numbers(self) -> set[int]:
         """Return the numbers that have a directory."""
         return {int(name) for name in os.listdir(self._folder)}
+
+
+def _make_init_layer(folder: Path) -> None:
+    """Make the init layer, or complete it: whatever the umask is, all may read it."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(_MODE)
+    marker = folder / _MARKER
+    if not marker.exists():  # its time stays what it was: containers and exports show it
+        marker.touch()
+    marker.chmod(_MODE)
 
 
 def _escaped(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,21 @@ def test_removing_what_is_not_there(snapshots: SnapshotFolders) -> None:
 def test_no_layers(snapshots: SnapshotFolders, tmp_path: Path) -> None:
     snapshots.make(7, [])
     [mount] = snapshots.mounts(7, [])
-    assert mount.options[0] == f"lowerdir={tmp_path}/empty"
+    assert mount.options[0] == f"lowerdir={tmp_path}/init"
+
+
+def test_the_init_layer_has_an_empty_file_that_all_may_read(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        SnapshotFolders(tmp_path)
+        os.utime(tmp_path / "init/.dockerenv", (1, 1))
+        SnapshotFolders(tmp_path)
+    finally:
+        os.umask(before)
+    status = (tmp_path / "init/.dockerenv").stat()
+    assert (status.st_size, status.st_mode & 0o7777, status.st_mtime) == (0, 0o755, 1)
+    assert (tmp_path / "init").stat().st_mode & 0o7777 == 0o755
+    assert os.listdir(tmp_path / "init") == [".dockerenv"]
 
 
 def test_the_root_looks_like_the_topmost_layers(snapshots: SnapshotFolders, tmp_path: Path) -> None:
@@ -60,24 +75,28 @@ def test_the_root_looks_like_the_topmost_layers(snapshots: SnapshotFolders, tmp_
     assert (tmp_path / "snapshots/7/fs").stat().st_mode & 0o7777 == 0o701
 
 
-def test_the_topmost_layer_comes_first(snapshots: SnapshotFolders) -> None:
+def test_the_topmost_layer_comes_first_and_the_init_layer_last(
+    snapshots: SnapshotFolders, tmp_path: Path
+) -> None:
     [mount] = snapshots.mounts(7, STACK)
-    assert mount.options[0] == "lowerdir=/layers/2:/layers/1"
+    assert mount.options[0] == f"lowerdir=/layers/2:/layers/1:{tmp_path}/init"
 
 
-def test_layers_that_are_file_systems_come_before_the_overlay(snapshots: SnapshotFolders) -> None:
+def test_layers_that_are_file_systems_come_before_the_overlay(
+    snapshots: SnapshotFolders, tmp_path: Path
+) -> None:
     erofs = Mount(type="erofs", source="/layers/2/index", options=["device=/layers/2/tar"])
     mixed = [lower("/layers/1"), Lower(Path("/layers/2/index"), (erofs,), 0o755, 0, 0)]
     first, overlay = snapshots.mounts(7, mixed)
     assert first == erofs
-    assert overlay.options[0] == "lowerdir=/layers/2/index:/layers/1"
+    assert overlay.options[0] == f"lowerdir=/layers/2/index:/layers/1:{tmp_path}/init"
 
 
 def test_a_layer_that_occurs_twice_counts_once_where_it_is_highest(
-    snapshots: SnapshotFolders,
+    snapshots: SnapshotFolders, tmp_path: Path
 ) -> None:
     [mount] = snapshots.mounts(7, [*STACK, STACK[0]])
-    assert mount.options[0] == "lowerdir=/layers/1:/layers/2"
+    assert mount.options[0] == f"lowerdir=/layers/1:/layers/2:{tmp_path}/init"
 
 
 def test_usage_counts_hard_links_once_and_holes_not_at_all(

@@ -857,7 +857,7 @@ class UsageResponse(_message.Message):
     SIZE_FIELD_NUMBER: _builtins.int
     INODES_FIELD_NUMBER: _builtins.int
     size: _builtins.int
-    """Bytes of the writable layer."""
+    """Bytes that files of the writable layer take, without holes; directories take none."""
     inodes: _builtins.int
     def __init__(
         self,
