@@ -34,7 +34,7 @@ from scow.cli.flags.parser import (
     parse,
     usage_line,
 )
-from scow.cli.io.terminal_text import protect
+from scow.cli.io.terminal_text import one_line, protect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,7 +177,8 @@ def _load(command: str) -> Verb:
 
 def _complain(error: UsageError, usage: str, words: str) -> int:
     more = f"{words} --help" if words else "--help"
-    print(f"scow: {error.message}\n\n{usage}\n\nSee 'scow {more}'.", file=sys.stderr)
+    message = one_line(error.message, sys.stderr)
+    print(f"scow: {message}\n\n{usage}\n\nSee 'scow {more}'.", file=sys.stderr)
     return error.status
 
 
@@ -186,6 +187,7 @@ def _unknown(words: str) -> int:
     hint = f": did you mean 'scow {near}'?" if near else ""
     group, _, rest = words.partition(" ")
     more = f"{group} --help" if rest else "--help"
+    words, more = one_line(words, sys.stderr), one_line(more, sys.stderr)
     print(f"scow: unknown command: scow {words}{hint}\n\nSee 'scow {more}'.", file=sys.stderr)
     return 1
 

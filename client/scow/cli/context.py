@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from scow.cli.io.terminal_text import one_line
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -56,12 +58,16 @@ class Context:
 
     def out(self, text: str = "") -> None:
         """Print a line of results."""
+        print(one_line(text, sys.stdout))
+
+    def block(self, text: str) -> None:
+        """Print results whose ends of lines and tabs are meant: JSON, what a template made, several lines."""
         print(text)
 
     def warn(self, text: str) -> None:
-        """Print a line that is no result."""
+        """Print a line that is not a result."""
         sys.stdout.flush()
-        print(text, file=sys.stderr)
+        print(one_line(text, sys.stderr), file=sys.stderr)
 
     def fail(self, error: object) -> None:
         """Print an error; "what: what to do" where it is one of scow.contract.errors."""

@@ -9,7 +9,11 @@ import sys
 import pytest
 
 from scow.cli.__main__ import command
-from scow.cli.io.terminal_text import TerminalText, control, protect, visible
+from scow.cli.context import Context
+from scow.cli.io.terminal_text import TerminalText, control, one_line, protect, visible
+from scow.cli.output.table import Listing
+from scow.contract.errors import ImageNotFound
+from scow.words.template import Row
 from tests.support.engine import BIN
 from tests.support.terminal import Terminal
 
@@ -76,3 +80,66 @@ def test_a_message_with_an_escape_sequence() -> None:
 def test_a_pipe_gets_it_unchanged(capfd: pytest.CaptureFixture[str]) -> None:
     assert command(["\x1b[31mx"]) == 1
     assert "scow \x1b[31mx" in capfd.readouterr().err
+
+
+_FORGED = Row(Name="a\nb\tc\r", Labels="x=\t1", Label={"x": "\n1"}.__getitem__)
+
+
+def _terminal(monkeypatch: pytest.MonkeyPatch) -> io.TextIOWrapper:
+    out = _stream(True)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", out)
+    protect()
+    return out
+
+
+def _table(layout: str) -> None:
+    listing = Listing(layout, "{{.Name}}\t{{.Labels}}", {"Name": "NAME", "Labels": "LABELS"})
+    listing.print([_FORGED], Context())
+    sys.stdout.flush()
+
+
+@pytest.mark.parametrize(
+    ("layout", "shown"),
+    [
+        ("", b"NAME        LABELS\na\\nb\\tc\\r   x=\\t1\n"),
+        (r'{{.Name}}\n\t{{.Label "x"}}', b"a\\nb\\tc\\r\n\t\\n1\n"),
+        ("{{json .Name}}", rb'"a\nb\tc\r"' + b"\n"),
+        ("json", rb'{"Labels":"x=\t1","Name":"a\nb\tc\r"}' + b"\n"),
+    ],
+)
+def test_no_row_is_forged_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, layout: str, shown: bytes
+) -> None:
+    terminal = _terminal(monkeypatch)
+    _table(layout)
+    assert _written(terminal) == shown
+
+
+def test_a_list_in_a_pipe_has_every_character(capsys: pytest.CaptureFixture[str]) -> None:
+    _table("{{.Name}}")
+    assert capsys.readouterr().out == "a\nb\tc\r\n"
+
+
+def test_a_message_is_one_line_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _terminal(monkeypatch)
+    context = Context()
+    context.fail(ImageNotFound("there is no image a\nscow: all is well"))
+    context.warn("b\n\r")
+    context.out("c\td")
+    context.block("e\n\tf")
+    assert command(["g\nh"]) == 1
+    sys.stdout.flush()
+    lines = _written(terminal).decode().splitlines()
+    assert lines[:5] == [
+        r"scow: there is no image a\nscow: all is well",
+        r"b\n\r",
+        r"c\td",
+        "e",
+        "\tf",
+    ]
+    assert lines[5] == r"scow: unknown command: scow g\nh"
+
+
+def test_one_line_leaves_files_alone() -> None:
+    assert one_line("a\nb", _stream(False)) == "a\nb"

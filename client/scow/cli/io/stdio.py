@@ -14,6 +14,7 @@ import threading
 import time
 
 from scow.cli.io.terminal import DetachFilter, RawMode, window_size
+from scow.cli.io.terminal_text import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -250,5 +251,5 @@ class _SignalQueue:
             except ScowError as error:
                 # Most likely it just ended, which the session tells too.
                 if error.reason != "CONTAINER_NOT_RUNNING":
-                    print(f"scow: {error}", file=sys.stderr)
+                    print(f"scow: {one_line(str(error), sys.stderr)}", file=sys.stderr)
             self._sent(number)

@@ -6,6 +6,9 @@ hide other lines, set the window's title, or make some terminals type. So standa
 command line are replaced by `TerminalText` where they are terminals; no verb has to think of it. Files and pipes get
 every character unchanged, for programs that read them.
 
+Ends of lines and tabs belong to texts of many lines, and to scow's own. In what is one line by its nature (a message, a
+row of a table) they would let a stranger write further lines or cells, so `one_line` shows them too.
+
 Not affected is what is written as bytes: output of containers, `logs` and archives.
 """
 
@@ -40,6 +43,17 @@ _TABLE = {
 def visible(text: str) -> str:
     r"""Return a text whose control characters are shown as "\x1b" or "\u009b"; tabs and ends of lines stay."""
     return text if text.isprintable() else text.translate(_TABLE)
+
+
+# In what is one line.
+_LINE_TABLE = _TABLE | {ord(char): repr(char)[1:-1] for char in "\t\n\r"}
+
+
+def one_line(text: str, stream: TextIO | None) -> str:
+    r"""Return a text for a stream; where that is a terminal, ends of lines and tabs are shown as "\n" and "\t"."""
+    if text.isprintable() or not isinstance(stream, TerminalText):
+        return text
+    return text.translate(_LINE_TABLE)
 
 
 class TerminalText(io.TextIOWrapper):

@@ -75,11 +75,11 @@ def inspect(
             if template is None:
                 shapes.append(shape)
             else:
-                context.out(render(template, shape))
+                context.block(render(template, shape))
         except (ScowError, Refused) as error:
             failures.append(error)
     if template is None:
-        context.out(to_json(shapes, indent=4))
+        context.block(to_json(shapes, indent=4))
     for failure in failures:
         context.fail(failure)
     return 1 if failures else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from scow.cli.io.terminal_text import control, visible
+from scow.cli.io.terminal_text import control, one_line
 from scow.words.references import familiar, parted, with_tag
 
 TYPE_CHECKING = False
@@ -205,7 +205,7 @@ class _Lines(_View):
             self._say(f"Status: Image is up to date for {name}")
 
     def _say(self, line: str) -> None:
-        print(line, file=self._out, flush=True)
+        print(one_line(line, self._out), file=self._out, flush=True)
 
 
 class _Screen(_Lines):
@@ -239,7 +239,7 @@ class _Screen(_Lines):
         # A line that has scrolled away cannot be redrawn: of very many layers, show the last.
         shown = list(self._layers.values())[-(rows - 1) :]
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
-        body = "".join(f"\x1b[2K{visible(line)[: columns - 1]}\n" for line in shown)
+        body = "".join(f"\x1b[2K{one_line(line, self._out)[: columns - 1]}\n" for line in shown)
         self._drawn = len(shown)
         control(self._out, up + body)
         self._out.flush()

@@ -6,7 +6,10 @@ and shows its rows with it.
 
 from __future__ import annotations
 
+import sys
+
 from scow.cli.flags.parser import Flag, Options, Refused
+from scow.cli.io.terminal_text import one_line
 from scow.words.template import Row, Template, TemplateError
 
 TYPE_CHECKING = False
@@ -82,6 +85,7 @@ class Listing:
         elif layout == "json":
             layout = "{{json .}}"
         text = layout.replace("\\t", "\t").replace("\\n", "\n")
+        self._has_json = "json" in text
         try:
             self._template = Template(text)
         except TemplateError as error:
@@ -98,17 +102,29 @@ class Listing:
             Refused: The template cannot be applied to them.
         """
         try:
-            lines = [self._template.render(row) for row in rows]
+            lines = [self._template.render(self._shown(row)) for row in rows]
             if self._is_table:
                 lines.insert(0, self._template.render(self._head()))
         except TemplateError as error:
             raise Refused(f"failed to execute template: {error}") from None
         for line in _aligned(lines) if self._is_table else lines:
-            context.out(line)
+            context.block(line)
+
+    def _shown(self, row: Row) -> Row:
+        """Return a row whose values make no further lines or cells on a terminal."""
+        # JSON has its own form of them, which must stay what it means.
+        return row if self._has_json else Row({key: _one_line(row[key]) for key in row})
 
     def _head(self) -> Row:
         # The head of `{{.Label "key"}}` is the key.
         return Row({"Label": str, **self._headers})
+
+
+def _one_line(value: object) -> object:
+    """Return a field's text, or a method of one text, with its ends of lines and tabs shown on a terminal."""
+    if callable(value):
+        return lambda key: _one_line(value(key))
+    return one_line(value, sys.stdout) if isinstance(value, str) else value
 
 
 def _aligned(lines: list[str]) -> list[str]:

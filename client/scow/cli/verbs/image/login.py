@@ -34,10 +34,8 @@ def _login(options: Options, context: Context) -> int:
         credentials = credentials._replace(password="", token=token)
     plain = store.put(server, credentials)
     if plain and not token:
-        context.warn(
-            f"WARNING! Your password is stored unencrypted in {plain}.\n"
-            "Configure a credential helper there to keep it elsewhere."
-        )
+        context.warn(f"WARNING! Your password is stored unencrypted in {plain}.")
+        context.warn("Configure a credential helper there to keep it elsewhere.")
     context.out("Login Succeeded")
     return 0
 

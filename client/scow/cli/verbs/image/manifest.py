@@ -35,13 +35,13 @@ def _inspect(options: Options, context: Context) -> int:
         _check_listed(lists[0], reference, found.digest, context)
     if not options.verbose:
         indent = "   " if shapes.is_index(found) else "\t"
-        context.out(shapes.text(shapes.document(found), indent))
+        context.block(shapes.text(shapes.document(found), indent))
         return 0
     if not shapes.is_index(found):
         name = _complete(reference, found.reference)
-        context.out(shapes.text(shapes.verbose(name, found), "\t"))
+        context.block(shapes.text(shapes.verbose(name, found), "\t"))
         return 0
-    context.out(shapes.text(_children(reference, found, context), "\t"))
+    context.block(shapes.text(_children(reference, found, context), "\t"))
     return 0
 
 

@@ -140,14 +140,14 @@ def _show(found: Row, context: Context) -> None:
     from scow.cli.verbs.image import list as image_verbs
     from scow.cli.verbs.volume import volume
 
-    context.out("Images space usage:\n")
+    context.block("Images space usage:\n")
     Listing("", _IMAGES, image_verbs.HEADERS).print(found["Images"], context)
-    context.out("\nContainers space usage:\n")
+    context.block("\nContainers space usage:\n")
     heads = {**ps.HEADERS, "RunningFor": "CREATED"}
     Listing("", _CONTAINERS, heads).print(found["Containers"], context)
-    context.out("\nLocal Volumes space usage:\n")
+    context.block("\nLocal Volumes space usage:\n")
     Listing("", _VOLUMES, volume.HEADERS).print(found["Volumes"], context)
-    context.out(f"\nBuild cache usage: 0B\n\n{_BUILD_CACHE}")
+    context.block(f"\nBuild cache usage: 0B\n\n{_BUILD_CACHE}")
 
 
 VERBS = (

@@ -38,7 +38,7 @@ def _version(options: Options, context: Context) -> int:
     if template is None:
         _print_version(shape, context)
     else:
-        context.out(render(template, shape))
+        context.block(render(template, shape))
     missing = [name for name, serving in health.items() if not serving]
     if not missing:
         return 0
@@ -92,7 +92,7 @@ def _info(options: Options, context: Context) -> int:
     template = parse_layout(options.format)
     shape = _info_shape(context)
     if template is not None:
-        context.out(render(template, shape))
+        context.block(render(template, shape))
         return 0
     for line in _info_lines(shape):
         context.out(line)
