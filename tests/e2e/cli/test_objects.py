@@ -100,12 +100,24 @@ def test_networks(engine: Engine) -> None:
 
 def test_version_and_info(engine: Engine) -> None:
     shape = json.loads(engine.cli("version", "--format", "json").stdout)
-    assert [service["Name"] for service in shape["Server"]["Services"] if service["Serving"]] == [
-        "container",
-        "image",
-        "network",
-        "volume",
-    ]
+    server = shape["Server"]
+    names = ["Engine", "container", "image", "network", "volume"]
+    assert [part["Name"] for part in server["Components"]] == names
+    assert all(part["Version"] == server["Version"] for part in server["Components"])
+    assert [part["Details"]["Serving"] for part in server["Components"][1:]] == ["true"] * 4
+    release = os.uname().release
+    details = server["Components"][0]["Details"]
+    assert server["KernelVersion"] == details["KernelVersion"] == release
+    assert (server["Os"], server["ApiVersion"], server["Experimental"]) == ("linux", "1", False)
+    fields = (
+        "{{.Server.Version}} {{.Server.MinAPIVersion}}{{.Server.GitCommit}}{{.Server.BuildTime}}"
+        " {{.Server.Platform.Name}}"
+    )
+    told = engine.cli("version", "-f", fields).stdout
+    assert told == f"{server['Version']} 1 scow\n"
+    rows = engine.cli("version").stdout
+    assert f"  Version:          {server['Version']}\n" in rows
+    assert f"  Kernel version:   {release}\n" in rows
     assert engine.cli("info", "--format", "{{.Images}} {{.Containers}}").stdout == "1 0\n"
 
 
@@ -161,7 +173,14 @@ def test_info_has_dockers_rows_and_fields(engine: Engine) -> None:
     assert found["Driver"] in found["DriverStatus"][1][1].split()
     assert found["DriverStatus"][0][1]
     assert found["Plugins"]["Log"] == ["json-file", "none"]
-    assert found["SecurityOptions"] == ["name=seccomp,profile=builtin"]
+    assert found["SecurityOptions"] == ["name=seccomp,profile=builtin", "name=cgroupns"]
+    about = os.uname()
+    assert (found["KernelVersion"], found["Name"]) == (about.release, about.nodename)
+    assert found["MemTotal"] == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert found["PidsLimit"]
+    assert found["MemoryLimit"]
+    asked = engine.cli("info")
+    assert asked.stderr.splitlines() == found["Warnings"]
     assert found["Swarm"]["LocalNodeState"] == "inactive"
     fields = "{{.ID}} {{.NCPU}} {{.MemTotal}} {{.OperatingSystem}} {{.ServerVersion}} {{.Runtimes}} {{.Warnings}}"
     assert engine.cli("info", "-f", fields).stdout.startswith(

@@ -434,3 +434,6 @@ def test_version(scow: Shell) -> None:
     # These services have no health service.
     assert scow("version", "--format", "{{.Client.Os}}") == 1
     assert scow.out == "linux\n"
+    assert scow("version", "--format", "{{.Server.Version}}") == 1
+    assert scow.out == ""
+    assert "no service answers" in scow.err

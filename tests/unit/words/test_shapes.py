@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.api.image.v1 import image_pb2
+from scow.api.image.v1 import image_pb2, store_pb2
 from scow.api.network.v1 import network_pb2
 from scow.api.types.v1.types_pb2 import Platform, PortMapping
 from scow.api.volume.v1 import volume_pb2
 from scow.words.shapes.container import container_shape, split_arguments
+from scow.words.shapes.engine import info_shape, version_shape
 from scow.words.shapes.image import image_shape
 from scow.words.shapes.network import network_shape
 from scow.words.shapes.ports import port_map, ports_text
@@ -277,3 +278,44 @@ def test_port_map_of_a_range() -> None:
         "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}],
         "81/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8081"}],
     }
+
+
+_ENGINE = pb.InfoResponse(
+    version="1.2",
+    machine=pb.Machine(
+        hostname="far",
+        kernel_version="9.9",
+        os_type="linux",
+        architecture="aarch64",
+        cpus=3,
+        memory=5,
+    ),
+    support=pb.Support(swap_limit=True),
+    warnings=["WARNING: No cpuset support"],
+)
+
+
+def test_info_is_of_the_engines_machine() -> None:
+    store = store_pb2.InfoResponse(
+        insecure_registries=["plain.io"],
+        mirrored_registries=[store_pb2.MirroredRegistry(domain="quay.io", mirrors=["https://m"])],
+        http_proxy="http://p",
+    )
+    counts = {"running": 0, "paused": 0, "stopped": 0, "images": 0}
+    shape = info_shape(_ENGINE, store, **counts, network_drivers=[], now="")
+    about = [shape[name] for name in ("Name", "KernelVersion", "Architecture", "NCPU", "MemTotal")]
+    assert about == ["far", "9.9", "aarch64", 3, 5]
+    assert (shape["SwapLimit"], shape["CPUSet"], shape["HttpProxy"]) == (True, False, "http://p")
+    assert shape["Warnings"] == ["WARNING: No cpuset support"]
+    indexes = shape["RegistryConfig"]["IndexConfigs"]
+    assert [index["Secure"] for index in indexes.values()] == [True, False, True]
+    assert indexes["quay.io"]["Mirrors"] == ["https://m"]
+
+
+def test_version_is_of_the_engine() -> None:
+    server = version_shape(Struct(), _ENGINE, {"container": True, "volume": False})["Server"]
+    assert (server["Version"], server["Arch"], server["KernelVersion"]) == ("1.2", "arm64", "9.9")
+    assert [part["Version"] for part in server["Components"]] == ["1.2", "1.2", ""]
+    assert version_shape(Struct(), None, {"container": False})["Server"] is None
+    silent = version_shape(Struct(), None, {"container": False, "volume": True})["Server"]
+    assert silent["Version"] == silent["Os"] == ""

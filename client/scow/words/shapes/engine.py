@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
-from scow.words.template.values import Struct
+from scow.words.template.values import Map, Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from scow.api.container.v1.container_pb2 import InfoResponse as EngineInfo
     from scow.api.image.v1.store_pb2 import InfoResponse as StoreInfo
@@ -17,12 +15,14 @@ if TYPE_CHECKING:
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 # The shim itself; it needs no program to make containers.
 _RUNTIME = "native"
+# Of the contracts: the packages are `v1`.
+API_VERSION = "1"
+_HUB = "docker.io"
 _INDEX = "https://index.docker.io/v1/"
 
 
-def architecture() -> str:
-    """Return this machine's architecture as Go names it, "amd64"."""
-    machine = os.uname().machine
+def architecture(machine: str) -> str:
+    """Return an architecture that uname(2) names as Go names it, "amd64"."""
     return _ARCHITECTURES.get(machine, machine)
 
 
@@ -37,7 +37,7 @@ def info_shape(
     network_drivers: Sequence[str],
     now: str,
 ) -> Struct:
-    """Return `docker info` of the engine on this machine; what scow does not have is left out.
+    """Return `docker info`; what scow does not have is left out.
 
     Args:
         engine: What the container service tells.
@@ -71,11 +71,15 @@ def info_shape(
         LoggingDriver=engine.log_driver,
         CgroupDriver=engine.cgroup_driver,
         CgroupVersion=str(engine.cgroup_version),
-        **_machine(),
+        **_machine(engine),
+        **_support(engine),
         DefaultRuntime=_RUNTIME,
         Runtimes=Struct({_RUNTIME: Struct()}),
         Swarm=Struct(LocalNodeState="inactive"),
         Labels=[],
+        HttpProxy=store.http_proxy,
+        HttpsProxy=store.https_proxy,
+        NoProxy=store.no_proxy,
         Debug=False,
         ExperimentalBuild=False,
         IndexServerAddress=_INDEX,
@@ -83,34 +87,111 @@ def info_shape(
             InsecureRegistryCIDRs=["127.0.0.0/8"],
             InsecureRegistries=list(store.insecure_registries),
             Mirrors=list(store.registry_mirrors),
+            IndexConfigs=_indexes(store),
         ),
         DockerRootDir=engine.root,
         ServerVersion=engine.version,
         LiveRestoreEnabled=True,
         SecurityOptions=list(engine.security_options),
-        Warnings=[],
+        # Programs of others that Docker needs; the shim does their work.
+        InitBinary="",
+        ContainerdCommit=Struct(ID="", Expected=""),
+        RuncCommit=Struct(ID="", Expected=""),
+        InitCommit=Struct(ID="", Expected=""),
+        Warnings=list(engine.warnings),
     )
 
 
-def _machine() -> dict[str, object]:
-    about, release = os.uname(), _os_release()
+def version_shape(
+    client: Struct, engine: EngineInfo | None, services: Mapping[str, bool]
+) -> Struct:
+    """Return `docker version`: its `Server` is nil where no service answers.
+
+    Args:
+        client: Who asks.
+        engine: What the container service tells; None where it does not answer.
+        services: Tells of each service whether it serves.
+    """
+    if not any(services.values()):
+        return Struct(Client=client, Server=None)
+    about = engine.machine if engine else None
+    details = {
+        "ApiVersion": API_VERSION,
+        "MinAPIVersion": API_VERSION,
+        "GitCommit": "",
+        "GoVersion": "",
+        "PythonVersion": engine.python_version if engine else "",
+        "Os": about.os_type if about else "",
+        "Arch": architecture(about.architecture) if about else "",
+        "KernelVersion": about.kernel_version if about else "",
+        "BuildTime": "",
+    }
+    version = engine.version if engine else ""
+    engine_part = Struct(
+        Name="Engine", Version=version, Details=Map({**details, "Experimental": "false"})
+    )
+    return Struct(
+        Client=client,
+        Server=Struct(
+            Platform=Struct(Name="scow"),
+            Components=[engine_part, *_services(services, version)],
+            Version=version,
+            **details,
+            Experimental=False,
+        ),
+    )
+
+
+def _services(services: Mapping[str, bool], version: str) -> Iterator[Struct]:
+    # They come from one package, so one version is that of all.
+    for name, serving in services.items():
+        details = {"ApiPackage": f"scow.api.{name}.v1", "Serving": str(serving).lower()}
+        yield Struct(Name=name, Version=version if serving else "", Details=Map(details))
+
+
+def _machine(engine: EngineInfo) -> dict[str, object]:
+    about = engine.machine
     return {
-        "KernelVersion": about.release,
-        "OperatingSystem": release.get("PRETTY_NAME") or release.get("NAME") or "linux",
-        "OSVersion": release.get("VERSION_ID", ""),
-        "OSType": "linux",
-        "Architecture": about.machine,
-        "NCPU": os.cpu_count() or 1,
-        "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "Name": about.nodename,
+        "KernelVersion": about.kernel_version,
+        "OperatingSystem": about.operating_system,
+        "OSVersion": about.os_version,
+        "OSType": about.os_type,
+        "Architecture": about.architecture,
+        "NCPU": about.cpus,
+        "MemTotal": about.memory,
+        "Name": about.hostname,
     }
 
 
-def _os_release() -> dict[str, str]:
-    """Return what the distribution says of itself (os-release(5))."""
-    try:
-        with open("/etc/os-release", encoding="utf-8") as file:
-            pairs = (line.rstrip("\n").partition("=") for line in file)
-            return {key: value.strip("\"'") for key, _, value in pairs}
-    except OSError:
-        return {}
+def _support(engine: EngineInfo) -> dict[str, bool]:
+    has = engine.support
+    return {
+        "MemoryLimit": has.memory_limit,
+        "SwapLimit": has.swap_limit,
+        "CpuCfsPeriod": has.cpu_quota,
+        "CpuCfsQuota": has.cpu_quota,
+        "CPUShares": has.cpu_shares,
+        "CPUSet": has.cpuset,
+        "PidsLimit": has.pids_limit,
+        "OomKillDisable": has.oom_kill_disable,
+        "IPv4Forwarding": has.ipv4_forwarding,
+        "BridgeNfIptables": has.bridge_nf_iptables,
+        "BridgeNfIp6tables": has.bridge_nf_ip6tables,
+    }
+
+
+def _indexes(store: StoreInfo) -> Map:
+    """Return Docker Hub and the registries that are configured, as Docker does by name."""
+    mirrors = {each.domain: list(each.mirrors) for each in store.mirrored_registries}
+    insecure = set(store.insecure_registries)
+    return Map(
+        {
+            name: Struct(
+                Name=name,
+                Mirrors=mirrors.get(name, []),
+                Secure=name not in insecure,
+                Official=name == _HUB,
+            )
+            for name in sorted({_HUB, *mirrors, *insecure})
+        }
+    )

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib.metadata import version
 
 from scow.api.container.v1.container_pb2 import InfoResponse
+from scow.container.query.machine import is_unified, machine, security_options, support, warnings
 from scow.core.config import Config
 
 # The first one is the default.
 _LOG_DRIVERS = ("json-file", "none")
-# There from the first moment of a unified hierarchy (cgroups(7)).
-_UNIFIED = "/sys/fs/cgroup/cgroup.controllers"
 
 
 def info(config: Config) -> InfoResponse:
     """Return it."""
+    supported = support()
     return InfoResponse(
         version=version("scow"),
         python_version=platform.python_version(),
         instance=config.instance,
         root=str(config.root.absolute()),
         cgroup_driver="cgroupfs",
-        cgroup_version=2 if os.path.exists(_UNIFIED) else 1,
+        cgroup_version=2 if is_unified() else 1,
         log_driver=_LOG_DRIVERS[0],
         log_drivers=_LOG_DRIVERS,
-        security_options=["name=seccomp,profile=builtin"],
+        security_options=security_options(),
+        machine=machine(),
+        support=supported,
+        warnings=warnings(supported),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from scow.api.image.v1.store_pb2 import InfoResponse
+from scow.api.image.v1.store_pb2 import InfoResponse, MirroredRegistry
 from scow.core.config import ImageSection
+from scow.image.oci.reference import DEFAULT_DOMAIN
 
 
 def info(settings: ImageSection, base: Path, drivers: Sequence[str]) -> InfoResponse:
@@ -17,13 +19,40 @@ def info(settings: ImageSection, base: Path, drivers: Sequence[str]) -> InfoResp
         base: The service's folder.
         drivers: Names of the drivers of layers that work here, the one that makes new layers first.
     """
+    mirrors, proxies = mirrors_of(settings), urllib.request.getproxies()
     return InfoResponse(
         driver=drivers[0],
         drivers=drivers,
         backing_filesystem=filesystem(base, Path("/proc/self/mountinfo").read_text()),
-        registry_mirrors=settings.registry_mirrors,
+        registry_mirrors=mirrors.get(DEFAULT_DOMAIN, ()),
         insecure_registries=settings.insecure_registries,
+        mirrored_registries=[
+            MirroredRegistry(domain=domain, mirrors=urls) for domain, urls in mirrors.items()
+        ],
+        http_proxy=_without_credentials(proxies.get("http", "")),
+        https_proxy=_without_credentials(proxies.get("https", "")),
+        no_proxy=proxies.get("no", ""),
     )
+
+
+def mirrors_of(settings: ImageSection) -> dict[str, list[str]]:
+    """Return the configured mirrors by registry, in the order in which they are asked."""
+    found = {
+        domain: list(section.mirrors)
+        for domain, section in sorted(settings.registries.items())
+        if section.mirrors
+    }
+    if settings.registry_mirrors:
+        found.setdefault(DEFAULT_DOMAIN, []).extend(settings.registry_mirrors)
+    return {domain: [_without_credentials(url) for url in urls] for domain, urls in found.items()}
+
+
+def _without_credentials(url: str) -> str:
+    """Return a URL in which a name and a password are hidden, as in Docker."""
+    before, scheme, rest = url.rpartition("://")
+    authority, slash, path = rest.partition("/")
+    _, at, host = authority.rpartition("@")
+    return f"{before}{scheme}xxxxx:xxxxx@{host}{slash}{path}" if at else url
 
 
 def filesystem(path: Path, mounts: str) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scow.image.catalog.info import filesystem
+from scow.core.config import ImageSection, RegistrySection
+from scow.image.catalog.info import filesystem, info
 
 _MOUNTS = r"""21 1 8:1 / / rw - ext4 /dev/sda1 rw
 22 21 0:5 / /var/lib rw,nosuid shared:2 - xfs /dev/sdb rw
@@ -30,3 +31,24 @@ def test_filesystem(path: str, kind: str) -> None:
 
 def test_no_mounts() -> None:
     assert filesystem(Path("/x"), "") == ""
+
+
+def test_registries_and_proxies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("https_proxy", "http://me:secret@proxy:3128/x")
+    monkeypatch.setenv("no_proxy", "localhost")
+    settings = ImageSection(
+        registry_mirrors=("https://hub.mirror",),
+        registries={
+            "quay.io": RegistrySection(mirrors=("https://u:p@quay.mirror/v2", "quay2.mirror")),
+            "docker.io": RegistrySection(mirrors=("https://first.mirror",)),
+            "plain.io": RegistrySection(max_connections=1),
+        },
+    )
+    found = info(settings, tmp_path, ["overlay"])
+    assert found.registry_mirrors == ["https://first.mirror", "https://hub.mirror"]
+    assert {each.domain: list(each.mirrors) for each in found.mirrored_registries} == {
+        "docker.io": ["https://first.mirror", "https://hub.mirror"],
+        "quay.io": ["https://xxxxx:xxxxx@quay.mirror/v2", "quay2.mirror"],
+    }
+    assert found.https_proxy == "http://xxxxx:xxxxx@proxy:3128/x"
+    assert found.no_proxy == "localhost"

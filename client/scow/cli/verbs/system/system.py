@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import os
+import platform
 import time
 
 from scow.cli.about import VERSION
@@ -26,20 +27,24 @@ _ROWS = (
     ("ID", "ID"),
     ("Docker Root Dir", "DockerRootDir"),
 )
+_PROXIES = (("HTTP Proxy", "HttpProxy"), ("HTTPS Proxy", "HttpsProxy"), ("No Proxy", "NoProxy"))
 _FORMAT = Flag("format", "f", "string", "Format output: 'json', or a Go template")
 
 
 def _version(options: Options, context: Context) -> int:
     from scow.cli.output.inspect import parse_layout, render
+    from scow.words.shapes.engine import version_shape
 
     template = parse_layout(options.format)
     health = context.client.health()
-    shape = _version_shape(context.client.host, health)
-    if template is None:
-        _print_version(shape, context)
-    else:
-        context.block(render(template, shape))
+    engine = context.client.containers.info() if health["container"] else None
+    shape = version_shape(_client_shape(context), engine, health)
     missing = [name for name, serving in health.items() if not serving]
+    if template is None:
+        for line in _version_lines(shape):
+            context.out(line)
+    elif shape["Server"] is not None or "Server" not in template.fields:
+        context.block(render(template, shape))
     if not missing:
         return 0
     if len(missing) == len(health):
@@ -52,38 +57,54 @@ def _version(options: Options, context: Context) -> int:
     return 1
 
 
-def _version_shape(host: str, health: dict[str, bool]) -> Struct:
+def _client_shape(context: Context) -> Struct:
+    from scow.words.shapes.engine import API_VERSION
     from scow.words.template import Struct
 
     return Struct(
-        Client=Struct(
-            Version=VERSION,
-            PythonVersion=sys.version.split()[0],
-            Os="linux",
-            Arch=_arch(),
-            Host=host,
-        ),
-        Server=Struct(
-            Services=[
-                Struct(Name=name, Serving=serving, Api=f"scow.api.{name}.v1")
-                for name, serving in health.items()
-            ]
-        ),
+        Version=VERSION,
+        ApiVersion=API_VERSION,
+        DefaultAPIVersion=API_VERSION,
+        GitCommit="",
+        GoVersion="",
+        PythonVersion=platform.python_version(),
+        Os="linux",
+        Arch=_arch(),
+        BuildTime="",
+        Context="default",
+        Host=context.client.host,
     )
 
 
-def _print_version(shape: Struct, context: Context) -> None:
-    client = shape["Client"]
-    context.out("Client: scow")
-    context.out(f" Version:         {client['Version']}")
-    context.out(f" Python version:  {client['PythonVersion']}")
-    context.out(f" OS/Arch:         {client['Os']}/{client['Arch']}")
-    context.out(f" Host:            {client['Host']}")
-    context.out()
-    context.out("Server: scow")
-    for service in shape["Server"]["Services"]:
-        state = "serving" if service["Serving"] else "does not answer"
-        context.out(f" {service['Name'] + ':':<16} {service['Api']}, {state}")
+def _version_lines(shape: Struct) -> Iterator[str]:
+    """Yield Docker's rows, without those that are empty here."""
+    client, server = shape["Client"], shape["Server"]
+    yield "Client: scow"
+    yield f" Version:           {client['Version']}"
+    yield f" API version:       {client['ApiVersion']}"
+    yield f" Python version:    {client['PythonVersion']}"
+    yield f" OS/Arch:           {client['Os']}/{client['Arch']}"
+    yield f" Host:              {client['Host']}"
+    if server is None:
+        return
+    yield ""
+    yield f"Server: {server['Platform']['Name']}"
+    engine, *services = server["Components"]
+    if engine["Version"]:
+        about = engine["Details"]
+        yield " Engine:"
+        yield f"  Version:          {engine['Version']}"
+        yield (
+            f"  API version:      {about['ApiVersion']} (minimum version {about['MinAPIVersion']})"
+        )
+        yield f"  Python version:   {about['PythonVersion']}"
+        yield f"  OS/Arch:          {about['Os']}/{about['Arch']}"
+        yield f"  Kernel version:   {about['KernelVersion']}"
+        yield f"  Experimental:     {about['Experimental']}"
+    for service in services:
+        about = service["Details"]
+        state = "serving" if about["Serving"] == "true" else "does not answer"
+        yield f" {service['Name'] + ':':<18} {about['ApiPackage']}, {state}"
 
 
 def _info(options: Options, context: Context) -> int:
@@ -96,6 +117,8 @@ def _info(options: Options, context: Context) -> int:
         return 0
     for line in _info_lines(shape):
         context.out(line)
+    for warning in shape["Warnings"]:
+        context.warn(warning)
     return 0
 
 
@@ -167,6 +190,9 @@ def _info_lines(shape: Struct) -> Iterator[str]:
             yield f"   Profile: {profile}"
     for name, field in _ROWS:
         yield f" {name}: {shape[field]}"
+    for name, field in _PROXIES:
+        if shape[field]:
+            yield f" {name}: {shape[field]}"
     yield f" Total Memory: {binary_size(shape['MemTotal'])}"
     yield from _registry_lines(shape["RegistryConfig"])
     yield f" Live Restore Enabled: {str(shape['LiveRestoreEnabled']).lower()}"
@@ -180,12 +206,17 @@ def _registry_lines(registries: Struct) -> Iterator[str]:
         yield " Registry Mirrors:"
         for mirror in registries["Mirrors"]:
             yield f"  {mirror}"
+    for name, index in registries["IndexConfigs"].items():
+        if index["Mirrors"] and not index["Official"]:
+            yield f" Mirrors of {name}:"
+            for mirror in index["Mirrors"]:
+                yield f"  {mirror}"
 
 
 def _arch() -> str:
     from scow.words.shapes.engine import architecture
 
-    return architecture()
+    return architecture(os.uname().machine)
 
 
 VERBS = (

@@ -92,8 +92,6 @@ Global___InfoRequest: _TypeAlias = InfoRequest  # noqa: Y015
 
 @_typing.final
 class InfoResponse(_message.Message):
-    """Nothing of it changes while the service runs."""
-
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSION_FIELD_NUMBER: _builtins.int
@@ -105,6 +103,9 @@ class InfoResponse(_message.Message):
     LOG_DRIVER_FIELD_NUMBER: _builtins.int
     LOG_DRIVERS_FIELD_NUMBER: _builtins.int
     SECURITY_OPTIONS_FIELD_NUMBER: _builtins.int
+    MACHINE_FIELD_NUMBER: _builtins.int
+    SUPPORT_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the engine, "0.1.0"."""
     python_version: _builtins.str
@@ -125,6 +126,18 @@ class InfoResponse(_message.Message):
     def security_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What containers are confined by unless they ask for less, in Docker's form: "name=seccomp,profile=builtin"."""
 
+    @_builtins.property
+    def machine(self) -> Global___Machine:
+        """The machine that the engine runs on."""
+
+    @_builtins.property
+    def support(self) -> Global___Support:
+        """What the kernel can limit and does for containers."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What containers cannot have here, each a line for people."""
+
     def __init__(
         self,
         *,
@@ -137,14 +150,111 @@ class InfoResponse(_message.Message):
         log_driver: _builtins.str = ...,
         log_drivers: _abc.Iterable[_builtins.str] | None = ...,
         security_options: _abc.Iterable[_builtins.str] | None = ...,
+        machine: Global___Machine | None = ...,
+        support: Global___Support | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["machine", b"machine", "support", b"support"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cgroup_driver", b"cgroup_driver", "cgroup_version", b"cgroup_version", "instance", b"instance", "log_driver", b"log_driver", "log_drivers", b"log_drivers", "python_version", b"python_version", "root", b"root", "security_options", b"security_options", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cgroup_driver", b"cgroup_driver", "cgroup_version", b"cgroup_version", "instance", b"instance", "log_driver", b"log_driver", "log_drivers", b"log_drivers", "machine", b"machine", "python_version", b"python_version", "root", b"root", "security_options", b"security_options", "support", b"support", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InfoResponse: _TypeAlias = InfoResponse  # noqa: Y015
+
+@_typing.final
+class Machine(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOSTNAME_FIELD_NUMBER: _builtins.int
+    KERNEL_VERSION_FIELD_NUMBER: _builtins.int
+    OPERATING_SYSTEM_FIELD_NUMBER: _builtins.int
+    OS_VERSION_FIELD_NUMBER: _builtins.int
+    OS_TYPE_FIELD_NUMBER: _builtins.int
+    ARCHITECTURE_FIELD_NUMBER: _builtins.int
+    CPUS_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
+    hostname: _builtins.str
+    kernel_version: _builtins.str
+    """uname(2)'s release."""
+    operating_system: _builtins.str
+    """What the distribution calls itself, os-release(5): "Debian GNU/Linux 12 (bookworm)"."""
+    os_version: _builtins.str
+    os_type: _builtins.str
+    """"linux"."""
+    architecture: _builtins.str
+    """uname(2)'s machine: "x86_64"."""
+    cpus: _builtins.int
+    memory: _builtins.int
+    """In bytes."""
+    def __init__(
+        self,
+        *,
+        hostname: _builtins.str = ...,
+        kernel_version: _builtins.str = ...,
+        operating_system: _builtins.str = ...,
+        os_version: _builtins.str = ...,
+        os_type: _builtins.str = ...,
+        architecture: _builtins.str = ...,
+        cpus: _builtins.int = ...,
+        memory: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "cpus", b"cpus", "hostname", b"hostname", "kernel_version", b"kernel_version", "memory", b"memory", "operating_system", b"operating_system", "os_type", b"os_type", "os_version", b"os_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Machine: _TypeAlias = Machine  # noqa: Y015
+
+@_typing.final
+class Support(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMORY_LIMIT_FIELD_NUMBER: _builtins.int
+    SWAP_LIMIT_FIELD_NUMBER: _builtins.int
+    CPU_SHARES_FIELD_NUMBER: _builtins.int
+    CPU_QUOTA_FIELD_NUMBER: _builtins.int
+    CPUSET_FIELD_NUMBER: _builtins.int
+    PIDS_LIMIT_FIELD_NUMBER: _builtins.int
+    OOM_KILL_DISABLE_FIELD_NUMBER: _builtins.int
+    IPV4_FORWARDING_FIELD_NUMBER: _builtins.int
+    BRIDGE_NF_IPTABLES_FIELD_NUMBER: _builtins.int
+    BRIDGE_NF_IP6TABLES_FIELD_NUMBER: _builtins.int
+    memory_limit: _builtins.bool
+    swap_limit: _builtins.bool
+    cpu_shares: _builtins.bool
+    cpu_quota: _builtins.bool
+    cpuset: _builtins.bool
+    pids_limit: _builtins.bool
+    oom_kill_disable: _builtins.bool
+    """Only cgroup v1 can turn the killing of processes off when there is no memory."""
+    ipv4_forwarding: _builtins.bool
+    """Packets between a container and elsewhere are forwarded."""
+    bridge_nf_iptables: _builtins.bool
+    """Packets between containers of one bridge go through the firewall, too."""
+    bridge_nf_ip6tables: _builtins.bool
+    def __init__(
+        self,
+        *,
+        memory_limit: _builtins.bool = ...,
+        swap_limit: _builtins.bool = ...,
+        cpu_shares: _builtins.bool = ...,
+        cpu_quota: _builtins.bool = ...,
+        cpuset: _builtins.bool = ...,
+        pids_limit: _builtins.bool = ...,
+        oom_kill_disable: _builtins.bool = ...,
+        ipv4_forwarding: _builtins.bool = ...,
+        bridge_nf_iptables: _builtins.bool = ...,
+        bridge_nf_ip6tables: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bridge_nf_ip6tables", b"bridge_nf_ip6tables", "bridge_nf_iptables", b"bridge_nf_iptables", "cpu_quota", b"cpu_quota", "cpu_shares", b"cpu_shares", "cpuset", b"cpuset", "ipv4_forwarding", b"ipv4_forwarding", "memory_limit", b"memory_limit", "oom_kill_disable", b"oom_kill_disable", "pids_limit", b"pids_limit", "swap_limit", b"swap_limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Support: _TypeAlias = Support  # noqa: Y015
 
 @_typing.final
 class Resources(_message.Message):

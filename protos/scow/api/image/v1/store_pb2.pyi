@@ -46,21 +46,33 @@ class InfoResponse(_message.Message):
     BACKING_FILESYSTEM_FIELD_NUMBER: _builtins.int
     REGISTRY_MIRRORS_FIELD_NUMBER: _builtins.int
     INSECURE_REGISTRIES_FIELD_NUMBER: _builtins.int
+    MIRRORED_REGISTRIES_FIELD_NUMBER: _builtins.int
+    HTTP_PROXY_FIELD_NUMBER: _builtins.int
+    HTTPS_PROXY_FIELD_NUMBER: _builtins.int
+    NO_PROXY_FIELD_NUMBER: _builtins.int
     driver: _builtins.str
     """Driver that makes new layers: "overlay" or "erofs"."""
     backing_filesystem: _builtins.str
     """Type of the file system with the store, as mount(8) calls it; empty where it is not known."""
+    http_proxy: _builtins.str
+    """Proxies of the service's environment, without credentials, and hosts that are asked directly."""
+    https_proxy: _builtins.str
+    no_proxy: _builtins.str
     @_builtins.property
     def drivers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """All drivers that work on this machine."""
 
     @_builtins.property
     def registry_mirrors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Mirrors of Docker Hub, by URL."""
+        """Mirrors of Docker Hub, by URL and without credentials."""
 
     @_builtins.property
     def insecure_registries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Registries that are used without checking certificates, or without TLS."""
+
+    @_builtins.property
+    def mirrored_registries(self) -> _containers.RepeatedCompositeFieldContainer[Global___MirroredRegistry]:
+        """Registries that have mirrors."""
 
     def __init__(
         self,
@@ -70,14 +82,44 @@ class InfoResponse(_message.Message):
         backing_filesystem: _builtins.str = ...,
         registry_mirrors: _abc.Iterable[_builtins.str] | None = ...,
         insecure_registries: _abc.Iterable[_builtins.str] | None = ...,
+        mirrored_registries: _abc.Iterable[Global___MirroredRegistry] | None = ...,
+        http_proxy: _builtins.str = ...,
+        https_proxy: _builtins.str = ...,
+        no_proxy: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backing_filesystem", b"backing_filesystem", "driver", b"driver", "drivers", b"drivers", "insecure_registries", b"insecure_registries", "registry_mirrors", b"registry_mirrors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backing_filesystem", b"backing_filesystem", "driver", b"driver", "drivers", b"drivers", "http_proxy", b"http_proxy", "https_proxy", b"https_proxy", "insecure_registries", b"insecure_registries", "mirrored_registries", b"mirrored_registries", "no_proxy", b"no_proxy", "registry_mirrors", b"registry_mirrors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InfoResponse: _TypeAlias = InfoResponse  # noqa: Y015
+
+@_typing.final
+class MirroredRegistry(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    MIRRORS_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    """As references have it, "docker.io"."""
+    @_builtins.property
+    def mirrors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """By URL and without credentials."""
+
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        mirrors: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "mirrors", b"mirrors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MirroredRegistry: _TypeAlias = MirroredRegistry  # noqa: Y015
 
 @_typing.final
 class DiskUsageRequest(_message.Message):
