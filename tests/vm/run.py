@@ -3,21 +3,24 @@
     python -m tests.vm.run [PYTEST ARGUMENTS]
 
 Without arguments it runs the integration tests of the shim and of the container service, and those of the systemd
-units. The machine has the project and the Python packages at the same paths as here, so nothing is installed in it; it
-runs the tests as a systemd service, writes their report to its second disk, and powers off. There is no network in it.
+units. The machine has the project and the Python packages in `/srv`, wherever they are here: what is below `/tmp` or
+`/run` would be gone once it has booted. It runs the tests as a systemd service, writes what they printed to its second
+disk, and powers off. There is no network in it. Where KVM works, it runs on real processors; elsewhere on emulated
+ones, which takes several times as long.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
 import tempfile
-import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -25,13 +28,22 @@ PACKAGES = Path(sysconfig.get_path("purelib"))
 ROOTS = ("protos", "services", "shim", "client")
 CACHE = Path(os.environ.get("SCOW_TEST_CACHE", "/var/cache/scow-tests"))
 DEFAULT_TESTS = ("tests/integration/shim", "tests/integration/container", "tests/vm/test_units.py")
-# Emulated processors are some 15 times slower than real ones.
-PATIENCE = 15
+# Where the machine has them, whatever their path here.
+PROJECT_INSIDE = Path("/srv/scow")
+PACKAGES_INSIDE = Path("/srv/packages")
+_SUMMARY = "= short test summary info ="
 _TIMEOUT_SECONDS = 75 * 60
 _DISK = "6G"
+# For the kernel to boot and find no root file system: 2 s where it works.
+_KVM_SECONDS = 15
 _REPORT_BYTES = 64 << 20
-# Tools for developers, which no test needs.
-_SKIPPED = ("mypy", "mypyc", "grpc_tools", "pip", "__pycache__")
+# Mitigations protect no one here, and make each indirect jump several instructions.
+_KERNEL_OPTIONS = (
+    "console=ttyS0 root=/dev/vda rw quiet apparmor=1 security=apparmor mitigations=off"
+)
+_NOT_PROJECT = (".git", ".venv", ".mypy_cache", ".ruff_cache", "__pycache__")
+# Tools for developers, which no test needs. The packages' byte code is kept, as pip made it.
+_NOT_PACKAGES = ("mypy", "mypyc", "grpc_tools", "pip")
 # Of Debian 12: compiled packages must be made for it.
 _PYTHON = (3, 11)
 
@@ -53,12 +65,62 @@ cd {project}
 export SCOW_TEST_PATIENCE={patience} PYTHONDONTWRITEBYTECODE=1 HOME=/root PYTHONPATH={path}
 export SCOW_TEST_SECCOMP_PROBE=/opt/seccomp-probe
 echo "kernel $(uname -r), cgroup $(stat -fc %T /sys/fs/cgroup), apparmor $(cat /sys/module/apparmor/parameters/enabled)"
-python3 -m pytest -n 2 --dist loadfile -p no:cacheprovider -o timeout={timeout} \\
-    --junitxml=/tmp/report.xml {arguments} </dev/null
+python3 -m pytest -n 2 --dist loadfile -p no:cacheprovider -o timeout={timeout} -rfEs --durations=10 \\
+    {arguments} </dev/null >/tmp/output 2>&1 &
+# Not through a pipe: what a test left running would hold it open.
+tail --pid=$! -n +1 -f /tmp/output
+wait $!
 echo $? >/tmp/code
-tar -C /tmp -cf /dev/vdb report.xml code
+tar -C /tmp -cf /dev/vdb output code
 sync
 """
+
+
+@dataclass(frozen=True)
+class Processors:
+    """What the machine's processors are.
+
+    Attributes:
+        accelerator: QEMU's option.
+        patience: How many times longer things take than on a real machine, at most.
+    """
+
+    accelerator: str
+    patience: int
+
+
+KVM = Processors("kvm", 4)
+EMULATED = Processors("tcg,thread=multi", 15)
+
+
+def processors(kernel: Path) -> Processors:
+    """Return real processors where the kernel boots on them, or emulated ones.
+
+    A `/dev/kvm` says little: in a virtual machine it may be there and start no Linux. So the kernel is started, without
+    a root file system: then it panics, which ends QEMU.
+    """
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return EMULATED
+    command = [*_qemu(KVM), "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_KVM_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return EMULATED
+    return KVM if done.returncode == 0 and b"Kernel panic" in done.stdout else EMULATED
+
+
+def _qemu(chosen: Processors) -> list[str]:
+    return [
+        # Not every hypervisor below ours takes the register of arch-capabilities.
+        *("qemu-system-x86_64", "-accel", chosen.accelerator, "-cpu", "max,arch-capabilities=off"),
+        *("-smp", "2", "-m", "3072", "-nographic", "-no-reboot", "-nic", "none"),
+    ]
 
 
 def base_system() -> Path:
@@ -93,28 +155,39 @@ def base_system() -> Path:
     return path
 
 
-def make_disk(folder: Path, arguments: list[str]) -> Path:
-    """Return a disk with the base system, the project and what runs the tests."""
+def unpack(folder: Path) -> Path:
+    """Return a folder with the base system."""
     system = folder / "system"
     system.mkdir()
     subprocess.run(["tar", "-C", system, "--numeric-owner", "-xf", base_system()], check=True)
-    _copy(PROJECT, system, (".git", ".venv", ".mypy_cache", ".ruff_cache", "__pycache__"))
-    _copy(PACKAGES, system, _SKIPPED)
-    _compile(system, PROJECT, PACKAGES)
+    return system
+
+
+def make_disk(folder: Path, system: Path, patience: int, arguments: list[str]) -> Path:
+    """Return a disk with the base system, the project and what runs the tests."""
+    copy_python(system, PROJECT, PACKAGES)
     # There is no compiler in the machine.
     source, probe = PROJECT / "tests/support/seccomp_probe.c", system / "opt/seccomp-probe"
     subprocess.run(["gcc", "-static", "-O1", source, "-o", probe], check=True)
     script = system / "opt/run-tests"
     script.write_text(
         _SCRIPT.format(
-            project=PROJECT,
-            path=":".join(map(str, [PACKAGES, *(PROJECT / root for root in ROOTS)])),
-            patience=PATIENCE,
-            timeout=180 * PATIENCE,
-            arguments=" ".join(arguments),
+            project=PROJECT_INSIDE,
+            path=":".join(map(str, [PACKAGES_INSIDE, *(PROJECT_INSIDE / root for root in ROOTS)])),
+            patience=patience,
+            timeout=180 * patience,
+            arguments=shlex.join(arguments),
         )
     )
     script.chmod(0o755)
+    _write_units(system)
+    disk = folder / "disk.ext4"
+    subprocess.run(["mkfs.ext4", "-q", "-d", system, disk, _DISK], check=True)
+    return disk
+
+
+def _write_units(system: Path) -> None:
+    """Have the tests start at boot, and nothing beside them."""
     units = system / "etc/systemd/system"
     (units / "scow-tests.service").write_text(_UNIT)
     wanted = units / "multi-user.target.wants"
@@ -124,43 +197,38 @@ def make_disk(folder: Path, arguments: list[str]) -> Path:
     (units / "serial-getty@ttyS0.service").symlink_to("/dev/null")
     (system / "etc/fstab").write_text("/dev/vda / ext4 rw 0 1\n")
     (system / "etc/hostname").write_text("scow-vm\n")
-    disk = folder / "disk.ext4"
-    subprocess.run(["mkfs.ext4", "-q", "-d", system, disk, _DISK], check=True)
-    return disk
 
 
-def _copy(source: Path, system: Path, skipped: tuple[str, ...]) -> None:
-    """Copy a folder to the same path in the system."""
-    shutil.copytree(
-        source,
-        system / source.relative_to("/"),
-        symlinks=True,
-        ignore=shutil.ignore_patterns(*skipped),
-        dirs_exist_ok=True,
-    )
+def copy_python(system: Path, project: Path, packages: Path) -> None:
+    """Copy the project and the packages to their places in the system, and compile them.
 
-
-def _compile(system: Path, *folders: Path) -> None:
-    """Compile the Python modules of the system's folders: emulated, that takes longer than all they do."""
-    inside = [system / folder.relative_to("/") for folder in folders]
+    Byte code counts: emulated, making it takes longer than all that the modules do.
+    """
+    places = []
+    for source, place, left_out in (
+        (project, PROJECT_INSIDE, _NOT_PROJECT),
+        (packages, PACKAGES_INSIDE, _NOT_PACKAGES),
+    ):
+        places.append(system / place.relative_to("/"))
+        ignored = shutil.ignore_patterns(*left_out)
+        shutil.copytree(source, places[-1], symlinks=True, ignore=ignored)
+        # A temporary folder may be closed to everyone else.
+        places[-1].chmod(0o755)
     command = [sys.executable, "-m", "compileall", "-q", "-j", "0", "-s", str(system), "-p", "/"]
-    subprocess.run([*command, "--invalidation-mode", "unchecked-hash", *inside], check=True)
+    subprocess.run([*command, "--invalidation-mode", "unchecked-hash", *places], check=True)
 
 
-def boot(folder: Path, disk: Path) -> Path:
+def boot(folder: Path, system: Path, chosen: Processors, disk: Path) -> Path:
     """Run the machine until it powers off; return its second disk."""
-    system = folder / "system"
-    kernel = next((system / "boot").glob("vmlinuz-*"))
-    initrd = next((system / "boot").glob("initrd.img-*"))
     report = folder / "report.disk"
     with report.open("wb") as file:
         file.truncate(_REPORT_BYTES)
     subprocess.run(
         [
-            *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max"),
-            *("-smp", "2", "-m", "3072", "-nographic", "-no-reboot", "-nic", "none"),
-            *("-kernel", kernel, "-initrd", initrd),
-            *("-append", "console=ttyS0 root=/dev/vda rw quiet apparmor=1 security=apparmor"),
+            *_qemu(chosen),
+            *("-kernel", _boot_file(system, "vmlinuz")),
+            *("-initrd", _boot_file(system, "initrd.img")),
+            *("-append", _KERNEL_OPTIONS),
             *("-drive", f"file={disk},if=virtio,format=raw,cache=unsafe"),
             *("-drive", f"file={report},if=virtio,format=raw,cache=unsafe"),
         ],
@@ -171,23 +239,31 @@ def boot(folder: Path, disk: Path) -> Path:
     return report
 
 
+def _boot_file(system: Path, name: str) -> Path:
+    return next((system / "boot").glob(f"{name}-*"))
+
+
 def read_report(report: Path) -> int:
-    """Print what the tests came to; return their exit code."""
+    """Print what the tests came to, in pytest's words; return its exit code."""
     try:
         with tarfile.open(report, ignore_zeros=False) as archive:
             code = archive.extractfile("code")
-            xml = archive.extractfile("report.xml")
+            output = archive.extractfile("output")
             assert code is not None
-            assert xml is not None
-            suite = ET.parse(xml).getroot().find("testsuite")
+            assert output is not None
             result = int(code.read())
+            lines = output.read().decode(errors="replace").splitlines()
     except (tarfile.TarError, KeyError):
         print("the machine ended without a report: see its console above")
         return 1
-    assert suite is not None
-    counts = {key: int(suite.get(key, "0")) for key in ("tests", "failures", "errors", "skipped")}
-    print("in the machine: " + ", ".join(f"{value} {key}" for key, value in counts.items()))
+    print("in the machine:", *summary(lines), sep="\n", flush=True)
     return result
+
+
+def summary(lines: list[str]) -> list[str]:
+    """Return the end of pytest's output: what failed, was skipped, and how many of each."""
+    starts = [number for number, line in enumerate(lines) if _SUMMARY in line]
+    return lines[starts[-1] :] if starts else lines[-1:]
 
 
 def main() -> int:
@@ -198,7 +274,11 @@ def main() -> int:
     arguments = sys.argv[1:] or [*DEFAULT_TESTS]
     with tempfile.TemporaryDirectory(prefix="scow-vm-", dir="/var/tmp") as name:
         folder = Path(name)
-        return read_report(boot(folder, make_disk(folder, arguments)))
+        system = unpack(folder)
+        chosen = processors(_boot_file(system, "vmlinuz"))
+        print(f"processors: {chosen.accelerator}", flush=True)
+        disk = make_disk(folder, system, chosen.patience, arguments)
+        return read_report(boot(folder, system, chosen, disk))
 
 
 if __name__ == "__main__":
