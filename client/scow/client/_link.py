@@ -58,7 +58,7 @@ class Link:
         scheme, separator, path = self.host.partition("://")
         if scheme != "unix" or not separator or not path:
             raise InvalidArgument(
-                f"host {self.host!r} is not of the form unix://RUN_DIR",
+                f"invalid host {self.host!r}: expected unix://RUN_DIR",
                 what="host",
                 which=self.host,
                 do="name the folder of the engine's sockets, for example unix:///run/scow",

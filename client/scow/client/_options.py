@@ -195,7 +195,7 @@ def build_config(
         TypeError: An unknown option.
     """
     if isinstance(command, str):
-        raise TypeError("command is a sequence of arguments, not one string")
+        raise TypeError("command must be a sequence of arguments, not a single string")
     given = dict(options)
     plain = {key: given.pop(key) for key in _PLAIN & given.keys()}
     config = ContainerConfig(image=image, command=command, **plain)  # type: ignore[arg-type]
@@ -204,14 +204,14 @@ def build_config(
     for key in list(given):
         build = _BUILDERS.get(key)
         if build is None:
-            raise TypeError(f"unknown option {key!r} of a container")
+            raise TypeError(f"unknown container option {key!r}")
         build(config, given[key])
     return config
 
 
 def _set_entrypoint(config: ContainerConfig, entrypoint: Sequence[str]) -> None:
     if isinstance(entrypoint, str):
-        raise TypeError("entrypoint is a sequence of arguments, not one string")
+        raise TypeError("entrypoint must be a sequence of arguments, not a single string")
     config.entrypoint.extend(entrypoint)
     config.override_entrypoint = True
 

@@ -199,7 +199,7 @@ class CredentialStore:
 
         program = f"{_PROGRAM}{helper}"
         if not _PROGRAM_NAME.fullmatch(helper):
-            raise _failed(program, "its name has characters that it may not have")
+            raise _failed(program, "its name has invalid characters")
         try:
             done = subprocess.run(
                 [program, verb],
@@ -247,7 +247,7 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise _broken(file, str(error)) from error
     if not isinstance(values, dict):
-        raise _broken(file, "it is no JSON object")
+        raise _broken(file, "it is not a JSON object")
     return values
 
 
@@ -331,7 +331,7 @@ def _object(text: str | None, helper: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise _failed(f"{_PROGRAM}{helper}", "what it printed is no JSON object")
+        raise _failed(f"{_PROGRAM}{helper}", "its output is not a JSON object")
     return value
 
 

@@ -75,7 +75,7 @@ def parse_cpus(text: str) -> int:
     whole, _, decimals = text.partition(".")
     digits = (whole or "0") + decimals.ljust(9, "0")
     if not (text.strip(".") and digits.isascii() and digits.isdigit()):
-        raise ValueError(f"failed to parse {text} as a number of processors")
+        raise ValueError(f"invalid number of processors: {text!r}")
     if len(decimals) > 9:
         raise ValueError("value is too precise: at most nine decimals")
     return int(digits)
@@ -331,7 +331,7 @@ def _check_mount(mount: Fields, seen: Sequence[str]) -> None:
 
         mount["source"] = os.path.abspath(os.path.expanduser(mount["source"]))
     elif kind == "tmpfs" and mount["source"]:
-        raise ValueError("a tmpfs mount has no source")
+        raise ValueError("a tmpfs mount cannot have a source")
 
 
 def parse_ulimit(text: str) -> Fields:

@@ -34,7 +34,7 @@ def pair(text: str) -> tuple[str, str]:
     """
     key, equals, value = text.partition("=")
     if not key or not equals:
-        raise ValueError(f"{text!r} is not of the form key=value")
+        raise ValueError(f"invalid option {text!r}: use key=value")
     return key, value
 
 

@@ -35,7 +35,7 @@ def parse_detach_keys(text: str) -> bytes:
         elif name in _CONTROL:
             keys.append(_CONTROL[name])
         else:
-            raise ValueError(f"unknown character: {key!r}: use a letter or ctrl- with one")
+            raise ValueError(f"invalid key {key!r}: use a character, or ctrl- and a letter")
     return bytes(keys)
 
 

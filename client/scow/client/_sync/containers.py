@@ -241,7 +241,7 @@ class Containers(Lifecycle, Capture):
                     print(output.stdout)
         """
         if isinstance(args, str):
-            raise TypeError("args is a sequence of arguments, not one string")
+            raise TypeError("args must be a sequence of arguments, not a single string")
         if isinstance(env, Mapping):
             env = [f"{key}={value}" for key, value in env.items()]
         opened = pb.ExecRequest.Open(
@@ -426,7 +426,7 @@ class Containers(Lifecycle, Capture):
         self, config: pb.ContainerConfig, name: str, pull: str, platform: str
     ) -> pb.Container:
         if pull not in ("missing", "always", "never"):
-            raise ValueError(f"pull is 'missing', 'always' or 'never', not {pull!r}")
+            raise ValueError(f"invalid pull policy {pull!r}: use 'missing', 'always' or 'never'")
         tries = 0
         while True:
             if tries or pull == "always":

@@ -98,7 +98,7 @@ def _pairs(config: pb.ImageConfig, text: str, change: str) -> dict[str, str]:
     found = _words(config, text, change)
     pairs = [word.partition("=") for word in found]
     if not all(key and equals for key, equals, _ in pairs):
-        raise _bad(change, "it has no KEY=VALUE", "write KEY=VALUE")
+        raise _bad(change, "there is no KEY=VALUE", "write KEY=VALUE")
     return {key: value for key, _, value in pairs}
 
 
@@ -133,13 +133,13 @@ def _expose(config: pb.ImageConfig, text: str, change: str) -> None:
 
 def _user(config: pb.ImageConfig, text: str, change: str) -> None:
     if not text:
-        raise _bad(change, "it names no user", "write USER NAME")
+        raise _bad(change, "there is no user", "write USER NAME")
     config.user = _word(config, text, change)
 
 
 def _workdir(config: pb.ImageConfig, text: str, change: str) -> None:
     if not text:
-        raise _bad(change, "it names no directory", "write WORKDIR /PATH")
+        raise _bad(change, "there is no directory", "write WORKDIR /PATH")
     path = _word(config, text, change)
     config.working_dir = posixpath.normpath(posixpath.join("/", config.working_dir, path))
 
@@ -148,7 +148,7 @@ def _volume(config: pb.ImageConfig, text: str, change: str) -> None:
     found = _array(text)
     paths = _words(config, text, change) if found is None else found
     if not paths or not all(path.startswith("/") for path in paths):
-        raise _bad(change, "it names no absolute path", 'write VOLUME /PATH or VOLUME ["/PATH"]')
+        raise _bad(change, "the path must be absolute", 'write VOLUME /PATH or VOLUME ["/PATH"]')
     config.volumes[:] = sorted({*config.volumes, *paths})
 
 
@@ -168,7 +168,9 @@ def _is_signal(name: str) -> bool:
 
 def _on_build(config: pb.ImageConfig, text: str, change: str) -> None:
     if not text or text.split()[0].upper() in ("ONBUILD", "FROM", "MAINTAINER"):
-        raise _bad(change, "that cannot be done on build", "write ONBUILD INSTRUCTION")
+        raise _bad(
+            change, "this instruction is not allowed in ONBUILD", "write ONBUILD INSTRUCTION"
+        )
     config.on_build.append(text)
 
 
@@ -190,9 +192,7 @@ def _healthcheck(config: pb.ImageConfig, text: str, change: str) -> None:
         elif name in ("interval", "timeout", "start-period") and _duration(value) is not None:
             setattr(check, name.replace("-", "_"), _duration(value))
         else:
-            raise _bad(
-                change, f"{option!r} is not an option", "use --interval=30s, --retries=3, ..."
-            )
+            raise _bad(change, f"unknown option {option!r}", "use --interval=30s, --retries=3, ...")
     kind, _, rest = text.partition(" ")
     if kind.upper() == "NONE":
         check.test[:] = ["NONE"]
@@ -200,7 +200,7 @@ def _healthcheck(config: pb.ImageConfig, text: str, change: str) -> None:
         found = _array(rest)
         check.test[:] = ["CMD-SHELL", rest] if found is None else ["CMD", *found]
     else:
-        raise _bad(change, "it has no command", "write HEALTHCHECK CMD COMMAND or NONE")
+        raise _bad(change, "there is no command", "write HEALTHCHECK CMD COMMAND or NONE")
     config.healthcheck.CopyFrom(check)
 
 

@@ -65,7 +65,7 @@ class _Scanner:
 
     def _next(self) -> str:
         if self._at >= len(self._text):
-            raise ValueError("its quotes or braces are not closed")
+            raise ValueError("unclosed quotes or braces")
         self._at += 1
         return self._text[self._at - 1]
 
@@ -106,7 +106,7 @@ class _Scanner:
         if operator == "}":
             return value
         if operator != ":" or (operator := self._next()) not in "-+":
-            raise ValueError("a variable is replaced in an unknown way")
+            raise ValueError("unsupported form of variable substitution")
         word = self.word(stop_at_spaces=False, end="}")
         self._next()
         if operator == "-":

@@ -34,5 +34,5 @@ def test_whole() -> None:
 
 @pytest.mark.parametrize("text", ["'a", '"a', "${A", "${}", "${A:?x}", "${A:-x", "${1}", '"\\'])
 def test_what_is_not_closed(text: str) -> None:
-    with pytest.raises(ValueError, match=r"closed|name|unknown"):
+    with pytest.raises(ValueError, match=r"closed|name|unsupported"):
         variables.split(text, ENVIRONMENT)

@@ -39,7 +39,7 @@ def _ps(options: Options, context: Context) -> int:
     filters = filters_of(options)
     limit = 1 if options.latest else options.last if options.last > 0 else 0
     if "last" in options.given and options.last < -1:
-        raise UsageError("the number of containers to show is not negative", 1)
+        raise UsageError("invalid number of containers to show: it must not be negative", 1)
     columns = _COLUMNS + (r"\t{{.Size}}" if options.size else "")
     listing = Listing(options.format, columns, HEADERS, "{{.ID}}" if options.quiet else "")
     containers = context.client.containers

@@ -59,7 +59,7 @@ def _asked(options: Options, context: Context, store: CredentialStore, server: s
     username = options.username or _prompt_name(known)
     password = options.password or getpass.getpass("Password: ")
     if not username or not password:
-        raise Refused("a user name and a password are needed")
+        raise Refused("username and password are required")
     return Credentials(username, password)
 
 
