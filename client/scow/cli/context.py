@@ -8,7 +8,7 @@ from scow.cli.io.terminal_text import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from scow.api.image.v1.image_pb2 import Auth
     from scow.client import Client
@@ -68,6 +68,11 @@ class Context:
         """Print a line that is not a result."""
         sys.stdout.flush()
         print(one_line(text, sys.stderr), file=sys.stderr)
+
+    def warn_all(self, warnings: Iterable[str]) -> None:
+        """Print what was asked for and could not be given."""
+        for warning in warnings:
+            self.warn(f"WARNING: {warning}")
 
     def fail(self, error: object) -> None:
         """Print an error; "what: what to do" where it is one of scow.contract.errors."""

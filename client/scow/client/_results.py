@@ -27,9 +27,11 @@ class RunResult(NamedTuple):
         exit_code: As of ExecResult.
         stdout: What it wrote, all of it when there is a terminal.
         stderr: What it wrote to standard error.
+        warnings: What was asked for and could not be given.
     """
 
     id: str
     exit_code: int
     stdout: bytes
     stderr: bytes
+    warnings: tuple[str, ...] = ()

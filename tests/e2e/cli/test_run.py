@@ -12,6 +12,8 @@ from tests.support.busybox import rootfs_tar
 from tests.support.engine import Engine, as_root
 
 pytestmark = as_root()
+STATUS = Path("/proc/self/status")
+CAP_SYS_RESOURCE = 24  # capabilities(7)
 
 
 def _out(engine: Engine, *arguments: str, stdin: bytes = b"") -> str:
@@ -268,3 +270,25 @@ def test_a_published_port(engine: Engine) -> None:
     done = engine.cli("run", "--rm", "-p", f"127.0.0.1:{port}:81", "busybox", "true", check=False)
     assert done.returncode == 125
     assert port in done.stderr
+
+
+def test_warnings_of_a_start_are_printed(engine: Engine) -> None:
+    """A capability that the engine lacks is told to whoever asked for it by name, however the container is started."""
+    held = int(next(line for line in STATUS.read_text().splitlines() if "CapEff" in line)[7:], 16)
+    if held >> CAP_SYS_RESOURCE & 1:
+        pytest.skip("this machine has all capabilities: nothing is left to warn of")
+    told = "WARNING: the engine itself lacks CAP_SYS_RESOURCE\n"
+    asked = ["--cap-add", "SYS_RESOURCE", "busybox", "true"]
+    for flags in (["run", "--rm"], ["run", "-d", "--name", "warned"]):
+        assert engine.cli(*flags, *asked).stderr == told
+    assert engine.cli("start", "warned").stderr == told
+    assert engine.cli("restart", "-t", "0", "warned").stderr == told
+    assert engine.cli("start", "-a", "warned").stderr == told
+    engine.cli("rm", "-f", "warned")
+    for quiet in (["busybox", "true"], ["--privileged", "busybox", "true"]):
+        assert engine.cli("run", "--rm", *quiet).stderr == ""
+    with engine.client() as client:
+        done = client.containers.run(
+            "busybox", ["true"], cap_add=["SYS_RESOURCE"], auto_remove=True
+        )
+    assert done.warnings == ("the engine itself lacks CAP_SYS_RESOURCE",)

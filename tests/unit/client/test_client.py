@@ -227,7 +227,7 @@ async def test_a_source_that_cannot_be_read_is_its_own_error(host: str, client: 
 
 async def test_run(host: str, client: Client, containers: Containers, images: Images) -> None:
     result = client.containers.run("i", ["date"], name="job")
-    assert result == ("c1", 3, b"out", b"err")
+    assert result == ("c1", 3, b"out", b"err", ())
     assert images.pulled == []
     containers.image_there = False
     async with AsyncClient(host) as aio:

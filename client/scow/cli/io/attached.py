@@ -8,6 +8,8 @@ from scow.cli.io.stdio import Stdio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from scow.client import Attachment, Client
 
 
@@ -29,6 +31,7 @@ class Foreground:
         detach_keys: Keys that leave it running.
         sig_proxy: Pass on signals.
         auto_remove: It is removed when it ends, which is waited for: its name is free then.
+        warn: Prints what was asked for and could not be given at its start.
     """
 
     def __init__(
@@ -42,12 +45,14 @@ class Foreground:
         sig_proxy: bool,
         auto_remove: bool = False,
         outputs: tuple[bool, bool] = (True, True),
+        warn: Callable[[Iterable[str]], None] | None = None,
     ) -> None:
         self._client = client
         self._container = container
         self._stdin = stdin
         self._outputs = outputs
         self._auto_remove = auto_remove
+        self._warn = warn
         self._stdio = Stdio(
             tty=tty,
             stdin=stdin,
@@ -62,6 +67,8 @@ class Foreground:
             ScowError: It could not be started, or the engine was lost.
         """
         with self._stdio as stdio, self._attach(start) as session:
+            if self._warn is not None:
+                self._warn(session.warnings)
             stdio.join(session)
             if stdio.detached:
                 return 0

@@ -73,8 +73,8 @@ class Spare:
     def _rehearse(self) -> None:
         import grpc
 
-        # gRPC ends its threads with its last object, in the background: one of them may then still wait for a descriptor
-        # that is closed, or is the caller's by then, and abort the process (seen under load).
+        # gRPC ends its threads with its last object, in the background: one of them may then still wait for a
+        # descriptor that is closed, or is the caller's by then, and abort the process (seen under load).
         self._grpc = grpc.insecure_channel(_NO_ENGINE)
         command(["--host", _NO_ENGINE, "ps", "-q"])
         changed(self._files)

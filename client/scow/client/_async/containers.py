@@ -447,11 +447,10 @@ class AsyncContainers(AsyncLifecycle, AsyncCapture):
             if (
                 session.exit_code is None and session.incomplete
             ):  # it ended while the service was restarted
-                return RunResult(
-                    container, (await self.wait(container)).exit_code, bytes(stdout), bytes(stderr)
-                )
-            code = _known(session.exit_code, container)
-            return RunResult(container, code, bytes(stdout), bytes(stderr))
+                code = (await self.wait(container)).exit_code
+            else:
+                code = _known(session.exit_code, container)
+            return RunResult(container, code, bytes(stdout), bytes(stderr), session.warnings)
 
     async def _discard(self, container: str) -> None:
         try:

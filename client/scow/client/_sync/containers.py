@@ -447,11 +447,10 @@ class Containers(Lifecycle, Capture):
             if (
                 session.exit_code is None and session.incomplete
             ):  # it ended while the service was restarted
-                return RunResult(
-                    container, (self.wait(container)).exit_code, bytes(stdout), bytes(stderr)
-                )
-            code = _known(session.exit_code, container)
-            return RunResult(container, code, bytes(stdout), bytes(stderr))
+                code = (self.wait(container)).exit_code
+            else:
+                code = _known(session.exit_code, container)
+            return RunResult(container, code, bytes(stdout), bytes(stderr), session.warnings)
 
     def _discard(self, container: str) -> None:
         try:

@@ -186,13 +186,19 @@ class Attachment(_Session[AttachRequest, AttachResponse]):
             for output in session:
                 print(output.stdout or output.stderr)
             print(session.exit_code)
+
+    Attributes:
+        warnings: With `start`: what was asked for and could not be given.
     """
 
     _request = AttachRequest
+    warnings: tuple[str, ...] = ()
 
     def open(self, request: AttachRequest) -> Self:
         """Connect; returns when the streams are there."""
-        self._open(request)
+        response = self._open(request)
+        if response is not None:
+            self.warnings = tuple(response.warnings)
         return self
 
     def _again(self) -> AttachRequest | None:

@@ -19,10 +19,10 @@ def keep(paths: Paths, container: str, netns_path: str, network: pb.Container) -
     paths.execution(container).write_bytes(plan.SerializeToString())
 
 
-def kept(paths: Paths, container: str, pid: int) -> Execution:
+def kept(paths: Paths, container: str, pid: int, warnings: tuple[str, ...]) -> Execution:
     """Return the execution of a container whose shim says that it runs."""
     path = paths.execution(container)
     network = pb.Container.FromString(path.read_bytes())
     netns_path = network.netns_path
     network.ClearField("netns_path")
-    return Execution(pid, netns_path, path.stat().st_mtime_ns, network)
+    return Execution(pid, netns_path, path.stat().st_mtime_ns, network, warnings)

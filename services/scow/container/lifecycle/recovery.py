@@ -24,6 +24,7 @@ import structlog
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.container.lifecycle import warnings
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.create import Creation
 from scow.container.lifecycle.execution import kept
@@ -178,7 +179,11 @@ class Recovery:
         transitions, paths = self._shared.transitions, self._shared.paths
         before = entry.described.status
         if not entry.alive:
-            transitions.started(entry, kept(paths, entry.id, state.pid), paused=paused)
+            transitions.started(
+                entry,
+                kept(paths, entry.id, state.pid, warnings.of_start(entry, paths.state(entry.id))),
+                paused=paused,
+            )
         elif paused:
             transitions.paused(entry)
         else:

@@ -8,7 +8,7 @@ from typing import Any
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.network.v1 import network_pb2
 from scow.api.shim.v1 import shim_pb2 as shim_pb
-from scow.container.lifecycle import execution, remount
+from scow.container.lifecycle import execution, remount, warnings
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.exit import Exits
 from scow.container.lifecycle.transitions import Execution, Respond
@@ -93,7 +93,13 @@ class Starter:
         except BaseException:
             waiting.cancel()
             raise
-        executed = Execution(started.pid, netns, started.started_at.ToNanoseconds(), network)
+        executed = Execution(
+            pid=started.pid,
+            netns_path=netns,
+            started_ns=started.started_at.ToNanoseconds(),
+            network=network,
+            warnings=warnings.of_start(entry, self._shared.paths.state(entry.id)),
+        )
         self._shared.transitions.started(entry, executed, respond=respond)
         self._exits.follow(entry, shim, waiting)
 

@@ -44,12 +44,14 @@ class Execution:
         netns_path: Of its network namespace.
         started_ns: When it was executed.
         network: A container with the fields that say how the network is plugged in, and no others.
+        warnings: What was asked for and could not be given.
     """
 
     pid: int
     netns_path: str
     started_ns: int
     network: pb.Container
+    warnings: tuple[str, ...] = ()
 
 
 class Transitions:
@@ -79,6 +81,7 @@ class Transitions:
                 draft.ClearField(field)
             _clear(draft)
             draft.MergeFrom(execution.network)
+            draft.warnings[:] = execution.warnings
             draft.pid, draft.netns_path = execution.pid, execution.netns_path
             stamp(draft, "started_at", execution.started_ns)
             draft.status = pb.STATUS_PAUSED if paused else pb.STATUS_RUNNING

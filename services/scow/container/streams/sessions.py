@@ -71,7 +71,8 @@ class Sessions:
         """Yield output from now on; with `logs`, first what the log has."""
         past = opened.logs and bool(entry.described.log_path)
         await self._connect(entry, opened, link, unlogged=past)
-        yield pb.AttachResponse(attached=True, position=link.place)
+        warnings = entry.described.warnings if opened.start else ()
+        yield pb.AttachResponse(attached=True, position=link.place, warnings=warnings)
         known = {} if past else link.position
         replay = Replay(link.place.run, known, _streams(opened), older=past)
         if past:

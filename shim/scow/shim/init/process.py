@@ -87,8 +87,7 @@ def _run(plan: Plan, progress: _Progress) -> NoReturn:
         devices.set_size(slave, *(start["size"] or spec.process.console_size))
         devices.take_terminal(slave)
     sets = caps.Sets(spec.process.capabilities, available)
-    if sets.missing:
-        warnings.append(f"the engine itself lacks {', '.join(sets.missing)}")
+    warnings += [f"the engine itself lacks {name}" for name in sets.missing]
     launch.run(
         spec.process,
         launch.Confinement(sets, available, plan.filter, apparmor),

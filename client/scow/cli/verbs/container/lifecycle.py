@@ -30,7 +30,10 @@ def _stop(options: Options, context: Context) -> int:
 
 def _restart(options: Options, context: Context) -> int:
     def restart(name: str) -> str:
-        context.client.containers.restart(name, grace=_grace(options), signal=options.signal)
+        grace, signal = _grace(options), options.signal
+        context.warn_all(
+            context.client.containers.restart(name, grace=grace, signal=signal).warnings
+        )
         return name
 
     return context.each(options.args, restart)

@@ -39,7 +39,7 @@ def _run(options: Options, context: Context) -> int:
     container = _create_container(config, options, context)
     try:
         if options.detach:
-            context.client.containers.start(container)
+            context.warn_all(context.client.containers.start(container).warnings)
             context.out(container)
             return 0
         return _stay(container, options, context)
@@ -62,8 +62,7 @@ def _create_container(config: ContainerConfig, options: Options, context: Contex
     with _id_file(options.cidfile) as write_id:
         created = _create_pulled(config, options, context)
         write_id(created.container.id)
-    for warning in created.warnings:
-        context.warn(f"WARNING: {warning}")
+    context.warn_all(created.warnings)
     return created.container.id
 
 
@@ -137,6 +136,7 @@ def _stay(container: str, options: Options, context: Context) -> int:
         detach_keys=options.detach_keys,
         sig_proxy=options.sig_proxy,
         auto_remove=options.rm,
+        warn=context.warn_all,
     )
     return foreground.stay(start=True)
 

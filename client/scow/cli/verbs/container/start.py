@@ -17,7 +17,7 @@ def _start(options: Options, context: Context) -> int:
         return _start_attached(options, context)
 
     def start(name: str) -> str:
-        context.client.containers.start(name)
+        context.warn_all(context.client.containers.start(name).warnings)
         return name
 
     return context.each(options.args, start)
@@ -36,6 +36,7 @@ def _start_attached(options: Options, context: Context) -> int:
         # With a terminal, keys are what reaches the process; so it is in Docker.
         sig_proxy=options.sig_proxy and not container.config.tty,
         auto_remove=container.config.auto_remove,
+        warn=context.warn_all,
     )
     return foreground.stay(start=True)
 

@@ -890,6 +890,7 @@ class Container(_message.Message):
     EXEC_IDS_FIELD_NUMBER: _builtins.int
     NETNS_PATH_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     image_id: _builtins.str
@@ -945,6 +946,10 @@ class Container(_message.Message):
     def exec_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What was asked for and could not be given at the latest start; it runs without."""
+
     def __init__(
         self,
         *,
@@ -980,10 +985,11 @@ class Container(_message.Message):
         exec_ids: _abc.Iterable[_builtins.str] | None = ...,
         netns_path: _builtins.str = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "created_at", b"created_at", "finished_at", b"finished_at", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "created_at", b"created_at", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "image_id", b"image_id", "labels", b"labels", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "updated_at", b"updated_at", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "created_at", b"created_at", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "image_id", b"image_id", "labels", b"labels", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1782,6 +1788,7 @@ class AttachResponse(_message.Message):
     EXIT_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     INCOMPLETE_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     attached: _builtins.bool
     """The streams are connected (and, with `start`, the process was executed)."""
     stdout: _builtins.bytes
@@ -1799,6 +1806,10 @@ class AttachResponse(_message.Message):
         the log was rotated, there is none, or the disk was full. A client adds the length of what it gets.
         """
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Beside `attached`, with `start`: as in Container."""
+
     def __init__(
         self,
         *,
@@ -1808,10 +1819,11 @@ class AttachResponse(_message.Message):
         exit: Global___AttachResponse.Exit | None = ...,
         position: Global___OutputPosition | None = ...,
         incomplete: _builtins.bool = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "exit", b"exit", "message", b"message", "position", b"position", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "exit", b"exit", "incomplete", b"incomplete", "message", b"message", "position", b"position", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "exit", b"exit", "incomplete", b"incomplete", "message", b"message", "position", b"position", "stderr", b"stderr", "stdout", b"stdout", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["attached", "stdout", "stderr", "exit"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
