@@ -207,6 +207,8 @@ async def test_a_burst_is_answered_or_refused_never_dropped() -> None:
         assert codes.count(grpc.StatusCode.OK) >= 500, collections.Counter(codes)
 
 
+# Its own streams are opened all at once.
+@pytest.mark.blocks_event_loop
 async def test_one_client_with_many_streams_stops_no_other() -> None:
     """Found by attack: 2,500 open streams of one client gave RESOURCE_EXHAUSTED to everybody."""
     async with service(max_concurrent_calls=200, max_calls_per_client=100) as (running, _, _task):

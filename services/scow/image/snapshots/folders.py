@@ -113,9 +113,9 @@ def _make_init_layer(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     folder.chmod(_MODE)
     marker = folder / _MARKER
-    if not marker.exists():  # its time stays what it was: containers and exports show it
-        marker.touch()
+    marker.touch()
     marker.chmod(_MODE)
+    os.utime(marker, (0, 0))  # always the same: exports of the same content have the same bytes
 
 
 def _escaped(path: Path) -> str:
