@@ -88,11 +88,6 @@ def _call(number: int, *arguments: int | bytes | None) -> int:
     return _check(int(_libc.syscall(c_long(number), *words)))
 
 
-def syncfs(descriptor: int) -> None:
-    """Write all of a file system to its disk (syncfs(2))."""
-    _check(_libc.syncfs(descriptor))
-
-
 def start_writing(descriptor: int, offset: int, size: int) -> None:
     """Let the kernel begin to write a part of a file to its disk (sync_file_range(2)); a hint, no promise."""
     _libc.sync_file_range(c_int(descriptor), c_int64(offset), c_int64(size), _SYNC_FILE_RANGE_WRITE)

@@ -332,7 +332,7 @@ def bpf(command: int, attr: ctypes.Structure) -> int:
 
 
 def syncfs(fd: int) -> None:
-    """syncfs(2)."""
+    """Write all of a file system to its disk (syncfs(2))."""
     _check(_libc.syncfs(fd))
 
 

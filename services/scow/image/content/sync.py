@@ -6,7 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from scow.image import syscalls
+from scow.kernel import syscalls
 
 
 class SharedSync:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scow.image import syscalls
 from scow.image.content.sync import SharedSync
+from scow.kernel import syscalls
 
 
 async def test_callers_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
