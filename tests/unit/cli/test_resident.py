@@ -493,11 +493,14 @@ def test_a_server_of_another_user_gets_nothing(user: User) -> None:
         assert pretender.stdout.read() == "b''\n"
 
 
-def test_the_server_has_one_thread(user: User) -> None:
-    """So that it may fork."""
+def test_server_and_waiting_processes_have_one_thread(user: User) -> None:
+    """So that the one may fork, and that nothing reads an environment while the others replace theirs."""
     user.served("resident")
-    status = Path(f"/proc/{resident.ready(user.runtime)}/status").read_text()
-    assert "Threads:\t1\n" in status
+    user.look(user.env)  # those that were there have rehearsed
+    server = resident.ready(user.runtime)
+    for pid in (server, *processes.children(server)):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            assert "Threads:\t1\n" in Path(f"/proc/{pid}/status").read_text()
 
 
 def test_other_rights_are_not_served(user: User) -> None:
