@@ -300,13 +300,14 @@ def test_info_is_of_the_engines_machine() -> None:
         insecure_registries=["plain.io"],
         mirrored_registries=[store_pb2.MirroredRegistry(domain="quay.io", mirrors=["https://m"])],
         http_proxy="http://p",
+        warnings=["WARNING: a file"],
     )
     counts = {"running": 0, "paused": 0, "stopped": 0, "images": 0}
     shape = info_shape(_ENGINE, store, **counts, network_drivers=[], now="")
     about = [shape[name] for name in ("Name", "KernelVersion", "Architecture", "NCPU", "MemTotal")]
     assert about == ["far", "9.9", "aarch64", 3, 5]
     assert (shape["SwapLimit"], shape["CPUSet"], shape["HttpProxy"]) == (True, False, "http://p")
-    assert shape["Warnings"] == ["WARNING: No cpuset support"]
+    assert shape["Warnings"] == ["WARNING: No cpuset support", "WARNING: a file"]
     indexes = shape["RegistryConfig"]["IndexConfigs"]
     assert [index["Secure"] for index in indexes.values()] == [True, False, True]
     assert indexes["quay.io"]["Mirrors"] == ["https://m"]

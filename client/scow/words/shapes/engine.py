@@ -98,7 +98,7 @@ def info_shape(
         ContainerdCommit=Struct(ID="", Expected=""),
         RuncCommit=Struct(ID="", Expected=""),
         InitCommit=Struct(ID="", Expected=""),
-        Warnings=list(engine.warnings),
+        Warnings=[*engine.warnings, *store.warnings],
     )
 
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scow.api.image.v1.store_pb2 import InfoResponse, MirroredRegistry
+from scow.contract.errors import InvalidConfig
 from scow.core.config import ImageSection
 from scow.image.oci.reference import DEFAULT_DOMAIN
+from scow.image.registry_client import hosts_toml
 
 
 def info(settings: ImageSection, base: Path, drivers: Sequence[str]) -> InfoResponse:
@@ -19,7 +21,8 @@ def info(settings: ImageSection, base: Path, drivers: Sequence[str]) -> InfoResp
         base: The service's folder.
         drivers: Names of the drivers of layers that work here, the one that makes new layers first.
     """
-    mirrors, proxies = mirrors_of(settings), urllib.request.getproxies()
+    mirrors, warnings = _mirrors_of(settings)
+    proxies = urllib.request.getproxies()
     return InfoResponse(
         driver=drivers[0],
         drivers=drivers,
@@ -32,19 +35,28 @@ def info(settings: ImageSection, base: Path, drivers: Sequence[str]) -> InfoResp
         http_proxy=_without_credentials(proxies.get("http", "")),
         https_proxy=_without_credentials(proxies.get("https", "")),
         no_proxy=proxies.get("no", ""),
+        warnings=warnings,
     )
 
 
-def mirrors_of(settings: ImageSection) -> dict[str, list[str]]:
-    """Return the configured mirrors by registry, in the order in which they are asked."""
-    found = {
-        domain: list(section.mirrors)
-        for domain, section in sorted(settings.registries.items())
-        if section.mirrors
+def _mirrors_of(settings: ImageSection) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the mirrors by registry, in the order in which they are asked, and a warning for each unusable file."""
+    found = {domain: list(each.mirrors) for domain, each in settings.registries.items()}
+    found.setdefault(DEFAULT_DOMAIN, []).extend(settings.registry_mirrors)
+    warnings = []
+    for domain in hosts_toml.domains(settings.certs_dir):
+        try:
+            listed, _ = hosts_toml.read(settings.certs_dir, domain)
+        except InvalidConfig as error:
+            warnings.append(f"WARNING: {error}")
+        else:
+            found.setdefault(domain, []).extend(each.url for each in listed)
+    shown = {
+        domain: [_without_credentials(url) for url in urls]
+        for domain, urls in sorted(found.items())
+        if urls
     }
-    if settings.registry_mirrors:
-        found.setdefault(DEFAULT_DOMAIN, []).extend(settings.registry_mirrors)
-    return {domain: [_without_credentials(url) for url in urls] for domain, urls in found.items()}
+    return shown, warnings
 
 
 def _without_credentials(url: str) -> str:

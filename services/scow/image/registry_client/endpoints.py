@@ -61,6 +61,11 @@ class Endpoint:
         """Return the host: what messages call it."""
         return self.host
 
+    @property
+    def url(self) -> str:
+        """Return the URL as a configuration has it, without credentials."""
+        return f"{self.scheme}://{self.host}{self.base.removesuffix('/v2')}"
+
     def scoped(self, repository: str) -> str:
         """Return a repository's name as this host knows it: a path behind /v2 is part of the name."""
         prefix = self.base.partition("/v2")[2].strip("/")

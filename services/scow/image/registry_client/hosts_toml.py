@@ -33,6 +33,7 @@ from scow.image.registry_client.endpoints import ALL, Endpoint, Tls, parse_url
 
 FILE = "hosts.toml"
 DEFAULT = "_default"
+_NAME_WITH_PORT = re.compile(r"^(.+)_([0-9]+)_$")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
@@ -44,6 +45,12 @@ def folders(root: Path, domain: str) -> list[Path]:
     name, colon, port = domain.rpartition(":")
     names = [f"{name}_{port}_", domain] if colon and port.isdigit() else [domain]
     return [root / each for each in names]
+
+
+def domains(root: Path) -> list[str]:
+    """Return the registries that have a file of their own, as references have them, and `DEFAULT` where there is one."""
+    found = {file.parent.name for file in root.glob(f"*/{FILE}")}
+    return sorted(_NAME_WITH_PORT.sub(r"\1:\2", name) for name in found)
 
 
 def read(root: Path, domain: str) -> tuple[list[Endpoint], Endpoint | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
@@ -50,7 +51,7 @@ class StoreServicer(pb_grpc.StoreServiceServicer):
 
     async def Info(self, request: pb.InfoRequest, context: Context) -> pb.InfoResponse:
         """Tell how images are stored."""
-        return self._info()
+        return await asyncio.to_thread(self._info)
 
     async def DiskUsage(
         self, request: pb.DiskUsageRequest, context: Context

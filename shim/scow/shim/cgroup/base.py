@@ -28,6 +28,9 @@ DEFAULT_DEVICES = (
     DeviceRule(True, "c", 136, None, "rwm"),
 )
 
+# Docker warns likewise, and fails as little.
+NO_SWAP_LIMIT = "memory is limited without swap: the kernel does not account swap"
+
 
 @dataclass(frozen=True, slots=True)
 class Stats:

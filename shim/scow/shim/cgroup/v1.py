@@ -77,7 +77,7 @@ class CgroupV1(base.Cgroup):
             self._write("memory", "memory.soft_limit_in_bytes", resources.memory_reservation)
         if resources.memory_swap is not None and not self._counts_swap():
             self._set_memory(replace(resources, memory_swap=None))
-            return ["memory and swap are not limited together: the kernel does not account swap"]
+            return [base.NO_SWAP_LIMIT] if resources.memory_swap > 0 else []
         memory = ("memory.limit_in_bytes", resources.memory)
         swap = ("memory.memsw.limit_in_bytes", resources.memory_swap)
         # Memory must never exceed memory and swap together, so raising starts with the latter.

@@ -44,7 +44,7 @@ class CgroupV2(base.Cgroup):
 
     def update(self, resources: Resources) -> list[str]:
         """Change limits; return warnings."""
-        self._set_memory(resources)
+        warnings = self._set_memory(resources)
         self._set_cpu(resources)
         if resources.pids is not None:
             self._write("pids.max", "max" if resources.pids <= 0 else resources.pids)
@@ -52,18 +52,20 @@ class CgroupV2(base.Cgroup):
             self._write("io.weight", f"default {io_weight(resources.blkio_weight)}")
         if resources.devices:
             bpf.confine_devices(self._directory, (*resources.devices, *base.DEFAULT_DEVICES))
-        return []
+        return warnings
 
     def _write(self, name: str, value: object) -> None:
         base.write(self._directory, name, value)
 
-    def _set_memory(self, resources: Resources) -> None:
+    def _set_memory(self, resources: Resources) -> list[str]:
         if resources.memory_reservation is not None:
             self._write("memory.low", resources.memory_reservation)
         if resources.memory is not None:
             self._write("memory.max", "max" if resources.memory < 0 else resources.memory)
         if resources.memory_swap is None:
-            return
+            return []
+        if not os.path.exists(os.path.join(self._directory, "memory.swap.max")):
+            return [base.NO_SWAP_LIMIT] if resources.memory_swap > 0 else []
         if resources.memory_swap < 0:
             swap = "max"
         else:
@@ -71,8 +73,8 @@ class CgroupV2(base.Cgroup):
             if memory is None:
                 memory = base.number(self._directory, "memory.max")
             swap = str(max(resources.memory_swap - memory, 0))
-        if os.path.exists(os.path.join(self._directory, "memory.swap.max")):
-            self._write("memory.swap.max", swap)
+        self._write("memory.swap.max", swap)
+        return []
 
     def _set_cpu(self, resources: Resources) -> None:
         if resources.cpu_shares:

@@ -37,6 +37,7 @@ def test_registries_and_proxies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setenv("https_proxy", "http://me:secret@proxy:3128/x")
     monkeypatch.setenv("no_proxy", "localhost")
     settings = ImageSection(
+        certs_dir=tmp_path,
         registry_mirrors=("https://hub.mirror",),
         registries={
             "quay.io": RegistrySection(mirrors=("https://u:p@quay.mirror/v2", "quay2.mirror")),
@@ -52,3 +53,30 @@ def test_registries_and_proxies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     }
     assert found.https_proxy == "http://xxxxx:xxxxx@proxy:3128/x"
     assert found.no_proxy == "localhost"
+
+
+def test_mirrors_of_hosts_toml(tmp_path: Path) -> None:
+    files = {
+        "docker.io": '[host."http://u:p@cache:5000/hub"]\n',
+        "own.io_5000_": '[host."https://a"]\n[host."https://b/v2/x"]\noverride_path = true\n',
+        "_default": '[host."https://all"]\n',
+        "alone.io": 'server = "https://alone.io"\n',
+        "broken.io": "[host\n",
+        "certificates.io": None,
+    }
+    for name, text in files.items():
+        (tmp_path / name).mkdir()
+        if text is not None:
+            (tmp_path / name / "hosts.toml").write_text(text)
+    settings = ImageSection(certs_dir=tmp_path, registry_mirrors=("https://hub.mirror",))
+    found = info(settings, tmp_path, ["overlay"])
+    assert {each.domain: list(each.mirrors) for each in found.mirrored_registries} == {
+        "_default": ["https://all"],
+        "docker.io": ["https://hub.mirror", "http://cache:5000/hub"],
+        "own.io:5000": ["https://a", "https://b/v2/x"],
+    }
+    assert found.registry_mirrors == ["https://hub.mirror", "http://cache:5000/hub"]
+    [warning] = found.warnings
+    assert warning.startswith(f"WARNING: {tmp_path}/broken.io/hosts.toml cannot be read")
+    (tmp_path / "broken.io" / "hosts.toml").unlink()
+    assert not info(settings, tmp_path, ["overlay"]).warnings

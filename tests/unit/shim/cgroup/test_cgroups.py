@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from scow.shim.cgroup import Layout, base
 from scow.shim.cgroup.v1 import CgroupV1
 from scow.shim.cgroup.v2 import CgroupV2, cpu_weight, io_weight
 from scow.shim.errors import ShimError
+from scow.shim.oci.config import Resources
 
 LEGACY = (("/c/memory", ("memory",)), ("/c/cpu", ("cpu", "cpuacct")))
 
@@ -74,3 +76,31 @@ def test_processes_below_count_too(tmp_path: Path) -> None:
     with pytest.raises(ShimError) as raised:
         base.require_free([str(tmp_path)])
     assert raised.value.reason == "CONTAINER_RUNNING"
+
+
+def v1_at(path: Path) -> base.Cgroup:
+    return CgroupV1(((str(path), ("memory",)),), None, "")
+
+
+def v2_at(path: Path) -> base.Cgroup:
+    return CgroupV2(str(path), "")
+
+
+@pytest.mark.parametrize(
+    ("at", "limit", "swap"),
+    [
+        (v1_at, "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"),
+        (v2_at, "memory.max", "memory.swap.max"),
+    ],
+)
+def test_a_kernel_that_does_not_account_swap(
+    tmp_path: Path, at: Callable[[Path], base.Cgroup], limit: str, swap: str
+) -> None:
+    (tmp_path / limit).write_text("0")
+    cgroup = at(tmp_path)
+    assert cgroup.update(Resources(memory=64 << 20, memory_swap=128 << 20)) == [base.NO_SWAP_LIMIT]
+    assert (tmp_path / limit).read_text() == str(64 << 20)
+    assert cgroup.update(Resources(memory=64 << 20, memory_swap=-1)) == []
+    (tmp_path / swap).write_text("0")
+    assert cgroup.update(Resources(memory=64 << 20, memory_swap=128 << 20)) == []
+    assert base.number(str(tmp_path), swap) > 0

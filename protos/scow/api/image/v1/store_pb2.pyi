@@ -37,7 +37,7 @@ Global___InfoRequest: _TypeAlias = InfoRequest  # noqa: Y015
 
 @_typing.final
 class InfoResponse(_message.Message):
-    """Nothing of it changes while the service runs."""
+    """Nothing of it changes while the service runs, but for mirrors that are read from hosts.toml."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -50,6 +50,7 @@ class InfoResponse(_message.Message):
     HTTP_PROXY_FIELD_NUMBER: _builtins.int
     HTTPS_PROXY_FIELD_NUMBER: _builtins.int
     NO_PROXY_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     driver: _builtins.str
     """Driver that makes new layers: "overlay" or "erofs"."""
     backing_filesystem: _builtins.str
@@ -72,7 +73,11 @@ class InfoResponse(_message.Message):
 
     @_builtins.property
     def mirrored_registries(self) -> _containers.RepeatedCompositeFieldContainer[Global___MirroredRegistry]:
-        """Registries that have mirrors."""
+        """Registries that have mirrors, by the configuration and hosts.toml."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Lines for people, as Docker's: a hosts.toml that cannot be used."""
 
     def __init__(
         self,
@@ -86,10 +91,11 @@ class InfoResponse(_message.Message):
         http_proxy: _builtins.str = ...,
         https_proxy: _builtins.str = ...,
         no_proxy: _builtins.str = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backing_filesystem", b"backing_filesystem", "driver", b"driver", "drivers", b"drivers", "http_proxy", b"http_proxy", "https_proxy", b"https_proxy", "insecure_registries", b"insecure_registries", "mirrored_registries", b"mirrored_registries", "no_proxy", b"no_proxy", "registry_mirrors", b"registry_mirrors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backing_filesystem", b"backing_filesystem", "driver", b"driver", "drivers", b"drivers", "http_proxy", b"http_proxy", "https_proxy", b"https_proxy", "insecure_registries", b"insecure_registries", "mirrored_registries", b"mirrored_registries", "no_proxy", b"no_proxy", "registry_mirrors", b"registry_mirrors", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -102,7 +108,7 @@ class MirroredRegistry(_message.Message):
     DOMAIN_FIELD_NUMBER: _builtins.int
     MIRRORS_FIELD_NUMBER: _builtins.int
     domain: _builtins.str
-    """As references have it, "docker.io"."""
+    """As references have it, "docker.io"; "_default" stands for all that have no hosts.toml of their own."""
     @_builtins.property
     def mirrors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """By URL and without credentials."""
