@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 from contextvars import ContextVar
 
+from scow.contract.backoff import Patience, Pauses
 from scow.contract.errors import (
     InvalidArgument,
     PermissionDenied,
@@ -24,6 +24,8 @@ SERVICES = ("container", "image", "network", "volume")
 traceparent: ContextVar[str] = ContextVar("traceparent", default="")
 
 _UNAVAILABLE = 14
+# Seconds between attempts, the first and the longest.
+_PAUSE, _PAUSE_MAX = 0.02, 0.5
 
 
 class WireError(Exception):
@@ -97,6 +99,14 @@ class Link:
             do="start the engine with scowd, or name its run directory with SCOW_HOST",
         )
 
+    def patience_of(self, timeout: float | None) -> Patience:
+        """Return how long a call is made again.
+
+        Args:
+            timeout: Seconds for the whole call, or None.
+        """
+        return Patience(Pauses(_PAUSE, _PAUSE_MAX), self.patience, timeout)
+
     def worth_waiting(self, service: str, error: ScowError) -> bool:
         """Tell whether a service seems to be restarting, so that the call will succeed in a moment.
 
@@ -107,39 +117,6 @@ class Link:
             return False
         is_service = error.metadata.get("what") == "service"
         return is_service and os.path.exists(self.socket(service))
-
-
-class Backoff:
-    """The waits of one call between its attempts.
-
-    Args:
-        patience: Seconds from the first failure to the last attempt.
-        timeout: Seconds for the whole call, or None.
-    """
-
-    def __init__(self, patience: float, timeout: float | None) -> None:
-        self._patience = patience
-        self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._give_up: float | None = None
-        self._delay = 0.02
-
-    def remaining(self) -> float | None:
-        """Return the seconds left for the next attempt, or None."""
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-
-    def reset(self) -> None:
-        """Forget the failures: the call made progress."""
-        self._give_up = None
-        self._delay = 0.02
-
-    def next(self) -> float | None:
-        """Return the seconds to wait before another attempt, or None when there is none."""
-        now = time.monotonic()
-        if self._give_up is None:
-            self._give_up = now + self._patience
-        limit = self._give_up if self._deadline is None else min(self._give_up, self._deadline)
-        delay, self._delay = self._delay, min(self._delay * 2, 0.5)
-        return delay if now + delay < limit else None
 
 
 def request_id() -> str:

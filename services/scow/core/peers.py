@@ -52,24 +52,49 @@ def translate(service: str, error: grpc.aio.AioRpcError) -> ScowError:
     return from_wire(code, error.details() or "", raw)
 
 
-class _Context(grpc.aio.UnaryUnaryClientInterceptor):
-    """Hands on the trace, the actor and the deadline of the RPC under way."""
+def _with_context(details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
+    """Return a call's details with the trace, the actor and the deadline of the RPC under way."""
+    metadata = grpc.aio.Metadata(*(details.metadata or ()))
+    if traceparent := current_traceparent.get():
+        metadata.add("traceparent", traceparent)
+    if actor := current_actor.get():
+        metadata.add("scow-actor", actor)
+    timeout = details.timeout if details.timeout is not None else remaining()
+    return grpc.aio.ClientCallDetails(
+        details.method, timeout, metadata, details.credentials, details.wait_for_ready
+    )
 
+
+# A channel takes an interceptor for one kind of calls only, whatever else it is.
+Continuation = Callable[[grpc.aio.ClientCallDetails, Any], Any]
+
+
+class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(
-        self, continuation: Callable[..., Any], details: grpc.aio.ClientCallDetails, request: Any
+        self, continuation: Continuation, details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
-        metadata = grpc.aio.Metadata(*(details.metadata or ()))
-        if traceparent := current_traceparent.get():
-            metadata.add("traceparent", traceparent)
-        if actor := current_actor.get():
-            metadata.add("scow-actor", actor)
-        timeout = details.timeout if details.timeout is not None else remaining()
-        return await continuation(
-            grpc.aio.ClientCallDetails(
-                details.method, timeout, metadata, details.credentials, details.wait_for_ready
-            ),
-            request,
-        )
+        return await continuation(_with_context(details), request)
+
+
+class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(
+        self, continuation: Continuation, details: grpc.aio.ClientCallDetails, request: Any
+    ) -> Any:
+        return await continuation(_with_context(details), request)
+
+
+class _StreamUnary(grpc.aio.StreamUnaryClientInterceptor):
+    async def intercept_stream_unary(
+        self, continuation: Continuation, details: grpc.aio.ClientCallDetails, requests: Any
+    ) -> Any:
+        return await continuation(_with_context(details), requests)
+
+
+class _StreamStream(grpc.aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(
+        self, continuation: Continuation, details: grpc.aio.ClientCallDetails, requests: Any
+    ) -> Any:
+        return await continuation(_with_context(details), requests)
 
 
 class Peers:
@@ -84,7 +109,7 @@ class Peers:
         channel = grpc.aio.insecure_channel(
             f"unix://{self._config.socket(service).absolute()}",
             options=channel_options(SERVICE),
-            interceptors=[_Context()],
+            interceptors=[_UnaryUnary(), _UnaryStream(), _StreamUnary(), _StreamStream()],
         )
         self._channels.append(channel)
         return channel

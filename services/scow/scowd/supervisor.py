@@ -21,7 +21,7 @@ import struct
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc_health.v1.health  # noqa: F401  loaded for the services: their pages are shared
@@ -29,6 +29,7 @@ import grpc_reflection.v1alpha.reflection  # noqa: F401
 import structlog  # noqa: F401
 
 import scow.core.server  # noqa: F401
+from scow.contract.backoff import Pauses
 from scow.contract.errors import FailedPrecondition
 from scow.core.config import PARTS, Config
 from scow.core.server import notify
@@ -48,7 +49,7 @@ class Child:
     pid: int = 0
     ready: bool = False
     started: float = 0.0
-    pause: float = _PAUSE_MIN
+    pauses: Pauses = field(default_factory=lambda: Pauses(_PAUSE_MIN, _PAUSE_MAX))
     # When to start it again, on the monotonic clock; 0 is not planned.
     start_at: float = 0.0
 
@@ -179,9 +180,8 @@ class Supervisor:
         child.ready = False
         now = time.monotonic()
         if now - child.started > _STEADY_SECONDS:
-            child.pause = _PAUSE_MIN
-        child.start_at = now + child.pause
-        child.pause = min(child.pause * 2, _PAUSE_MAX)
+            child.pauses.reset()
+        child.start_at = now + child.pauses.next()
 
     def _start(self, child: Child) -> None:
         child.start_at = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,14 @@ class Containers(ContainerServiceServicer):
     def __init__(self) -> None:
         self.requests: list[Any] = []
         self.metadata: dict[str, Any] = {}
+        self.seconds: float | None = None
         self.image_there = True
         self.received = b""
         self.ended = threading.Event()
+
+    def _note(self, context: Context) -> None:
+        self.metadata = dict(context.invocation_metadata())
+        self.seconds = context.time_remaining()
 
     def Create(self, request: pb.CreateRequest, context: Context) -> pb.CreateResponse:  # noqa: N802
         self.requests.append(request)
@@ -57,7 +62,7 @@ class Containers(ContainerServiceServicer):
         return pb.RemoveResponse()
 
     def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:  # noqa: N802
-        self.metadata = dict(context.invocation_metadata())
+        self._note(context)
         if request.container != "c1":
             fail(
                 context,
@@ -81,6 +86,7 @@ class Containers(ContainerServiceServicer):
         return pb.WaitResponse()
 
     def Logs(self, request: pb.LogsRequest, context: Context) -> Iterator[pb.LogsResponse]:  # noqa: N802
+        self._note(context)
         self.requests.append(request)
         context.add_callback(self.ended.set)
         record = pb.LogsResponse(stdout=b"line\n")
@@ -92,6 +98,7 @@ class Containers(ContainerServiceServicer):
     def Attach(  # noqa: N802
         self, requests: Iterator[pb.AttachRequest], context: Context
     ) -> Iterator[pb.AttachResponse]:
+        self._note(context)
         opened = next(requests).open
         self.requests.append(opened)
         if opened.container == "broken":
@@ -106,6 +113,7 @@ class Containers(ContainerServiceServicer):
     def Exec(  # noqa: N802
         self, requests: Iterator[pb.ExecRequest], context: Context
     ) -> Iterator[pb.ExecResponse]:
+        self._note(context)
         opened = next(requests).open
         self.requests.append(opened)
         yield pb.ExecResponse(started=pb.ExecResponse.Started(exec_id="e1", pid=7))
@@ -307,14 +315,28 @@ def test_a_timeout_is_an_error_and_ends_the_call(client: Client, containers: Con
     assert containers.ended.wait(5)
 
 
-def test_a_trace_reaches_the_service(client: Client, containers: Containers) -> None:
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.containers.get("c1", timeout=50),
+        lambda client: list(client.containers.logs("c1", timeout=50)),
+        lambda client: list(client.containers.attach("c1", timeout=50)),
+        lambda client: list(client.containers.open_exec("c1", ["true"], timeout=50)),
+    ],
+    ids=["call", "stream", "attach", "exec"],
+)
+def test_trace_and_deadline_reach_the_service(
+    client: Client, containers: Containers, call: Callable[[Client], object]
+) -> None:
     value = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
     token = traceparent.set(value)
     try:
-        client.containers.get("c1")
+        call(client)
     finally:
         traceparent.reset(token)
     assert containers.metadata["traceparent"] == value
+    assert containers.seconds is not None
+    assert 0 < containers.seconds < 60
 
 
 def test_watch_goes_on_where_it_was(tmp_path: Path, images: Images) -> None:

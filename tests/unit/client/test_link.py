@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scow.client._link import Backoff, Link, WireError, request_id, traceparent
+from scow.client._link import Link, WireError, request_id, traceparent
 from scow.contract.errors import (
     ContainerNotFound,
     InvalidArgument,
@@ -66,30 +66,6 @@ def test_only_a_service_that_was_there_is_waited_for(tmp_path: Path) -> None:
     # The registry's outage is not the service's.
     assert not link.worth_waiting("image", Unavailable("x", what="registry"))
     assert not link.worth_waiting("image", NotFound("x", what="service"))
-
-
-def test_backoff_grows_and_ends() -> None:
-    backoff = Backoff(patience=10.0, timeout=None)
-    delays = [backoff.next() for _ in range(8)]
-    assert delays[:3] == [0.02, 0.04, 0.08]
-    assert delays[-1] == 0.5
-    assert Backoff(patience=0.0, timeout=None).next() is None
-
-
-def test_backoff_ends_with_the_timeout() -> None:
-    backoff = Backoff(patience=10.0, timeout=0.01)
-    assert backoff.next() is None
-    remaining = backoff.remaining()
-    assert remaining is not None
-    assert 0 <= remaining <= 0.01
-
-
-def test_progress_resets_the_backoff() -> None:
-    backoff = Backoff(patience=10.0, timeout=None)
-    backoff.next()
-    backoff.next()
-    backoff.reset()
-    assert backoff.next() == 0.02
 
 
 def test_request_ids_are_version_4_uuids() -> None:

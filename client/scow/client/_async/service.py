@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from scow.client._aio import Duplex, Transport, pause
 from scow.client._async.stream import AsyncStream
-from scow.client._link import Backoff, Link, WireError
+from scow.client._link import Link, WireError
 from scow.contract.errors import PermissionDenied
 
 R = TypeVar("R", bound=Message)
@@ -54,19 +54,19 @@ class AsyncService:
         Raises:
             ScowError: What the service said.
         """
-        backoff = Backoff(self.link.patience, timeout)
+        patience = self.link.patience_of(timeout)
         while True:
             try:
                 return await self._transport.unary(
                     self._path(method),
                     request,
                     response,
-                    backoff.remaining(),
+                    patience.remaining(),
                     self.link.metadata(),
                 )
             except WireError as error:
                 failure = self.link.translate(self.name, error)
-            delay = backoff.next() if self.link.worth_waiting(self.name, failure) else None
+            delay = patience.next() if self.link.worth_waiting(self.name, failure) else None
             if delay is None:
                 raise failure
             await pause(delay)

@@ -191,7 +191,9 @@ class Containers(Lifecycle, Capture):
         )
         session = Attachment(
             self._service,
-            lambda: self._service.duplex("Attach", pb.AttachRequest, pb.AttachResponse, timeout),
+            lambda seconds: self._service.duplex(
+                "Attach", pb.AttachRequest, pb.AttachResponse, seconds
+            ),
             timeout,
         )
         return session.open(pb.AttachRequest(open=opened))
@@ -259,7 +261,7 @@ class Containers(Lifecycle, Capture):
         )
         session = Execution(
             self._service,
-            lambda: self._service.duplex("Exec", pb.ExecRequest, pb.ExecResponse, timeout),
+            lambda seconds: self._service.duplex("Exec", pb.ExecRequest, pb.ExecResponse, seconds),
             timeout,
         )
         return session.open(pb.ExecRequest(open=opened))

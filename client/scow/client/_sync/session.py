@@ -13,7 +13,7 @@ from scow.api.container.v1.container_pb2 import (
     OutputPosition,
     WindowSize,
 )
-from scow.client._link import Backoff, WireError
+from scow.client._link import WireError
 from scow.client._sio import Duplex, pause
 from scow.client._sync.service import Service
 from scow.contract.errors import ContainerNotFound, ContainerNotRunning, ScowError
@@ -35,12 +35,15 @@ class _Session(Generic[Q, R]):
     _request: type[Q]
 
     def __init__(
-        self, service: Service, connect: Callable[[], Duplex[R]], timeout: float | None
+        self,
+        service: Service,
+        connect: Callable[[float | None], Duplex[R]],
+        timeout: float | None,
     ) -> None:
         self._service = service
-        self._connect: Callable[[], Duplex[R]] = connect
-        self._duplex: Duplex[R] = connect()
-        self._backoff = Backoff(service.link.patience, timeout)
+        self._connect: Callable[[float | None], Duplex[R]] = connect
+        self._duplex: Duplex[R] = connect(timeout)
+        self._patience = service.link.patience_of(timeout)
         self._ended = False
         self._input_ended = False
         self._resumed = False
@@ -94,7 +97,7 @@ class _Session(Generic[Q, R]):
                 self._recover(failure)
                 continue
             if response is not None:
-                self._backoff.reset()
+                self._patience.reset()
                 self._note(response)
             return response
 
@@ -107,12 +110,12 @@ class _Session(Generic[Q, R]):
             and again is not None
             and link.worth_waiting(self._service.name, failure)
         ):
-            delay = self._backoff.next()
+            delay = self._patience.next()
         if again is None or delay is None:
             raise failure from None
         pause(delay)
         self._duplex.cancel()
-        self._duplex = self._connect()
+        self._duplex = self._connect(self._patience.remaining())
         self._resumed = True
         # A container that was started by an earlier version does not tell where its output is.
         self.incomplete |= self._place is None

@@ -7,7 +7,7 @@ from typing import Generic, Self, TypeVar
 
 from google.protobuf.message import Message
 
-from scow.client._link import Backoff, Link, WireError
+from scow.client._link import Link, WireError
 from scow.client._sio import Incoming, pause
 
 R = TypeVar("R", bound=Message)
@@ -43,7 +43,7 @@ class Stream(Generic[R]):
         self._service = service
         self._start = start
         self._request = request
-        self._backoff = Backoff(link.patience, timeout)
+        self._patience = link.patience_of(timeout)
         self._resume = resume
         self._failure = failure
         self._incoming: Incoming[R] | None = None
@@ -57,7 +57,7 @@ class Stream(Generic[R]):
         while not self._closed:
             try:
                 if self._incoming is None:
-                    self._incoming = self._start(self._request, self._backoff.remaining())
+                    self._incoming = self._start(self._request, self._patience.remaining())
                 response = self._incoming.receive()
             except WireError as error:
                 self._own_failure()
@@ -69,7 +69,7 @@ class Stream(Generic[R]):
             if response is None:
                 break
             self._last = response
-            self._backoff.reset()
+            self._patience.reset()
             return response
         self.close()
         raise StopIteration
@@ -87,7 +87,7 @@ class Stream(Generic[R]):
         request = self._resume(self._last)
         delay = None
         if request is not None and self._link.worth_waiting(self._service, failure):
-            delay = self._backoff.next()
+            delay = self._patience.next()
         if request is None or delay is None:
             self.close()
             raise failure

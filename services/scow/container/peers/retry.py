@@ -6,17 +6,18 @@ Everything that this service asks of them can be asked twice, so a call that was
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from scow.contract.backoff import Patience, Pauses
 from scow.contract.errors import ServiceUnavailable
 from scow.core.peers import translated
 from scow.core.trace import remaining
 
 T = TypeVar("T")
 _SECONDS = 5.0
-_PAUSE = 0.1
+# Seconds between attempts, the first and the longest.
+_PAUSE, _PAUSE_MAX = 0.05, 0.2
 
 
 async def ask(service: str, call: Callable[[], Awaitable[T]]) -> T:
@@ -26,13 +27,13 @@ async def ask(service: str, call: Callable[[], Awaitable[T]]) -> T:
         ServiceUnavailable: It is away for longer.
         ScowError: What it says.
     """
-    left = remaining()
-    deadline = time.monotonic() + (_SECONDS if left is None else min(_SECONDS, left))
+    patience = Patience(Pauses(_PAUSE, _PAUSE_MAX), _SECONDS, remaining())
     while True:
         try:
             with translated(service):
                 return await call()
         except ServiceUnavailable:
-            if time.monotonic() + _PAUSE > deadline:
+            pause = patience.next()
+            if pause is None:
                 raise
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(pause)

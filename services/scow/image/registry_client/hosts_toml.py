@@ -48,7 +48,7 @@ def folders(root: Path, domain: str) -> list[Path]:
 
 
 def domains(root: Path) -> list[str]:
-    """Return the registries that have a file of their own, as references have them, and `DEFAULT` where there is one."""
+    """Return the registries that have a file of their own, as references have them, `DEFAULT` among them."""
     found = {file.parent.name for file in root.glob(f"*/{FILE}")}
     return sorted(_NAME_WITH_PORT.sub(r"\1:\2", name) for name in found)
 

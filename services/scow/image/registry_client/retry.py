@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from scow.contract.backoff import Pauses
 from scow.contract.errors import RegistryUnavailable, ScowError
 from scow.image.registry_client.errors import ComeBack, Unreachable, WrongScheme
 
@@ -35,17 +36,15 @@ async def patiently(
         RegistryRateLimited: It lasts, or the registry asks for more patience than there is.
     """
     failures, reached = 0, progress()
+    pauses = Pauses(_PAUSE_SECONDS, _PAUSE_MAX_SECONDS, lambda: random.uniform(0.75, 1.25))
     error: ScowError
     while True:
-        pause = _backoff(failures)
+        asked = None
         try:
             return await attempt()
         except ComeBack as later:
             error = later.limited()
-            if later.seconds is not None:
-                pause = later.seconds
-            if pause > longest_wait:
-                raise error from None
+            asked = later.seconds
         except (Unreachable, WrongScheme) as problem:
             if not reached:  # nothing to be saved: say so at once
                 raise
@@ -54,12 +53,8 @@ async def patiently(
             error = problem
         if progress() > reached:
             failures, reached = 0, progress()
+            pauses.reset()
         failures += 1
-        if failures > retries:
+        if failures > retries or (asked or 0.0) > longest_wait:
             raise error
-        await asyncio.sleep(pause)
-
-
-def _backoff(failures: int) -> float:
-    pause: float = min(_PAUSE_SECONDS * 2**failures, _PAUSE_MAX_SECONDS)
-    return pause * random.uniform(0.75, 1.25)
+        await asyncio.sleep(pauses.next() if asked is None else asked)
