@@ -72,14 +72,13 @@ async def channel(tmp_path: Path) -> AsyncIterator[grpc.aio.Channel]:
     await server.stop(None)
 
 
-async def _called(channel: grpc.aio.Channel, kind: str) -> Struct:
+async def _called(channel: grpc.aio.Channel, kind: str) -> dict[str, Any]:
     """Return what the first message of the response has."""
     call = getattr(channel, kind)(
         f"/scow.api.test.v1.TestService/{kind}", Empty.SerializeToString, Struct.FromString
     )
     made = call(_requests() if kind.startswith("stream") else Empty())
-    found: Struct = await (made.read() if kind.endswith("stream") else made)
-    return found
+    return dict(await (made.read() if kind.endswith("stream") else made))
 
 
 @pytest.mark.parametrize("kind", _KINDS)
