@@ -208,17 +208,16 @@ def test_pause(node: Node) -> None:
 
 
 def test_wait_conditions(node: Node) -> None:
-    container = node.create("sleep", "0.3")
+    container = node.create("sh", "-c", "sleep 0.5; exit 3")
     assert node.wait(container.id).exit_code == 0
     next_exit = in_background(node.wait, container.id, pb.WAIT_CONDITION_NEXT_EXIT)
     removed = in_background(node.wait, container.id, pb.WAIT_CONDITION_REMOVED)
-    time.sleep(0.1)
-    assert not next_exit.done()
     node.stub.Start(pb.StartRequest(container=container.id))
-    assert next_exit.result(10 * PATIENCE).exit_code == 0
+    # 0 would be that of the container as it was before.
+    assert next_exit.result(10 * PATIENCE).exit_code == 3
     assert not removed.done()
     node.remove(container.id)
-    assert removed.result(10 * PATIENCE).exit_code == 0
+    assert removed.result(10 * PATIENCE).exit_code == 3
 
 
 def test_request_ids(node: Node) -> None:

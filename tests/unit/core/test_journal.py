@@ -33,7 +33,7 @@ async def test_replays_then_follows(store: Store) -> None:
     assert [(r.event.revision, r.event.action) for r in first] == [(1, "create"), (2, "mount")]
     assert first[0].event.actor == "scow-test"
     waiting = asyncio.ensure_future(anext(stream))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)  # up to where it waits for a change
     assert not waiting.done()
     write(store, journal, "destroy")
     assert (await asyncio.wait_for(waiting, 2)).event.action == "destroy"
@@ -44,7 +44,7 @@ async def test_from_zero_means_from_now_on(store: Store) -> None:
     write(store, journal, "old")
     stream = journal.watch(WatchRequest(), WatchResponse)
     waiting = asyncio.ensure_future(anext(stream))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)  # up to where it waits for a change
     write(store, journal, "new")
     assert (await asyncio.wait_for(waiting, 2)).event.action == "new"
 

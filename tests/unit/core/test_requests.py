@@ -17,10 +17,11 @@ def store(tmp_path: Path) -> Store:
 class Counter:
     """A mutation that counts its calls."""
 
-    def __init__(self, store: Store | None = None, fail: bool = False) -> None:
+    def __init__(self, store: Store | None = None, fail: bool = False, stuck: bool = False) -> None:
         self.calls = 0
         self.store = store
         self.fail = fail
+        self.stuck = stuck
 
     async def __call__(self) -> CreateResponse:
         self.calls += 1
@@ -28,7 +29,9 @@ class Counter:
         if self.store:
             with self.store.transaction() as tx:
                 remember(tx, response)
-        await asyncio.sleep(0.01)
+        if self.calls == 1 and self.stuck:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)  # others come in between
         if self.fail:
             raise NotFound("no")
         return response
@@ -94,7 +97,8 @@ async def test_a_failure_is_tried_again(store: Store) -> None:
 
 
 async def test_a_waiting_duplicate_takes_over_from_a_cancelled_call(store: Store) -> None:
-    requests, request, mutate = Requests(store), CreateRequest(request_id="r"), Counter()
+    requests, request = Requests(store), CreateRequest(request_id="r")
+    mutate = Counter(stuck=True)
     first = asyncio.ensure_future(requests.once("Create", request, CreateResponse, mutate))
     await asyncio.sleep(0)
     second = asyncio.ensure_future(requests.once("Create", request, CreateResponse, mutate))

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +42,10 @@ class Servicer(pb_grpc.VolumeServiceServicer):
         self._context = context
         self.cleaned_up = asyncio.Event()
         self.release = asyncio.Event()
+        self.begun: set[str] = set()
 
     async def Get(self, request: pb.GetRequest, context: Any) -> pb.GetResponse:  # noqa: N802
+        self.begun.add("Get")
         if request.name == "defect":
             raise KeyError("x")
         if request.name == "slow":
@@ -63,6 +65,7 @@ class Servicer(pb_grpc.VolumeServiceServicer):
     async def Watch(  # noqa: N802
         self, request: pb.WatchRequest, context: Any
     ) -> AsyncIterator[pb.WatchResponse]:
+        self.begun.add("Watch")
         try:
             async for response in self._context.journal.watch(request, pb.WatchResponse):
                 yield response
@@ -89,6 +92,12 @@ class Running:
             ),
             reconcile=reconcile,
         )
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the other side of a socket
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -149,7 +158,7 @@ async def test_a_client_that_leaves_or_is_late_cancels_the_call() -> None:
         running.servicer.cleaned_up.clear()
         stream = stub.Watch(pb.WatchRequest(from_revision=1))
         reading = asyncio.ensure_future(stream.read())
-        await asyncio.sleep(0.1)
+        await eventually(lambda: "Watch" in running.servicer.begun)
         stream.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
@@ -177,7 +186,7 @@ async def test_stopping_drains_short_calls_and_cuts_long_ones() -> None:
         slow = asyncio.ensure_future(stub.Get(pb.GetRequest(name="slow")))
         watch = stub.Watch(pb.WatchRequest(from_revision=1))
         reading = asyncio.ensure_future(watch.read())
-        await asyncio.sleep(0.1)
+        await eventually(lambda: running.servicer.begun == {"Get", "Watch"})
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await asyncio.wait_for(reading, 2)
@@ -237,8 +246,7 @@ async def test_one_client_with_many_streams_stops_no_other() -> None:
 
 async def test_a_failing_reconciliation_does_not_keep_the_service_down() -> None:
     async with service(reconcile_seconds=0.05) as (running, stub, _task):
-        await asyncio.sleep(0.2)
-        assert running.reconciled >= 2
+        await eventually(lambda: running.reconciled >= 2)
         assert (await stub.Get(pb.GetRequest(name="facts"))).HasField("volume")
 
 

@@ -8,18 +8,25 @@ from scow.core.tasks import Background, completed, together
 from scow.core.trace import current_deadline, remaining
 
 
-async def value(result: int, seconds: float = 0) -> int:
-    await asyncio.sleep(seconds)
+async def value(result: int, after: asyncio.Event | None = None) -> int:
+    if after is not None:
+        await after.wait()
     return result
 
 
-async def fail(seconds: float = 0) -> int:
-    await asyncio.sleep(seconds)
+async def fail() -> int:
+    await asyncio.sleep(0)
     raise LookupError
 
 
 async def test_together_gives_results_in_order() -> None:
-    assert await together(value(1, 0.01), value(2)) == [1, 2]
+    second = asyncio.Event()
+
+    async def last() -> int:
+        second.set()
+        return 2
+
+    assert await together(value(1, second), last()) == [1, 2]
 
 
 async def test_together_waits_for_the_others_when_one_fails() -> None:
@@ -29,24 +36,28 @@ async def test_together_waits_for_the_others_when_one_fails() -> None:
         try:
             await asyncio.sleep(60)
         finally:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
             ended.append(True)
 
     with pytest.raises(LookupError):
-        await together(slow(), fail(0.005))
+        await together(slow(), fail())
     assert ended == [True]
 
 
 async def test_completed_goes_on_when_the_caller_is_cancelled() -> None:
-    ended = []
+    ended, begun, go = [], asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
-        await asyncio.sleep(0.05)
+        begun.set()
+        await go.wait()
         ended.append(True)
 
     task = asyncio.create_task(completed(work()))
-    await asyncio.sleep(0.01)
+    await begun.wait()
     task.cancel()
+    await asyncio.sleep(0)  # it was cancelled, and waits
+    assert not task.done()
+    go.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended == [True]

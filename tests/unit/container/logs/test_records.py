@@ -81,15 +81,22 @@ async def test_no_log_is_said(entry: Entry) -> None:
 
 async def test_following_ends_with_the_container_and_misses_nothing(entry: Entry) -> None:
     path = Path(entry.described.log_path)
-    reading = asyncio.create_task(read(entry, pb.LogsRequest(follow=True, tail=1)))
-    await asyncio.sleep(0.05)
-    write(path, 5)
-    await asyncio.sleep(0.05)
-    assert not reading.done()
-    write(path, 6)
-    entry.described = pb.Container(log_path=str(path), status=pb.STATUS_EXITED)
-    entry.notify()
-    assert await asyncio.wait_for(reading, 2) == "456"
+    with contextlib.closing(Logs()) as logs:
+        reading = logs.read(entry, pb.LogsRequest(follow=True, tail=1))
+
+        async def more() -> bytes:
+            found = await asyncio.wait_for(anext(reading), 10)
+            return b"".join(record.stdout for record in singly(found))
+
+        assert await more() == b"4\n"
+        write(path, 5)
+        assert await more() == b"5\n"
+        write(path, 6)
+        entry.described = pb.Container(log_path=str(path), status=pb.STATUS_EXITED)
+        entry.notify()
+        assert await more() == b"6\n"
+        with pytest.raises(StopAsyncIteration):
+            await more()
 
 
 async def test_all_followers_share_one_instance_of_inotify(entry: Entry) -> None:

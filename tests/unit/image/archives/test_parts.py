@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import io
 import os
+import sys
 import tarfile
+import termios
 from collections.abc import AsyncIterator
 
 import pytest
@@ -70,12 +73,19 @@ async def _chunks() -> AsyncIterator[bytes]:
         yield bytes(1 << 20)
 
 
+def _is_full(pipe: int) -> bool:
+    size = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
+    return int.from_bytes(size, sys.byteorder) == fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
+
+
 async def test_a_pipe_waits_for_its_reader() -> None:
     pipe = PipeWriter()
     reader = os.dup(pipe.reader)
     pipe.passed()
     feeding = asyncio.create_task(pipe.feed(_chunks()))
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(10):
+        while not _is_full(reader):  # noqa: ASYNC110 - a pipe
+            await asyncio.sleep(0)
     assert not feeding.done()
 
     def read_all() -> int:

@@ -16,11 +16,13 @@ class Work:
     def __init__(self) -> None:
         self.runs = 0
         self.cleaned = False
+        self.begun = asyncio.Event()
         self.go = asyncio.Event()
 
     async def __call__(self, state: list[str]) -> int:
         self.runs += 1
         state.append("begun")
+        self.begun.set()
         try:
             await self.go.wait()
         finally:
@@ -48,7 +50,7 @@ async def test_a_caller_that_leaves_does_not_disturb_the_others() -> None:
     flights: Flights[str, list[str], int] = Flights()
     work = Work()
     first, second = (asyncio.create_task(_join(flights, work)) for _ in range(2))
-    await asyncio.sleep(0.01)
+    await work.begun.wait()
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
@@ -60,7 +62,7 @@ async def test_the_last_one_ends_the_work_and_waits_for_its_end() -> None:
     flights: Flights[str, list[str], int] = Flights()
     work = Work()
     only = asyncio.create_task(_join(flights, work))
-    await asyncio.sleep(0.01)
+    await work.begun.wait()
     only.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await only
@@ -75,7 +77,7 @@ async def test_a_failure_reaches_all_and_the_next_try_starts_anew() -> None:
     async def work(state: list[str]) -> int:
         nonlocal runs
         runs += 1
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # both have joined
         if runs == 1:
             raise ValueError("first")
         return runs
