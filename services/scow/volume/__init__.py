@@ -1,1 +1,1 @@
-"""The volume service: named volumes, and what a container asks to have mounted."""
+"""The volume service: volumes and their drivers, who uses them, and what a container asks to have mounted."""

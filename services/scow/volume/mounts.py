@@ -12,7 +12,7 @@ from pathlib import Path
 from scow.api.types.v1.types_pb2 import Mount
 from scow.api.volume.v1 import volume_pb2 as pb
 from scow.contract.errors import BindSourceNotFound, InvalidMount
-from scow.volume.store import Volume
+from scow.volume.drivers.base import Source
 
 _PROPAGATIONS = frozenset({"", "rprivate", "private", "rshared", "shared", "rslave", "slave"})
 _TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
@@ -113,27 +113,22 @@ def tmpfs(request: pb.MountRequest) -> Mount:
     return Mount(destination=request.target, type="tmpfs", source="tmpfs", options=options)
 
 
-def volume(request: pb.MountRequest, held: Volume, data: Path) -> Mount:
-    """Return the mount of a volume: its folder, or what its options name as mount(8) would."""
-    if is_mounted_from_elsewhere(held):
-        options = [o for o in held.options.get("o", "").split(",") if o]
-        kind = held.options.get("type", "none")
-        if kind == "none":
-            kind = "bind"
-            options = options or ["rbind"]
-        return Mount(
-            destination=request.target,
-            type=kind,
-            source=held.options.get("device", kind),
-            options=[*options, _access(request)],
-        )
-    options = ["rbind", "rprivate", _access(request)]
-    return Mount(destination=request.target, type="bind", source=str(data), options=options)
+def volume(request: pb.MountRequest, source: Source | None) -> Mount:
+    """Return the mount of a volume.
 
-
-def is_mounted_from_elsewhere(held: Volume) -> bool:
-    """Tell whether a volume is what its options name, rather than a folder of this service's."""
-    return "device" in held.options or "type" in held.options
+    Args:
+        request: What is asked for.
+        source: What its driver says is to be mounted; None while it has not been asked.
+    """
+    found = source or Source("bind", "")
+    access = "ro" if "ro" in found.options else _access(request)
+    options = [option for option in found.options if option not in ("ro", "rw")]
+    return Mount(
+        destination=request.target,
+        type=found.type,
+        source=found.source,
+        options=[*options, access],
+    )
 
 
 def _access(request: pb.MountRequest) -> str:

@@ -1,7 +1,8 @@
-"""The servicer: a wire shell around `Volumes`."""
+"""The servicer: a wire shell around `Volumes` and `Holds`."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from scow.core.owners import unknown_owners
 from scow.core.paging import message_size, page
 from scow.core.peers import Peers
 from scow.core.requests import Requests
+from scow.volume.directories import Directories
+from scow.volume.holds import Holds
 from scow.volume.volumes import Volumes
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -24,9 +27,17 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
     """Serves scow.api.volume.v1."""
 
     def __init__(
-        self, volumes: Volumes, journal: Journal, requests: Requests, peers: Peers
+        self,
+        volumes: Volumes,
+        holds: Holds,
+        directories: Directories,
+        journal: Journal,
+        requests: Requests,
+        peers: Peers,
     ) -> None:
         self._volumes = volumes
+        self._holds = holds
+        self._directories = directories
         self._journal = journal
         self._requests = requests
         self._peers = peers
@@ -35,7 +46,7 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
         """Make a volume."""
 
         async def create() -> pb.CreateResponse:
-            return self._volumes.create(request)
+            return await self._volumes.create(request)
 
         return await self._requests.once("Create", request, pb.CreateResponse, create)
 
@@ -59,32 +70,38 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
         """Delete a volume and its data."""
 
         async def remove() -> pb.RemoveResponse:
-            self._volumes.remove(request.name, request.force)
-            await self._volumes.empty_trash()
+            await self._volumes.remove(request.name, request.force)
+            await self._empty_trash()
             return pb.RemoveResponse()
 
         return await self._requests.once("Remove", request, pb.RemoveResponse, remove)
 
     async def Acquire(self, request: pb.AcquireRequest, context: Context) -> pb.AcquireResponse:
         """Hold volumes for an owner."""
-        return pb.AcquireResponse(mounts=self._volumes.acquire(request.owner, request.mounts))
+        return pb.AcquireResponse(mounts=await self._holds.acquire(request))
 
     async def Fill(self, request: pb.FillRequest, context: Context) -> pb.FillResponse:
         """Put copied content into volumes."""
-        filled = await self._volumes.fill(request.owner)
-        await self._volumes.empty_trash()
+        filled = await self._holds.fill(request.owner)
+        await self._empty_trash()
         return pb.FillResponse(filled=filled)
 
     async def Activate(self, request: pb.ActivateRequest, context: Context) -> pb.ActivateResponse:
         """Make ready what an owner holds."""
-        self._volumes.activate(request.owner, request.mounts)
-        return pb.ActivateResponse()
+        return pb.ActivateResponse(mounts=await self._holds.activate(request.owner))
+
+    async def Deactivate(
+        self, request: pb.DeactivateRequest, context: Context
+    ) -> pb.DeactivateResponse:
+        """Take back what was made ready for an owner."""
+        await self._holds.deactivate(request.owner)
+        return pb.DeactivateResponse()
 
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
         """Let go of all that an owner holds."""
-        removed = self._volumes.release(request.owner, request.remove_anonymous)
+        removed = await self._holds.release(request.owner, request.remove_anonymous)
         if removed:
-            await self._volumes.empty_trash()
+            await self._empty_trash()
         return pb.ReleaseResponse(removed=removed)
 
     async def Usage(self, request: pb.UsageRequest, context: Context) -> pb.UsageResponse:
@@ -108,7 +125,12 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
 
     async def reconcile(self) -> list[ReconcileAction]:
         """Compare records with folders and owners."""
-        gone = await unknown_owners(self._peers, self._volumes.owners())
-        actions = self._volumes.reconcile(gone)
-        await self._volumes.empty_trash()
+        gone = await unknown_owners(self._peers, self._holds.owners())
+        actions = await self._holds.reconcile(gone)
+        actions += await self._volumes.reconcile()
+        await self._empty_trash()
         return actions
+
+    async def _empty_trash(self) -> None:
+        """Delete discarded data without keeping the loop."""
+        await asyncio.to_thread(self._directories.empty_trash)

@@ -2,14 +2,16 @@
 
 ::
 
-    volumes  name (key) | driver | created_ns | labels | options | anonymous | filled
-    holds    owner, name (key) | active       who holds which volume; ends with Release
+    volumes  name (key) | driver | created_ns | labels | options | anonymous | filled | removing
+    holds    owner, name (key) | active | mounted       who holds which volume; ends with Release
+    wishes   owner (key) | request            what the owner acquired, a scow.api.volume.v1.AcquireRequest
 
-Labels and options are JSON objects. A volume's data is in `volumes/<name>/_data` under the service's folder. The row
-is written after the folder exists and deleted before the folder goes: a folder without a row is a leftover.
+Labels and options are JSON objects. The row is written after the driver made the volume's place; before that one goes
+it is marked as `removing`, and deleted last: nobody sees a row that is marked.
 
 `filled`: the volume has had content, of an image or of anybody; it is never filled (again). `active`: the owner's
-container was started with the volume, so that it may have it mounted. Both never turn back.
+container was started with the volume once. Both never turn back. `mounted`: its driver was asked to mount it for the
+owner, and not yet to unmount it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from scow.api.volume.v1.volume_pb2 import AcquireRequest
 from scow.core.store import Store
 
 MIGRATIONS = (
@@ -44,6 +47,14 @@ MIGRATIONS = (
     ALTER TABLE holds ADD COLUMN active INTEGER NOT NULL DEFAULT 0;
     UPDATE holds SET active = 1;
     """,
+    """
+    ALTER TABLE volumes ADD COLUMN removing INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE holds ADD COLUMN mounted INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE wishes (
+        owner TEXT PRIMARY KEY,
+        request BLOB NOT NULL
+    );
+    """,
 )
 
 
@@ -68,12 +79,17 @@ class VolumeStore:
 
     def get(self, name: str) -> Volume | None:
         """Return a volume, or None."""
-        row = self._store.one("SELECT * FROM volumes WHERE name = ?", (name,))
+        row = self._store.one("SELECT * FROM volumes WHERE name = ? AND NOT removing", (name,))
         return _volume(row) if row else None
 
     def all(self) -> list[Volume]:
         """Return all volumes by name."""
-        return [_volume(row) for row in self._store.all("SELECT * FROM volumes ORDER BY name")]
+        rows = self._store.all("SELECT * FROM volumes WHERE NOT removing ORDER BY name")
+        return [_volume(row) for row in rows]
+
+    def removing(self) -> list[Volume]:
+        """Return the volumes whose removal has begun."""
+        return [_volume(row) for row in self._store.all("SELECT * FROM volumes WHERE removing")]
 
     def owners(self, name: str) -> list[str]:
         """Return who holds a volume."""
@@ -81,8 +97,9 @@ class VolumeStore:
         return [row["owner"] for row in rows]
 
     def all_owners(self) -> set[str]:
-        """Return everyone who holds something."""
-        return {row["owner"] for row in self._store.all("SELECT DISTINCT owner FROM holds")}
+        """Return everyone who holds or wishes something."""
+        query = "SELECT owner FROM holds UNION SELECT owner FROM wishes"
+        return {row["owner"] for row in self._store.all(query)}
 
     def held(self, owner: str) -> list[str]:
         """Return the names of the volumes that an owner holds."""
@@ -93,7 +110,8 @@ class VolumeStore:
     def insert(tx: sqlite3.Connection, volume: Volume) -> None:
         """Record a volume."""
         tx.execute(
-            "INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO volumes (name, driver, created_ns, labels, options, anonymous, filled)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 volume.name,
                 volume.driver,
@@ -106,14 +124,28 @@ class VolumeStore:
         )
 
     @staticmethod
+    def begin_removal(tx: sqlite3.Connection, name: str) -> None:
+        """Record that a volume that nobody holds is being removed; from here on nobody sees it."""
+        tx.execute("UPDATE volumes SET removing = 1 WHERE name = ?", (name,))
+
+    @staticmethod
+    def keep(tx: sqlite3.Connection, name: str) -> None:
+        """Record that a removal was given up."""
+        tx.execute("UPDATE volumes SET removing = 0 WHERE name = ?", (name,))
+
+    @staticmethod
     def delete(tx: sqlite3.Connection, name: str) -> None:
         """Forget a volume that nobody holds."""
         tx.execute("DELETE FROM volumes WHERE name = ?", (name,))
 
     @staticmethod
-    def hold(tx: sqlite3.Connection, owner: str, names: Collection[str]) -> None:
-        """Record that an owner holds these volumes and no others."""
-        wanted = set(names)
+    def hold(tx: sqlite3.Connection, wish: AcquireRequest, names: Collection[str]) -> None:
+        """Record what an owner wishes, and that it holds these volumes and no others."""
+        owner, wanted = wish.owner, set(names)
+        tx.execute(
+            "INSERT OR REPLACE INTO wishes (owner, request) VALUES (?, ?)",
+            (owner, wish.SerializeToString()),
+        )
         before = {
             row["name"]
             for row in tx.execute("SELECT name FROM holds WHERE owner = ?", (owner,)).fetchall()
@@ -132,15 +164,26 @@ class VolumeStore:
         rows = self._store.all("SELECT owner FROM holds WHERE name = ? AND active", (name,))
         return [row["owner"] for row in rows]
 
-    def is_active(self, owner: str) -> bool:
-        """Tell whether all that an owner holds is active, as after `activate`."""
-        query = "SELECT 1 FROM holds WHERE owner = ? AND NOT active"
-        return self._store.one(query, (owner,)) is None
+    def mounted(self, owner: str) -> list[str]:
+        """Return the names of the volumes that may be mounted for an owner."""
+        rows = self._store.all("SELECT name FROM holds WHERE owner = ? AND mounted", (owner,))
+        return [row["name"] for row in rows]
+
+    def wish(self, owner: str) -> AcquireRequest | None:
+        """Return what an owner acquired, None when that is not on record."""
+        row = self._store.one("SELECT request FROM wishes WHERE owner = ?", (owner,))
+        return AcquireRequest.FromString(row["request"]) if row else None
 
     @staticmethod
     def activate(tx: sqlite3.Connection, owner: str) -> None:
         """Record that an owner's container is started with the volumes that it holds."""
-        tx.execute("UPDATE holds SET active = 1 WHERE owner = ?", (owner,))
+        tx.execute("UPDATE holds SET active = 1, mounted = 1 WHERE owner = ?", (owner,))
+
+    @staticmethod
+    def deactivate(tx: sqlite3.Connection, owner: str, name: str) -> None:
+        """Record that a volume is not mounted for an owner any more."""
+        query = "UPDATE holds SET mounted = 0 WHERE owner = ? AND name = ?"
+        tx.execute(query, (owner, name))
 
     @staticmethod
     def set_filled(tx: sqlite3.Connection, name: str) -> None:
@@ -149,8 +192,9 @@ class VolumeStore:
 
     @staticmethod
     def release(tx: sqlite3.Connection, owner: str) -> None:
-        """Record that an owner holds nothing."""
-        tx.execute("DELETE FROM holds WHERE owner = ?", (owner,))
+        """Record that an owner holds nothing but what may still be mounted for it."""
+        tx.execute("DELETE FROM holds WHERE owner = ? AND NOT mounted", (owner,))
+        tx.execute("DELETE FROM wishes WHERE owner = ?", (owner,))
 
 
 def _volume(row: sqlite3.Row) -> Volume:

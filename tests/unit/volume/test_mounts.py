@@ -5,7 +5,7 @@ import pytest
 from scow.api.volume.v1.volume_pb2 import MountRequest
 from scow.contract.errors import BindSourceNotFound, InvalidMount
 from scow.volume import mounts
-from scow.volume.store import Volume
+from scow.volume.drivers import Source
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,18 @@ def test_options_of_a_tmpfs_replace_the_defaults() -> None:
     assert set(mounts.tmpfs(request).options) == {"nosuid", "nodev", "exec", "mode=700", "ro"}
 
 
-def test_a_volume_is_a_bind_of_its_folder(tmp_path: Path) -> None:
-    request = MountRequest(type="volume", source="v", target="/x", read_only=True)
-    mount = mounts.volume(request, Volume("v", "local", 0), tmp_path)
-    assert list(mount.options) == ["rbind", "rprivate", "ro"]
-
-
-def test_options_of_the_local_driver_are_mount_options(tmp_path: Path) -> None:
-    held = Volume("v", "local", 0, options={"type": "tmpfs", "device": "tmpfs", "o": "size=1m"})
-    mount = mounts.volume(MountRequest(type="volume", source="v", target="/x"), held, tmp_path)
-    assert (mount.type, mount.source, list(mount.options)) == ("tmpfs", "tmpfs", ["size=1m", "rw"])
+@pytest.mark.parametrize(
+    ("source", "read_only", "options"),
+    [
+        (Source("bind", "/v", ("rbind", "rprivate")), True, ["rbind", "rprivate", "ro"]),
+        (Source("bind", "/v", ("bind", "ro")), False, ["bind", "ro"]),
+        (Source("tmpfs", "tmpfs", ("size=1m", "rw")), False, ["size=1m", "rw"]),
+    ],
+)
+def test_a_volume_is_what_its_driver_says(
+    source: Source, read_only: bool, options: list[str]
+) -> None:
+    request = MountRequest(type="volume", source="v", target="/x", read_only=read_only)
+    mount = mounts.volume(request, source)
+    assert (mount.type, mount.source) == (source.type, source.source)
+    assert list(mount.options) == options

@@ -1,12 +1,11 @@
-import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from scow.api.types.v1.types_pb2 import Filter
-from scow.api.volume.v1.volume_pb2 import CreateRequest, MountRequest, ResolvedMount
+from scow.api.types.v1.types_pb2 import Filter, ReconcileAction
+from scow.api.volume.v1.volume_pb2 import AcquireRequest, CreateRequest, MountRequest, ResolvedMount
 from scow.contract.errors import (
     InvalidArgument,
     InvalidName,
@@ -17,17 +16,44 @@ from scow.contract.errors import (
 )
 from scow.core.journal import Journal
 from scow.core.store import Store
+from scow.volume import drivers
 from scow.volume.directories import Directories
+from scow.volume.holds import Holds
 from scow.volume.store import MIGRATIONS
 from scow.volume.volumes import Volumes
 
 OWNER = "container/1"
 
 
+class Service:
+    """Volumes and their uses, with the driver `local`."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        directories = Directories(folder)
+        journal = Journal(store, "test", 1000)
+        self.volumes = Volumes(store, journal, drivers.make(directories))
+        self.holds = Holds(self.volumes, directories)
+        self.create = self.volumes.create
+        self.remove = self.volumes.remove
+        self.select = self.volumes.select
+        self.get = self.volumes.get
+        self.activate = self.holds.activate
+        self.deactivate = self.holds.deactivate
+        self.fill = self.holds.fill
+        self.release = self.holds.release
+        self.owners = self.holds.owners
+
+    async def acquire(self, owner: str, mounts: Sequence[MountRequest]) -> list[ResolvedMount]:
+        return await self.holds.acquire(AcquireRequest(owner=owner, mounts=mounts))
+
+    async def reconcile(self, gone: set[str]) -> list[ReconcileAction]:
+        return [*await self.holds.reconcile(gone), *await self.volumes.reconcile()]
+
+
 @pytest.fixture
-def volumes(tmp_path: Path) -> Iterator[Volumes]:
+def volumes(tmp_path: Path) -> Iterator[Service]:
     store = Store.open(tmp_path / "volume.db", MIGRATIONS)
-    yield Volumes(store, Journal(store, "test", 1000), Directories(tmp_path))
+    yield Service(store, tmp_path)
     store.close()
 
 
@@ -36,9 +62,9 @@ def ask(source: str = "", target: str = "/data") -> MountRequest:
 
 
 @pytest.mark.parametrize("name", ["a", "-a", "a/b", "../x", "a b", "ü" * 3, "x" * 256])
-def test_bad_names_are_refused(volumes: Volumes, name: str) -> None:
+async def test_bad_names_are_refused(volumes: Service, name: str) -> None:
     with pytest.raises(InvalidName) as caught:
-        volumes.create(CreateRequest(name=name))
+        await volumes.create(CreateRequest(name=name))
     assert caught.value.which == name
     assert volumes.select([]) == []
 
@@ -47,61 +73,65 @@ def test_bad_names_are_refused(volumes: Volumes, name: str) -> None:
     "request_",
     [CreateRequest(name="vol", driver="nfs"), CreateRequest(name="vol", options={"size": "1"})],
 )
-def test_unknown_drivers_and_options_are_refused(volumes: Volumes, request_: CreateRequest) -> None:
+async def test_unknown_drivers_and_options_are_refused(
+    volumes: Service, request_: CreateRequest
+) -> None:
     with pytest.raises(InvalidArgument):
-        volumes.create(request_)
+        await volumes.create(request_)
 
 
-def test_the_same_again_returns_what_is_there(volumes: Volumes) -> None:
-    first = volumes.create(CreateRequest(name="vol")).volume
-    assert volumes.create(CreateRequest(name="vol")).volume == first
+async def test_the_same_again_returns_what_is_there(volumes: Service) -> None:
+    first = (await volumes.create(CreateRequest(name="vol"))).volume
+    assert (await volumes.create(CreateRequest(name="vol"))).volume == first
     with pytest.raises(NameInUse):
-        volumes.create(CreateRequest(name="vol", options={"type": "tmpfs"}))
+        await volumes.create(CreateRequest(name="vol", options={"type": "tmpfs"}))
 
 
-def test_a_volume_that_is_held_stays(volumes: Volumes, tmp_path: Path) -> None:
-    volumes.acquire(OWNER, [ask("vol")])
+async def test_a_volume_that_is_held_stays(volumes: Service, tmp_path: Path) -> None:
+    await volumes.acquire(OWNER, [ask("vol")])
     with pytest.raises(VolumeInUse, match=OWNER):
-        volumes.remove("vol", force=True)
+        await volumes.remove("vol", force=True)
     assert (tmp_path / "volumes/vol/_data").is_dir()
-    volumes.release(OWNER, remove_anonymous=True)
-    volumes.remove("vol", force=False)
+    await volumes.release(OWNER, remove_anonymous=True)
+    await volumes.remove("vol", force=False)
     assert not (tmp_path / "volumes/vol").exists()
 
 
-def test_an_unknown_volume(volumes: Volumes) -> None:
+async def test_an_unknown_volume(volumes: Service) -> None:
     with pytest.raises(VolumeNotFound):
         volumes.get("vol")
     with pytest.raises(VolumeNotFound):
-        volumes.remove("vol", force=False)
-    volumes.remove("vol", force=True)
+        await volumes.remove("vol", force=False)
+    await volumes.remove("vol", force=True)
 
 
-def test_acquiring_again_finds_the_same_anonymous_volumes(volumes: Volumes) -> None:
+async def test_acquiring_again_finds_the_same_anonymous_volumes(volumes: Service) -> None:
     wanted = [ask(target="/a"), ask(target="/b")]
-    first = volumes.acquire(OWNER, wanted)
-    assert first == volumes.acquire(OWNER, wanted)
+    first = await volumes.acquire(OWNER, wanted)
+    assert first == await volumes.acquire(OWNER, wanted)
     assert len(volumes.select([])) == 2
     assert first[0].mount.source != first[1].mount.source
 
 
-def test_release_removes_anonymous_volumes_that_nobody_else_holds(volumes: Volumes) -> None:
-    [mount] = volumes.acquire(OWNER, [ask()])
-    volumes.acquire("container/2", [ask(mount.name)])
-    assert volumes.release(OWNER, remove_anonymous=True) == []
-    assert volumes.release("container/2", remove_anonymous=True) == [mount.name]
-    assert volumes.release("container/2", remove_anonymous=True) == []
+async def test_release_removes_anonymous_volumes_that_nobody_else_holds(volumes: Service) -> None:
+    [mount] = await volumes.acquire(OWNER, [ask()])
+    await volumes.acquire("container/2", [ask(mount.name)])
+    assert await volumes.release(OWNER, remove_anonymous=True) == []
+    assert await volumes.release("container/2", remove_anonymous=True) == [mount.name]
+    assert await volumes.release("container/2", remove_anonymous=True) == []
 
 
-def test_a_failed_acquire_holds_nothing(volumes: Volumes) -> None:
+async def test_a_failed_acquire_holds_nothing(volumes: Service) -> None:
     with pytest.raises(ScowError):
-        volumes.acquire(OWNER, [ask("vol"), MountRequest(type="bind", source="/no/x", target="/y")])
+        await volumes.acquire(
+            OWNER, [ask("vol"), MountRequest(type="bind", source="/no/x", target="/y")]
+        )
     assert volumes.owners() == set()
 
 
-def test_filters(volumes: Volumes) -> None:
-    volumes.create(CreateRequest(name="web", labels={"tier": "front"}))
-    volumes.acquire(OWNER, [ask("data")])
+async def test_filters(volumes: Service) -> None:
+    await volumes.create(CreateRequest(name="web", labels={"tier": "front"}))
+    await volumes.acquire(OWNER, [ask("data")])
 
     def names(key: str, value: str) -> list[str]:
         return [v.name for v in volumes.select([Filter(key=key, values=[value])])]
@@ -115,14 +145,14 @@ def test_filters(volumes: Volumes) -> None:
         names("color", "red")
 
 
-def test_reconcile_mends_folders_and_owners(volumes: Volumes, tmp_path: Path) -> None:
-    volumes.acquire(OWNER, [ask("kept")])
-    volumes.create(CreateRequest(name="lost"))
+async def test_reconcile_mends_folders_and_owners(volumes: Service, tmp_path: Path) -> None:
+    await volumes.acquire(OWNER, [ask("kept")])
+    await volumes.create(CreateRequest(name="lost"))
     (tmp_path / "volumes/lost/_data").rmdir()
     (tmp_path / "volumes/lost").rmdir()
     (tmp_path / "volumes/stray/_data").mkdir(parents=True)
     (tmp_path / "volumes/.new-half").mkdir()
-    actions = {(a.object, a.action) for a in volumes.reconcile({OWNER})}
+    actions = {(a.object, a.action) for a in await volumes.reconcile({OWNER})}
     assert actions == {
         ("volume/kept", "released"),
         ("volume/lost", "rebuilt"),
@@ -131,7 +161,39 @@ def test_reconcile_mends_folders_and_owners(volumes: Volumes, tmp_path: Path) ->
     }
     assert volumes.owners() == set()
     assert {p.name for p in (tmp_path / "volumes").iterdir()} == {"kept", "lost"}
-    assert volumes.reconcile(set()) == []
+    assert await volumes.reconcile(set()) == []
+
+
+async def test_a_removal_that_was_cut_short_is_finished(volumes: Service, tmp_path: Path) -> None:
+    await volumes.create(CreateRequest(name="vol"))
+    with volumes.volumes.store.transaction() as tx:
+        volumes.volumes.rows.begin_removal(tx, "vol")
+    assert volumes.select([]) == []
+    actions = await volumes.reconcile(set())
+    assert [(a.object, a.action) for a in actions] == [("volume/vol", "released")]
+    assert not (tmp_path / "volumes/vol").exists()
+    assert volumes.volumes.rows.removing() == []
+
+
+async def test_a_name_whose_removal_was_cut_short_is_free(volumes: Service, tmp_path: Path) -> None:
+    await volumes.create(CreateRequest(name="vol"))
+    (tmp_path / "volumes/vol/_data/old").touch()
+    with volumes.volumes.store.transaction() as tx:
+        volumes.volumes.rows.begin_removal(tx, "vol")
+    await volumes.create(CreateRequest(name="vol"))
+    assert contents(tmp_path) == []
+
+
+async def test_what_was_activated_is_deactivated_once(volumes: Service) -> None:
+    await volumes.acquire(OWNER, [ask("vol")])
+    [mount] = await volumes.activate(OWNER)
+    assert mount.mount.source == volumes.get("vol").mountpoint
+    rows = volumes.volumes.rows
+    assert rows.mounted(OWNER) == ["vol"]
+    for _ in range(2):
+        await volumes.deactivate(OWNER)
+        assert rows.mounted(OWNER) == []
+    assert await volumes.activate("container/unknown") == []
 
 
 def fill(mount: ResolvedMount, *names: str) -> None:
@@ -150,85 +212,89 @@ def beside(tmp_path: Path, name: str = "vol") -> list[str]:
     return sorted(set(os.listdir(tmp_path / "volumes" / name)) - {"_data"})
 
 
-def test_a_fresh_volume_is_filled_once(volumes: Volumes, tmp_path: Path) -> None:
-    [mount] = volumes.acquire(OWNER, [ask("vol")])
+async def test_a_fresh_volume_is_filled_once(volumes: Service, tmp_path: Path) -> None:
+    [mount] = await volumes.acquire(OWNER, [ask("vol")])
     assert Path(mount.fill_path).parent.stat().st_mode & 0o777 == 0o700
     fill(mount, "file")
     assert contents(tmp_path) == []
-    assert asyncio.run(volumes.fill(OWNER)) == ["vol"]
-    assert asyncio.run(volumes.fill(OWNER)) == []
+    assert await volumes.fill(OWNER) == ["vol"]
+    assert await volumes.fill(OWNER) == []
     assert contents(tmp_path) == ["file"]
     assert beside(tmp_path) == []
     (tmp_path / "volumes/vol/_data/file").unlink()
-    volumes.release(OWNER, remove_anonymous=True)
-    assert volumes.acquire("container/2", [ask("vol")])[0].fill_path == ""
+    await volumes.release(OWNER, remove_anonymous=True)
+    assert (await volumes.acquire("container/2", [ask("vol")]))[0].fill_path == ""
 
 
-def test_the_first_of_two_fills(volumes: Volumes, tmp_path: Path) -> None:
-    [one] = volumes.acquire(OWNER, [ask("vol")])
-    [two] = volumes.acquire("container/2", [ask("vol")])
+async def test_the_first_of_two_fills(volumes: Service, tmp_path: Path) -> None:
+    [one] = await volumes.acquire(OWNER, [ask("vol")])
+    [two] = await volumes.acquire("container/2", [ask("vol")])
     fill(one, "one")
     fill(two, "two")
-    assert asyncio.run(volumes.fill("container/2")) == ["vol"]
-    assert asyncio.run(volumes.fill(OWNER)) == []
+    assert await volumes.fill("container/2") == ["vol"]
+    assert await volumes.fill(OWNER) == []
     assert contents(tmp_path) == ["two"]
     assert beside(tmp_path) == []
 
 
-def test_a_volume_of_a_started_container_is_left_alone(volumes: Volumes, tmp_path: Path) -> None:
-    volumes.acquire(OWNER, [ask("vol")])
-    [two] = volumes.acquire("container/2", [ask("vol")])
+async def test_a_volume_of_a_started_container_is_left_alone(
+    volumes: Service, tmp_path: Path
+) -> None:
+    await volumes.acquire(OWNER, [ask("vol")])
+    [two] = await volumes.acquire("container/2", [ask("vol")])
     fill(two, "two")
-    volumes.activate(OWNER, [])
-    assert asyncio.run(volumes.fill("container/2")) == []
+    await volumes.activate(OWNER)
+    assert await volumes.fill("container/2") == []
     assert contents(tmp_path) == []
-    assert volumes.acquire("container/3", [ask("vol")])[0].fill_path == ""
+    assert (await volumes.acquire("container/3", [ask("vol")]))[0].fill_path == ""
     # Acquiring again does not forget that its container may run.
-    volumes.acquire(OWNER, [ask("vol")])
-    assert volumes.acquire("container/3", [ask("vol")])[0].fill_path == ""
-    volumes.release(OWNER, remove_anonymous=True)
-    assert volumes.acquire("container/3", [ask("vol")])[0].fill_path != ""
+    await volumes.acquire(OWNER, [ask("vol")])
+    assert (await volumes.acquire("container/3", [ask("vol")]))[0].fill_path == ""
+    await volumes.release(OWNER, remove_anonymous=True)
+    assert (await volumes.acquire("container/3", [ask("vol")]))[0].fill_path != ""
 
 
-def test_content_that_came_meanwhile_stays(volumes: Volumes, tmp_path: Path) -> None:
-    [mount] = volumes.acquire(OWNER, [ask("vol")])
+async def test_content_that_came_meanwhile_stays(volumes: Service, tmp_path: Path) -> None:
+    [mount] = await volumes.acquire(OWNER, [ask("vol")])
     fill(mount, "file")
     (tmp_path / "volumes/vol/_data/of-an-administrator").touch()
-    assert asyncio.run(volumes.fill(OWNER)) == []
+    assert await volumes.fill(OWNER) == []
     assert contents(tmp_path) == ["of-an-administrator"]
     assert beside(tmp_path) == []
 
 
-def test_half_a_copy_never_shows(volumes: Volumes, tmp_path: Path) -> None:
-    [mount] = volumes.acquire(OWNER, [ask("vol")])
+async def test_half_a_copy_never_shows(volumes: Service, tmp_path: Path) -> None:
+    [mount] = await volumes.acquire(OWNER, [ask("vol")])
     Path(f"{mount.fill_path}.part").mkdir()
-    assert asyncio.run(volumes.fill(OWNER)) == []
+    assert await volumes.fill(OWNER) == []
     assert contents(tmp_path) == []
-    assert volumes.acquire("container/2", [ask("vol")])[0].fill_path != ""
+    assert (await volumes.acquire("container/2", [ask("vol")]))[0].fill_path != ""
 
 
 @pytest.mark.parametrize("way", ["release", "reconcile"])
-def test_what_was_offered_goes_with_its_owner(volumes: Volumes, tmp_path: Path, way: str) -> None:
-    [mount] = volumes.acquire(OWNER, [ask("vol")])
-    volumes.reconcile(set())
+async def test_what_was_offered_goes_with_its_owner(
+    volumes: Service, tmp_path: Path, way: str
+) -> None:
+    [mount] = await volumes.acquire(OWNER, [ask("vol")])
+    await volumes.reconcile(set())
     assert Path(mount.fill_path).parent.is_dir()  # its owner may yet fill it
     if way == "release":
-        volumes.release(OWNER, remove_anonymous=True)
+        await volumes.release(OWNER, remove_anonymous=True)
     else:
-        volumes.reconcile({OWNER})
+        await volumes.reconcile({OWNER})
     assert beside(tmp_path) == []
 
 
-def test_volumes_with_options_are_not_filled(volumes: Volumes) -> None:
-    volumes.create(CreateRequest(name="vol", options={"type": "tmpfs", "device": "tmpfs"}))
-    assert volumes.acquire(OWNER, [ask("vol")])[0].fill_path == ""
+async def test_volumes_with_options_are_not_filled(volumes: Service) -> None:
+    await volumes.create(CreateRequest(name="vol", options={"type": "tmpfs", "device": "tmpfs"}))
+    assert (await volumes.acquire(OWNER, [ask("vol")]))[0].fill_path == ""
 
 
-def test_a_link_in_the_place_of_a_volume(volumes: Volumes, tmp_path: Path) -> None:
+async def test_a_link_in_the_place_of_a_volume(volumes: Service, tmp_path: Path) -> None:
     (tmp_path / "host").mkdir()
-    [mount] = volumes.acquire(OWNER, [ask("vol")])
+    [mount] = await volumes.acquire(OWNER, [ask("vol")])
     fill(mount, "file")
     (tmp_path / "volumes/vol/_data").rmdir()
     (tmp_path / "volumes/vol/_data").symlink_to(tmp_path / "host")
-    assert asyncio.run(volumes.fill(OWNER)) == []
+    assert await volumes.fill(OWNER) == []
     assert os.listdir(tmp_path / "host") == []

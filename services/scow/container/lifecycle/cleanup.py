@@ -1,4 +1,4 @@
-"""Cleaning up after a container's processes: shim, cgroup, network, state folder.
+"""Cleaning up after a container's processes: shim, cgroup, network, volumes, state folder.
 
 The state folder's existence is the record that something is left to clean up; it goes last. All of it can be
 done twice.
@@ -43,7 +43,7 @@ class Cleanup:
         await self.clean_up(entry)
 
     async def clean_up(self, entry: Entry, *, drain: bool = True) -> None:
-        """End the shim and all it runs, unplug the network, delete the state folder.
+        """End the shim and all it runs, unplug the network, unmount volumes, delete the state folder.
 
         Args:
             entry: Which one.
@@ -56,6 +56,8 @@ class Cleanup:
             return
         await together(self._end_shim(entry, drain), self._detach(entry))
         await self.disconnect(entry)
+        if any(resolved.type == "volume" for resolved in entry.volumes.mounts):
+            await self._shared.volumes.deactivate(entry.owner)
         self._shared.paths.discard_state(entry.id)
 
     async def disconnect(self, entry: Entry) -> None:

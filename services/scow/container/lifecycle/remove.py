@@ -58,9 +58,8 @@ class Removal:
         entry.remove_volumes = entry.remove_volumes or volumes
         try:
             await together(
-                self._cleanup.cleaned_up(entry),
+                self._give_back(entry),
                 self._shared.images.release(entry.owner),
-                self._release_volumes(entry),
             )
         except ScowError as error:
             with containers.change(entry) as (_, draft):
@@ -73,6 +72,8 @@ class Removal:
             remember(tx, pb.RemoveResponse())
         containers.forgotten(entry)
 
-    async def _release_volumes(self, entry: Entry) -> None:
+    async def _give_back(self, entry: Entry) -> None:
+        """Clean up, then release volumes: nothing may have them mounted any more."""
+        await self._cleanup.cleaned_up(entry)
         if entry.volumes.mounts:
             await self._shared.volumes.release(entry.owner, remove_anonymous=entry.remove_volumes)

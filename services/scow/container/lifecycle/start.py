@@ -8,6 +8,7 @@ from typing import Any
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.network.v1 import network_pb2
 from scow.api.shim.v1 import shim_pb2 as shim_pb
+from scow.api.types.v1.types_pb2 import Mount
 from scow.container.lifecycle import execution, remount, warnings
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.exit import Exits
@@ -77,7 +78,6 @@ class Starter:
         self, entry: Entry, before: Before | None, respond: Respond | None, window: tuple[int, int]
     ) -> None:
         """Spawn, plug the network in, execute, record, follow: docs/architecture.md draws it."""
-        await self._activate_volumes(entry)
         spawned = await self._spawned(entry, window)
         netns = spawned["netns"]
         shim = entry.shim = Shim(self._shared.paths.socket(entry.id))
@@ -122,20 +122,25 @@ class Starter:
         with shim_errors(entry.id):
             return await shim.stub.Start(shim_pb.StartRequest(mounts=files))
 
-    async def _activate_volumes(self, entry: Entry) -> None:
-        """Have the directories made that are missing, of volumes and of binds that make theirs."""
-        config = entry.described.config
-        made = [m for m in process.mounts(config) if m.type == "bind" and m.create_source]
+    async def _volumes(self, entry: Entry) -> list[Mount]:
+        """Have volumes and bind sources made ready; return what is to be mounted of them."""
+        made = any(mount.create_source for mount in process.mounts(entry.described.config))
         if made or any(resolved.type == "volume" for resolved in entry.volumes.mounts):
-            await self._shared.volumes.activate(entry.owner, made)
+            response = await self._shared.volumes.activate(entry.owner)
+            if response.mounts:
+                return [resolved.mount for resolved in response.mounts]
+        return _mounts(entry)
 
     async def _spawn(self, entry: Entry, window: tuple[int, int]) -> dict[str, Any]:
         paths, config = self._shared.paths, entry.described.config
         around = self._surroundings(entry, window)
-        made = document.make(entry.described, _mounts(entry), around)
         state = paths.state(entry.id)
         with writing(state.parent):
             state.mkdir(mode=0o700)
+        # The folder is there: whatever happens from here on, volumes are given back with it.
+        volumes = await self._volumes(entry)
+        made = document.make(entry.described, volumes, around)
+        with writing(state.parent):
             bundle.write(around.bundle, made, entry.rootfs.mounts)
         request = {
             "id": entry.id,
@@ -221,7 +226,7 @@ class Starter:
             self._exits.follow_up(entry)
 
 
-def _mounts(entry: Entry) -> list[Any]:
+def _mounts(entry: Entry) -> list[Mount]:
     return [resolved.mount for resolved in entry.volumes.mounts]
 
 

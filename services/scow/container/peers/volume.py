@@ -29,10 +29,15 @@ class Volumes:
         request = volume_pb2.FillRequest(owner=owner)
         await ask("volume", lambda: self._peers.volume.Fill(request))
 
-    async def activate(self, owner: str, mounts: Sequence[volume_pb2.MountRequest]) -> None:
-        """Have what is missing of an owner's volumes and bind sources made, before its container starts."""
-        request = volume_pb2.ActivateRequest(owner=owner, mounts=mounts)
-        await ask("volume", lambda: self._peers.volume.Activate(request))
+    async def activate(self, owner: str) -> volume_pb2.ActivateResponse:
+        """Have an owner's volumes and bind sources made ready, before its container starts."""
+        request = volume_pb2.ActivateRequest(owner=owner)
+        return await ask("volume", lambda: self._peers.volume.Activate(request))
+
+    async def deactivate(self, owner: str) -> None:
+        """Have taken back what was made ready, after the owner's container has ended."""
+        request = volume_pb2.DeactivateRequest(owner=owner)
+        await ask("volume", lambda: self._peers.volume.Deactivate(request))
 
     async def release(self, owner: str, *, remove_anonymous: bool) -> None:
         """Let go of all that an owner holds; an unknown owner is not an error."""

@@ -18,6 +18,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -564,8 +569,9 @@ class ActivateRequest(_message.Message):
     MOUNTS_FIELD_NUMBER: _builtins.int
     owner: _builtins.str
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def mounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___MountRequest]:
-        """What it mounts, as in AcquireRequest; only binds with `create_source` matter."""
+        """Not used any more: what the owner acquired is on record."""
 
     def __init__(
         self,
@@ -585,6 +591,47 @@ Global___ActivateRequest: _TypeAlias = ActivateRequest  # noqa: Y015
 class ActivateResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    MOUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def mounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolvedMount]:
+        """In the order in which they were acquired. None of an owner whose Acquire is not on record."""
+
+    def __init__(
+        self,
+        *,
+        mounts: _abc.Iterable[Global___ResolvedMount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mounts", b"mounts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ActivateResponse: _TypeAlias = ActivateResponse  # noqa: Y015
+
+@_typing.final
+class DeactivateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_FIELD_NUMBER: _builtins.int
+    owner: _builtins.str
+    def __init__(
+        self,
+        *,
+        owner: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeactivateRequest: _TypeAlias = DeactivateRequest  # noqa: Y015
+
+@_typing.final
+class DeactivateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
     def __init__(
         self,
     ) -> None: ...
@@ -594,7 +641,7 @@ class ActivateResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ActivateResponse: _TypeAlias = ActivateResponse  # noqa: Y015
+Global___DeactivateResponse: _TypeAlias = DeactivateResponse  # noqa: Y015
 
 @_typing.final
 class ReleaseRequest(_message.Message):

@@ -70,6 +70,11 @@ class VolumeServiceStub:
                 request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ActivateRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ActivateResponse.FromString,
                 _registered_method=True)
+        self.Deactivate = channel.unary_unary(
+                '/scow.api.volume.v1.VolumeService/Deactivate',
+                request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.DeactivateRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.DeactivateResponse.FromString,
+                _registered_method=True)
         self.Release = channel.unary_unary(
                 '/scow.api.volume.v1.VolumeService/Release',
                 request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ReleaseRequest.SerializeToString,
@@ -142,9 +147,17 @@ class VolumeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Activate(self, request, context):
-        """Activate is called before an owner's container starts, each time. It makes the directories that are missing: those of
-        the volumes that the owner holds, and the sources of binds that are to be made. From here on nobody else fills
-        these volumes.
+        """Activate is called before an owner's container starts, each time, and says what is to be mounted. It has the drivers
+        of the volumes that the owner holds make them ready, and makes the sources of binds that are missing and are to be
+        made. From here on nobody else fills these volumes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Deactivate(self, request, context):
+        """Deactivate is called after the processes of an owner's container have ended: drivers take back what Activate had them
+        make ready. Called again, or without an Activate before, it does nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -215,6 +228,11 @@ def add_VolumeServiceServicer_to_server(servicer, server):
                     servicer.Activate,
                     request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ActivateRequest.FromString,
                     response_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ActivateResponse.SerializeToString,
+            ),
+            'Deactivate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Deactivate,
+                    request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.DeactivateRequest.FromString,
+                    response_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.DeactivateResponse.SerializeToString,
             ),
             'Release': grpc.unary_unary_rpc_method_handler(
                     servicer.Release,
@@ -427,6 +445,33 @@ class VolumeService:
             '/scow.api.volume.v1.VolumeService/Activate',
             scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ActivateRequest.SerializeToString,
             scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ActivateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Deactivate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.volume.v1.VolumeService/Deactivate',
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.DeactivateRequest.SerializeToString,
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.DeactivateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,238 @@
+"""Who uses which volumes: holding, filling, mounting, letting go.
+
+An owner holds volumes from `acquire` to `release`; from `activate` to `deactivate` its container may have them mounted.
+
+A volume is filled with what an image has at its place by the first container that is made with it and has something
+there, unless it has content or a container that may be running has it mounted. The owner is offered a folder
+(`acquire`), has the content copied there, and says so (`fill`): then it is renamed into its place, which fails when
+there is content. So several owners may copy at the same time, and the first one fills; who is killed has done nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+import structlog
+
+from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.api.volume.v1 import volume_pb2 as pb
+from scow.contract.errors import InvalidArgument, ScowError, VolumeNotFound
+from scow.core.times import now_ns
+from scow.volume import mounts
+from scow.volume.directories import Directories
+from scow.volume.drivers import Source
+from scow.volume.store import Volume
+from scow.volume.volumes import Volumes
+
+_log = structlog.get_logger()
+
+
+class Holds:
+    """The uses of all volumes."""
+
+    def __init__(self, volumes: Volumes, directories: Directories) -> None:
+        self._volumes = volumes
+        self._rows = volumes.rows
+        self._store = volumes.store
+        self._directories = directories
+
+    async def acquire(self, wish: pb.AcquireRequest) -> list[pb.ResolvedMount]:
+        """Hold the volumes that an owner asks for, and resolve all its mounts.
+
+        Anonymous volumes that the owner held before are used again, in their order.
+
+        Raises:
+            InvalidMount, InvalidName, InvalidArgument, BindSourceNotFound: The request cannot be met.
+        """
+        if not wish.owner:
+            raise InvalidArgument("no owner", what="owner", do='give "container/<id>"')
+        for request in wish.mounts:
+            mounts.check(request)
+        resolved: list[pb.ResolvedMount] = []
+        names: list[str] = []
+        for index, request in enumerate(wish.mounts):
+            if request.type == "volume":
+                volume = await self._volumes.ensure(_wanted(wish.owner, index, request))
+                names.append(volume.name)
+                resolved.append(self._resolved(wish.owner, request, volume))
+            else:
+                resolved.append(_resolved_other(request))
+        if any(self._rows.get(name) is None for name in names):
+            return await self.acquire(wish)  # one was removed meanwhile
+        with self._store.transaction() as tx:
+            self._rows.hold(tx, wish, names)
+        return resolved
+
+    def _resolved(self, owner: str, request: pb.MountRequest, volume: Volume) -> pb.ResolvedMount:
+        offered = ""
+        folder = self._volumes.folder(volume)
+        if folder is not None and not request.no_copy and self._may_fill(volume):
+            # A folder that was deleted by hand is made anew rather than failing.
+            self._directories.make(volume.name)
+            if self._directories.has_content(volume.name):
+                self._set_filled(volume.name)
+            else:
+                offered = str(self._directories.offer(volume.name, owner))
+        found = _resolved_volume(request, volume, None)
+        found.mount.source = self._volumes.message(volume).mountpoint
+        found.fill_path = offered
+        return found
+
+    async def fill(self, owner: str) -> list[str]:
+        """Put the content that was copied for an owner into its volumes; return the names of those that it filled."""
+        filled = []
+        for name in self._rows.held(owner):
+            volume = self._volumes.known(name)
+            if self._volumes.folder(volume) is None:
+                continue
+            if self._may_fill(volume) and self._directories.fill(name, owner):
+                filled.append(name)
+            self._directories.take_back(name, owner)
+        for name in filled:
+            if self._directories.has_content(name):
+                # Before it is recorded: what is recorded as filled must be after a power cut.
+                await asyncio.to_thread(self._directories.sync, name)
+                self._set_filled(name)
+        return filled
+
+    def _may_fill(self, volume: Volume) -> bool:
+        return not volume.filled and not self._rows.active(volume.name)
+
+    def _set_filled(self, name: str) -> None:
+        """Record that a volume has content: from then on it is never filled, also when it is emptied."""
+        with self._store.transaction() as tx:
+            self._rows.set_filled(tx, name)
+
+    async def activate(self, owner: str) -> list[pb.ResolvedMount]:
+        """Make ready what an owner holds, as its container is about to start; return what is to be mounted.
+
+        Raises:
+            InvalidMount, BindSourceNotFound: The source of a bind is missing and cannot be made.
+            ScowError: What a driver says; then nothing is mounted for the owner.
+        """
+        wish = self._rows.wish(owner)
+        if wish is None:
+            return []
+        with self._store.transaction() as tx:
+            self._rows.activate(tx, owner)
+        try:
+            return [
+                await self._mounted(owner, index, request)
+                for index, request in enumerate(wish.mounts)
+            ]
+        except BaseException:
+            await self.deactivate(owner)
+            raise
+
+    async def _mounted(self, owner: str, index: int, request: pb.MountRequest) -> pb.ResolvedMount:
+        if request.type != "volume":
+            return _resolved_other(request)
+        volume = self._volumes.known(_wanted(owner, index, request).name)
+        async with self._volumes.lock(volume.name):
+            source = await self._volumes.driver(volume).mount(volume, owner)
+        return _resolved_volume(request, volume, source)
+
+    async def deactivate(self, owner: str) -> None:
+        """Take back what `activate` made ready, after the owner's container has ended.
+
+        What a driver cannot do now is done later.
+        """
+        for name in self._rows.mounted(owner):
+            try:
+                volume = self._volumes.known(name)
+                async with self._volumes.lock(name):
+                    await self._volumes.driver(volume).unmount(volume, owner)
+            except VolumeNotFound:
+                pass
+            except ScowError as error:
+                _log.warning("not unmounted yet", volume=name, owner=owner, error=str(error))
+                continue
+            with self._store.transaction() as tx:
+                self._rows.deactivate(tx, owner, name)
+
+    async def release(self, owner: str, remove_anonymous: bool) -> list[str]:
+        """Let go of all that an owner holds; return the names of the volumes that were removed.
+
+        What its driver cannot unmount now stays held; `reconcile` comes back to it.
+        """
+        await self.deactivate(owner)
+        held = self._rows.held(owner)
+        removed: list[str] = []
+        with self._store.transaction() as tx:
+            self._rows.release(tx, owner)
+            if remove_anonymous:
+                removed = [name for name in held if self._is_dangling_anonymous(name)]
+                for name in removed:
+                    self._rows.begin_removal(tx, name)
+        for name in set(held) - set(removed):
+            self._directories.take_back(name, owner)
+        if removed:
+            await self._volumes.finish_removals()
+        return removed
+
+    def _is_dangling_anonymous(self, name: str) -> bool:
+        volume = self._rows.get(name)
+        return volume is not None and volume.anonymous and not self._rows.owners(name)
+
+    def owners(self) -> set[str]:
+        """Return everyone who holds something."""
+        return self._rows.all_owners()
+
+    async def reconcile(self, gone: set[str]) -> list[ReconcileAction]:
+        """Release owners that are gone, and take back what was offered to whoever fills no more.
+
+        Anonymous volumes of an owner that is gone are kept, as Docker keeps them without `rm -v`.
+        """
+        actions = [
+            ReconcileAction(
+                object=f"volume/{name}", action="released", detail=f"owner {owner} is gone"
+            )
+            for owner in sorted(gone)
+            for name in self._rows.held(owner)
+        ]
+        for owner in sorted(gone):
+            await self.release(owner, remove_anonymous=False)
+        for volume in self._rows.all():
+            if self._volumes.folder(volume) is not None:
+                # Whoever has started has filled what it was to fill.
+                waiting = set(self._rows.owners(volume.name)) - set(self._rows.active(volume.name))
+                self._directories.take_back_others(volume.name, waiting)
+        return actions
+
+
+def _wanted(owner: str, index: int, request: pb.MountRequest) -> Volume:
+    """Return the volume that a mount asks for."""
+    # A name derived from the owner: a repeated Acquire finds the volume that the first one made.
+    anonymous = hashlib.sha256(f"{owner}\0{index}\0{request.target}".encode()).hexdigest()
+    return Volume(
+        request.source or anonymous,
+        request.volume_driver,
+        now_ns(),
+        dict(request.volume_labels),
+        {},
+        anonymous=not request.source,
+    )
+
+
+def _resolved_volume(
+    request: pb.MountRequest, volume: Volume, source: Source | None
+) -> pb.ResolvedMount:
+    return pb.ResolvedMount(
+        mount=mounts.volume(request, source),
+        type="volume",
+        name=volume.name,
+        driver=volume.driver,
+        read_only=request.read_only,
+        anonymous=volume.anonymous,
+    )
+
+
+def _resolved_other(request: pb.MountRequest) -> pb.ResolvedMount:
+    mount = mounts.bind(request) if request.type == "bind" else mounts.tmpfs(request)
+    return pb.ResolvedMount(
+        mount=mount,
+        type=request.type,
+        read_only=request.read_only,
+        propagation=(request.propagation or "rprivate") if request.type == "bind" else "",
+    )
