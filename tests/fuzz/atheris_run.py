@@ -13,7 +13,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["scow.image"]):
+with atheris.instrument_imports(include=["scow.image", "scow.network.dns"]):
     from tests.fuzz import targets
 
 from tests.fuzz.seeds import SEEDS

@@ -132,6 +132,17 @@ def _layers() -> list[bytes]:
     return [data for data in made if len(data) <= 8192]
 
 
+_QUESTION = b"\0\1\1\0\0\1\0\0\0\0\0\0\3web\0\0\1\0\1"
+_EDNS = _QUESTION[:11] + b"\1" + _QUESTION[12:] + b"\0\0\x29\4\xd0\0\0\x80\0\0\0"
+QUESTIONS = [_QUESTION, _EDNS, _QUESTION[:12] + b"\xc0\x0c\0\1\0\1", _QUESTION[:14]]
+_ANSWER = b"\0\1\x81\x80\0\1\0\1\0\0\0\0" + _QUESTION[12:]
+ANSWERS = [
+    _ANSWER + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x0a\0\0\2",
+    _ANSWER + b"\xc0\x15\0\5\0\1\0\0\0\x3c\0\2\xc0\x21",
+    _ANSWER[:7] + b"\0\0\1" + _ANSWER[10:] + b"\0\0\6\0\1\0\0\0\x3c\0\x16\0\0" + b"\0" * 20,
+]
+
+
 SEEDS: dict[str, list[bytes]] = {
     "reference": _texts(REFERENCES),
     "document": _json(MANIFEST, INDEX),
@@ -140,6 +151,8 @@ SEEDS: dict[str, list[bytes]] = {
     "change": _texts(CHANGES),
     "header": _texts(HEADERS),
     "index": _layers(),
+    "question": QUESTIONS,
+    "answer": ANSWERS,
 }
 SEEDS["layer"] = SEEDS["index"]
 _LAYER = tar({"file": b"content"})

@@ -53,6 +53,7 @@ from scow.image.registry_client.http import located
 from scow.image.workers.faults import Fault
 from scow.image.workers.streams import TarStream
 from scow.kernel.trees import remove_tree
+from scow.network.dns import message
 from scow.words.dockerfile import changes
 
 _MAX_BYTES = 1 << 22
@@ -256,6 +257,37 @@ def layer(data: bytes) -> None:
 
 
 # Those that touch no file system, so that a fuzzer does thousands in a second.
+def question(data: bytes) -> None:
+    """What a container asks: it is refused, or answered and passed on as it was meant."""
+    try:
+        query = message.parse(data)
+    except message.MalformedError as error:
+        refused = message.rejection(data, error)
+        assert refused is None or refused[2] & 0x80
+        return
+    records = [message.record(message.A, 5, b"\x0a\0\0\2")] * 99
+    assert len(message.answer(query, records, query.size)) <= query.size
+    assert message.parse(message.forwarded(query, 1)).key == query.key
+    assert message.name_of_wire(query.name) is not None
+
+
+def answer(data: bytes) -> None:
+    """What a name server answers: it is passed over, or kept and given back with as many bytes."""
+    query = message.parse(b"\0\1\1\0\0\1\0\0\0\0\0\0\3web\0\0\1\0\1")
+    if not message.answers(data, query, 1):
+        return
+    try:
+        life = message.lifetime(data)
+    except message.MalformedError:
+        return
+    assert len(message.aged(data, life, 3)) == len(data)
+    assert (
+        message.returned(data, query)[12 + len(query.question) :]
+        == data[12 + len(query.question) :]
+    )
+    assert len(message.returned(data, query, 512)) <= 512
+
+
 QUICK: dict[str, Callable[[bytes], object]] = {
     "reference": reference,
     "document": document,
@@ -264,6 +296,8 @@ QUICK: dict[str, Callable[[bytes], object]] = {
     "change": change,
     "header": header,
     "index": index,
+    "question": question,
+    "answer": answer,
     "archive": archive,
 }
 TARGETS = {**QUICK, "layer": layer}

@@ -8,13 +8,15 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
-from scow.contract.errors import LinkFailed, ScowError
+from scow.contract.errors import LinkFailed
 from scow.network.kernel import sysctls
 from scow.network.kernel.netlink import Netlink, refusal
 
 _CLONE_NEWNET = 0x40000000
+_T = TypeVar("_T")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -69,12 +71,46 @@ def _own() -> str:
     return current_identity("/proc/thread-self/ns/net")
 
 
+def inside(descriptor: int, call: Callable[[], _T]) -> _T:
+    """Return what a function returns in a namespace; sockets that it opens stay in there.
+
+    A thread of its own enters the namespace and ends there, so that no thread has to find its way back.
+
+    Args:
+        descriptor: Open on the namespace.
+        call: The function.
+
+    Raises:
+        LinkFailed: The namespace cannot be entered, or the function met an error of the system.
+        ScowError: The function's.
+    """
+    result: list[_T] = []
+    failure: list[BaseException] = []
+
+    def enter() -> None:
+        try:
+            if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
+            result.append(call())
+        except BaseException as error:  # noqa: BLE001  it is raised in the caller's thread
+            failure.append(error)
+
+    thread = threading.Thread(target=enter, name="setns")
+    thread.start()
+    thread.join()
+    for error in failure:
+        if not isinstance(error, OSError):
+            raise error
+        which = os.readlink(f"/proc/self/fd/{descriptor}")
+        raise _failure(which, error.strerror or str(error)) from error
+    return result[0]
+
+
 def netlink_inside(
     descriptor: int, interface: str, settings: Mapping[str, str] | None = None
 ) -> tuple[Netlink, int]:
     """Return a netlink socket opened in a namespace, and the index of a link in there.
-
-    A thread of its own enters the namespace and ends there, so that no thread has to find its way back.
 
     Args:
         descriptor: Open on the namespace.
@@ -85,29 +121,13 @@ def netlink_inside(
         LinkFailed: The namespace cannot be entered, or has no such link.
         KernelUnsupported: A setting cannot be made.
     """
-    result: list[tuple[Netlink, int] | OSError | ScowError] = []
 
-    def enter() -> None:
-        try:
-            if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number))
-            index = socket.if_nametoindex(interface)
-            sysctls.set_link(interface, settings or {})
-            result.append((Netlink(), index))
-        except (OSError, ScowError) as error:
-            result.append(error)
+    def open_netlink() -> tuple[Netlink, int]:
+        index = socket.if_nametoindex(interface)
+        sysctls.set_link(interface, settings or {})
+        return Netlink(), index
 
-    thread = threading.Thread(target=enter, name="setns")
-    thread.start()
-    thread.join()
-    outcome = result[0]
-    if isinstance(outcome, ScowError):
-        raise outcome
-    if isinstance(outcome, OSError):
-        which = os.readlink(f"/proc/self/fd/{descriptor}")
-        raise _failure(which, outcome.strerror or str(outcome)) from outcome
-    return outcome
+    return inside(descriptor, open_netlink)
 
 
 def _failure(path: str, reason: str) -> LinkFailed:

@@ -1,0 +1,221 @@
+"""The name server of containers: what comes in on their sockets, and what is answered.
+
+Each container has sockets of its own, so who asks is known. In one turn of the event loop a few questions of each are
+answered: a container that floods the server is slow for itself alone. What is forwarded is bounded for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from scow.network.dns import message
+from scow.network.dns.listener import Listener
+from scow.network.dns.message import MalformedError, Query
+from scow.network.dns.records import Records
+from scow.network.dns.upstream import UnansweredError, Upstream
+
+_BATCH = 16
+_RECEIVE = 4096
+_MAX_WAITING = 50
+_MAX_CONNECTIONS = 32
+_IDLE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a container is answered from.
+
+    Attributes:
+        networks: Ids of its networks with names, the first one first.
+        servers: Name servers of its own; empty means those of the host.
+        forwards: Whether what is not known here is asked elsewhere.
+        qualified: Whether names without a dot are known here or nowhere, since it said what to complete them with.
+        links: Names of its own for others' names.
+    """
+
+    networks: tuple[str, ...]
+    servers: tuple[str, ...] = ()
+    forwards: bool = True
+    qualified: bool = False
+    links: Mapping[bytes, bytes] = field(default_factory=dict)
+
+
+class Server:
+    """The server.
+
+    Args:
+        records: What is known here.
+        upstream: Who knows the rest.
+        host_servers: Returns the host's name servers as they are now.
+    """
+
+    def __init__(
+        self, records: Records, upstream: Upstream, host_servers: Callable[[], Sequence[str]]
+    ) -> None:
+        self._records = records
+        self._upstream = upstream
+        self._host_servers = host_servers
+        self._clients: dict[str, _Client] = {}
+
+    def serves(self, owner: str) -> bool:
+        """Tell whether a container's sockets are served."""
+        return owner in self._clients
+
+    async def open(self, owner: str, listener: Listener, scope: Scope) -> None:
+        """Serve a container's sockets, which are the server's from now on."""
+        await self.close(owner)
+        client = self._clients[owner] = _Client(self, listener, scope)
+        await client.start()
+
+    def set_scope(self, owner: str, scope: Scope) -> None:
+        """Change what a container is answered from."""
+        if owner in self._clients:
+            self._clients[owner].scope = scope
+
+    async def close(self, owner: str) -> None:
+        """Serve a container no more, and close its sockets: they would keep its namespace."""
+        client = self._clients.pop(owner, None)
+        if client is not None:
+            client.close()
+
+    async def close_all(self) -> None:
+        """Serve nobody."""
+        for owner in list(self._clients):
+            await self.close(owner)
+        await self._upstream.close()
+
+    def answer(self, scope: Scope, data: bytes, limit: int) -> bytes | Query | None:
+        """Return the answer to a message, or its question if somebody else has to answer it.
+
+        Args:
+            scope: Of who asks.
+            data: The message.
+            limit: Of an answer's size; 0 means what the question allows.
+        """
+        try:
+            query = message.parse(data)
+            if query.flags & 0x8000:
+                return None
+        except MalformedError as error:
+            return message.rejection(data, error)
+        if query.group != message.IN:
+            return message.refusal(query, message.REFUSED)
+        name = scope.links.get(query.name, query.name)
+        node = self._records.find(scope.networks, name)
+        if node is not None:
+            return message.answer(query, node.records(query.kind), limit or query.size)
+        if scope.qualified and query.name and query.name[query.name[0] + 1] == 0:
+            return message.refusal(query, message.NXDOMAIN)
+        if not scope.forwards:
+            return message.refusal(query, message.SERVFAIL)
+        kept = self._upstream.kept(self._servers(scope), query)
+        return query if kept is None else message.returned(kept, query, limit or query.size)
+
+    async def forward(self, scope: Scope, query: Query, limit: int) -> bytes:
+        """Return somebody else's answer, or that there is none."""
+        stream = bool(limit)
+        try:
+            data = await self._upstream.ask(self._servers(scope), query, stream)
+        except UnansweredError:
+            return message.refusal(query, message.SERVFAIL)
+        return message.returned(data, query, limit or query.size)
+
+    def _servers(self, scope: Scope) -> Sequence[str]:
+        return scope.servers or self._host_servers()
+
+
+class _Client:
+    """One container's sockets."""
+
+    def __init__(self, server: Server, listener: Listener, scope: Scope) -> None:
+        self._server = server
+        self._listener = listener
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._waiting = 0
+        self._streams: asyncio.Server | None = None
+        self.scope = scope
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._listener.packets, self._read)
+        self._streams = await asyncio.start_server(self._serve, sock=self._listener.streams)
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._listener.packets)
+        self._listener.packets.close()
+        if self._streams is not None:
+            self._streams.close()
+        self._listener.streams.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        for task in self._tasks:
+            task.cancel()
+
+    def _read(self) -> None:
+        packets = self._listener.packets
+        for _ in range(_BATCH):
+            try:
+                data, peer = packets.recvfrom(_RECEIVE)
+            except OSError:  # nothing more, or nobody at the other end
+                return
+            answer = self._server.answer(self.scope, data, 0)
+            if isinstance(answer, Query):
+                self._forward(answer, peer)
+            elif answer is not None:
+                _send(packets, answer, peer)
+
+    def _forward(self, query: Query, peer: tuple[str, int]) -> None:
+        if self._waiting >= _MAX_WAITING:
+            _send(self._listener.packets, message.refusal(query, message.SERVFAIL), peer)
+            return
+        task = asyncio.create_task(self._forward_one(query, peer))
+        self._waiting += 1
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._waiting -= 1
+        self._tasks.discard(task)
+
+    async def _forward_one(self, query: Query, peer: tuple[str, int]) -> None:
+        answer = await self._server.forward(self.scope, query, 0)
+        _send(self._listener.packets, answer, peer)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer what comes by TCP, one question after another."""
+        if len(self._writers) >= _MAX_CONNECTIONS:
+            writer.transport.abort()
+            return
+        self._writers.add(writer)
+        try:
+            with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+                while await self._serve_one(reader, writer):
+                    pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        async with asyncio.timeout(_IDLE_SECONDS):
+            size = int.from_bytes(await reader.readexactly(2), "big")
+            data = await reader.readexactly(size)
+        answer = self._server.answer(self.scope, data, message.MAX_SIZE)
+        if isinstance(answer, Query):
+            answer = await self._server.forward(self.scope, answer, message.MAX_SIZE)
+        if answer is None:
+            return False
+        writer.write(len(answer).to_bytes(2, "big") + answer)
+        async with asyncio.timeout(_IDLE_SECONDS):
+            await writer.drain()
+        return True
+
+
+def _send(packets: socket.socket, answer: bytes, peer: tuple[str, int]) -> None:
+    # Nobody waits for it any more, or the container is gone.
+    with contextlib.suppress(OSError):
+        packets.sendto(answer, peer)
