@@ -7,6 +7,8 @@ knows that it needs the engine.
 
 from __future__ import annotations
 
+from scow.words.units import parse_size as parse_size
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     Fields = dict[str, Any]
 
 _PORT_MAX = 65535
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 _PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 # Of other systems and for SELinux: accepted, without effect.
 _IGNORED_MODES = ("z", "Z", "cached", "consistent", "delegated", "rbind")
@@ -38,23 +39,6 @@ ULIMITS = (
     "sigpending",
     "stack",
 )
-
-
-def parse_size(text: str) -> int:
-    """Return the bytes of "64m", "1.5GiB" or "1024"; units are powers of 1024.
-
-    Raises:
-        ValueError: No such size.
-    """
-    number = text.rstrip("bBiIkKmMgGtTpP ")
-    suffix = text[len(number) :].strip().lower().removesuffix("b").removesuffix("i")
-    try:
-        value = float(number)
-    except ValueError:
-        raise ValueError(f"invalid size: {text!r}") from None
-    if suffix not in _UNITS or value < 0 or value != value or value == float("inf"):
-        raise ValueError(f"invalid size: {text!r}")
-    return int(value * _UNITS[suffix])
 
 
 def parse_swap(text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -51,3 +52,20 @@ def _long_duration(hours: int) -> str:
     if hours < 24 * 365 * 2:
         return f"{hours // 24 // 30} months"
     return f"{hours // 24 // 365} years"
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of "64m", "1.5GiB" or "1024"; units are powers of 1024.
+
+    Raises:
+        ValueError: No such size.
+    """
+    number = text.rstrip("bBiIkKmMgGtTpP ")
+    suffix = text[len(number) :].strip().lower().removesuffix("b").removesuffix("i")
+    try:
+        value = float(number)
+    except ValueError:
+        raise ValueError(f"invalid size: {text!r}") from None
+    if suffix not in _UNITS or value < 0 or value != value or value == float("inf"):
+        raise ValueError(f"invalid size: {text!r}")
+    return int(value * _UNITS[suffix])

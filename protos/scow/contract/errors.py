@@ -232,6 +232,10 @@ class InvalidConfig(InvalidArgument):
     """A configuration with an unknown key or a value of a wrong kind."""
 
 
+class InvalidDockerfile(InvalidArgument):
+    """A Dockerfile that cannot be read. Facts: `file`, `line`, `column` and `excerpt`, the lines around with a mark."""
+
+
 class InvalidArchive(InvalidArgument):
     """A tar that cannot be read, or that reaches outside of its root."""
 
