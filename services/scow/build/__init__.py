@@ -1,0 +1,1 @@
+"""The build service: images from Dockerfiles."""
