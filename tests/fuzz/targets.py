@@ -113,7 +113,7 @@ def create(data: bytes) -> None:
         validation.check(described.config)
         image_config.check(found.config)
         process.apply(described, pb.Image(id="sha256:" + "ab" * 32, config=found.config))
-        process.image_volumes(described.config, found.config)
+        process.image_volumes(process.mounts(described.config), found.config)
         assert len(process.ports(described)) <= _PORTS_MAX
         signal_names.parse(described.stop_signal)
         specification.make(described, [], specification.Surroundings(Path("/nowhere")))

@@ -13,7 +13,7 @@ from scow.api.container.v1.container_pb2 import (
     Ulimit,
 )
 from scow.api.types.v1.types_pb2 import Filter, Platform, PortMapping
-from scow.client import specs
+from scow.client import mount_specs, specs
 from scow.contract.errors import InvalidArgument, InvalidMount, InvalidPort, ScowError
 
 Filters = Mapping[str, "str | Iterable[str]"]
@@ -37,6 +37,7 @@ class ContainerOptions(TypedDict, total=False):
         stop_signal: Name or number.
         stop_timeout: Seconds from the stop signal to SIGKILL.
         mounts: Messages, or the texts of Docker's `-v`, "data:/var/lib/data:ro".
+        volumes_from: Containers whose volumes and binds it has too, "NAME" or "NAME:ro".
         tmpfs: Options of mount(8) by target, {"/tmp": "size=64m"}.
         network: "bridge", "host", "none", "container:NAME" or a network's name.
         ports: Messages, or the texts of Docker's `-p`, "8080:80".
@@ -60,6 +61,7 @@ class ContainerOptions(TypedDict, total=False):
         cap_drop: Capabilities, "ALL".
         privileged: All capabilities, all devices, no seccomp.
         read_only: The root file system cannot be written.
+        read_only_tmpfs: With it, a tmpfs at /run, /tmp and /var/tmp.
         security_opts: "no-new-privileges", "seccomp=unconfined", "seccomp=<JSON>".
         ulimits: Limits by name: one number, or soft and hard.
         init: Run a small init as process 1.
@@ -92,6 +94,7 @@ class ContainerOptions(TypedDict, total=False):
     stop_signal: str
     stop_timeout: int
     mounts: Iterable[MountSpec | str]
+    volumes_from: Iterable[str]
     tmpfs: Mapping[str, str]
     network: str
     ports: Iterable[PortMapping | str]
@@ -115,6 +118,7 @@ class ContainerOptions(TypedDict, total=False):
     cap_drop: Iterable[str]
     privileged: bool
     read_only: bool
+    read_only_tmpfs: bool
     security_opts: Iterable[str]
     ulimits: Mapping[str, int | tuple[int, int]]
     init: bool
@@ -151,6 +155,7 @@ _PLAIN = frozenset(
         "ipv4_address",
         "privileged",
         "read_only",
+        "read_only_tmpfs",
         "init",
         "auto_remove",
         "shm_size",
@@ -167,6 +172,7 @@ _PLAIN = frozenset(
         "dns_search",
         "dns_options",
         "network_aliases",
+        "volumes_from",
         "cap_add",
         "cap_drop",
         "security_opts",
@@ -223,14 +229,14 @@ def _set_env(config: ContainerConfig, env: Mapping[str, str]) -> None:
 def _set_mounts(config: ContainerConfig, mounts: Iterable[MountSpec | str]) -> None:
     for mount in mounts:
         if isinstance(mount, str):
-            mount = MountSpec(**_parsed(specs.parse_volume, mount, InvalidMount, "mount"))
+            mount = MountSpec(**_parsed(mount_specs.parse_volume, mount, InvalidMount, "mount"))
         config.mounts.append(mount)
 
 
 def _set_tmpfs(config: ContainerConfig, tmpfs: Mapping[str, str]) -> None:
     for target, options in tmpfs.items():
         text = f"{target}:{options}"
-        config.mounts.add(**_parsed(specs.parse_tmpfs, text, InvalidMount, "mount"))
+        config.mounts.add(**_parsed(mount_specs.parse_tmpfs, text, InvalidMount, "mount"))
 
 
 def _set_ports(config: ContainerConfig, ports: Iterable[PortMapping | str]) -> None:

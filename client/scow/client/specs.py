@@ -1,4 +1,4 @@
-"""The short forms in which people write ports, mounts, limits and the like, as Docker defines them.
+"""The short forms in which people write ports, limits, devices and the like, as Docker defines them.
 
 Each function returns the fields of the message as plain data, and raises ValueError with a sentence
 that says what is wrong. Nothing is imported: the command line parses its flags with these before it
@@ -11,15 +11,11 @@ from scow.words.units import parse_size as parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
     Fields = dict[str, Any]
 
 _PORT_MAX = 65535
-_PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
-# Of other systems and for SELinux: accepted, without effect.
-_IGNORED_MODES = ("z", "Z", "cached", "consistent", "delegated", "rbind")
 # getrlimit(2), without RLIMIT_.
 ULIMITS = (
     "as",
@@ -159,163 +155,6 @@ def parse_expose(text: str) -> list[str]:
         raise ValueError(f"invalid proto: {protocol}: use tcp or udp")
     first, last = _port_range("containerPort", ports)
     return [f"{port}/{protocol or 'tcp'}" for port in range(first, last + 1)]
-
-
-def parse_volume(text: str) -> Fields:
-    """Return the mount of `-v`: [source:]target[:mode,...].
-
-    Raises:
-        ValueError: No such form.
-    """
-    parts = text.split(":")
-    if not 1 <= len(parts) <= 3 or not all(parts):
-        raise ValueError(f"invalid volume specification: {text!r}")
-    if len(parts) == 1:
-        return {"type": "volume", "source": "", "target": _absolute(parts[0])}
-    source, target = parts[0], _absolute(parts[1])
-    is_path = source.startswith(("/", ".", "~"))
-    mount: Fields = {"type": "bind" if is_path else "volume", "source": source, "target": target}
-    if is_path:
-        import os
-
-        mount["source"] = os.path.abspath(os.path.expanduser(source))
-        mount["create_source"] = True
-    for mode in parts[2].split(",") if len(parts) == 3 else ():
-        _apply_mode(mount, mode)
-    return mount
-
-
-def _absolute(target: str) -> str:
-    if not target.startswith("/"):
-        raise ValueError(f"invalid mount path: {target!r}: mount path must be absolute")
-    if target.strip("/") in ("", "."):
-        raise ValueError("invalid specification: destination can't be '/'")
-    return target
-
-
-def _apply_mode(mount: Fields, mode: str) -> None:
-    if mode in ("ro", "rw"):
-        mount["read_only"] = mode == "ro"
-    elif mode in _PROPAGATIONS and mount["type"] == "bind":
-        mount["propagation"] = mode
-    elif mode == "nocopy" and mount["type"] == "volume":
-        mount["no_copy"] = True
-    elif mode not in _IGNORED_MODES:
-        raise ValueError(f"invalid mode: {mode}")
-
-
-def parse_tmpfs(text: str) -> Fields:
-    """Return the mount of `--tmpfs`: target[:option,...] with the options of mount(8).
-
-    Raises:
-        ValueError: No such form.
-    """
-    target, _, options = text.partition(":")
-    mount: Fields = {"type": "tmpfs", "target": _absolute(target)}
-    others: list[str] = []
-    for option in filter(None, options.split(",")):
-        key, _, value = option.partition("=")
-        if key == "size" and not value.endswith("%"):
-            mount["tmpfs_size"] = parse_size(value)
-        elif key == "mode":
-            mount["tmpfs_mode"] = _mode(value)
-        elif key == "ro":
-            mount["read_only"] = True
-        elif key != "rw":
-            others.append(option)
-    if others:
-        mount["tmpfs_options"] = others
-    return mount
-
-
-def _mode(text: str) -> int:
-    try:
-        mode = int(text, 8)
-    except ValueError:
-        mode = -1
-    if not 0 <= mode <= 0o7777:
-        raise ValueError(f"invalid tmpfs mode: {text}: use octal digits")
-    return mode
-
-
-def parse_mount(text: str) -> Fields:
-    """Return the mount of `--mount`: key=value,... as one record of CSV.
-
-    Raises:
-        ValueError: An unknown key, a wrong value, or keys that contradict the type.
-    """
-    import csv
-
-    mount: Fields = {"type": "volume", "source": "", "target": ""}
-    seen: list[str] = []
-    for field in next(csv.reader([text]), []):
-        key, has_value, value = field.partition("=")
-        key = key.lower()
-        if not has_value and key not in ("readonly", "ro", "volume-nocopy", "bind-nonrecursive"):
-            raise ValueError(f"invalid field {field!r} must be a key=value pair")
-        _apply_mount_key(mount, key, value if has_value else "true", field)
-        seen.append(key)
-    _check_mount(mount, seen)
-    return mount
-
-
-def _apply_mount_key(mount: Fields, key: str, value: str, field: str) -> None:
-    if key == "type":
-        if value.lower() not in ("bind", "volume", "tmpfs"):
-            raise ValueError(f"invalid mount type {value!r}: use bind, volume or tmpfs")
-        mount["type"] = value.lower()
-    elif key in ("source", "src"):
-        mount["source"] = value
-    elif key in ("target", "destination", "dst"):
-        mount["target"] = _absolute(value)
-    elif key in ("readonly", "ro"):
-        mount["read_only"] = _boolean(key, value)
-    elif key == "bind-propagation":
-        if value not in _PROPAGATIONS:
-            raise ValueError(
-                f"invalid propagation {value!r}: use one of {', '.join(_PROPAGATIONS)}"
-            )
-        mount["propagation"] = value
-    elif key == "bind-create-src":
-        mount["create_source"] = _boolean(key, value)
-    elif key == "volume-nocopy":
-        mount["no_copy"] = _boolean(key, value)
-    elif key == "volume-driver":
-        mount["volume_driver"] = value
-    elif key == "volume-label":
-        name, _, label = value.partition("=")
-        mount.setdefault("volume_labels", {})[name] = label
-    elif key == "tmpfs-size":
-        mount["tmpfs_size"] = parse_size(value)
-    elif key == "tmpfs-mode":
-        mount["tmpfs_mode"] = _mode(value)
-    elif key != "consistency":
-        raise ValueError(f"unexpected key {key!r} in {field!r}")
-
-
-def _boolean(key: str, value: str) -> bool:
-    if value.lower() in ("true", "1"):
-        return True
-    if value.lower() in ("false", "0"):
-        return False
-    raise ValueError(f"invalid value for {key}: {value}: use true or false")
-
-
-def _check_mount(mount: Fields, seen: Sequence[str]) -> None:
-    kind = mount["type"]
-    if not mount["target"]:
-        raise ValueError("target is required")
-    for prefix in ("bind", "volume", "tmpfs"):
-        if prefix != kind and any(key.startswith(f"{prefix}-") for key in seen):
-            raise ValueError(f"cannot mix '{prefix}-*' options with mount type {kind!r}")
-    if kind == "bind":
-        if not mount["source"]:
-            raise ValueError("source is required for a bind mount")
-        import os
-
-        mount["source"] = os.path.abspath(os.path.expanduser(mount["source"]))
-    elif kind == "tmpfs" and mount["source"]:
-        raise ValueError("a tmpfs mount cannot have a source")
 
 
 def parse_ulimit(text: str) -> Fields:

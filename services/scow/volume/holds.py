@@ -17,7 +17,7 @@ import structlog
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.api.volume.v1 import volume_pb2 as pb
-from scow.contract.errors import InvalidArgument, ScowError, VolumeNotFound
+from scow.contract.errors import InvalidArgument, ScowError, VolumeInUse, VolumeNotFound
 from scow.core.times import now_ns
 from scow.volume import mounts
 from scow.volume.directories import Directories
@@ -47,8 +47,7 @@ class Holds:
         """
         if not wish.owner:
             raise InvalidArgument("no owner", what="owner", do='give "container/<id>"')
-        for request in wish.mounts:
-            mounts.check(request)
+        mounts.check_all(wish.mounts)
         resolved: list[pb.ResolvedMount] = []
         names: list[str] = []
         for index, request in enumerate(wish.mounts):
@@ -109,11 +108,13 @@ class Holds:
 
         Raises:
             InvalidMount, BindSourceNotFound: The source of a bind is missing and cannot be made.
+            VolumeInUse: Somebody has a volume to himself, or is to have it and another one writes to it.
             ScowError: What a driver says; then nothing is mounted for the owner.
         """
         wish = self._rows.wish(owner)
         if wish is None:
             return []
+        self._check_writers(owner, wish)
         with self._store.transaction() as tx:
             self._rows.activate(tx, owner)
         try:
@@ -124,6 +125,42 @@ class Holds:
         except BaseException:
             await self.deactivate(owner)
             raise
+
+    def _check_writers(self, owner: str, wish: pb.AcquireRequest) -> None:
+        """Refuse a second writer where one of the two is to be the only one."""
+        for request in wish.mounts:
+            if request.type != "volume" or request.read_only:
+                continue
+            for use in self.uses(request.source):
+                others = use.mounted and use.owner != owner and not use.read_only
+                if others and (use.exclusive or request.exclusive):
+                    raise VolumeInUse(
+                        f"volume {request.source} is written to by {use.owner}, and one of both is"
+                        " to be its only writer",
+                        what="volume",
+                        which=request.source,
+                        do="stop that container first, or mount it read-only",
+                        owners=use.owner,
+                    )
+
+    def uses(self, name: str) -> list[pb.VolumeUse]:
+        """Return how a volume is used, in the order of its owners."""
+        found = []
+        for owner in self._rows.owners(name):
+            wish = self._rows.wish(owner)
+            mounted = name in self._rows.mounted(owner)
+            for index, request in enumerate(wish.mounts if wish else ()):
+                if request.type == "volume" and _wanted(owner, index, request).name == name:
+                    found.append(
+                        pb.VolumeUse(
+                            owner=owner,
+                            target=request.target,
+                            read_only=request.read_only,
+                            exclusive=request.exclusive,
+                            mounted=mounted,
+                        )
+                    )
+        return found
 
     async def _mounted(self, owner: str, index: int, request: pb.MountRequest) -> pb.ResolvedMount:
         if request.type != "volume":
@@ -210,7 +247,7 @@ def _wanted(owner: str, index: int, request: pb.MountRequest) -> Volume:
         request.volume_driver,
         now_ns(),
         dict(request.volume_labels),
-        {},
+        dict(request.volume_options),
         anonymous=not request.source,
     )
 
@@ -218,6 +255,9 @@ def _wanted(owner: str, index: int, request: pb.MountRequest) -> Volume:
 def _resolved_volume(
     request: pb.MountRequest, volume: Volume, source: Source | None
 ) -> pb.ResolvedMount:
+    named = pb.MountRequest()
+    named.CopyFrom(request)
+    named.source = volume.name
     return pb.ResolvedMount(
         mount=mounts.volume(request, source),
         type="volume",
@@ -225,14 +265,15 @@ def _resolved_volume(
         driver=volume.driver,
         read_only=request.read_only,
         anonymous=volume.anonymous,
+        request=named,
     )
 
 
 def _resolved_other(request: pb.MountRequest) -> pb.ResolvedMount:
-    mount = mounts.bind(request) if request.type == "bind" else mounts.tmpfs(request)
     return pb.ResolvedMount(
-        mount=mount,
+        mount=mounts.tmpfs(request) if request.type == "tmpfs" else mounts.bind(request),
         type=request.type,
         read_only=request.read_only,
         propagation=(request.propagation or "rprivate") if request.type == "bind" else "",
+        request=request,
     )

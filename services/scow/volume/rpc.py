@@ -52,7 +52,9 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
 
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:
         """Describe one volume."""
-        return pb.GetResponse(volume=self._volumes.get(request.name))
+        volume = self._volumes.get(request.name)
+        volume.uses.extend(self._holds.uses(volume.name))
+        return pb.GetResponse(volume=volume)
 
     async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
         """Describe all volumes."""

@@ -20,7 +20,7 @@ def test_the_list_is_what_there_is() -> None:
     for name in scow.client.__all__:
         assert getattr(scow.client, name) is not None
     listed = {name for name in dir(scow.client) if not name.startswith("_")}
-    assert listed - {"annotations", "TYPE_CHECKING", "credentials", "specs"} == set(
+    assert listed - {"annotations", "TYPE_CHECKING", "credentials", "mount_specs", "specs"} == set(
         scow.client.__all__
     )
 

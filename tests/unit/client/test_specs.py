@@ -21,36 +21,6 @@ def test_wrong_sizes(text: str) -> None:
         specs.parse_size(text)
 
 
-def test_parse_volume() -> None:
-    assert specs.parse_volume("/data") == {"type": "volume", "source": "", "target": "/data"}
-    assert specs.parse_volume("/a:/b:ro,rslave") == {
-        "type": "bind",
-        "source": "/a",
-        "target": "/b",
-        "create_source": True,
-        "read_only": True,
-        "propagation": "rslave",
-    }
-    assert specs.parse_volume("v:/b:nocopy,z")["no_copy"] is True
-
-
-@pytest.mark.parametrize("text", ["", ":", "a:", "a:/b:ro:x", "v:/b:rslave", "/a:/b:nocopy"])
-def test_wrong_volumes(text: str) -> None:
-    with pytest.raises(ValueError, match=r"invalid (volume specification|mode|mount path)"):
-        specs.parse_volume(text)
-
-
-def test_parse_mount_reads_csv() -> None:
-    made = specs.parse_mount('type=volume,"source=a,b",target=/x,volume-label=k=v,volume-nocopy')
-    assert made == {
-        "type": "volume",
-        "source": "a,b",
-        "target": "/x",
-        "volume_labels": {"k": "v"},
-        "no_copy": True,
-    }
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -1,4 +1,6 @@
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,24 +10,68 @@ from scow.volume import mounts
 from scow.volume.drivers import Source
 
 
+def bind(**fields: Any) -> MountRequest:
+    return MountRequest(**{"type": "bind", "source": "/a", "target": "/x", **fields})
+
+
+def named(**fields: Any) -> MountRequest:
+    return MountRequest(**{"type": "volume", "source": "vol", "target": "/x", **fields})
+
+
 @pytest.mark.parametrize(
     ("request_", "fault"),
     [
-        (MountRequest(type="nfs", target="/x"), "type"),
-        (MountRequest(type="volume", target="x"), "target"),
-        (MountRequest(type="volume", target="/"), "target"),
-        (MountRequest(type="volume", target="/a/.."), "target"),
-        (MountRequest(type="bind", source="rel", target="/x"), "relative"),
-        (MountRequest(type="bind", source="/a", target="/x", propagation="upward"), "propagation"),
-        (MountRequest(type="volume", target="/x", propagation="shared"), "propagation"),
-        (MountRequest(type="tmpfs", source="/a", target="/x"), "source"),
-        (MountRequest(type="bind", source="/a", target="/x", tmpfs_size=1), "tmpfs"),
+        (bind(type="nfs"), 'invalid mount config for type "nfs": mount type unknown'),
+        (bind(type="cluster"), "cluster volumes are swarm's"),
+        (named(target="x"), "invalid mount path: 'x' mount path must be absolute"),
+        (named(target=""), "field Target must not be empty"),
+        (named(target="/"), "invalid specification: destination can't be '/'"),
+        (named(target="/a/.."), "destination can't be '/'"),
+        (bind(source=""), "field Source must not be empty"),
+        (bind(source="rel"), "invalid mount path: 'rel' mount path must be absolute"),
+        (bind(propagation="upward"), "invalid propagation mode: upward"),
+        (bind(recursion="some"), "invalid recursion: some"),
+        (bind(recursion="readonly"), "needs a read-only mount"),
+        (bind(recursion="readonly", read_only=True, propagation="shared"), "rprivate"),
+        (named(propagation="shared"), "field BindOptions must not be specified"),
+        (named(create_source=True), "field BindOptions must not be specified"),
+        (bind(type="tmpfs"), "field Source must not be specified"),
+        (bind(tmpfs_size=1), "field TmpfsOptions must not be specified"),
+        (bind(no_copy=True), "field VolumeOptions must not be specified"),
+        (bind(exclusive=True), "field VolumeOptions must not be specified"),
+        (bind(type="overlay", read_only=True), "writable and private"),
+        (named(source="", read_only=True), "must not set ReadOnly mode when using anonymous"),
+        (named(source="", subpath="a"), "must not set Subpath when using anonymous volumes"),
+        (named(exclusive=True, read_only=True), "a read-only mount writes nothing"),
+        (named(subpath="/a"), "subpath must be a relative path within the volume"),
+        (named(subpath="a/../../b"), "subpath must be a relative path within the volume"),
     ],
 )
 def test_contradictions_are_refused(request_: MountRequest, fault: str) -> None:
-    with pytest.raises(InvalidMount, match=fault) as caught:
+    with pytest.raises(InvalidMount, match=re.escape(fault)) as caught:
         mounts.check(request_)
     assert caught.value.which == request_.target
+
+
+def test_a_place_is_taken_once() -> None:
+    with pytest.raises(InvalidMount, match=r"Duplicate mount point: /y/\.\./x/"):
+        mounts.check_all([named(), bind(target="/y/../x/")])
+    mounts.check_all([named(), bind(target="/x/y")])
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"),
+    [
+        ({}, ["rbind", "rprivate", "rw"]),
+        ({"read_only": True}, ["rbind", "rprivate", "rro"]),
+        ({"read_only": True, "recursion": "writable"}, ["rbind", "rprivate", "ro"]),
+        ({"read_only": True, "recursion": "readonly"}, ["rbind", "rprivate", "rro"]),
+        ({"read_only": True, "recursion": "disabled"}, ["bind", "rprivate", "ro"]),
+        ({"read_only": True, "propagation": "rslave"}, ["rbind", "rslave", "ro"]),
+    ],
+)
+def test_options_of_binds(fields: dict[str, object], options: list[str]) -> None:
+    assert list(mounts.bind(bind(source="/", **fields)).options) == options
 
 
 def test_a_bind_needs_its_source(tmp_path: Path) -> None:
@@ -61,8 +107,8 @@ def test_options_of_a_tmpfs_replace_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("source", "read_only", "options"),
     [
-        (Source("bind", "/v", ("rbind", "rprivate")), True, ["rbind", "rprivate", "ro"]),
-        (Source("bind", "/v", ("bind", "ro")), False, ["bind", "ro"]),
+        (Source("bind", "/v", ("rbind", "rprivate")), True, ["rbind", "rprivate", "rro"]),
+        (Source("bind", "/v", ("bind", "ro")), False, ["bind", "rro"]),
         (Source("tmpfs", "tmpfs", ("size=1m", "rw")), False, ["size=1m", "rw"]),
     ],
 )

@@ -320,3 +320,37 @@ def test_version_is_of_the_engine() -> None:
     assert version_shape(Struct(), None, {"container": False})["Server"] is None
     silent = version_shape(Struct(), None, {"container": False, "volume": True})["Server"]
     assert silent["Version"] == silent["Os"] == ""
+
+
+def test_mounts_that_no_text_says() -> None:
+    container = web()
+    container.config.mounts.add(
+        type="volume",
+        source="data",
+        target="/d",
+        volume_driver="local",
+        volume_options={"type": "tmpfs"},
+        subpath="a",
+    )
+    container.config.mounts.add(
+        type="bind", source="/b", target="/b", read_only=True, recursion="writable"
+    )
+    host = _json(container_shape(container))["HostConfig"]
+    assert host["Mounts"][-2:] == [
+        {
+            "Type": "volume",
+            "Source": "data",
+            "Target": "/d",
+            "VolumeOptions": {
+                "DriverConfig": {"Name": "local", "Options": {"type": "tmpfs"}},
+                "Subpath": "a",
+            },
+        },
+        {
+            "Type": "bind",
+            "Source": "/b",
+            "Target": "/b",
+            "ReadOnly": True,
+            "BindOptions": {"ReadOnlyNonRecursive": True},
+        },
+    ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from posixpath import normpath
+
 from scow.api.container.v1.container_pb2 import (
     ContainerConfig,
     Device,
@@ -35,6 +38,8 @@ _SAME = {
     "cap_drop": "cap_drop",
     "privileged": "privileged",
     "read_only": "read_only",
+    "read_only_tmpfs": "read_only_tmpfs",
+    "volumes_from": "volumes_from",
     "init": "init",
     "auto_remove": "rm",
     "shm_size": "shm_size",
@@ -90,16 +95,27 @@ def _add_optional(config: ContainerConfig, options: Options) -> None:
 
 
 def _mounts(options: Options) -> list[MountSpec]:
-    mounts = [MountSpec(**mount) for mount in (*options.volume, *options.mount, *options.tmpfs)]
-    targets: set[str] = set()
+    """Return all mounts. As with Docker the same text again counts once, and `-v PATH` yields to what else is there."""
+    fields = [*_unique(options.volume), *options.mount, *_unique(options.tmpfs)]
+    named = {normpath(each["target"]) for each in fields if not _is_unnamed(each)}
+    mounts = [
+        MountSpec(**each)
+        for each in fields
+        if not (_is_unnamed(each) and normpath(each["target"]) in named)
+    ]
     for mount in mounts:
         if mount.type == "volume" and not mount.volume_driver:
             mount.volume_driver = options.volume_driver
-        target = mount.target.rstrip("/")
-        if target in targets:
-            raise UsageError(f"duplicate mount point: {target}")
-        targets.add(target)
     return mounts
+
+
+def _unique(given: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    return [each for number, each in enumerate(given) if each not in given[:number]]
+
+
+def _is_unnamed(fields: dict[str, object]) -> bool:
+    """Tell whether a mount is that of `-v PATH`: `--mount` says more."""
+    return fields.keys() == {"type", "source", "target"} and not fields["source"]
 
 
 def _resources(options: Options) -> Resources:

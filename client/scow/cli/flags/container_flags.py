@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scow.cli.flags.parser import Flag
 from scow.cli.io.terminal import DEFAULT_DETACH_KEYS, parse_detach_keys
-from scow.client import specs
+from scow.client import mount_specs, specs
 
 PULL_POLICIES = ("always", "missing", "never")
 
@@ -157,17 +157,24 @@ _NETWORK = (
     Flag("mac-address", kind="string", help="Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
 )
 _FILES = (
-    Flag("volume", "v", "list", "Bind mount a volume", parse=specs.parse_volume),
+    Flag("volume", "v", "list", "Bind mount a volume", parse=mount_specs.parse_volume),
+    Flag(
+        "volumes-from",
+        kind="list",
+        help="Mount volumes from the specified container(s)",
+        parse=mount_specs.parse_volumes_from,
+    ),
     Flag("volume-driver", kind="string", help="Optional volume driver for the container"),
     Flag(
         "mount",
         kind="list",
         shows="mount",
         help="Attach a filesystem mount to the container",
-        parse=specs.parse_mount,
+        parse=mount_specs.parse_mount,
     ),
-    Flag("tmpfs", kind="list", help="Mount a tmpfs directory", parse=specs.parse_tmpfs),
+    Flag("tmpfs", kind="list", help="Mount a tmpfs directory", parse=mount_specs.parse_tmpfs),
     Flag("read-only", help="Mount the container's root filesystem as read only"),
+    Flag("read-only-tmpfs", help="With --read-only, mount a tmpfs at /run, /tmp and /var/tmp"),
     Flag("shm-size", kind="int", shows="bytes", help="Size of /dev/shm", parse=specs.parse_size),
     Flag(
         "device",

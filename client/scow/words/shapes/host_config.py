@@ -122,8 +122,9 @@ def _binds(config: pb.ContainerConfig) -> list[str]:
 
 def _is_bind_text(mount: pb.MountSpec) -> bool:
     if mount.type == "bind":
-        return mount.create_source
-    return mount.type == "volume" and bool(mount.source)
+        return mount.create_source and not mount.recursion
+    more = mount.volume_options or mount.volume_labels or mount.subpath or mount.exclusive
+    return mount.type == "volume" and bool(mount.source) and not more
 
 
 def _tmpfs(config: pb.ContainerConfig) -> dict[str, object]:
@@ -152,5 +153,37 @@ def _mounts(config: pb.ContainerConfig) -> dict[str, object]:
             shape = Struct(Type=mount.type, Source=mount.source, Target=mount.target)
             if mount.read_only:
                 shape["ReadOnly"] = True
-            found.append(shape)
+            found.append(shape | _bind_options(mount) | _volume_options(mount))
     return {"Mounts": found} if found else {}
+
+
+def _bind_options(mount: pb.MountSpec) -> dict[str, object]:
+    options: dict[str, object] = {}
+    if mount.propagation:
+        options["Propagation"] = mount.propagation
+    recursion = {
+        "disabled": "NonRecursive",
+        "writable": "ReadOnlyNonRecursive",
+        "readonly": "ReadOnlyForceRecursive",
+    }
+    if mount.recursion in recursion:
+        options[recursion[mount.recursion]] = True
+    if mount.create_source:
+        options["CreateMountpoint"] = True
+    return {"BindOptions": Struct(**options)} if options else {}
+
+
+def _volume_options(mount: pb.MountSpec) -> dict[str, object]:
+    options: dict[str, object] = {}
+    if mount.no_copy:
+        options["NoCopy"] = True
+    if mount.volume_labels:
+        options["Labels"] = Map(dict(mount.volume_labels))
+    if mount.volume_driver or mount.volume_options:
+        driver: dict[str, object] = {"Name": mount.volume_driver} if mount.volume_driver else {}
+        if mount.volume_options:
+            driver["Options"] = Map(dict(mount.volume_options))
+        options["DriverConfig"] = Struct(**driver)
+    if mount.subpath:
+        options["Subpath"] = mount.subpath
+    return {"VolumeOptions": Struct(**options)} if options else {}

@@ -11,6 +11,7 @@ from typing import Any
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1 import image_pb2
 from scow.api.volume.v1 import volume_pb2
+from scow.container.lifecycle import volumes_from
 from scow.container.logs import options
 from scow.container.model import image_config, names, validation
 from scow.container.model.containers import Containers, Entry
@@ -65,6 +66,7 @@ class Creation:
     async def _fill(self, entry: Entry) -> pb.CreateResponse:
         config = entry.described.config
         wanted = process.mounts(config)
+        wanted += volumes_from.mounts(config, self._shared.containers, wanted)
         images, volumes = self._shared.images, self._shared.volumes
         prepared, held, _ = await together(
             images.prepare(entry.owner, config),
@@ -72,7 +74,7 @@ class Creation:
             self._check_network(config),
         )
         image_config.check(prepared.image.config)
-        more = process.image_volumes(config, prepared.image.config)
+        more = process.image_volumes(wanted, prepared.image.config)
         if more:
             # The same owner replaces what it held: the first mounts, in the same places, stay what they are.
             held = await volumes.acquire(entry.owner, [*wanted, *more])

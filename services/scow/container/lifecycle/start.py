@@ -10,6 +10,7 @@ from scow.api.network.v1 import network_pb2
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.api.types.v1.types_pb2 import Mount
 from scow.container.lifecycle import execution, remount, warnings
+from scow.container.lifecycle.activation import activate
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.exit import Exits
 from scow.container.lifecycle.transitions import Execution, Respond
@@ -122,15 +123,6 @@ class Starter:
         with shim_errors(entry.id):
             return await shim.stub.Start(shim_pb.StartRequest(mounts=files))
 
-    async def _volumes(self, entry: Entry) -> list[Mount]:
-        """Have volumes and bind sources made ready; return what is to be mounted of them."""
-        made = any(mount.create_source for mount in process.mounts(entry.described.config))
-        if made or any(resolved.type == "volume" for resolved in entry.volumes.mounts):
-            response = await self._shared.volumes.activate(entry.owner)
-            if response.mounts:
-                return [resolved.mount for resolved in response.mounts]
-        return _mounts(entry)
-
     async def _spawn(self, entry: Entry, window: tuple[int, int]) -> dict[str, Any]:
         paths, config = self._shared.paths, entry.described.config
         around = self._surroundings(entry, window)
@@ -138,7 +130,7 @@ class Starter:
         with writing(state.parent):
             state.mkdir(mode=0o700)
         # The folder is there: whatever happens from here on, volumes are given back with it.
-        volumes = await self._volumes(entry)
+        volumes = await activate(self._shared, self._cleanup, entry)
         made = document.make(entry.described, volumes, around)
         with writing(state.parent):
             bundle.write(around.bundle, made, entry.rootfs.mounts)

@@ -136,7 +136,7 @@ def _linux(
         "devices": nodes,
         "resources": {**limits.resources_of(config.resources), "devices": rules},
         "sysctl": sysctls(config),
-        "rootfsPropagation": mounts.propagation(config),
+        "rootfsPropagation": mounts.propagation(described),
     }
     if not (config.privileged or options.show_system_paths):
         linux["maskedPaths"] = list(_MASKED)

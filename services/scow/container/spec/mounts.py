@@ -97,9 +97,9 @@ def network_files(
     ]
 
 
-def propagation(config: pb.ContainerConfig) -> str:
+def propagation(described: pb.Container) -> str:
     """Return how the root's events travel: binds that share need a root that shares."""
-    kinds = {mount.propagation for mount in config.mounts}
+    kinds = {mount.propagation for mount in described.mounts}
     if kinds & _SHARED:
         return "rshared"
     return "rslave" if kinds & _SLAVE else "rprivate"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Sequence
 
 from scow.api.container.v1 import container_pb2 as pb
@@ -13,6 +14,8 @@ from scow.container.model.invalid import invalid
 from scow.core import labels
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What stays writable beside a read-only root file system, as podman has it.
+_WRITABLE = ("/run", "/tmp", "/var/tmp")
 _DEFAULT_STOP_SIGNAL = "SIGTERM"
 
 
@@ -131,30 +134,25 @@ def _published(port: PortMapping) -> exposed_ports.Range:
 
 def mounts(config: pb.ContainerConfig) -> list[MountRequest]:
     """Return the mounts that the configuration asks for, in the volume service's terms."""
-    return [
-        MountRequest(
-            type=mount.type,
-            source=mount.source,
-            target=mount.target,
-            read_only=mount.read_only,
-            propagation=mount.propagation,
-            create_source=mount.create_source,
-            no_copy=mount.no_copy,
-            tmpfs_size=mount.tmpfs_size,
-            tmpfs_mode=mount.tmpfs_mode,
-            tmpfs_options=mount.tmpfs_options,
-            volume_driver=mount.volume_driver,
-            volume_labels=mount.volume_labels,
-        )
-        for mount in config.mounts
-    ]
+    # The messages have the same fields.
+    asked = [MountRequest.FromString(mount.SerializeToString()) for mount in config.mounts]
+    if not (config.read_only and config.read_only_tmpfs):
+        return asked
+    covered = targets(asked)
+    free = (target for target in _WRITABLE if target not in covered)
+    return asked + [MountRequest(type="tmpfs", target=target) for target in free]
 
 
-def image_volumes(config: pb.ContainerConfig, image: ImageConfig) -> list[MountRequest]:
-    """Return an anonymous volume for each that the image declares and the configuration does not cover."""
-    covered = {mount.target.rstrip("/") for mount in config.mounts}
+def targets(mounts: Iterable[MountRequest]) -> set[str]:
+    """Return where mounts are, each path in its shortest form."""
+    return {posixpath.normpath(mount.target) for mount in mounts}
+
+
+def image_volumes(mounts: Sequence[MountRequest], image: ImageConfig) -> list[MountRequest]:
+    """Return an anonymous volume for each that the image declares and no mount covers."""
+    covered = targets(mounts)
     return [
         MountRequest(type="volume", target=target)
         for target in sorted(image.volumes)
-        if target.rstrip("/") not in covered
+        if posixpath.normpath(target) not in covered
     ]

@@ -6,6 +6,7 @@ propagation are set while nobody sees it, and move_mount(2) puts it onto the des
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from dataclasses import dataclass, field
@@ -49,6 +50,8 @@ _PROPAGATION = {
 _IGNORED = {"defaults", "async", "nofail", "_netdev", "auto", "noauto", "user", "nouser", "loud"}
 # A bind whose source is in another mount namespace, which the option names.
 NAMESPACE = "scow.namespace="
+# A relative path below the source or in the file system, which is mounted instead of all of it.
+SUBPATH = "scow.subpath="
 _PROC = "/proc"
 # What may be covered in /proc. runc takes /proc/net/dev too, to no effect: what is covered is one process's alone.
 _COVERED = re.compile(
@@ -69,6 +72,7 @@ class Options:
     bind: bool = False
     recursive: bool = False
     namespace: str = ""
+    subpath: str = ""
     data: list[str] = field(default_factory=list)
 
 
@@ -93,6 +97,8 @@ def parse_options(options: tuple[str, ...]) -> Options:
             parsed.recursive = option == "rbind"
         elif option.startswith(NAMESPACE):
             parsed.namespace = option.removeprefix(NAMESPACE)
+        elif option.startswith(SUBPATH):
+            parsed.subpath = option.removeprefix(SUBPATH)
         elif option not in _IGNORED:
             parsed.data.append(option)
     return parsed
@@ -105,28 +111,52 @@ def attach(root: int, mount: Mount, options: Options) -> None:
         ShimError: NOT_FOUND BIND_SOURCE_NOT_FOUND, INVALID_ARGUMENT INVALID_MOUNT, or
             FAILED_PRECONDITION MOUNT_FAILED with the kernel's words.
     """
+    source = detached(mount, options)
+    try:
+        put(root, mount, source)
+    finally:
+        os.close(source)
+
+
+def put(root: int, mount: Mount, source: int) -> None:
+    """Put a mount that is attached nowhere at an entry's destination inside of `root`.
+
+    Raises:
+        ShimError: As `attach`.
+    """
     if not mount.destination.startswith("/"):
         text = f"the mount destination {mount.destination!r} is not absolute"
         raise _invalid(text, mount.destination)
-    bind = options.bind or mount.type == "bind"
-    source = _bind(mount, options) if bind else filesystem(mount, options)
     try:
-        try:
-            target = _destination(root, mount, source)
-        except OSError as error:
-            raise from_os_error(
-                error, f"make the mount point {mount.destination}", which=mount.destination
-            ) from error
-        try:
-            _refuse_proc(root, target, source, mount.destination)
-            _check_kinds(target, source, mount)
-            syscalls.move_mount(source, target)
-        except OSError as error:
-            raise _failed(mount, error) from error
-        finally:
-            os.close(target)
+        target = _destination(root, mount, source)
+    except OSError as error:
+        doing = f"make the mount point {mount.destination}"
+        raise from_os_error(error, doing, which=mount.destination) from error
+    try:
+        _refuse_proc(root, target, source, mount.destination)
+        _check_kinds(target, source, mount)
+        syscalls.move_mount(source, target)
+    except OSError as error:
+        raise failed(mount, error) from error
     finally:
-        os.close(source)
+        os.close(target)
+
+
+def detached(mount: Mount, options: Options) -> int:
+    """Make the mount of an entry, attached nowhere; return its descriptor.
+
+    Raises:
+        ShimError: As `attach`.
+    """
+    if options.bind or mount.type == "bind":
+        return bind(mount, options)
+    made = filesystem(mount, options)
+    if not options.subpath:
+        return made
+    try:
+        return _clone(made, mount, options)
+    finally:
+        os.close(made)
 
 
 def _destination(root: int, mount: Mount, source: int) -> int:
@@ -173,26 +203,75 @@ def _check_kinds(target: int, source: int, mount: Mount) -> None:
         raise _refused(mount.destination, why, advice)
 
 
-def _bind(mount: Mount, options: Options) -> int:
-    flags = syscalls.OPEN_TREE_CLONE | (syscalls.AT_RECURSIVE if options.recursive else 0)
-    try:
-        if options.namespace:
+def bind(mount: Mount, options: Options) -> int:
+    """Clone what is at a path of the host, or of another mount namespace. The path is looked up once."""
+    if options.namespace:
+        if options.subpath:
+            raise failed(mount, OSError(errno.EOPNOTSUPP, "a part of another container's mount"))
+        try:
             fd = foreign.clone(options.namespace, mount.source)
-        else:
-            fd = syscalls.open_tree(syscalls.AT_FDCWD, mount.source, flags)
+        except OSError as error:
+            raise failed(mount, error) from error
+        _attributed(fd, mount, options)
+        return fd
+    try:
+        source = os.open(mount.source, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError as error:
         text = f"the source {mount.source} of the mount at {mount.destination} does not exist"
         raise ShimError(
             "NOT_FOUND", "BIND_SOURCE_NOT_FOUND", text, what="mount", which=mount.source
         ) from error
     except OSError as error:
-        raise _failed(mount, error) from error
+        raise failed(mount, error) from error
+    try:
+        return _clone(source, mount, options)
+    finally:
+        os.close(source)
+
+
+def _clone(source: int, mount: Mount, options: Options) -> int:
+    """Clone the mount at a descriptor, or at the subpath of it, and give it its flags."""
+    part = source
+    try:
+        if options.subpath:
+            part = open_part(source, options.subpath)
+        flags = syscalls.OPEN_TREE_CLONE | syscalls.AT_EMPTY_PATH
+        flags |= syscalls.AT_RECURSIVE if options.recursive else 0
+        fd = syscalls.open_tree(part, "", flags)
+    except OSError as error:
+        raise failed(mount, error, _part_fault(options.subpath, error)) from error
+    finally:
+        if part != source:
+            os.close(part)
+    _attributed(fd, mount, options)
+    return fd
+
+
+def open_part(source: int, subpath: str) -> int:
+    """Open a path below a descriptor. Others may write there: what leads outside, at whatever moment, fails."""
+    resolve = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_MAGICLINKS
+    while True:
+        try:
+            return syscalls.openat2(source, subpath, os.O_PATH, resolve=resolve)
+        except OSError as error:
+            if error.errno != errno.EAGAIN:  # a rename raced with ".." (openat2(2))
+                raise
+
+
+def _part_fault(subpath: str, error: OSError) -> str:
+    if not subpath:
+        return ""
+    if error.errno in (errno.EXDEV, errno.ELOOP):
+        return f"the path {subpath} leads out of it"
+    return f"cannot open {subpath} in it: {error.strerror}"
+
+
+def _attributed(fd: int, mount: Mount, options: Options) -> None:
     try:
         set_attributes(fd, options)
     except OSError as error:
         os.close(fd)
-        raise _failed(mount, error) from error
-    return fd
+        raise failed(mount, error) from error
 
 
 def set_attributes(fd: int, options: Options) -> None:
@@ -228,7 +307,7 @@ def filesystem(mount: Mount, options: Options) -> int:
         syscalls.fsconfig(context, syscalls.FSCONFIG_CMD_CREATE)
         fd = syscalls.fsmount(context, attributes)
     except OSError as error:
-        raise _failed(mount, error, kernel_message(context)) from error
+        raise failed(mount, error, kernel_message(context)) from error
     finally:
         if context >= 0:
             os.close(context)
@@ -300,7 +379,8 @@ def _invalid(text: str, which: str) -> ShimError:
     return ShimError("INVALID_ARGUMENT", "INVALID_MOUNT", text, what="mount", which=which)
 
 
-def _failed(mount: Mount, error: OSError, detail: str = "") -> ShimError:
+def failed(mount: Mount, error: OSError, detail: str = "") -> ShimError:
+    """Return the error of a mount, with the kernel's words or better ones."""
     text = (
         f"could not mount {mount.type or 'bind'} at {mount.destination}: {detail or error.strerror}"
     )

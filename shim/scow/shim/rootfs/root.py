@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from scow.kernel import mountinfo, syscalls
 from scow.shim.errors import ShimError, from_os_error
 from scow.shim.oci.config import Mount, Spec
-from scow.shim.rootfs import cgroup_mount, devices, mounts, overlay
+from scow.shim.rootfs import cgroup_mount, devices, mounts, overlay, throwaway
 from scow.shim.spawner import layers
 
 _PROPAGATION = {
@@ -132,6 +132,13 @@ def mount_entry(root: int, mount: Mount, cgroups: cgroup_mount.Cgroups) -> None:
     options = mounts.parse_options(mount.options)
     if mount.type == "cgroup":
         cgroup_mount.attach(root, mount, options, cgroups)
+        return
+    if mount.type == throwaway.TYPE:
+        made = throwaway.make(mount, options)
+        try:
+            mounts.put(root, mount, made)
+        finally:
+            os.close(made)
         return
     mounts.attach(root, mount, options)
 

@@ -123,8 +123,10 @@ def test_a_profile_of_ones_own_binds_a_privileged_container_too() -> None:
     ("propagation", "expected"), [("", "rprivate"), ("rslave", "rslave"), ("shared", "rshared")]
 )
 def test_propagation_of_the_root(propagation: str, expected: str) -> None:
-    mounts = [pb.MountSpec(type="bind", source="/a", target="/b", propagation=propagation)]
-    assert make(ContainerConfig(mounts=mounts))["linux"]["rootfsPropagation"] == expected
+    described = pb.Container(id="ab" * 32, args=["true"], working_dir="/")
+    described.mounts.add(type="bind", source="/a", destination="/b", propagation=propagation)
+    made = document.make(described, [], document.Surroundings(Path("/nowhere")))
+    assert made["linux"]["rootfsPropagation"] == expected
 
 
 def test_volumes_are_part_of_the_mounts() -> None:

@@ -107,7 +107,7 @@ def test_publish_all_adds_what_is_not_published() -> None:
 
 def test_image_volumes_are_anonymous_unless_covered() -> None:
     config = ContainerConfig(mounts=[pb.MountSpec(type="bind", source="/x", target="/data/")])
-    found = process.image_volumes(config, ImageConfig(volumes=["/data", "/logs"]))
+    found = process.image_volumes(process.mounts(config), ImageConfig(volumes=["/data", "/logs"]))
     assert [(m.type, m.source, m.target) for m in found] == [("volume", "", "/logs")]
 
 

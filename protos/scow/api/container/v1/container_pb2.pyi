@@ -327,6 +327,26 @@ class MountSpec(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class VolumeOptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TYPE_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
@@ -339,8 +359,14 @@ class MountSpec(_message.Message):
     TMPFS_OPTIONS_FIELD_NUMBER: _builtins.int
     VOLUME_DRIVER_FIELD_NUMBER: _builtins.int
     VOLUME_LABELS_FIELD_NUMBER: _builtins.int
+    VOLUME_OPTIONS_FIELD_NUMBER: _builtins.int
+    SUBPATH_FIELD_NUMBER: _builtins.int
+    RECURSION_FIELD_NUMBER: _builtins.int
+    EXCLUSIVE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """"bind", "volume" or "tmpfs"."""
+    """"bind", "volume", "tmpfs", or "overlay": a bind with a layer on top that takes what is written, in memory, and is
+    gone when the container ends.
+    """
     source: _builtins.str
     """Host path, or volume name; an empty volume name makes an anonymous volume."""
     target: _builtins.str
@@ -356,12 +382,24 @@ class MountSpec(_message.Message):
     tmpfs_mode: _builtins.int
     """Permission bits; tmpfs only; 0 means 01777."""
     volume_driver: _builtins.str
+    subpath: _builtins.str
+    """Volume: a relative path in it, which is mounted instead of all of it."""
+    recursion: _builtins.str
+    """Bind: "enabled" (also when empty): with the mounts below, which are read-only with it where propagation is private;
+    "disabled": without them; "writable": they stay writable; "readonly": they are read-only, or it fails.
+    """
+    exclusive: _builtins.bool
+    """Volume: no other container that runs may have it writable."""
     @_builtins.property
     def tmpfs_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Further mount options; tmpfs only."""
 
     @_builtins.property
     def volume_labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def volume_options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Of the driver, for a volume that is made."""
+
     def __init__(
         self,
         *,
@@ -377,10 +415,14 @@ class MountSpec(_message.Message):
         tmpfs_options: _abc.Iterable[_builtins.str] | None = ...,
         volume_driver: _builtins.str = ...,
         volume_labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        volume_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        subpath: _builtins.str = ...,
+        recursion: _builtins.str = ...,
+        exclusive: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_source", b"create_source", "no_copy", b"no_copy", "propagation", b"propagation", "read_only", b"read_only", "source", b"source", "target", b"target", "tmpfs_mode", b"tmpfs_mode", "tmpfs_options", b"tmpfs_options", "tmpfs_size", b"tmpfs_size", "type", b"type", "volume_driver", b"volume_driver", "volume_labels", b"volume_labels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_source", b"create_source", "exclusive", b"exclusive", "no_copy", b"no_copy", "propagation", b"propagation", "read_only", b"read_only", "recursion", b"recursion", "source", b"source", "subpath", b"subpath", "target", b"target", "tmpfs_mode", b"tmpfs_mode", "tmpfs_options", b"tmpfs_options", "tmpfs_size", b"tmpfs_size", "type", b"type", "volume_driver", b"volume_driver", "volume_labels", b"volume_labels", "volume_options", b"volume_options"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -579,6 +621,8 @@ class ContainerConfig(_message.Message):
     CGROUPNS_MODE_FIELD_NUMBER: _builtins.int
     UMASK_FIELD_NUMBER: _builtins.int
     PLATFORM_FIELD_NUMBER: _builtins.int
+    VOLUMES_FROM_FIELD_NUMBER: _builtins.int
+    READ_ONLY_TMPFS_FIELD_NUMBER: _builtins.int
     image: _builtins.str
     override_entrypoint: _builtins.bool
     working_dir: _builtins.str
@@ -618,6 +662,8 @@ class ContainerConfig(_message.Message):
     cgroupns_mode: _builtins.str
     """"", "private" or "host"."""
     umask: _builtins.int
+    read_only_tmpfs: _builtins.bool
+    """With `read_only`: a tmpfs at /run, /tmp and /var/tmp, where nothing else is mounted."""
     @_builtins.property
     def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Replaces the image's CMD when not empty."""
@@ -674,6 +720,10 @@ class ContainerConfig(_message.Message):
     def log(self) -> Global___LogConfig: ...
     @_builtins.property
     def platform(self) -> _types_pb2.Platform: ...
+    @_builtins.property
+    def volumes_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """"NAME" or "NAME:ro": the volumes and binds of that container too, in the same places where `mounts` has nothing."""
+
     def __init__(
         self,
         *,
@@ -725,10 +775,12 @@ class ContainerConfig(_message.Message):
         cgroupns_mode: _builtins.str = ...,
         umask: _builtins.int | None = ...,
         platform: _types_pb2.Platform | None = ...,
+        volumes_from: _abc.Iterable[_builtins.str] | None = ...,
+        read_only_tmpfs: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "log", b"log", "platform", b"platform", "resources", b"resources", "stop_timeout", b"stop_timeout", "umask", b"umask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "auto_remove", b"auto_remove", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "cgroupns_mode", b"cgroupns_mode", "command", b"command", "devices", b"devices", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "entrypoint", b"entrypoint", "env", b"env", "exposed_ports", b"exposed_ports", "extra_hosts", b"extra_hosts", "group_add", b"group_add", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_mode", b"ipc_mode", "ipv4_address", b"ipv4_address", "labels", b"labels", "log", b"log", "mac_address", b"mac_address", "mounts", b"mounts", "network", b"network", "network_aliases", b"network_aliases", "oom_score_adj", b"oom_score_adj", "override_entrypoint", b"override_entrypoint", "pid_mode", b"pid_mode", "platform", b"platform", "ports", b"ports", "privileged", b"privileged", "publish_all", b"publish_all", "read_only", b"read_only", "resources", b"resources", "security_opts", b"security_opts", "shm_size", b"shm_size", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_signal", b"stop_signal", "stop_timeout", b"stop_timeout", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "umask", b"umask", "user", b"user", "uts_mode", b"uts_mode", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "auto_remove", b"auto_remove", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "cgroupns_mode", b"cgroupns_mode", "command", b"command", "devices", b"devices", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "entrypoint", b"entrypoint", "env", b"env", "exposed_ports", b"exposed_ports", "extra_hosts", b"extra_hosts", "group_add", b"group_add", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_mode", b"ipc_mode", "ipv4_address", b"ipv4_address", "labels", b"labels", "log", b"log", "mac_address", b"mac_address", "mounts", b"mounts", "network", b"network", "network_aliases", b"network_aliases", "oom_score_adj", b"oom_score_adj", "override_entrypoint", b"override_entrypoint", "pid_mode", b"pid_mode", "platform", b"platform", "ports", b"ports", "privileged", b"privileged", "publish_all", b"publish_all", "read_only", b"read_only", "read_only_tmpfs", b"read_only_tmpfs", "resources", b"resources", "security_opts", b"security_opts", "shm_size", b"shm_size", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_signal", b"stop_signal", "stop_timeout", b"stop_timeout", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "umask", b"umask", "user", b"user", "uts_mode", b"uts_mode", "volumes_from", b"volumes_from", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__stop_timeout: _TypeAlias = _typing.Literal["stop_timeout"]  # noqa: Y015
     _WhichOneofArgType__stop_timeout: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout"]  # noqa: Y015

@@ -77,6 +77,7 @@ class Volume(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     ANONYMOUS_FIELD_NUMBER: _builtins.int
     OWNERS_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     driver: _builtins.str
     """"local"."""
@@ -95,6 +96,10 @@ class Volume(_message.Message):
     def owners(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Who holds it: "container/<id>"."""
 
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeUse]:
+        """How they use it, in the order of `owners`. Told by Get alone."""
+
     def __init__(
         self,
         *,
@@ -106,14 +111,50 @@ class Volume(_message.Message):
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         anonymous: _builtins.bool = ...,
         owners: _abc.Iterable[_builtins.str] | None = ...,
+        uses: _abc.Iterable[Global___VolumeUse] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "created_at", b"created_at", "driver", b"driver", "labels", b"labels", "mountpoint", b"mountpoint", "name", b"name", "options", b"options", "owners", b"owners"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "created_at", b"created_at", "driver", b"driver", "labels", b"labels", "mountpoint", b"mountpoint", "name", b"name", "options", b"options", "owners", b"owners", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Volume: _TypeAlias = Volume  # noqa: Y015
+
+@_typing.final
+class VolumeUse(_message.Message):
+    """One mount of a volume."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    EXCLUSIVE_FIELD_NUMBER: _builtins.int
+    MOUNTED_FIELD_NUMBER: _builtins.int
+    owner: _builtins.str
+    target: _builtins.str
+    """Where it is in the container."""
+    read_only: _builtins.bool
+    exclusive: _builtins.bool
+    mounted: _builtins.bool
+    """Its container has it mounted, or is about to."""
+    def __init__(
+        self,
+        *,
+        owner: _builtins.str = ...,
+        target: _builtins.str = ...,
+        read_only: _builtins.bool = ...,
+        exclusive: _builtins.bool = ...,
+        mounted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclusive", b"exclusive", "mounted", b"mounted", "owner", b"owner", "read_only", b"read_only", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumeUse: _TypeAlias = VolumeUse  # noqa: Y015
 
 @_typing.final
 class CreateRequest(_message.Message):
@@ -370,6 +411,26 @@ class MountRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class VolumeOptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TYPE_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
@@ -382,8 +443,12 @@ class MountRequest(_message.Message):
     TMPFS_OPTIONS_FIELD_NUMBER: _builtins.int
     VOLUME_DRIVER_FIELD_NUMBER: _builtins.int
     VOLUME_LABELS_FIELD_NUMBER: _builtins.int
+    VOLUME_OPTIONS_FIELD_NUMBER: _builtins.int
+    SUBPATH_FIELD_NUMBER: _builtins.int
+    RECURSION_FIELD_NUMBER: _builtins.int
+    EXCLUSIVE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """"bind", "volume" or "tmpfs"."""
+    """As in scow.api.container.v1.MountSpec, with all that follows."""
     source: _builtins.str
     """Host path, or volume name; an empty volume name makes an anonymous volume."""
     target: _builtins.str
@@ -398,10 +463,16 @@ class MountRequest(_message.Message):
     """Bytes; tmpfs only."""
     tmpfs_mode: _builtins.int
     volume_driver: _builtins.str
+    subpath: _builtins.str
+    recursion: _builtins.str
+    exclusive: _builtins.bool
+    """No other owner that is active may have the volume writable: otherwise FAILED_PRECONDITION VOLUME_IN_USE at Activate."""
     @_builtins.property
     def tmpfs_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def volume_labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def volume_options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
         self,
         *,
@@ -417,10 +488,14 @@ class MountRequest(_message.Message):
         tmpfs_options: _abc.Iterable[_builtins.str] | None = ...,
         volume_driver: _builtins.str = ...,
         volume_labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        volume_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        subpath: _builtins.str = ...,
+        recursion: _builtins.str = ...,
+        exclusive: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_source", b"create_source", "no_copy", b"no_copy", "propagation", b"propagation", "read_only", b"read_only", "source", b"source", "target", b"target", "tmpfs_mode", b"tmpfs_mode", "tmpfs_options", b"tmpfs_options", "tmpfs_size", b"tmpfs_size", "type", b"type", "volume_driver", b"volume_driver", "volume_labels", b"volume_labels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_source", b"create_source", "exclusive", b"exclusive", "no_copy", b"no_copy", "propagation", b"propagation", "read_only", b"read_only", "recursion", b"recursion", "source", b"source", "subpath", b"subpath", "target", b"target", "tmpfs_mode", b"tmpfs_mode", "tmpfs_options", b"tmpfs_options", "tmpfs_size", b"tmpfs_size", "type", b"type", "volume_driver", b"volume_driver", "volume_labels", b"volume_labels", "volume_options", b"volume_options"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -461,6 +536,7 @@ class ResolvedMount(_message.Message):
     PROPAGATION_FIELD_NUMBER: _builtins.int
     ANONYMOUS_FIELD_NUMBER: _builtins.int
     FILL_PATH_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """What it is: "bind", "volume" or "tmpfs"."""
     name: _builtins.str
@@ -478,6 +554,10 @@ class ResolvedMount(_message.Message):
     def mount(self) -> _types_pb2.Mount:
         """What to mount."""
 
+    @_builtins.property
+    def request(self) -> Global___MountRequest:
+        """What was asked for, with the name of an anonymous volume."""
+
     def __init__(
         self,
         *,
@@ -489,10 +569,11 @@ class ResolvedMount(_message.Message):
         propagation: _builtins.str = ...,
         anonymous: _builtins.bool = ...,
         fill_path: _builtins.str = ...,
+        request: Global___MountRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["mount", b"mount"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mount", b"mount", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "driver", b"driver", "fill_path", b"fill_path", "mount", b"mount", "name", b"name", "propagation", b"propagation", "read_only", b"read_only", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "driver", b"driver", "fill_path", b"fill_path", "mount", b"mount", "name", b"name", "propagation", b"propagation", "read_only", b"read_only", "request", b"request", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,62 +1,21 @@
-"""What a container asks to have mounted, as a mount(2) description.
-
-Nothing is mounted here: the shim mounts, inside the container's own mount namespace.
-"""
+"""Mounts as mount(2) descriptions, with the options of `scow.shim.rootfs.mounts`."""
 
 from __future__ import annotations
 
 import os
-import posixpath
 from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import Mount
 from scow.api.volume.v1 import volume_pb2 as pb
-from scow.contract.errors import BindSourceNotFound, InvalidMount
+from scow.contract.errors import BindSourceNotFound
 from scow.volume.drivers.base import Source
+from scow.volume.mounts.requests import invalid
 
-_PROPAGATIONS = frozenset({"", "rprivate", "private", "rshared", "shared", "rslave", "slave"})
 _TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
 _OPPOSITE = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
 _DEFAULT_TMPFS_MODE = 0o1777
-
-
-def check(request: pb.MountRequest) -> None:
-    """Check what can be checked without looking at the machine.
-
-    Raises:
-        InvalidMount: The request contradicts itself.
-    """
-    if request.type not in ("bind", "volume", "tmpfs"):
-        raise _invalid(request, f"has the type {request.type!r}", "use bind, volume or tmpfs")
-    if not request.target.startswith("/") or posixpath.normpath(request.target) in ("/", "//"):
-        raise _invalid(
-            request, "has no absolute target below /", "give an absolute path in the container"
-        )
-    if request.propagation not in _PROPAGATIONS:
-        raise _invalid(
-            request,
-            f"has the propagation {request.propagation!r}",
-            f"use one of {', '.join(sorted(_PROPAGATIONS - {''}))}",
-        )
-    if request.propagation and request.type != "bind":
-        raise _invalid(request, "has a propagation", "only binds take one")
-    if request.type == "bind" and not request.source.startswith("/"):
-        raise _invalid(
-            request, f"has the relative source {request.source!r}", "give an absolute host path"
-        )
-    if request.type == "tmpfs" and request.source:
-        raise _invalid(request, "has a source", "a tmpfs has none")
-    if request.type != "tmpfs" and (request.tmpfs_size or request.tmpfs_options):
-        raise _invalid(request, "has options of a tmpfs", "leave them out or use type tmpfs")
-
-
-def _invalid(request: pb.MountRequest, fault: str, advice: str) -> InvalidMount:
-    return InvalidMount(
-        f"the mount at {request.target or 'no target'} {fault}",
-        what="mount",
-        which=request.target,
-        do=advice,
-    )
+_SUBPATH = "scow.subpath="
+OVERLAY = "scow.overlay"
 
 
 def make_source(request: pb.MountRequest) -> Path:
@@ -71,7 +30,8 @@ def make_source(request: pb.MountRequest) -> Path:
         return source
     if not request.create_source:
         raise BindSourceNotFound(
-            f"the bind source {source} does not exist",
+            f'invalid mount config for type "{request.type}": bind source path does not exist:'
+            f" {source}",
             what="bind source",
             which=str(source),
             do="make it first, or use -v, which makes a directory",
@@ -79,7 +39,7 @@ def make_source(request: pb.MountRequest) -> Path:
     try:
         source.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _invalid(request, f"needs {source}: {error.strerror}", "make it first") from error
+        raise invalid(request, f"cannot make {source}: {error.strerror}", "make it") from error
     return source
 
 
@@ -91,12 +51,26 @@ def bind(request: pb.MountRequest) -> Mount:
         InvalidMount: It cannot be made.
     """
     source = make_source(request)
+    whole = "bind" if request.recursion == "disabled" else "rbind"
+    if request.type == "overlay":
+        size = [f"size={request.tmpfs_size}"] if request.tmpfs_size else []
+        return Mount(
+            destination=request.target, type=OVERLAY, source=str(source), options=[whole, *size]
+        )
     return Mount(
         destination=request.target,
         type="bind",
         source=str(source),
-        options=["rbind", request.propagation or "rprivate", _access(request)],
+        options=[whole, request.propagation or "rprivate", _bind_access(request)],
     )
+
+
+def _bind_access(request: pb.MountRequest) -> str:
+    """Return "rro", read-only with all mounts below, unless that was not wanted or they come and go with the host's."""
+    if not request.read_only:
+        return "rw"
+    recursive = request.propagation in ("", "rprivate") and request.recursion in ("", "enabled")
+    return "rro" if recursive or request.recursion == "readonly" else "ro"
 
 
 def tmpfs(request: pb.MountRequest) -> Mount:
@@ -109,7 +83,7 @@ def tmpfs(request: pb.MountRequest) -> Mount:
     if not any(option.startswith("mode=") for option in given):
         options.append(f"mode={request.tmpfs_mode or _DEFAULT_TMPFS_MODE:o}")
     if not {"ro", "rw"}.intersection(given):
-        options.append(_access(request))
+        options.append("ro" if request.read_only else "rw")
     return Mount(destination=request.target, type="tmpfs", source="tmpfs", options=options)
 
 
@@ -121,15 +95,16 @@ def volume(request: pb.MountRequest, source: Source | None) -> Mount:
         source: What its driver says is to be mounted; None while it has not been asked.
     """
     found = source or Source("bind", "")
-    access = "ro" if "ro" in found.options else _access(request)
+    read_only = request.read_only or "ro" in found.options
+    access = "rw"
+    if read_only:
+        access = "rro" if found.type == "bind" else "ro"
     options = [option for option in found.options if option not in ("ro", "rw")]
+    if request.subpath:
+        options.append(f"{_SUBPATH}{request.subpath}")
     return Mount(
         destination=request.target,
         type=found.type,
         source=found.source,
         options=[*options, access],
     )
-
-
-def _access(request: pb.MountRequest) -> str:
-    return "ro" if request.read_only else "rw"

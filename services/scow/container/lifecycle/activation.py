@@ -1,0 +1,49 @@
+"""Volumes and bind sources of a container that is about to start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from scow.api.types.v1.types_pb2 import Mount
+from scow.container.lifecycle.cleanup import Cleanup
+from scow.container.model.containers import Entry
+from scow.container.shared import Shared
+from scow.contract.errors import ContainerNotFound, VolumeInUse
+
+
+async def activate(shared: Shared, cleanup: Cleanup, entry: Entry) -> Sequence[Mount]:
+    """Have them made ready; return what is to be mounted.
+
+    Raises:
+        VolumeInUse: A volume has another writer, and one of the two is to be the only one.
+        ScowError: What the volume service says.
+    """
+    held = entry.volumes.mounts
+    if any(m.type == "volume" or m.request.create_source for m in held):
+        try:
+            response = await shared.volumes.activate(entry.owner)
+        except VolumeInUse as error:
+            await _end_uses(shared, cleanup, error.metadata.get("owners", "").split(","))
+            response = await shared.volumes.activate(entry.owner)
+        held = response.mounts or held
+    return [resolved.mount for resolved in held]
+
+
+async def _end_uses(shared: Shared, cleanup: Cleanup, owners: Sequence[str]) -> None:
+    """Finish what follows the ends of containers, so that what has ended uses nothing any more."""
+    for owner in owners:
+        try:
+            other = shared.containers.find(owner.removeprefix("container/"))
+        except ContainerNotFound:
+            continue
+        watcher = other.watcher
+        if watcher is not None and not other.alive:
+            await asyncio.wait([watcher])
+        # A lock that is held is not waited for: its holder may wait for this container's.
+        if other.alive or other.lock.locked():
+            continue
+        async with other.lock:
+            await cleanup.clean_up(other)
+            # Also where no state folder says that it is needed: the machine may have been restarted in a start.
+            await shared.volumes.deactivate(other.owner)
