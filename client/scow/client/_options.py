@@ -10,6 +10,7 @@ from scow.api.container.v1.container_pb2 import (
     Device,
     LogConfig,
     MountSpec,
+    NetworkAttachment,
     Ulimit,
 )
 from scow.api.types.v1.types_pb2 import Filter, Platform, PortMapping
@@ -40,6 +41,7 @@ class ContainerOptions(TypedDict, total=False):
         volumes_from: Containers whose volumes and binds it has too, "NAME" or "NAME:ro".
         tmpfs: Options of mount(8) by target, {"/tmp": "size=64m"}.
         network: "bridge", "host", "none", "container:NAME" or a network's name.
+        networks: Several, in this order: messages, or the texts of Docker's `--network`, "name=front,alias=web".
         ports: Messages, or the texts of Docker's `-p`, "8080:80".
         publish_all: Publish every exposed port to a free one.
         exposed_ports: "80/tcp".
@@ -97,6 +99,7 @@ class ContainerOptions(TypedDict, total=False):
     volumes_from: Iterable[str]
     tmpfs: Mapping[str, str]
     network: str
+    networks: Iterable[NetworkAttachment | str]
     ports: Iterable[PortMapping | str]
     publish_all: bool
     exposed_ports: Iterable[str]
@@ -248,6 +251,21 @@ def _set_ports(config: ContainerConfig, ports: Iterable[PortMapping | str]) -> N
             config.ports.append(port)
 
 
+def _set_networks(config: ContainerConfig, networks: Iterable[NetworkAttachment | str]) -> None:
+    config.networks.extend(map(attachment_of, networks))
+
+
+def attachment_of(network: NetworkAttachment | str) -> NetworkAttachment:
+    """Return the message of "name=front,alias=web" or of a name alone.
+
+    Raises:
+        InvalidArgument: No such form.
+    """
+    if not isinstance(network, str):
+        return network
+    return NetworkAttachment(**_parsed(specs.parse_network, network, InvalidArgument, "network"))
+
+
 def _set_hosts(config: ContainerConfig, hosts: Mapping[str, str]) -> None:
     config.extra_hosts.extend(f"{name}:{address}" for name, address in hosts.items())
 
@@ -285,6 +303,7 @@ _BUILDERS: dict[str, Callable[[ContainerConfig, Any], None]] = {
     "env": _set_env,
     "mounts": _set_mounts,
     "tmpfs": _set_tmpfs,
+    "networks": _set_networks,
     "ports": _set_ports,
     "extra_hosts": _set_hosts,
     "ulimits": _set_ulimits,

@@ -157,6 +157,74 @@ def parse_expose(text: str) -> list[str]:
     return [f"{port}/{protocol or 'tcp'}" for port in range(first, last + 1)]
 
 
+def parse_network(text: str) -> Fields:
+    """Return the attachment of `--network`: a name, or name=...,alias=...,ip=... as one record of CSV.
+
+    Raises:
+        ValueError: An unknown key, or a wrong value.
+    """
+    if "=" not in text:
+        return {"network": text}
+    import csv
+
+    found: Fields = {"network": ""}
+    for field in next(csv.reader([text]), []):
+        key, equals, value = field.partition("=")
+        if not equals:
+            raise ValueError(f"invalid field {field!r} must be a key=value pair")
+        _apply_network_key(found, key.strip().lower(), value.strip())
+    if not found["network"]:
+        raise ValueError("network name/id is not specified")
+    return found
+
+
+def _apply_network_key(found: Fields, key: str, value: str) -> None:
+    if key == "name":
+        found["network"] = value
+    elif key == "alias":
+        found.setdefault("aliases", []).append(value)
+    elif key == "driver-opt":
+        name, option = parse_driver_option(value)
+        found.setdefault("driver_opts", {})[name] = option
+    elif key in ("ip", "ip6"):
+        found["ipv4_address" if key == "ip" else "ipv6_address"] = parse_address(value)
+    elif key == "mac-address":
+        found["mac_address"] = value
+    elif key == "link-local-ip":
+        found.setdefault("link_local_ips", []).append(parse_address(value))
+    elif key == "gw-priority":
+        found["gw_priority"] = parse_priority(value)
+    else:
+        raise ValueError(f"invalid field key {key}")
+
+
+def parse_driver_option(text: str) -> tuple[str, str]:
+    """Return the key and the value of "key=value", the key in lower case as Docker has it.
+
+    Raises:
+        ValueError: No such form.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ValueError("invalid key value pair format in driver options")
+    return key.strip().lower(), value.strip()
+
+
+def parse_priority(text: str) -> int:
+    """Return the priority of a network for the default route.
+
+    Raises:
+        ValueError: No number of 32 bits.
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        raise ValueError(f"invalid gw-priority: {text!r}") from None
+    if not -(1 << 31) <= number < 1 << 31:
+        raise ValueError(f"invalid gw-priority: {text!r} is out of range")
+    return number
+
+
 def parse_ulimit(text: str) -> Fields:
     """Return the limit of `--ulimit`: name=soft[:hard].
 

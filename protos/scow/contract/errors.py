@@ -296,6 +296,22 @@ class NameInUse(AlreadyExists):
     """Another object has this name."""
 
 
+class EndpointExists(AlreadyExists):
+    """The container is in the network already."""
+
+
+class NotConnected(FailedPrecondition):
+    """The container is not in the network."""
+
+
+class NetworkInUse(FailedPrecondition):
+    """Somebody is attached to the network."""
+
+
+class SubnetInUse(FailedPrecondition):
+    """The subnet overlaps one of another network."""
+
+
 class ContainerRunning(FailedPrecondition):
     """The container runs, and the request needs one that does not."""
 
@@ -378,6 +394,10 @@ class CredentialHelperFailed(FailedPrecondition):
 
 class RegistryRefused(FailedPrecondition):
     """The registry does not take what it is sent, or does not do what it is asked."""
+
+
+class NetworkBuiltIn(PermissionDenied):
+    """One of the networks that every engine has, which stay."""
 
 
 class RegistryDenied(PermissionDenied):

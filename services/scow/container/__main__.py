@@ -12,6 +12,7 @@ from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.create import Creation
 from scow.container.lifecycle.exit import Exits
 from scow.container.lifecycle.kill import Signals
+from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.recovery import Recovery
 from scow.container.lifecycle.remove import Removal
 from scow.container.lifecycle.restart import Restarts
@@ -94,6 +95,7 @@ def make_parts(shared: Shared) -> Parts:
         shared=shared,
         commits=Commits(shared, signals),
         creation=creation,
+        networking=Networking(shared),
         starter=starter,
         restarts=Restarts(shared, signals, starter, exits),
         signals=signals,

@@ -17,6 +17,7 @@ from scow.container.content.export import Exports
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.create import Creation
 from scow.container.lifecycle.kill import Signals
+from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.recovery import Recovery
 from scow.container.lifecycle.remove import Removal
 from scow.container.lifecycle.restart import Restarts
@@ -28,6 +29,7 @@ from scow.container.query.queries import Queries
 from scow.container.shared import Shared
 from scow.container.streams.execs import Execs
 from scow.container.streams.sessions import Sessions
+from scow.contract.errors import ContainerNotFound
 from scow.core.journal import Journal
 from scow.core.requests import Requests
 from scow.core.tasks import completed
@@ -42,6 +44,7 @@ class Parts:
     shared: Shared
     commits: Commits
     creation: Creation
+    networking: Networking
     starter: Starter
     restarts: Restarts
     signals: Signals
@@ -197,6 +200,36 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
         async with contextlib.aclosing(self._parts.exports.export(request.container)) as tar:
             async for chunk in tar:
                 yield pb.ExportResponse(chunk=chunk)
+
+    async def Connect(self, request: pb.ConnectRequest, context: Context) -> pb.ConnectResponse:
+        """Put a container into a further network."""
+
+        async def connect() -> pb.ConnectResponse:
+            entry = self._containers.find(request.container)
+            respond: Respond = lambda container: pb.ConnectResponse(container=container)  # noqa: E731
+            await completed(self._parts.networking.connect(entry, request.attachment, respond))
+            return pb.ConnectResponse(container=entry.described)
+
+        return await self._requests.once("Connect", request, pb.ConnectResponse, connect)
+
+    async def Disconnect(
+        self, request: pb.DisconnectRequest, context: Context
+    ) -> pb.DisconnectResponse:
+        """Take a container out of a network."""
+
+        async def disconnect() -> pb.DisconnectResponse:
+            try:
+                entry = self._containers.find(request.container)
+            except ContainerNotFound:
+                if not request.force:
+                    raise
+                return pb.DisconnectResponse()
+            respond: Respond = lambda container: pb.DisconnectResponse(container=container)  # noqa: E731
+            networking = self._parts.networking
+            await completed(networking.disconnect(entry, request.network, request.force, respond))
+            return pb.DisconnectResponse(container=entry.described)
+
+        return await self._requests.once("Disconnect", request, pb.DisconnectResponse, disconnect)
 
     async def CheckOwners(
         self, request: pb.CheckOwnersRequest, context: Context

@@ -205,6 +205,16 @@ class ImageSection:
 
 
 @dataclass(frozen=True)
+class AddressPool:
+    """Subnets of networks that name none are cut from it."""
+
+    # CIDR, of either family.
+    base: str
+    # Prefix length of the subnets.
+    size: int
+
+
+@dataclass(frozen=True)
 class NetworkSection:
     """The network service."""
 
@@ -212,6 +222,9 @@ class NetworkSection:
     subnet: str = ""
     # Subnet of IPv6 of the network "bridge", such as fd00:5c:1::/64; empty means that containers have IPv4 alone.
     ipv6_subnet: str = ""
+    # What networks get subnets from that name none, as Docker's key of this name; empty means private ones that nobody
+    # is known to use.
+    default_address_pools: tuple[AddressPool, ...] = ()
     # Bytes; 0 means as large as the link of the host's default route takes, 1500 at most.
     mtu: int = 0
     # Name servers for containers that ask for none; empty means those of the host.

@@ -10,21 +10,21 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
 from scow.api.network.v1 import network_pb2 as pb
-from scow.contract.errors import ScowError
+from scow.contract.errors import InvalidArgument, ScowError
 from scow.core.config import NetworkSection
 from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.core.times import now_ns
-from scow.network import requests
+from scow.network import requests, routing
 from scow.network.dns import files
 from scow.network.dns.files import Files
-from scow.network.drivers import Driver, Drivers
+from scow.network.drivers import Driver, Drivers, options
 from scow.network.firewall.table import Table, Wanted
 from scow.network.ipam import leases
 from scow.network.ipam.addresses import Interface
@@ -109,10 +109,9 @@ class Endpoints:
         """Make an endpoint, or make anew what is missing of a known one; undo it if that fails."""
         endpoint = self._lease(wish) if known is None else await self._plug_again(known, wish)
         try:
-            others = [e for e in self._rows.endpoints_of(wish.owner) if e.id != endpoint.id]
-            first = not any(e.addresses for e in others)
-            await self._driver(wish.network).attach(wish.network, endpoint, default_route=first)
+            await self._driver(wish.network).attach(wish.network, endpoint)
             await self.publisher.publish(endpoint)
+            others = [e for e in self._rows.endpoints_of(wish.owner) if e.id != endpoint.id]
             if not others or not self._parts.files.exist(wish.owner):
                 self._write_files(wish, endpoint)
             endpoint = replace(endpoint, ready=True)
@@ -143,31 +142,60 @@ class Endpoints:
             aliases=wish.aliases,
             ready=False,
             created_ns=now_ns(),
+            options=wish.options,
+            priority=wish.priority,
+            link_local=wish.link_local,
         )
+        others = self._rows.endpoints_of(wish.owner)
         if wish.capabilities.addresses:
-            endpoint = self._with_link(endpoint, wish)
+            endpoint = self._with_link(endpoint, wish, others)
+        found = routing.routers([*others, endpoint], self._by_id())
+        endpoint = replace(endpoint, routers=found[identity])
         try:
-            published = self.publisher.take(identity, wish.ports)
-            endpoint = replace(endpoint, ports=tuple(published))
+            if not any(other.ports for other in others):
+                published = self.publisher.take(identity, wish.ports)
+                endpoint = replace(endpoint, ports=tuple(published))
             with self._store.transaction() as tx:
                 self._rows.insert_endpoint(tx, endpoint, wish.network)
+                for other in others:
+                    self._rows.set_routers(tx, replace(other, routers=found[other.id]))
         except BaseException:
             self.publisher.let_go(identity)
             raise
         return endpoint
 
-    def _with_link(self, endpoint: Endpoint, wish: Wish) -> Endpoint:
+    def _by_id(self) -> dict[str, Network]:
+        return {network.id: network for network in self._networks.all()}
+
+    def _with_link(self, endpoint: Endpoint, wish: Wish, others: Sequence[Endpoint]) -> Endpoint:
         """Return an endpoint with names for its links and addresses that are free."""
         taken = self._rows.leased(wish.network.id)
         addresses = leases.lease(wish.network.pools, taken, wish.addresses)
-        plugged = [e for e in self._rows.endpoints_of(wish.owner) if e.addresses]
         return replace(
             endpoint,
             addresses=addresses,
             mac=wish.mac or leases.mac_of(addresses),
             link=self._free_link(endpoint.id),
-            interface=names.interface(len(plugged)),
+            interface=self._free_interface(wish, others),
         )
+
+    def _free_interface(self, wish: Wish, others: Sequence[Endpoint]) -> str:
+        """Return the name of the container's link: the one that is asked for, or the first free number.
+
+        Raises:
+            InvalidArgument: Another link of the container has it.
+        """
+        present = {other.interface for other in others}
+        if wish.interface in present:
+            raise InvalidArgument(
+                f"the container has an interface {wish.interface} already",
+                what="interface",
+                which=wish.interface,
+                do="choose another name",
+            )
+        stem = options.bridge(wish.network.options).stem
+        free = (names.interface(number, stem) for number in range(len(present) + 1))
+        return wish.interface or next(name for name in free if name not in present)
 
     def _free_link(self, identity: str) -> str:
         taken = self._rows.links()
@@ -183,7 +211,7 @@ class Endpoints:
         if known.netns_id != wish.netns_id:
             self._parts.files.remove(known.owner)
         await self.publisher.interrupt(known)
-        await self._driver(wish.network).detach(known, forget=False)
+        await self._driver(wish.network).detach(known, at_once=True)
         return moved
 
     def wanted(self, without: str = "") -> Wanted:
@@ -222,22 +250,41 @@ class Endpoints:
             response.endpoint.CopyFrom(endpoint_message(network, endpoint))
         return response
 
-    async def detach(self, owner: str) -> None:
-        """Unplug an owner from all networks; one that is not attached is no error."""
+    async def detach(self, owner: str, network: str = "") -> None:
+        """Unplug an owner from a network, or from all; one that is not attached is no error."""
         requests.check_owner(owner)
         async with self.lock:
-            await self.release_owner(owner)
+            if not network:
+                await self.release_owner(owner)
+                return
+            left = self._networks.get(network)
+            for endpoint in self._rows.endpoints_of(owner):
+                if endpoint.network_id == left.id:
+                    await asyncio.shield(self.release(endpoint))
 
     async def release_owner(self, owner: str) -> None:
         """Give back all that an owner has. The lock is held."""
-        networks = {network.id: network for network in self._networks.all()}
+        networks = self._by_id()
         for endpoint in self._rows.endpoints_of(owner):
             await asyncio.shield(self._release(endpoint, networks[endpoint.network_id]))
         self._parts.files.remove(owner)
 
-    async def _release(self, endpoint: Endpoint, network: Network) -> None:
+    async def release(self, endpoint: Endpoint) -> None:
+        """Give back one endpoint of an owner that lives on with the others. The lock is held."""
+        networks = self._by_id()
+        others = [e for e in self._rows.endpoints_of(endpoint.owner) if e.id != endpoint.id]
+        found = routing.routers(others, networks)
+        moved = [replace(e, routers=found[e.id]) for e in others if e.routers != found[e.id]]
+        await self._release(endpoint, networks[endpoint.network_id], at_once=True)
+        for other in moved:
+            await self._try(self._driver(networks[other.network_id]).route(other))
+        with self._store.transaction() as tx:
+            for other in moved:
+                self._rows.set_routers(tx, other)
+
+    async def _release(self, endpoint: Endpoint, network: Network, at_once: bool = False) -> None:
         await self._try(self.publisher.withdraw(endpoint))
-        await self._try(self._driver(network).detach(endpoint))
+        await self._try(self._driver(network).detach(endpoint, at_once=at_once))
         with self._store.transaction() as tx:
             self._rows.delete_endpoint(tx, endpoint.id)
             if endpoint.ready:

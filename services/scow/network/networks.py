@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import structlog
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.api.types.v1.types_pb2 import Filter
-from scow.contract.errors import AmbiguousId, NetworkNotFound
+from scow.contract.errors import AmbiguousId, InvalidFilter, NetworkNotFound
 from scow.core import filters as filter_rules
 from scow.core.config import NetworkSection
 from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.core.times import now_ns, to_proto
 from scow.network.drivers import Drivers
+from scow.network.ipam import plan as plans
 from scow.network.ipam import subnets
-from scow.network.ipam.addresses import IPV4, IPV6, Subnet
+from scow.network.ipam.addresses import IPV4, IPV6, Family, Pool, Subnet
 from scow.network.kernel import names
 from scow.network.store import Endpoint, Network, NetworkStore, find
 
 DEFAULT = "bridge"
 # The networks that every engine has, and their drivers.
 _BUILT_IN = {"bridge": "bridge", "host": "host", "none": "null"}
-_FILTERS = frozenset({"name", "id", "driver", "label"})
+_FILTERS = frozenset({"name", "id", "driver", "label", "scope", "type", "dangling"})
+SCOPE = "local"
 _log = structlog.get_logger()
 
 
@@ -85,13 +89,34 @@ class Networks:
                 used=" ".join(map(str, present)),
             )
             return False
-        made = await self._drivers[network.driver].establish(network, wanted)
+        asked = tuple(map(Pool.of, wanted))
+        plan = self.plan(network.id, asked, plans.families(asked, ipv6=False))
+        made = await self._drivers[network.driver].establish(network, plan.pools)
         pools = [present.get(pool.subnet, pool) for pool in made]
         with self._store.transaction() as tx:
             self._rows.set_pools(tx, network.id, pools)
         taken = " ".join(str(pool.subnet) for pool in pools)
         _log.info("subnets taken", network=network.name, subnets=taken, bridge=network.bridge)
         return True
+
+    def plan(
+        self, network_id: str, asked: tuple[Pool, ...], chosen: tuple[Family, ...]
+    ) -> plans.Plan:
+        """Return the plan of a network's addresses; see `ipam.plan`.
+
+        Args:
+            network_id: The network, which is not in its own way.
+            asked: Pools of the subnets that were asked for.
+            chosen: Families of which a subnet is to be chosen.
+        """
+        others = tuple(
+            (network.name, pool.subnet)
+            for network in self._rows.networks()
+            for pool in network.pools
+            if network.id != network_id
+        )
+        seed = f"{_machine_id()} {self._instance}"
+        return plans.Plan(asked, chosen, others, self._section.default_address_pools, seed)
 
     def _configured(self) -> list[Subnet]:
         """Return the subnets that the configuration gives the default network."""
@@ -115,7 +140,7 @@ class Networks:
         found = find(self._rows.networks(), wanted or DEFAULT)
         if not found:
             raise NetworkNotFound(
-                f"there is no network {wanted}",
+                f"network {wanted} not found",
                 what="network",
                 which=wanted,
                 do="see 'scow network ls'",
@@ -132,25 +157,45 @@ class Networks:
     def select(self, filters: Sequence[Filter]) -> list[pb.Network]:
         """Return the networks that meet the filters, by name."""
         wanted = filter_rules.parse(filters, _FILTERS)
-        return [self.message(n) for n in self._rows.networks() if _matches(n, wanted)]
+        return [
+            self.message(network)
+            for network in self._rows.networks()
+            if _matches(network, wanted) and self._is_dangling(network, wanted)
+        ]
 
-    def message(self, network: Network) -> pb.Network:
+    def _is_dangling(self, network: Network, wanted: dict[str, list[str]]) -> bool:
+        """Tell whether a network meets the filter "dangling": nobody is attached, and it can be removed."""
+        if "dangling" not in wanted:
+            return True
+        dangling = not is_built_in(network) and not self._rows.endpoints_in(network.id)
+        return dangling == filter_rules.boolean("dangling", wanted["dangling"])
+
+    def message(self, network: Network, without_endpoints: bool = False) -> pb.Network:
         """Return a network's message, with who is attached."""
-        attached = self._rows.endpoints_in(network.id)
+        attached = () if without_endpoints else self._rows.endpoints_in(network.id)
         message = pb.Network(
             id=network.id,
             name=network.name,
             driver=network.driver,
-            scope="local",
+            scope=SCOPE,
             created_at=to_proto(network.created_ns),
             labels=network.labels,
             options=network.options,
             bridge=network.bridge,
             endpoints=[endpoint_message(network, e) for e in attached if e.ready],
             ipv6=any(pool.subnet.version == IPV6.version for pool in network.pools),
+            internal=network.internal,
+            attachable=network.attachable,
+            ipam_options=network.ipam_options,
         )
         for pool in network.pools:
-            message.subnets.add(subnet=str(pool.subnet), gateway=str(pool.gateway))
+            message.subnets.add(
+                subnet=str(pool.subnet),
+                gateway=str(pool.gateway),
+                ip_range=str(pool.ip_range or ""),
+                aux_addresses={name: str(address) for name, address in pool.aux},
+                gateway_chosen=pool.gateway_chosen,
+            )
         return message
 
 
@@ -163,6 +208,10 @@ def endpoint_message(network: Network, endpoint: Endpoint) -> pb.Endpoint:
         network=network.name,
         aliases=endpoint.aliases,
         name=endpoint.name,
+        interface=endpoint.interface,
+        gw_priority=endpoint.priority,
+        driver_opts=endpoint.options,
+        link_local_ips=[str(address.ip) for address in endpoint.link_local],
     )
     gateways = {gateway.version: str(gateway) for gateway in network.gateways()}
     for address in endpoint.addresses:
@@ -176,6 +225,36 @@ def endpoint_message(network: Network, endpoint: Endpoint) -> pb.Endpoint:
     return message
 
 
+def is_built_in(network: Network) -> bool:
+    """Tell whether a network is one that every engine has."""
+    return network.name in _BUILT_IN
+
+
+def _type(network: Network, values: Sequence[str]) -> str:
+    """Return what the filter "type" calls a network.
+
+    Raises:
+        InvalidFilter: The filter has another value.
+    """
+    for value in values:
+        if value not in ("builtin", "custom"):
+            raise InvalidFilter(
+                f"invalid filter: 'type={value}'",
+                what="filter",
+                which="type",
+                do="use builtin or custom",
+            )
+    return "builtin" if is_built_in(network) else "custom"
+
+
+@functools.cache
+def _machine_id() -> str:
+    try:
+        return Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""
+
+
 def _matches(network: Network, wanted: dict[str, list[str]]) -> bool:
     for key, values in wanted.items():
         if key == "name" and not any(value in network.name for value in values):
@@ -183,6 +262,10 @@ def _matches(network: Network, wanted: dict[str, list[str]]) -> bool:
         if key == "id" and not any(network.id.startswith(value) for value in values):
             return False
         if key == "driver" and network.driver not in values:
+            return False
+        if key == "scope" and SCOPE not in values:
+            return False
+        if key == "type" and _type(network, values) not in values:
             return False
         if key == "label" and not filter_rules.match_labels(network.labels, values):
             return False

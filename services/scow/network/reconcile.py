@@ -54,11 +54,12 @@ class Reconciler:
         for endpoint in self._rows.endpoints():
             if endpoint.owner in gone:
                 reason = f"owner {endpoint.owner} is gone"
+                await self._endpoints.release_owner(endpoint.owner)
             elif not endpoint.ready:
                 reason = "half made"
+                await self._endpoints.release(endpoint)
             else:
                 continue
-            await self._endpoints.release_owner(endpoint.owner)
             actions.append(_of(endpoint, "released", reason))
         return actions
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.contract.errors import InvalidArgument
 from scow.network.dns import files
 from scow.network.dns.files import Resolver
+from scow.network.drivers import options
 from scow.network.drivers.base import Capabilities
+from scow.network.ipam.addresses import LINK_LOCAL, Interface
 from scow.network.kernel import netns
 from scow.network.ports import publish
 from scow.network.ports.publish import PortRequest
@@ -38,6 +42,10 @@ class Wish:
         aliases: Further names.
         asked: Resolver as far as the request says.
         extra_hosts: Address and name.
+        link_local: Further addresses of the link.
+        options: Of the driver.
+        interface: Name of the container's link; empty means the next one.
+        priority: Among the owner's networks, for the default route.
     """
 
     owner: str
@@ -53,6 +61,10 @@ class Wish:
     aliases: tuple[str, ...]
     asked: Resolver
     extra_hosts: tuple[tuple[str, str], ...]
+    link_local: tuple[Interface, ...]
+    options: dict[str, str]
+    interface: str
+    priority: int
 
     def names(self) -> list[str]:
         """Return what the container's address is called in its own hosts file."""
@@ -101,7 +113,31 @@ def check(
         aliases=tuple(request.aliases),
         asked=Resolver(tuple(request.dns), tuple(request.dns_search), tuple(request.dns_options)),
         extra_hosts=tuple(files.extra_hosts(request.extra_hosts, gateway)),
+        link_local=tuple(_link_local(text) for text in request.link_local_ips),
+        options=_options(request.driver_opts),
+        interface=options.interface(request.driver_opts),
+        priority=request.gw_priority,
     )
+
+
+def _options(given: Mapping[str, str]) -> dict[str, str]:
+    options.settings(given)
+    return dict(given)
+
+
+def _link_local(text: str) -> Interface:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        address = None
+    if address is None or not address.is_link_local or address == LINK_LOCAL.ip:
+        raise InvalidArgument(
+            f"invalid link-local IP address: {text}",
+            what="address",
+            which=text,
+            do="give an address of 169.254.0.0/16 or fe80::/10",
+        )
+    return ipaddress.ip_interface(f"{address}/{16 if address.version == 4 else 64}")
 
 
 def check_owner(owner: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -11,23 +12,35 @@ from scow.api.network.v1 import network_pb2 as pb
 from scow.api.network.v1 import network_pb2_grpc as pb_grpc
 from scow.core.journal import Journal
 from scow.core.paging import message_size, page
+from scow.core.requests import Requests
 from scow.network.endpoints import Endpoints
 from scow.network.networks import Networks
 from scow.network.reconcile import Reconciler
+from scow.network.user_networks import UserNetworks
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the servicer calls."""
+
+    networks: Networks
+    user_networks: UserNetworks
+    endpoints: Endpoints
+    reconciler: Reconciler
 
 
 class NetworkServicer(pb_grpc.NetworkServiceServicer):
     """Serves scow.api.network.v1."""
 
-    def __init__(
-        self, networks: Networks, endpoints: Endpoints, reconciler: Reconciler, journal: Journal
-    ) -> None:
-        self._networks = networks
-        self._endpoints = endpoints
-        self._reconciler = reconciler
+    def __init__(self, parts: Parts, journal: Journal, requests: Requests) -> None:
+        self._networks = parts.networks
+        self._endpoints = parts.endpoints
+        self._users = parts.user_networks
+        self._reconciler = parts.reconciler
         self._journal = journal
+        self._requests = requests
 
     async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
         """Describe all networks."""
@@ -44,7 +57,25 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:
         """Describe one network."""
         network = self._networks.get(request.network)
-        return pb.GetResponse(network=self._networks.message(network))
+        return pb.GetResponse(network=self._networks.message(network, request.without_endpoints))
+
+    async def Create(self, request: pb.CreateRequest, context: Context) -> pb.CreateResponse:
+        """Make a network."""
+        return await self._requests.once(
+            "Create", request, pb.CreateResponse, lambda: self._users.create(request)
+        )
+
+    async def Remove(self, request: pb.RemoveRequest, context: Context) -> pb.RemoveResponse:
+        """Delete a network."""
+        return await self._requests.once(
+            "Remove", request, pb.RemoveResponse, lambda: self._users.remove(request.network)
+        )
+
+    async def Prune(self, request: pb.PruneRequest, context: Context) -> pb.PruneResponse:
+        """Delete the networks that nobody is attached to."""
+        return await self._requests.once(
+            "Prune", request, pb.PruneResponse, lambda: self._users.prune(request)
+        )
 
     async def Attach(self, request: pb.AttachRequest, context: Context) -> pb.AttachResponse:
         """Plug an owner's network namespace."""
@@ -52,7 +83,7 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
 
     async def Detach(self, request: pb.DetachRequest, context: Context) -> pb.DetachResponse:
         """Unplug an owner."""
-        await self._endpoints.detach(request.owner)
+        await self._endpoints.detach(request.owner, request.network)
         return pb.DetachResponse()
 
     async def Reconcile(

@@ -2,17 +2,19 @@
 
 ::
 
-    networks   id (key) | name (unique) | driver | bridge | created_ns | labels | options
-    pools      network_id, subnet (key) | gateway | last_address
+    networks   id (key) | name (unique) | driver | bridge | created_ns | labels | options | internal | attachable |
+               ipv6 | ipam_options
+    pools      network_id, subnet (key) | gateway | last_address | ip_range | aux | gateway_chosen
     endpoints  id (key) | owner, network_id (unique) | name | mac | link (unique) | interface | netns_path | netns_id |
-               ports | aliases | ready | created_ns
+               ports | aliases | ready | created_ns | routers | options | priority | link_local
     leases     network_id, address (key) | prefix | endpoint_id
 
 A pool is a subnet of a network, of either family; a lease is an address that an endpoint has. An endpoint's row and its
 leases are written in one transaction, before anything else of it exists, and `ready` is set when all of it does. A row
 that is not ready after a restart belongs to an Attach that was cut short, and is released. Endpoints without a link of
 their own ("host", "none") have no leases, and mac, link and interface are NULL or empty. `netns_id` is the device and
-inode of the namespace, which tells whether `netns_path` still leads to the same one.
+inode of the namespace, which tells whether `netns_path` still leads to the same one. `routers` are the gateways of the
+namespace's default routes that lead by the endpoint: among an owner's endpoints one has that of each family.
 """
 
 from __future__ import annotations
@@ -124,6 +126,23 @@ MIGRATIONS = (
     ALTER TABLE networks DROP COLUMN subnet;
     ALTER TABLE networks DROP COLUMN last_address;
     """,
+    # Networks of the user, several for one owner.
+    """
+    ALTER TABLE networks ADD COLUMN internal INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE networks ADD COLUMN attachable INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE networks ADD COLUMN ipv6 INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE networks ADD COLUMN ipam_options TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE pools ADD COLUMN ip_range TEXT NOT NULL DEFAULT '';
+    ALTER TABLE pools ADD COLUMN aux TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE pools ADD COLUMN gateway_chosen INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE endpoints ADD COLUMN routers TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE endpoints ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE endpoints ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE endpoints ADD COLUMN link_local TEXT NOT NULL DEFAULT '[]';
+    UPDATE endpoints SET routers = (
+        SELECT json_group_array(gateway) FROM pools WHERE pools.network_id = endpoints.network_id
+    ) WHERE interface = 'eth0';
+    """,
 )
 
 
@@ -141,6 +160,11 @@ class Network:
     Attributes:
         driver: Its name, in `drivers`.
         bridge: The host's link; empty without one.
+        options: Of the driver.
+        internal: There is no way out of it.
+        attachable: Kept for those who ask.
+        ipv6: A subnet of IPv6 was asked for.
+        ipam_options: Kept for those who ask.
         pools: Its subnets, IPv4 first; empty when endpoints have no addresses, or none was chosen yet.
     """
 
@@ -152,6 +176,10 @@ class Network:
     pools: tuple[Pool, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
+    internal: bool = False
+    attachable: bool = False
+    ipv6: bool = False
+    ipam_options: dict[str, str] = field(default_factory=dict)
 
     def gateways(self) -> list[Address]:
         """Return the host's addresses on it."""
@@ -167,6 +195,10 @@ class Endpoint:
         mac: Of the container's link; empty without one, as are link and interface.
         link: The host's end.
         interface: The container's.
+        routers: Gateways of the default routes that lead by it.
+        options: Of the driver.
+        priority: Among an owner's endpoints, the highest has the default routes.
+        link_local: Further addresses of the container's link.
     """
 
     id: str
@@ -183,6 +215,10 @@ class Endpoint:
     aliases: tuple[str, ...]
     ready: bool
     created_ns: int
+    routers: tuple[Address, ...] = ()
+    options: dict[str, str] = field(default_factory=dict)
+    priority: int = 0
+    link_local: tuple[Interface, ...] = ()
 
 
 class NetworkStore:
@@ -229,8 +265,8 @@ class NetworkStore:
     def insert_network(tx: sqlite3.Connection, network: Network) -> None:
         """Record a network and its pools."""
         tx.execute(
-            "INSERT INTO networks (id, name, driver, bridge, created_ns, labels, options) "
-            "VALUES (?,?,?,?,?,?,?)",
+            "INSERT INTO networks (id, name, driver, bridge, created_ns, labels, options, internal, attachable, "
+            "ipv6, ipam_options) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
             (
                 network.id,
                 network.name,
@@ -239,6 +275,10 @@ class NetworkStore:
                 network.created_ns,
                 json.dumps(network.labels),
                 json.dumps(network.options),
+                network.internal,
+                network.attachable,
+                network.ipv6,
+                json.dumps(network.ipam_options),
             ),
         )
         NetworkStore.set_pools(tx, network.id, network.pools)
@@ -250,15 +290,28 @@ class NetworkStore:
         for pool in pools:
             last = str(pool.last) if pool.last is not None else ""
             tx.execute(
-                "INSERT INTO pools VALUES (?,?,?,?)",
-                (network_id, str(pool.subnet), str(pool.gateway), last),
+                "INSERT INTO pools VALUES (?,?,?,?,?,?,?)",
+                (
+                    network_id,
+                    str(pool.subnet),
+                    str(pool.gateway),
+                    last,
+                    str(pool.ip_range or ""),
+                    json.dumps({name: str(address) for name, address in pool.aux}),
+                    pool.gateway_chosen,
+                ),
             )
+
+    @staticmethod
+    def delete_network(tx: sqlite3.Connection, network_id: str) -> None:
+        """Forget a network and its pools; it has no endpoints."""
+        tx.execute("DELETE FROM networks WHERE id = ?", (network_id,))
 
     @staticmethod
     def insert_endpoint(tx: sqlite3.Connection, endpoint: Endpoint, network: Network) -> None:
         """Record an endpoint with its leases and, in its network, that these addresses were given last."""
         tx.execute(
-            "INSERT INTO endpoints VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO endpoints VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 endpoint.id,
                 endpoint.owner,
@@ -273,6 +326,10 @@ class NetworkStore:
                 json.dumps(endpoint.aliases),
                 endpoint.ready,
                 endpoint.created_ns,
+                json.dumps([str(router) for router in endpoint.routers]),
+                json.dumps(endpoint.options),
+                endpoint.priority,
+                json.dumps([str(address) for address in endpoint.link_local]),
             ),
         )
         for pool, address in zip(network.pools, endpoint.addresses, strict=False):
@@ -294,6 +351,18 @@ class NetworkStore:
         )
 
     @staticmethod
+    def set_routers(tx: sqlite3.Connection, endpoint: Endpoint) -> None:
+        """Record which default routes lead by an endpoint, and which ports to it."""
+        tx.execute(
+            "UPDATE endpoints SET routers = ?, ports = ? WHERE id = ?",
+            (
+                json.dumps([str(router) for router in endpoint.routers]),
+                json.dumps(to_json(endpoint.ports)),
+                endpoint.id,
+            ),
+        )
+
+    @staticmethod
     def delete_endpoint(tx: sqlite3.Connection, endpoint_id: str) -> None:
         """Forget an endpoint and its leases."""
         tx.execute("DELETE FROM endpoints WHERE id = ?", (endpoint_id,))
@@ -304,6 +373,12 @@ def _pool(row: sqlite3.Row) -> Pool:
         subnet=ipaddress.ip_network(row["subnet"]),
         gateway=ipaddress.ip_address(row["gateway"]),
         last=ipaddress.ip_address(row["last_address"]) if row["last_address"] else None,
+        ip_range=ipaddress.ip_network(row["ip_range"]) if row["ip_range"] else None,
+        aux=tuple(
+            (name, ipaddress.ip_address(address))
+            for name, address in json.loads(row["aux"]).items()
+        ),
+        gateway_chosen=bool(row["gateway_chosen"]),
     )
 
 
@@ -317,6 +392,10 @@ def _network(row: sqlite3.Row, pools: Sequence[Pool]) -> Network:
         pools=tuple(sorted(pools, key=lambda pool: pool.subnet.version)),
         labels=json.loads(row["labels"]),
         options=json.loads(row["options"]),
+        internal=bool(row["internal"]),
+        attachable=bool(row["attachable"]),
+        ipv6=bool(row["ipv6"]),
+        ipam_options=json.loads(row["ipam_options"]),
     )
 
 
@@ -339,6 +418,10 @@ def _endpoint(row: sqlite3.Row) -> Endpoint:
         aliases=tuple(json.loads(row["aliases"])),
         ready=bool(row["ready"]),
         created_ns=row["created_ns"],
+        routers=tuple(map(ipaddress.ip_address, json.loads(row["routers"]))),
+        options=json.loads(row["options"]),
+        priority=row["priority"],
+        link_local=tuple(map(ipaddress.ip_interface, json.loads(row["link_local"]))),
     )
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from scow.api.network.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
 from scow.contract.errors import ScowError
 from scow.core.server import Context, Wiring
-from scow.network import drivers
+from scow.network import drivers, rpc
 from scow.network.dns.files import Files
 from scow.network.endpoints import Endpoints, Parts
 from scow.network.firewall.table import Table
@@ -18,6 +18,7 @@ from scow.network.networks import Networks
 from scow.network.reconcile import Reconciler
 from scow.network.rpc import NetworkServicer
 from scow.network.store import NetworkStore
+from scow.network.user_networks import UserNetworks
 
 
 async def wire(context: Context) -> Wiring:
@@ -38,7 +39,10 @@ async def wire(context: Context) -> Wiring:
     endpoints = Endpoints(context.store, context.journal, networks, parts)
     rows = NetworkStore(context.store)
     reconciler = Reconciler(rows, networks, endpoints, parts, context.peers)
-    servicer = NetworkServicer(networks, endpoints, reconciler, context.journal)
+    users = UserNetworks(context.store, context.journal, networks, endpoints, parts)
+    servicer = NetworkServicer(
+        rpc.Parts(networks, users, endpoints, reconciler), context.journal, context.requests
+    )
     watch = TableWatch(partial(_restore, context, reconciler))
 
     async def close() -> None:

@@ -10,6 +10,7 @@ from scow.api.container.v1.container_pb2 import (
     Device,
     LogConfig,
     MountSpec,
+    NetworkAttachment,
     Resources,
     Ulimit,
 )
@@ -32,8 +33,6 @@ _SAME = {
     "dns": "dns",
     "dns_search": "dns_search",
     "extra_hosts": "add_host",
-    "mac_address": "mac_address",
-    "ipv4_address": "ip",
     "cap_add": "cap_add",
     "cap_drop": "cap_drop",
     "privileged": "privileged",
@@ -64,8 +63,6 @@ def build(options: Options) -> ContainerConfig:
         env=files.variables(options.env_file, options.env),
         labels=files.labels(options.label_file, options.label),
         stdin_once=options.interactive and not getattr(options, "detach", False),
-        network=options.network or options.net,
-        network_aliases=[*options.network_alias, *options.net_alias],
         dns_options=[*options.dns_option, *options.dns_opt],
         mounts=_mounts(options),
         ports=[PortMapping(**port) for ports in options.publish for port in ports],
@@ -77,8 +74,40 @@ def build(options: Options) -> ContainerConfig:
         security_opts=[opt for opt in map(_security_opt, options.security_opt) if opt],
         **{field: getattr(options, attribute) for field, attribute in _SAME.items()},
     )
+    _add_networks(config, options)
     _add_optional(config, options)
     return config
+
+
+def _add_networks(config: ContainerConfig, options: Options) -> None:
+    """Set the networks; what flags say that name none is said of the first, as in Docker.
+
+    Raises:
+        UsageError: It is said twice.
+    """
+    given = [NetworkAttachment(**each) for each in (*options.network, *options.net)]
+    first = given[0] if given else NetworkAttachment()
+    for field, flag, value in (
+        ("aliases", "network-alias", [*options.network_alias, *options.net_alias]),
+        ("ipv4_address", "ip", options.ip),
+        ("ipv6_address", "ip6", options.ip6),
+        ("link_local_ips", "link-local-ip", options.link_local_ip),
+        ("mac_address", "mac-address", options.mac_address),
+    ):
+        if not value:
+            continue
+        if getattr(first, field):
+            raise UsageError(
+                f"conflicting options: cannot specify both --{flag} and per-network {flag}"
+            )
+        if isinstance(value, list):
+            getattr(first, field).extend(value)
+        else:
+            setattr(first, field, value)
+    config.network = first.network
+    plain = NetworkAttachment(network=first.network)
+    if len(given) > 1 or first != plain:
+        config.networks.extend(given or [first])
 
 
 def _add_optional(config: ContainerConfig, options: Options) -> None:

@@ -128,8 +128,14 @@ _PROCESS = (
     ),
 )
 _NETWORK = (
-    Flag("network", kind="string", help="Connect a container to a network"),
-    Flag("net", kind="string", help="Same as --network"),
+    Flag(
+        "network",
+        kind="list",
+        shows="network",
+        help="Connect a container to a network",
+        parse=specs.parse_network,
+    ),
+    Flag("net", kind="list", shows="network", help="Same as --network", parse=specs.parse_network),
     Flag("network-alias", kind="list", help="Add network-scoped alias for the container"),
     Flag("net-alias", kind="list", help="Same as --network-alias"),
     Flag(
@@ -153,6 +159,13 @@ _NETWORK = (
     ),
     Flag(
         "ip", kind="string", help="IPv4 address (e.g., 172.30.100.104)", parse=specs.parse_address
+    ),
+    Flag("ip6", kind="string", help="IPv6 address (e.g., 2001:db8::33)", parse=specs.parse_address),
+    Flag(
+        "link-local-ip",
+        kind="list",
+        help="Container IPv4/IPv6 link-local addresses",
+        parse=specs.parse_address,
     ),
     Flag("mac-address", kind="string", help="Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
 )

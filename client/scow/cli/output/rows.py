@@ -8,7 +8,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.cli.output.table import ellipsis, labels_text, short_id
 from scow.words.references import familiar, parted
 from scow.words.shapes.common import nanoseconds
-from scow.words.shapes.container import STATUS_WORDS
+from scow.words.shapes.container import STATUS_WORDS, networks_of
 from scow.words.shapes.ports import ports_text
 from scow.words.template import Row
 from scow.words.template.lexer import quote
@@ -93,7 +93,7 @@ def _ports(container: pb.Container) -> str:
 
 
 def _networks(container: pb.Container) -> list[str]:
-    attached = [endpoint.network for endpoint in container.endpoints]
+    attached = [each.network for each in networks_of(container)]
     return attached or [container.config.network or "bridge"]
 
 

@@ -94,7 +94,7 @@ class AsyncClient:
         """The network service."""
         from scow.client._async.networks import AsyncNetworks
 
-        return AsyncNetworks(self._service("network"))
+        return AsyncNetworks(self._service("network"), lambda: self._service("container"))
 
     async def health(self, *, timeout: float | None = 5.0) -> dict[str, bool]:
         """Tell of each service whether it serves.

@@ -94,7 +94,7 @@ class Client:
         """The network service."""
         from scow.client._sync.networks import Networks
 
-        return Networks(self._service("network"))
+        return Networks(self._service("network"), lambda: self._service("container"))
 
     def health(self, *, timeout: float | None = 5.0) -> dict[str, bool]:
         """Tell of each service whether it serves.

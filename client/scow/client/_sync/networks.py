@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+
+from scow.api.container.v1.container_pb2 import (
+    ConnectRequest,
+    ConnectResponse,
+    Container,
+    DisconnectRequest,
+    DisconnectResponse,
+    NetworkAttachment,
+)
 from scow.api.network.v1 import network_pb2 as pb
 from scow.api.types.v1.types_pb2 import ReconcileAction
-from scow.client._options import Filters, filters_of
+from scow.client._link import request_id
+from scow.client._options import Filters, attachment_of, filters_of
 from scow.client._sync.service import Service
 from scow.client._sync.stream import Stream
 from scow.client._watch import resume_watch
 
 _Networks = list[pb.Network]
 _Actions = list[ReconcileAction]
+_Names = list[str]
 
 
 class Networks:
@@ -22,8 +34,162 @@ class Networks:
         print(bridge.subnets[0].subnet)
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, containers: Callable[[], Service]) -> None:
         self._service = service
+        self._containers = containers
+
+    def create(
+        self,
+        name: str,
+        *,
+        driver: str = "",
+        subnets: Iterable[pb.Subnet | str] = (),
+        ipv6: bool = False,
+        internal: bool = False,
+        attachable: bool = False,
+        labels: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+        ipam_driver: str = "",
+        ipam_options: Mapping[str, str] | None = None,
+        scope: str = "",
+        timeout: float | None = None,
+    ) -> pb.CreateResponse:
+        """Make a network.
+
+        Args:
+            name: Letters, digits, "_", "." and "-".
+            driver: Empty means "bridge".
+            subnets: CIDRs, or messages with gateway and range; free ones are chosen where there are none.
+            ipv6: Give it a subnet of IPv6 too.
+            internal: No way out of it.
+            attachable: Kept for those who ask.
+            labels: Free keys and values.
+            options: Of the driver, "com.docker.network.driver.mtu".
+            ipam_driver: Empty means "default".
+            ipam_options: Kept for those who ask.
+            scope: Empty means "local".
+            timeout: Seconds.
+
+        Returns:
+            The network, and warnings about options that have no effect.
+
+        Raises:
+            NameInUse: Another network has the name.
+            SubnetInUse: A subnet overlaps one of another network.
+            SubnetFull: No subnet is free.
+            InvalidArgument: Something is no address, or not in its subnet.
+
+        Example::
+
+            made = client.networks.create("front", subnets=["10.77.0.0/24"])
+            print(made.network.bridge)
+        """
+        given = [pb.Subnet(subnet=each) if isinstance(each, str) else each for each in subnets]
+        request = pb.CreateRequest(
+            request_id=request_id(),
+            name=name,
+            driver=driver,
+            subnets=given,
+            ipv6=ipv6,
+            internal=internal,
+            attachable=attachable,
+            labels=labels,
+            options=options,
+            ipam_driver=ipam_driver,
+            ipam_options=ipam_options,
+            scope=scope,
+        )
+        return self._service.call("Create", request, pb.CreateResponse, timeout)
+
+    def remove(self, network: str, *, timeout: float | None = None) -> None:
+        """Delete a network.
+
+        Args:
+            network: Name or id.
+            timeout: Seconds.
+
+        Raises:
+            NetworkNotFound: No such network.
+            NetworkInUse: A running container is in it.
+            NetworkBuiltIn: It is one that every engine has.
+
+        Example::
+
+            client.networks.remove("front")
+        """
+        request = pb.RemoveRequest(request_id=request_id(), network=network)
+        self._service.call("Remove", request, pb.RemoveResponse, timeout)
+
+    def prune(self, *, filters: Filters | None = None, timeout: float | None = None) -> _Names:
+        """Delete the networks that no running container is in; return their names.
+
+        Args:
+            filters: "until", "label", "label!".
+            timeout: Seconds.
+
+        Raises:
+            InvalidFilter: An unknown key, or a value that it does not take.
+
+        Example::
+
+            print(client.networks.prune(filters={"until": "24h"}))
+        """
+        request = pb.PruneRequest(request_id=request_id(), filters=filters_of(filters))
+        response = self._service.call("Prune", request, pb.PruneResponse, timeout)
+        return [*response.removed]
+
+    def connect(
+        self,
+        network: NetworkAttachment | str,
+        container: str,
+        *,
+        timeout: float | None = None,
+    ) -> Container:
+        """Put a container into a further network, at once when it runs and else with its next start.
+
+        Args:
+            network: Name or id, "name=front,alias=web", or a message.
+            container: Name or id.
+            timeout: Seconds.
+
+        Raises:
+            NetworkNotFound, ContainerNotFound: No such one.
+            EndpointExists: The container is in the network.
+            AddressInUse: An address that was asked for is taken.
+
+        Example::
+
+            client.networks.connect("name=front,alias=web", "box")
+        """
+        request = ConnectRequest(
+            request_id=request_id(), container=container, attachment=attachment_of(network)
+        )
+        service = self._containers()
+        return (service.call("Connect", request, ConnectResponse, timeout)).container
+
+    def disconnect(
+        self, network: str, container: str, *, force: bool = False, timeout: float | None = None
+    ) -> None:
+        """Take a container out of a network.
+
+        Args:
+            network: Name or id.
+            container: Name or id.
+            force: A container that is unknown or not in it is no error.
+            timeout: Seconds.
+
+        Raises:
+            NetworkNotFound, ContainerNotFound: No such one.
+            NotConnected: The container is not in the network.
+
+        Example::
+
+            client.networks.disconnect("front", "box")
+        """
+        request = DisconnectRequest(
+            request_id=request_id(), container=container, network=network, force=force
+        )
+        self._containers().call("Disconnect", request, DisconnectResponse, timeout)
 
     def get(self, network: str, *, timeout: float | None = None) -> pb.Network:
         """Describe one network and who is attached.
@@ -46,7 +212,7 @@ class Networks:
         """Describe all networks.
 
         Args:
-            filters: "name", "id", "driver", "label"; values of one key are alternatives.
+            filters: "name", "id", "driver", "label", "scope", "type", "dangling"; values of one key are alternatives.
             timeout: Seconds for each page.
 
         Raises:

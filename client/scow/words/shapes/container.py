@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.words.shapes.common import listing_or_nil, mapping, set_of, time_of
+from scow.words.shapes.common import listing_or_nil, mapping, mapping_or_nil, set_of, time_of
 from scow.words.shapes.host_config import host_config
 from scow.words.shapes.ports import port_map
 from scow.words.template.values import NIL, Map, NilList, NilMap, Struct
@@ -150,8 +150,10 @@ def needs_image(container: pb.Container) -> bool:
 
 def _network_settings(container: pb.Container) -> Struct:
     networks = Map({}, zero=NIL)
-    for endpoint in container.endpoints:
-        networks[endpoint.network] = _endpoint(container, endpoint)
+    attached = {endpoint.network: endpoint for endpoint in container.endpoints}
+    for wanted in networks_of(container):
+        endpoint = attached.get(wanted.network, pb.Endpoint())
+        networks[wanted.network] = _endpoint(container, wanted, endpoint)
     first = container.endpoints[0] if container.endpoints else pb.Endpoint()
     # The fields outside of Networks are of the default network alone, as in Docker.
     shown = first if first.network == "bridge" else pb.Endpoint()
@@ -177,15 +179,25 @@ def _network_settings(container: pb.Container) -> Struct:
     )
 
 
-def _endpoint(container: pb.Container, endpoint: pb.Endpoint) -> Struct:
-    aliases = listing_or_nil(endpoint.aliases)
+def networks_of(container: pb.Container) -> list[pb.NetworkAttachment]:
+    """Return the networks that a container is in, or is in when it runs; none after it left the last one."""
+    mode = container.config.network
+    if mode in ("host", "none"):
+        return [pb.NetworkAttachment(network=mode)]
+    return [each for each in container.networks if each.network != "none"]
+
+
+def _endpoint(
+    container: pb.Container, wanted: pb.NetworkAttachment, endpoint: pb.Endpoint
+) -> Struct:
+    names = [container.name, *wanted.aliases, container.id[:12]]
     return Struct(
-        IPAMConfig=NIL,
+        IPAMConfig=_asked_addresses(wanted),
         Links=NilList(),
-        Aliases=aliases,
+        Aliases=listing_or_nil(wanted.aliases),
         MacAddress=endpoint.mac_address,
-        DriverOpts=NilMap(),
-        GwPriority=0,
+        DriverOpts=mapping_or_nil(wanted.driver_opts),
+        GwPriority=wanted.gw_priority,
         NetworkID=endpoint.network_id,
         EndpointID=endpoint.endpoint_id,
         Gateway=endpoint.gateway,
@@ -194,5 +206,16 @@ def _endpoint(container: pb.Container, endpoint: pb.Endpoint) -> Struct:
         IPv6Gateway=endpoint.ipv6_gateway,
         GlobalIPv6Address=endpoint.ipv6_address,
         GlobalIPv6PrefixLen=endpoint.ipv6_prefix_length,
-        DNSNames=listing_or_nil([container.name, *endpoint.aliases, container.id[:12]]),
+        DNSNames=listing_or_nil(names),
     )
+
+
+def _asked_addresses(wanted: pb.NetworkAttachment) -> object:
+    asked = Struct()
+    if wanted.ipv4_address:
+        asked["IPv4Address"] = wanted.ipv4_address
+    if wanted.ipv6_address:
+        asked["IPv6Address"] = wanted.ipv6_address
+    if wanted.link_local_ips:
+        asked["LinkLocalIPs"] = list(wanted.link_local_ips)
+    return asked or NIL

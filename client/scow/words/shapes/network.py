@@ -7,11 +7,12 @@ from scow.words.template.values import NIL, Map, NilMap, Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from scow.api.network.v1.network_pb2 import Endpoint, Network
+    from scow.api.network.v1.network_pb2 import Endpoint, Network, Subnet
 
 
 def network_shape(network: Network) -> Struct:
     """Return a network in Docker's shape."""
+    built_in = network.name in ("bridge", "host", "none")
     containers = Map({}, zero=NIL)
     for endpoint in network.endpoints:
         containers[endpoint.owner.removeprefix("container/")] = _endpoint(endpoint)
@@ -25,11 +26,11 @@ def network_shape(network: Network) -> Struct:
         EnableIPv6=network.ipv6,
         IPAM=Struct(
             Driver="default",
-            Options=NilMap(),
-            Config=[_subnet(subnet.subnet, subnet.gateway) for subnet in network.subnets],
+            Options=NilMap() if built_in else mapping(network.ipam_options),
+            Config=[_subnet(subnet) for subnet in network.subnets],
         ),
         Internal=network.internal,
-        Attachable=False,
+        Attachable=network.attachable,
         Ingress=False,
         ConfigFrom=Struct(Network=""),
         ConfigOnly=False,
@@ -39,8 +40,15 @@ def network_shape(network: Network) -> Struct:
     )
 
 
-def _subnet(subnet: str, gateway: str) -> Struct:
-    return Struct(Subnet=subnet, Gateway=gateway) if gateway else Struct(Subnet=subnet)
+def _subnet(subnet: Subnet) -> Struct:
+    shape = Struct(Subnet=subnet.subnet)
+    if subnet.ip_range:
+        shape["IPRange"] = subnet.ip_range
+    if subnet.gateway and not subnet.gateway_chosen:
+        shape["Gateway"] = subnet.gateway
+    if subnet.aux_addresses:
+        shape["AuxiliaryAddresses"] = Map(dict(subnet.aux_addresses))
+    return shape
 
 
 def _endpoint(endpoint: Endpoint) -> Struct:

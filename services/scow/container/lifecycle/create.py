@@ -13,7 +13,7 @@ from scow.api.image.v1 import image_pb2
 from scow.api.volume.v1 import volume_pb2
 from scow.container.lifecycle import volumes_from
 from scow.container.logs import options
-from scow.container.model import image_config, names, validation
+from scow.container.model import attachments, image_config, names, validation
 from scow.container.model.containers import Containers, Entry
 from scow.container.model.invalid import invalid
 from scow.container.shared import Shared
@@ -53,6 +53,8 @@ class Creation:
             config=request.config,
             status=pb.STATUS_CREATING,
         )
+        if request.config.networks:
+            described.config.network = request.config.networks[0].network
         _join(described.config, self._shared.containers)
         described.hostname = _hostname(described, self._shared.containers)
         entry = self._shared.containers.reserve(described)
@@ -68,10 +70,10 @@ class Creation:
         wanted = process.mounts(config)
         wanted += volumes_from.mounts(config, self._shared.containers, wanted)
         images, volumes = self._shared.images, self._shared.volumes
-        prepared, held, _ = await together(
+        prepared, held, networks = await together(
             images.prepare(entry.owner, config),
             volumes.acquire(entry.owner, wanted),
-            self._check_network(config),
+            self._networks(config),
         )
         image_config.check(prepared.image.config)
         more = process.image_volumes(wanted, prepared.image.config)
@@ -82,7 +84,7 @@ class Creation:
         data = self._shared.paths.data(entry.id)
         with writing(data.parent):
             data.mkdir(mode=0o700)
-        return self._record(entry, prepared, held)
+        return self._record(entry, prepared, held, networks)
 
     async def _fill_volumes(
         self,
@@ -97,17 +99,31 @@ class Creation:
         await self._shared.spawner.copy(prepared.mounts, copies)
         await self._shared.volumes.fill(entry.owner)
 
-    async def _check_network(self, config: pb.ContainerConfig) -> None:
-        """Refuse an unknown network; the default one is always there."""
-        mode = namespaces.network(config)
-        if mode.kind == "network" and mode.name != "bridge":
-            await self._shared.networks.require(mode.name)
+    async def _networks(self, config: pb.ContainerConfig) -> list[pb.NetworkAttachment]:
+        """Return the networks that are asked for, by their names; the default one is always there.
+
+        Raises:
+            NetworkNotFound: There is no such network.
+            InvalidConfig: One is asked for twice, or has no interfaces.
+        """
+        found = attachments.of(config)
+        for each in found:
+            if each.network == "bridge":
+                continue
+            network = await self._shared.networks.find(each.network)
+            if network.driver in ("host", "null"):
+                raise invalid("network", f"names {network.name} by its id", f"use {network.name}")
+            each.network = network.name
+        if len({each.network for each in found}) < len(found):
+            raise invalid("networks", "names a network twice", "name each once")
+        return found
 
     def _record(
         self,
         entry: Entry,
         prepared: image_pb2.PrepareResponse,
         volumes: volume_pb2.AcquireResponse,
+        networks: list[pb.NetworkAttachment],
     ) -> pb.CreateResponse:
         containers = self._shared.containers
         with containers.change(entry, ["create"]) as (tx, draft):
@@ -115,6 +131,7 @@ class Creation:
             signal_names.parse(draft.stop_signal, "stop_signal")
             draft.mounts.extend(map(_mount_point, volumes.mounts))
             draft.snapshot_driver = prepared.driver
+            draft.networks.extend(networks)
             draft.status = pb.STATUS_CREATED
             if options.parse(draft.config.log).driver == "json-file":
                 draft.log_path = str(self._shared.paths.log(entry.id))

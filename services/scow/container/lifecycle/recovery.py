@@ -29,6 +29,7 @@ from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.create import Creation
 from scow.container.lifecycle.execution import kept
 from scow.container.lifecycle.exit import Exits
+from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.remove import Removal
 from scow.container.lifecycle.transitions import Next, after_exit
 from scow.container.model.containers import ALIVE, Entry
@@ -131,7 +132,10 @@ class Recovery:
             return await self._look_without_shim(entry, shim)
         if state.status in (shim_pb.STATUS_RUNNING, shim_pb.STATUS_PAUSED):
             await self._thaw(entry, shim, state)
-            return self._adopt(entry, shim, state)
+            done = self._adopt(entry, shim, state)
+            if await Networking(self._shared).settle(entry):
+                return "recorded", "its networks were changed"
+            return done
         if state.status == shim_pb.STATUS_STOPPED:
             return await self._end(entry, Ending.of_message(state.exit))
         await self._cleanup.clean_up(entry)

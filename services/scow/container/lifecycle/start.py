@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.api.network.v1 import network_pb2
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.api.types.v1.types_pb2 import Mount
 from scow.container.lifecycle import execution, remount, warnings
 from scow.container.lifecycle.activation import activate
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.exit import Exits
+from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.transitions import Execution, Respond
 from scow.container.logs import options as logoptions
 from scow.container.model import states
@@ -33,6 +33,7 @@ class Starter:
 
     def __init__(self, shared: Shared, cleanup: Cleanup, exits: Exits) -> None:
         self._shared = shared
+        self._networking = Networking(shared)
         self._cleanup = cleanup
         self._exits = exits
 
@@ -180,8 +181,7 @@ class Starter:
 
     async def _attach(self, entry: Entry, netns: str) -> pb.Container:
         """Plug the network in; return the fields of a container that say how."""
-        described = entry.described
-        config, mode = described.config, namespaces.network(described.config)
+        mode = namespaces.network(entry.described.config)
         if mode.kind == "container":
             target = self._joined(mode.name).described
             return pb.Container(
@@ -189,24 +189,7 @@ class Starter:
                 hosts_path=target.hosts_path,
                 hostname_path=target.hostname_path,
             )
-        own = mode.kind == "network"
-        request = network_pb2.AttachRequest(
-            owner=entry.owner,
-            network=mode.name if own else mode.kind,
-            netns_path="" if mode.kind == "host" else netns,
-            hostname=described.hostname,
-            domainname=config.domainname,
-            ports=process.ports(described) if own else (),
-            dns=config.dns,
-            dns_search=config.dns_search,
-            dns_options=config.dns_options,
-            extra_hosts=config.extra_hosts,
-            mac_address=config.mac_address,
-            ipv4_address=config.ipv4_address,
-            aliases=config.network_aliases,
-            name=described.name,
-        )
-        return _network(await self._shared.networks.attach(request))
+        return await self._networking.plug(entry, netns)
 
     async def _undo(self, entry: Entry, error: BaseException) -> None:
         """Clean up after a start that failed, and record why it did; that the caller left is no reason."""
@@ -220,29 +203,3 @@ class Starter:
 
 def _mounts(entry: Entry) -> list[Mount]:
     return [resolved.mount for resolved in entry.volumes.mounts]
-
-
-def _network(response: network_pb2.AttachResponse) -> pb.Container:
-    """Return a container with the fields that say how its network is plugged in, and no others."""
-    found = pb.Container(
-        resolv_conf_path=response.resolv_conf_path,
-        hosts_path=response.hosts_path,
-        hostname_path=response.hostname_path,
-    )
-    if response.HasField("endpoint"):
-        e = response.endpoint
-        found.ports.extend(e.ports)
-        found.endpoints.add(
-            network=e.network,
-            network_id=e.network_id,
-            endpoint_id=e.id,
-            ip_address=e.ip_address,
-            prefix_length=e.prefix_length,
-            gateway=e.gateway,
-            mac_address=e.mac_address,
-            ipv6_address=e.ipv6_address,
-            ipv6_prefix_length=e.ipv6_prefix_length,
-            ipv6_gateway=e.ipv6_gateway,
-            aliases=e.aliases,
-        )
-    return found

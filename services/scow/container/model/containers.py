@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable, Iterator
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1.image_pb2 import PrepareResponse
 from scow.api.volume.v1.volume_pb2 import AcquireResponse
-from scow.container.model import names
+from scow.container.model import attachments, names
 from scow.container.runtime.shim import Shim
 from scow.container.store import ContainerStore
 from scow.contract.errors import AmbiguousId, ContainerNotFound, NameInUse
@@ -133,6 +133,9 @@ class Containers:
             for row in store.all()
         }
         self._by_name = {entry.described.name: entry for entry in self._by_id.values()}
+        for entry in self._by_id.values():
+            if not entry.described.networks:  # recorded when there was one network alone
+                entry.described.networks.extend(attachments.of(entry.described.config))
 
     def all(self) -> list[Entry]:
         """Return all containers."""

@@ -6,7 +6,7 @@ import re
 
 from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.container.logs import options
-from scow.container.model import bounds, exposed_ports
+from scow.container.model import attachments, bounds, exposed_ports
 from scow.container.model.invalid import invalid
 from scow.container.spec import capabilities, limits, namespaces, security_options, signal_names
 from scow.container.spec import devices as devicelist
@@ -68,6 +68,7 @@ def _check_names(config: ContainerConfig) -> None:
 
 
 def _check_network(config: ContainerConfig) -> None:
+    attachments.check(config)
     mode = namespaces.network(config)
     if namespaces.uts(config).kind == "host" and (config.hostname or config.domainname):
         raise invalid("hostname", "is set although uts_mode is host", "leave one of them out")

@@ -13,20 +13,26 @@ class Networks:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
 
-    async def require(self, network: str) -> None:
-        """Check that a network exists.
+    async def find(self, network: str) -> network_pb2.Network:
+        """Return a network by name or id, without those who are attached.
 
         Raises:
-            NetworkNotFound: It does not.
+            NetworkNotFound: There is none.
         """
-        request = network_pb2.GetRequest(network=network)
-        await ask("network", lambda: self._peers.network.Get(request))
+        request = network_pb2.GetRequest(network=network, without_endpoints=True)
+        response = await ask("network", lambda: self._peers.network.Get(request))
+        found: network_pb2.Network = response.network
+        return found
 
     async def attach(self, request: network_pb2.AttachRequest) -> network_pb2.AttachResponse:
         """Plug an owner's namespace in; the same owner and network again return the same endpoint."""
         return await ask("network", lambda: self._peers.network.Attach(request))
 
-    async def detach(self, owner: str) -> None:
-        """Unplug an owner; an unknown owner is not an error."""
-        request = network_pb2.DetachRequest(owner=owner)
+    async def detach(self, owner: str, network: str = "") -> None:
+        """Unplug an owner from a network, or from all; an unknown owner is not an error.
+
+        Raises:
+            NetworkNotFound: There is no such network.
+        """
+        request = network_pb2.DetachRequest(owner=owner, network=network)
         await ask("network", lambda: self._peers.network.Detach(request))

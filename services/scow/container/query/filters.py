@@ -125,9 +125,8 @@ def _by_volume(container: pb.Container, values: Sequence[str]) -> bool:
 
 
 def _by_network(container: pb.Container, values: Sequence[str]) -> bool:
-    names = {container.config.network or "bridge"}
+    names = {each.network for each in container.networks} or {container.config.network or "bridge"}
     ids = [endpoint.network_id for endpoint in container.endpoints]
-    names.update(endpoint.network for endpoint in container.endpoints)
     return any(v in names or (v and any(i.startswith(v) for i in ids)) for v in values)
 
 

@@ -29,8 +29,8 @@ HOST = Mode("host")
 
 
 def network(config: ContainerConfig) -> Mode:
-    """Return the network mode; a network's own name is kind "network"."""
-    value = config.network
+    """Return the network mode; a network's own name, of several the first one's, is kind "network"."""
+    value = config.network or (config.networks[0].network if config.networks else "")
     if value in ("", "default", "bridge"):
         return Mode("network", "bridge")
     if value in ("host", "none"):

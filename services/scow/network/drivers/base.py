@@ -6,10 +6,13 @@ before a driver is called, and are all that it may rely on: what it keeps in mem
 
 The life of an endpoint::
 
+    check(network)                  before anything is made: are these options that a network can have
     establish(network)              once, and again whenever it is asked for: the host's side, e.g. a bridge
     attach(network, endpoint)       its links and the inside of its namespace, all of it or nothing
+    route(endpoint)                 default routes that lead by it, when another endpoint had them
     is_attached(endpoint)           before an Attach is answered from the record
     detach(endpoint)                cut off at once; what takes long may be deleted later
+    remove(network)                 the host's side goes; no endpoint is left
     reconcile(networks, endpoints)  at the start, once a minute, and when somebody damaged something
 
 For example, an Attach that is cut short by a kill after `attach` leaves a record that is not ready. The next process
@@ -33,7 +36,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
-from scow.network.ipam.addresses import Pool, Subnet
+from scow.network.ipam.addresses import Pool
+from scow.network.ipam.plan import Choice
 from scow.network.store import Endpoint, Network
 
 
@@ -59,42 +63,61 @@ class Driver(Protocol):
     def capabilities(self) -> Capabilities:
         """What its endpoints have; the same for as long as the engine runs."""
 
-    async def establish(self, network: Network, wanted: Sequence[Subnet]) -> tuple[Pool, ...]:
+    def check(self, network: Network) -> list[str]:
+        """Check what a network that is about to be made asks for; return warnings.
+
+        Raises:
+            InvalidArgument: An option that no network of this driver can have.
+            KernelUnsupported: The kernel lacks what is needed.
+        """
+
+    async def establish(self, network: Network, choice: Choice) -> tuple[Pool, ...]:
         """Make a network's side of the host; return the pools that it has from now on.
 
         Args:
-            network: As it is recorded.
-            wanted: Its subnets; a driver with addresses chooses one of IPv4 where none is given.
+            network: As it is recorded, or is about to be.
+            choice: Returns its pools, given what the host has to do with; called while no other engine chooses.
 
         Raises:
             SubnetFull: No subnet is free.
+            SubnetInUse: One overlaps another network's.
             LinkFailed: Somebody else's link is in the way.
             KernelUnsupported: The kernel lacks what is needed.
         """
 
-    async def attach(self, network: Network, endpoint: Endpoint, default_route: bool) -> None:
+    async def attach(self, network: Network, endpoint: Endpoint) -> None:
         """Plug an endpoint.
 
         Args:
             network: Of the endpoint.
-            endpoint: With its leases and the namespace that it is to be in.
-            default_route: Whether the network's gateways become the namespace's routers.
+            endpoint: With its leases, its routers, and the namespace that it is to be in.
 
         Raises:
             LinkFailed: The namespace is gone, or the kernel refuses.
             KernelUnsupported: The kernel lacks what is needed.
         """
 
+    async def route(self, endpoint: Endpoint) -> None:
+        """Make an attached endpoint's routers those of its namespace, in place of what was there.
+
+        Raises:
+            LinkFailed: The namespace is gone, or the kernel refuses.
+        """
+
     async def is_attached(self, endpoint: Endpoint) -> bool:
         """Tell whether what `attach` made in the host is there."""
 
-    async def detach(self, endpoint: Endpoint, forget: bool = True) -> None:
+    async def detach(self, endpoint: Endpoint, at_once: bool = False) -> None:
         """Cut an endpoint off.
 
         Args:
             endpoint: Of this driver.
-            forget: Whether its record goes now. Else it is attached again at once, and all of it must be gone.
+            at_once: Whether all of it must be gone on return, for a namespace that lives on. Else its end may take the
+                links along.
         """
+
+    async def remove(self, network: Network) -> None:
+        """Take a network's side of the host away; what is not there is no error."""
 
     async def reconcile(
         self, networks: Sequence[Network], endpoints: Sequence[Endpoint]

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,10 +18,20 @@ import structlog
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.contract.errors import LinkFailed, ScowError
 from scow.network.dns.files import host_resolver
+from scow.network.drivers import options
 from scow.network.drivers.base import Capabilities
-from scow.network.ipam import subnets
-from scow.network.ipam.addresses import IPV4, IPV6, Interface, Pool, Subnet, family_of, of_family
+from scow.network.ipam.addresses import (
+    IPV4,
+    IPV6,
+    LINK_LOCAL,
+    Interface,
+    Pool,
+    Subnet,
+    family_of,
+    of_family,
+)
 from scow.network.ipam.leases import mac_of
+from scow.network.ipam.plan import Choice
 from scow.network.kernel import links, names, netns, sysctls
 from scow.network.kernel.links import Inside, Link, Veth
 from scow.network.kernel.netlink import Netlink
@@ -31,9 +42,6 @@ from scow.network.store import Endpoint, Network
 _SWEEP_SECONDS = 1.0
 # Held while a subnet is chosen and taken, so that two engines that start together choose different ones.
 _SUBNET_LOCK = Path("/run/lock/scow-subnets")
-# Without an address of the link alone the kernel does not ask for a container to which it forwards a packet (RFC 4861,
-# 7.2.2). Docker's is the same.
-_LINK_LOCAL = ipaddress.ip_interface("fe80::1/64")
 _MTU = 1500
 _log = structlog.get_logger()
 
@@ -51,27 +59,33 @@ class BridgeDriver:
 
     def __init__(self, worker: Worker, instance: str, mtu: int) -> None:
         self._worker = worker
+        self._instance = instance
         self._host = _Host(instance, mtu)
         # Links that are cut off and about to go.
         self._doomed: set[str] = set()
         self._sweeping: asyncio.Task[None] | None = None
 
-    async def establish(self, network: Network, wanted: Sequence[Subnet]) -> tuple[Pool, ...]:
-        """Make the bridge, with the first address of each subnet; choose one of IPv4 where none is given."""
-        return await self._worker.run(self._host.establish, network, wanted)
+    def check(self, network: Network) -> list[str]:
+        """Check the options."""
+        options.bridge(network.options)
+        return [f"the option {key} has no effect" for key in options.unknown(network.options)]
 
-    async def attach(self, network: Network, endpoint: Endpoint, default_route: bool) -> None:
+    async def establish(self, network: Network, choice: Choice) -> tuple[Pool, ...]:
+        """Make the bridge, with the gateways of the pools."""
+        return await self._worker.run(self._host.establish, network, choice)
+
+    async def attach(self, network: Network, endpoint: Endpoint) -> None:
         """Make the pair of links and set up the namespace."""
         if endpoint.link in self._doomed:
             await self._sweep()
         try:
-            await self._worker.run(self._host.plug, network, endpoint, default_route)
+            await self._worker.run(self._host.plug, network, endpoint)
         except LinkFailed as error:
             if error.metadata.get("errno") != "EEXIST" or not self._doomed:
                 raise
             # The namespace was detached a moment ago and lives on: the old link is in the way.
             await self._sweep()
-            await self._worker.run(self._host.plug, network, endpoint, default_route)
+            await self._worker.run(self._host.plug, network, endpoint)
 
     async def is_attached(self, endpoint: Endpoint) -> bool:
         """Tell whether its link is there."""
@@ -79,15 +93,29 @@ class BridgeDriver:
             return False
         return await self._worker.run(_has_link, endpoint.link)
 
-    async def detach(self, endpoint: Endpoint, forget: bool = True) -> None:
+    async def route(self, endpoint: Endpoint) -> None:
+        """Replace the default routes of the namespace."""
+        await self._worker.run(_route, endpoint)
+
+    async def detach(self, endpoint: Endpoint, at_once: bool = False) -> None:
         """Cut the link off; deleting it, which takes 15 to 30 ms, can wait."""
-        if not forget:
+        if at_once:
             await self._worker.run(self._host.delete, [endpoint.link])
             return
-        self._doomed.add(endpoint.link)
+        await self._doom(endpoint.link)
+
+    async def remove(self, network: Network) -> None:
+        """Cut the bridge off, if it is the engine's; deleting it can wait, unless it was given a name."""
+        if names.is_user_bridge_of(self._instance, network.bridge):
+            await self._doom(network.bridge)
+        else:
+            await self._worker.run(self._host.delete_bridge, network)
+
+    async def _doom(self, link: str) -> None:
+        self._doomed.add(link)
         if self._sweeping is None or self._sweeping.done():
             self._sweeping = asyncio.create_task(self._sweep_later())
-        await self._worker.run(self._host.set_down, [endpoint.link])
+        await self._worker.run(self._host.set_down, [link])
 
     async def _sweep_later(self) -> None:
         while self._doomed:
@@ -143,13 +171,10 @@ class _Host:
         if "_netlink" in self.__dict__:
             self.__dict__.pop("_netlink").close()
 
-    def establish(self, network: Network, wanted: Sequence[Subnet]) -> tuple[Pool, ...]:
+    def establish(self, network: Network, choice: Choice) -> tuple[Pool, ...]:
         with _subnet_lock():
-            chosen = list(wanted)
-            if all(subnet.version != IPV4.version for subnet in wanted):
-                chosen.insert(0, subnets.choose(self._used(network.bridge)))
-            pools = tuple(Pool.of(subnet) for subnet in chosen)
-            self._make_bridge(network.bridge, pools)
+            pools = choice(self._used(network.bridge))
+            self._make_bridge(replace(network, pools=pools))
             return pools
 
     def _used(self, bridge: str) -> list[Subnet]:
@@ -163,10 +188,12 @@ class _Host:
                 used.append(ipaddress.ip_network(server))
         return used
 
-    def _make_bridge(self, name: str, pools: Sequence[Pool]) -> Link:
-        wanted = _host_addresses(pools)
+    def _make_bridge(self, network: Network) -> Link:
+        name, wanted = network.bridge, _host_addresses(network)
         with_ipv6 = of_family(wanted, IPV6) is not None
-        bridge = links.make_bridge(self._netlink, name, mac_of(wanted), self._mtu, with_ipv6)
+        mac, mtu = mac_of([pool.router for pool in network.pools]), self._mtu_of(network)
+        made = links.Bridge(name, mac, mtu, with_ipv6, self._alias(network))
+        bridge = links.make_bridge(self._netlink, made)
         for index, present in links.list_addresses(self._netlink):
             if index == bridge.index and present not in wanted:
                 links.delete_address(self._netlink, index, present)
@@ -177,15 +204,30 @@ class _Host:
         sysctls.enable(f"ipv4/conf/{name}/route_localnet")
         return bridge
 
-    def plug(self, network: Network, endpoint: Endpoint, default_route: bool) -> None:
+    def _alias(self, network: Network) -> str:
+        return f"{self._instance} network {network.id}"
+
+    def _mtu_of(self, network: Network) -> int:
+        return options.bridge(network.options).mtu or self._mtu
+
+    def delete_bridge(self, network: Network) -> None:
+        """Delete a bridge of a name that the user chose, unless it was there before the network."""
+        found = links.find_link(self._netlink, network.bridge)
+        if found is not None and found.alias == self._alias(network):
+            links.delete_links(self._netlink, [network.bridge])
+
+    def plug(self, network: Network, endpoint: Endpoint) -> None:
         """Make an endpoint's links, unless they are there, and set up its namespace; on failure nothing is left."""
         if _has_link(endpoint.link):
             return
-        veth = Veth(endpoint.link, endpoint.interface, endpoint.mac, self._mtu)
-        gateways = network.gateways() if default_route else []
-        settings = sysctls.WITHOUT_IPV6
-        if of_family(endpoint.addresses, IPV6) is not None:
-            settings = sysctls.INSIDE
+        wanted = options.bridge(network.options)
+        mtu = wanted.mtu or self._mtu
+        veth = Veth(endpoint.link, endpoint.interface, endpoint.mac, mtu, not wanted.icc)
+        addresses = [*endpoint.addresses, *endpoint.link_local]
+        settings = dict(sysctls.WITHOUT_IPV6)
+        if of_family(addresses, IPV6) is not None:
+            settings = dict(sysctls.INSIDE)
+        settings.update(options.settings(endpoint.options))
         with netns.opened_as(endpoint.netns_path, endpoint.netns_id) as descriptor:
             bridge = self._bridge_index(network)
             try:
@@ -193,7 +235,7 @@ class _Host:
                 inside, index = netns.netlink_inside(descriptor, veth.peer, settings)
                 with inside:
                     links.set_up_inside(
-                        inside, Inside(veth.peer, index, endpoint.addresses, gateways)
+                        inside, Inside(veth.peer, index, addresses, endpoint.routers)
                     )
                     inside.settle(veth.peer)
                 for name in (veth.name, network.bridge):
@@ -207,7 +249,7 @@ class _Host:
         try:
             return socket.if_nametoindex(network.bridge)
         except OSError:
-            return self._make_bridge(network.bridge, network.pools).index
+            return self._make_bridge(network).index
 
     def set_down(self, names_of_links: Sequence[str]) -> None:
         """Cut links off."""
@@ -229,7 +271,13 @@ class _Host:
         ]
         found = links.list_links(self._netlink)
         present = {one.name: one for one in found if names.is_link_of(self._instance, one.name)}
-        orphans = sorted(set(present) - {endpoint.link for endpoint in endpoints} - doomed)
+        own = {f"{self._instance} network {network_id}" for network_id in by_id}
+        forgotten = {
+            one.name
+            for one in found
+            if one.alias.startswith(f"{self._instance} network ") and one.alias not in own
+        }
+        orphans = sorted((set(present) | forgotten) - {e.link for e in endpoints} - doomed)
         self.delete(orphans)
         actions += [_action(f"link/{name}", "released", "without a record") for name in orphans]
         for endpoint in endpoints:
@@ -240,7 +288,7 @@ class _Host:
 
     def _restore_bridge(self, network: Network) -> str:
         fault = self._fault_of_bridge(network, links.find_link(self._netlink, network.bridge))
-        self._make_bridge(network.bridge, network.pools)
+        self._make_bridge(network)
         return fault
 
     def _fault_of_bridge(self, network: Network, found: Link | None) -> str:
@@ -248,7 +296,7 @@ class _Host:
             return "the bridge was missing"
         if not found.up:
             return "the bridge was down"
-        wanted = _host_addresses(network.pools)
+        wanted = _host_addresses(network)
         present = [a for index, a in links.list_addresses(self._netlink) if index == found.index]
         if not set(wanted) <= set(present):
             return "the bridge had lost its address"
@@ -265,7 +313,7 @@ class _Host:
             return ""
         if present is None:
             try:
-                self.plug(network, endpoint, default_route=endpoint.interface == names.interface(0))
+                self.plug(network, endpoint)
             except LinkFailed as error:
                 _log.warning("link not rebuilt", link=endpoint.link, error=str(error))
                 return ""
@@ -273,16 +321,25 @@ class _Host:
         bridge = self._bridge_index(network)
         if present.master == bridge and present.up:
             return "the link listened to its container" if links.guard(present.name) else ""
-        links.join_bridge(self._netlink, present.name, bridge)
+        isolated = not options.bridge(network.options).icc
+        links.join_bridge(self._netlink, present.name, bridge, isolated)
         return "the link was cut off"
 
 
-def _host_addresses(pools: Sequence[Pool]) -> list[Interface]:
+def _host_addresses(network: Network) -> list[Interface]:
     """Return the addresses of a bridge: a subnet's gateway each."""
-    found = [pool.router for pool in pools]
+    inhibited = options.bridge(network.options).inhibit_ipv4
+    found = [p.router for p in network.pools if p.subnet.version == 6 or not inhibited]
     if of_family(found, IPV6) is not None:
-        found.append(_LINK_LOCAL)
+        found.append(LINK_LOCAL)
     return found
+
+
+def _route(endpoint: Endpoint) -> None:
+    with netns.opened_as(endpoint.netns_path, endpoint.netns_id) as descriptor:
+        inside, index = netns.netlink_inside(descriptor, endpoint.interface)
+        with inside:
+            links.set_default_routes(inside, index, endpoint.routers)
 
 
 def _has_link(name: str) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.network.drivers.base import Capabilities
-from scow.network.ipam.addresses import Pool, Subnet
+from scow.network.ipam.addresses import Pool
+from scow.network.ipam.plan import Choice
 from scow.network.store import Endpoint, Network
 
 
@@ -15,19 +16,29 @@ class HostDriver:
 
     capabilities = Capabilities(namespace=False, addresses=False, ports=False)
 
-    async def establish(self, network: Network, wanted: Sequence[Subnet]) -> tuple[Pool, ...]:
+    def check(self, network: Network) -> list[str]:
+        """Accept any options."""
+        return []
+
+    async def establish(self, network: Network, choice: Choice) -> tuple[Pool, ...]:
         """Make nothing."""
         return ()
 
-    async def attach(self, network: Network, endpoint: Endpoint, default_route: bool) -> None:
+    async def attach(self, network: Network, endpoint: Endpoint) -> None:
         """Plug nothing."""
+
+    async def route(self, endpoint: Endpoint) -> None:
+        """Route nothing."""
 
     async def is_attached(self, endpoint: Endpoint) -> bool:
         """Tell that it is."""
         return True
 
-    async def detach(self, endpoint: Endpoint, forget: bool = True) -> None:
+    async def detach(self, endpoint: Endpoint, at_once: bool = False) -> None:
         """Cut nothing off."""
+
+    async def remove(self, network: Network) -> None:
+        """Take nothing away."""
 
     async def reconcile(
         self, networks: Sequence[Network], endpoints: Sequence[Endpoint]

@@ -17,7 +17,7 @@ class NoneDriver(HostDriver):
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
-    async def attach(self, network: Network, endpoint: Endpoint, default_route: bool) -> None:
+    async def attach(self, network: Network, endpoint: Endpoint) -> None:
         """Bring lo up."""
         await self._worker.run(_set_lo_up, endpoint)
 

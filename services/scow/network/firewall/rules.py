@@ -47,10 +47,21 @@ _CHAINS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Bridge:
-    """A subnet behind a bridge, as far as rules go."""
+    """A subnet behind a bridge, as far as rules go.
+
+    Attributes:
+        internal: There is no way out of it, and none in.
+        icc: Whether its containers may talk to each other.
+        masquerade: Whether packets to elsewhere get the host's address.
+        snat: The source address that they get; empty means that of the link they leave by.
+    """
 
     name: str
     subnet: Subnet
+    internal: bool = False
+    icc: bool = True
+    masquerade: bool = True
+    snat: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,17 +199,28 @@ def _bridge_rules(family: Family, bridge: Bridge) -> list[tuple[str, list[Any]]]
     diverted = _match({"ct": {"key": "status"}}, "dnat", "in")
     from_here, to_here = _match(source, subnet), _match(target, subnet)
     masquerade = {"masquerade": None}
-    return [
+    outwards = {"snat": {"addr": bridge.snat}} if bridge.snat else masquerade
+    rules: list[tuple[str, list[Any]]] = [
         ("raw", [out_of, _match(source, loopback), {"drop": None}]),
         ("raw", [out_of, _match(target, loopback), {"drop": None}]),
         ("forward", [into, known, {"accept": None}]),
         ("forward", [into, diverted, {"accept": None}]),
-        ("forward", [into, not_out_of, {"drop": None}]),
+        (
+            "forward",
+            [into, {"drop": None}] if not bridge.icc else [into, not_out_of, {"drop": None}],
+        ),
         ("postrouting", [into, _match(source, loopback), masquerade]),
         # The answer must come back this way, not over the bridge, or its source is not what was asked.
         ("postrouting", [from_here, to_here, diverted, masquerade]),
-        ("postrouting", [from_here, not_into, masquerade]),
     ]
+    if bridge.internal:
+        rules[2:2] = [
+            ("forward", [out_of, not_into, {"drop": None}]),
+            ("forward", [into, not_out_of, {"drop": None}]),
+        ]
+    elif bridge.masquerade:
+        rules.append(("postrouting", [from_here, not_into, outwards]))
+    return rules
 
 
 def _match(left: Any, right: Any, operator: str = "==") -> dict[str, Any]:

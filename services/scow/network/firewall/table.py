@@ -8,9 +8,10 @@ from functools import cached_property
 
 import structlog
 
+from scow.network.drivers import options
 from scow.network.firewall import conntrack, rules
 from scow.network.firewall.nftables import Nftables
-from scow.network.ipam.addresses import FAMILIES, Family, family_of, of_family
+from scow.network.ipam.addresses import FAMILIES, Family, Pool, family_of, of_family
 from scow.network.kernel import links
 from scow.network.kernel.netlink import Netlink
 from scow.network.store import Endpoint, Network
@@ -28,7 +29,7 @@ class Wanted:
     def bridges(self, family: Family) -> list[rules.Bridge]:
         """Return the bridges with a subnet of a family."""
         return [
-            rules.Bridge(network.bridge, pool.subnet)
+            _bridge(network, pool)
             for network in self.networks
             for pool in network.pools
             if network.bridge and pool.subnet.version == family.version
@@ -42,6 +43,19 @@ class Wanted:
             for port in published_by(e)
             if port.address.version == family.version
         ]
+
+
+def _bridge(network: Network, pool: Pool) -> rules.Bridge:
+    wanted = options.bridge(network.options)
+    own = [text for text in wanted.snat if family_of(text).version == pool.subnet.version]
+    return rules.Bridge(
+        network.bridge,
+        pool.subnet,
+        internal=network.internal,
+        icc=wanted.icc,
+        masquerade=wanted.masquerade,
+        snat=own[0] if own else "",
+    )
 
 
 def published_by(endpoint: Endpoint) -> list[rules.Published]:

@@ -61,6 +61,9 @@ IPV6 = Family(
     forwarding="ipv6/conf/all/forwarding",
 )
 FAMILIES = (IPV4, IPV6)
+# A bridge's own. Without an address of the link alone the kernel does not ask for a container to which it forwards a
+# packet (RFC 4861, 7.2.2). Docker's is the same.
+LINK_LOCAL = ipaddress.ip_interface("fe80::1/64")
 
 
 def family_of(value: str | Address | Subnet | Interface) -> Family:
@@ -81,13 +84,19 @@ class Pool:
 
     Attributes:
         subnet: All of it.
-        gateway: The host's address in it, and the endpoints' router.
+        gateway: The endpoints' router; on a bridge the host's address.
         last: The address that was given last; None before the first.
+        ip_range: The part that addresses are chosen from; None means all.
+        aux: Names and addresses that nobody gets.
+        gateway_chosen: The subnet was asked for, its gateway was not.
     """
 
     subnet: Subnet
     gateway: Address
     last: Address | None = None
+    ip_range: Subnet | None = None
+    aux: tuple[tuple[str, Address], ...] = ()
+    gateway_chosen: bool = False
 
     @classmethod
     def of(cls, subnet: Subnet) -> Pool:
@@ -98,3 +107,8 @@ class Pool:
     def router(self) -> Interface:
         """The gateway with the subnet's prefix length."""
         return ipaddress.ip_interface(f"{self.gateway}/{self.subnet.prefixlen}")
+
+    def reserved(self) -> set[Address]:
+        """Return the addresses that no endpoint can have."""
+        ends = {self.subnet.network_address, self.subnet.broadcast_address}
+        return {*ends, self.gateway, *(address for _, address in self.aux)}

@@ -37,18 +37,19 @@ def lease(
 
 def _next(pool: Pool, taken: Collection[Address]) -> Address:
     """Return a free address: the next one after the last that was given, so that none is soon used again."""
-    first = int(pool.subnet.network_address) + 2
-    size = pool.subnet.num_addresses - 3
-    start = int(pool.last) + 1 - first if pool.last is not None else 0
+    span, reserved = pool.ip_range or pool.subnet, pool.reserved()
+    size = span.num_addresses
+    last = pool.last if pool.last is not None and pool.last in span else None
+    start = int(last) + 1 - int(span.network_address) if last is not None else 0
     for step in range(size):
         # An offset, because a small number alone would be taken for an address of IPv4.
-        address = pool.subnet.network_address + (2 + (start + step) % size)
-        if address not in taken and address != pool.gateway:
+        address = span.network_address + (start + step) % size
+        if address not in taken and address not in reserved:
             return address
     raise SubnetFull(
-        f"all addresses of {pool.subnet} are in use",
+        f"all addresses of {span} are in use",
         what="subnet",
-        which=str(pool.subnet),
+        which=str(span),
         do="remove containers, or give the network a larger subnet",
     )
 
@@ -61,8 +62,7 @@ def _requested(
     except ValueError as error:
         raise _no_address(pools, wanted) from error
     for pool in pools:
-        reserved = (pool.subnet.network_address, pool.gateway, pool.subnet.broadcast_address)
-        if address not in pool.subnet or address in reserved:
+        if address not in pool.subnet or address in pool.reserved():
             continue
         if address in taken:
             raise AddressInUse(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from scow.contract.errors import InvalidConfig, SubnetFull
-from scow.network.ipam.addresses import Family, Subnet
+from scow.core.config import AddressPool
+from scow.network.ipam.addresses import IPV4, Family, Subnet
 
 # A route as wide as this stands for "everywhere": 0.0.0.0/1 and 128.0.0.0/1 are how VPNs write a default route.
 _WIDEST_ROUTE = 1
@@ -30,24 +32,78 @@ def candidates() -> Iterator[ipaddress.IPv4Network]:
         yield ipaddress.IPv4Network(f"192.168.{number}.0/24")
 
 
-def choose(used: Iterable[Subnet]) -> ipaddress.IPv4Network:
+def choose(
+    family: Family, used: Iterable[Subnet], pools: Sequence[AddressPool], seed: str
+) -> Subnet:
     """Return the first candidate that overlaps nothing in use.
 
     Args:
-        used: Destinations of the host's routes, subnets of its addresses, its name servers.
+        family: Of the subnet.
+        used: Destinations of the host's routes, subnets of its addresses, its name servers, and other networks.
+        pools: The configuration's; without one of the family, private subnets.
+        seed: What the machine's own part of private subnets of IPv6 derives from.
 
     Raises:
+        InvalidConfig: A configured pool is none.
         SubnetFull: All overlap.
     """
-    taken = [network for network in used if network.prefixlen > _WIDEST_ROUTE]
-    for candidate in candidates():
-        if not any(candidate.overlaps(n) for n in taken if isinstance(n, ipaddress.IPv4Network)):
+    taken = [n for n in used if n.version == family.version and n.prefixlen > _WIDEST_ROUTE]
+    spans = [span for span in map(_span, pools) if span[0].version == family.version]
+    for candidate in _of_spans(spans) if spans else _private(family, seed):
+        if not any(candidate.overlaps(one) for one in taken):
             return candidate
     raise SubnetFull(
-        "the host's routes leave no private subnet free",
+        "all predefined address pools have been fully subnetted",
         what="subnet",
-        which="10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16",
-        do="set network.subnet in the configuration",
+        which=", ".join(str(base) for base, _ in spans)
+        or f"private subnets of IPv{family.version}",
+        do="give the network a subnet, or set network.default_address_pools in the configuration",
+    )
+
+
+def _private(family: Family, seed: str) -> Iterator[Subnet]:
+    if family is IPV4:
+        yield from candidates()
+        return
+    # RFC 4193: 40 bits that no other site is likely to have, and 16 for subnets.
+    own = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:5], "big")
+    base = 0xFD << 120 | own << 80
+    for number in range(1 << 16):
+        yield ipaddress.IPv6Network((base | number << 64, 64))
+
+
+def _span(pool: AddressPool) -> tuple[Subnet, int]:
+    """Return the base of a configured pool and the prefix length of the subnets to cut from it."""
+    try:
+        base = ipaddress.ip_network(pool.base)
+    except ValueError as error:
+        raise _invalid_pool(pool, str(error)) from error
+    if not base.prefixlen <= pool.size <= base.max_prefixlen - _FEWEST_BITS + 1:
+        raise _invalid_pool(pool, f"subnets of /{pool.size} cannot be cut from it")
+    return base, pool.size
+
+
+def _of_spans(spans: Iterable[tuple[Subnet, int]]) -> Iterator[Subnet]:
+    for base, size in spans:
+        yield from base.subnets(new_prefix=size)
+
+
+def check_pools(pools: Iterable[AddressPool]) -> None:
+    """Check the configuration's pools.
+
+    Raises:
+        InvalidConfig: One is none.
+    """
+    for pool in pools:
+        _span(pool)
+
+
+def _invalid_pool(pool: AddressPool, fault: str) -> InvalidConfig:
+    return InvalidConfig(
+        f"network.default_address_pools has {pool.base!r}: {fault}",
+        what="configuration key",
+        which="network.default_address_pools",
+        do='give pools such as { base = "10.64.0.0/10", size = 24 }',
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from scow.network.ipam.addresses import FAMILIES, Address, Interface, Subnet, family_of
 from scow.network.kernel import sysctls
-from scow.network.kernel.netlink import CREATE, EXCL, Netlink, Request, refusal, rtnl
+from scow.network.kernel.netlink import CREATE, EXCL, REPLACE, Netlink, Request, refusal, rtnl
 
 _UP = 1
 _LOOPBACK_INDEX = 1
@@ -38,6 +38,8 @@ class Link:
     mtu: int
     up: bool
     mac: str
+    # What its maker wrote on it.
+    alias: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Veth:
     peer: str
     peer_mac: str
     mtu: int
+    # Whether it reaches the bridge's other ports.
+    isolated: bool = False
 
 
 def list_links(netlink: Netlink) -> list[Link]:
@@ -81,6 +85,7 @@ def _link(message: Any) -> Link:
         mtu=message.get_attr("IFLA_MTU") or 0,
         up=bool(message["flags"] & _UP),
         mac=message.get_attr("IFLA_ADDRESS") or "",
+        alias=message.get_attr("IFLA_IFALIAS") or "",
     )
 
 
@@ -110,11 +115,20 @@ def list_routes(netlink: Netlink) -> list[Route]:
     return found
 
 
-def make_bridge(netlink: Netlink, name: str, mac: str, mtu: int, with_ipv6: bool) -> Link:
-    """Make a bridge unless it is there, bring it up and return it.
+@dataclass(frozen=True)
+class Bridge:
+    """A bridge to be made; with a MAC address of its own it does not change as ports come and go."""
 
-    With a MAC address of its own it does not change as ports come and go.
-    """
+    name: str
+    mac: str
+    mtu: int
+    with_ipv6: bool
+    alias: str
+
+
+def make_bridge(netlink: Netlink, wanted: Bridge) -> Link:
+    """Make a bridge unless it is there, bring it up and return it."""
+    name = wanted.name
     what = f"bridge {name}"
     netlink.send(
         [
@@ -123,9 +137,10 @@ def make_bridge(netlink: Netlink, name: str, mac: str, mtu: int, with_ipv6: bool
                 {},
                 [
                     ("IFLA_IFNAME", name),
-                    ("IFLA_ADDRESS", mac),
-                    ("IFLA_MTU", mtu),
+                    ("IFLA_ADDRESS", wanted.mac),
+                    ("IFLA_MTU", wanted.mtu),
                     ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "bridge")]}),
+                    ("IFLA_IFALIAS", wanted.alias),
                 ],
                 CREATE | EXCL,
                 tolerate=(errno.EEXIST,),
@@ -137,7 +152,7 @@ def make_bridge(netlink: Netlink, name: str, mac: str, mtu: int, with_ipv6: bool
     bridge = find_link(netlink, name)
     if bridge is None or bridge.kind != "bridge":
         raise refusal(what, errno.EEXIST if bridge else errno.ENODEV)
-    guard(name, with_ipv6)
+    guard(name, wanted.with_ipv6)
     if not bridge.up:
         netlink.send([_up(name)])
     return bridge
@@ -211,7 +226,7 @@ def plug_veth(netlink: Netlink, veth: Veth, bridge: int, netns: int) -> None:
         ]
     )
     guard(veth.name)
-    netlink.send([_hairpin(veth.name)])
+    netlink.send([_port(veth.name, veth.isolated)])
 
 
 def guard(name: str, with_ipv6: bool = False) -> bool:
@@ -225,23 +240,26 @@ def guard(name: str, with_ipv6: bool = False) -> bool:
     return sysctls.set_link(name, {**sysctls.GUARDED, **spoken})
 
 
-def join_bridge(netlink: Netlink, name: str, bridge: int) -> None:
+def join_bridge(netlink: Netlink, name: str, bridge: int, isolated: bool) -> None:
     """Make a link a port of a bridge and bring it up."""
     guard(name)
     master = [("IFLA_IFNAME", name), ("IFLA_MASTER", bridge)]
     joining = Request(rtnl.RTM_SETLINK, {}, master, what=f"link {name} on the bridge")
-    netlink.send([joining, _hairpin(name)])
+    netlink.send([joining, _port(name, isolated)])
 
 
-def _hairpin(name: str) -> Request:
-    """Return the request that brings a port up in hairpin mode.
+def _port(name: str, isolated: bool) -> Request:
+    """Return the request that brings a port up in hairpin mode, which reaches other ports unless it is isolated.
 
     Hairpin mode, because where br_netfilter is on, a container's packet to its own published port leaves by the
     port it came in by.
     """
     hairpin = [
         ("IFLA_INFO_SLAVE_KIND", "bridge"),
-        ("IFLA_INFO_SLAVE_DATA", {"attrs": [("IFLA_BRPORT_MODE", 1)]}),
+        (
+            "IFLA_INFO_SLAVE_DATA",
+            {"attrs": [("IFLA_BRPORT_MODE", 1), ("IFLA_BRPORT_ISOLATED", int(isolated))]},
+        ),
     ]
     port = [("IFLA_IFNAME", name), ("IFLA_LINKINFO", {"attrs": hairpin})]
     return Request(rtnl.RTM_NEWLINK, {"flags": _UP, "change": _UP}, port, what=f"link {name}")
@@ -280,6 +298,11 @@ def set_up_inside(netlink: Netlink, wanted: Inside) -> None:
     netlink.send(requests)
 
 
+def set_default_routes(netlink: Netlink, index: int, gateways: Sequence[Address]) -> None:
+    """Have a namespace's default routes lead by a link, in place of those that it has."""
+    netlink.send([_default_route(index, gateway) for gateway in gateways])
+
+
 def set_lo_up(netlink: Netlink) -> None:
     """Bring lo up."""
     netlink.send([_up("lo")])
@@ -313,7 +336,7 @@ def _default_route(index: int, gateway: Address) -> Request:
     }
     attributes = [("RTA_GATEWAY", str(gateway)), ("RTA_OIF", index)]
     what = "the default route"
-    return Request(rtnl.RTM_NEWROUTE, fields, attributes, CREATE | EXCL, what=what)
+    return Request(rtnl.RTM_NEWROUTE, fields, attributes, CREATE | REPLACE, what=what)
 
 
 def _address(

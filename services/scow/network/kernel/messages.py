@@ -33,6 +33,10 @@ def _text(value: str) -> bytes:
     return value.encode() + b"\0"
 
 
+def _alias(value: str) -> bytes:
+    return value.encode()
+
+
 def _number(value: int) -> bytes:
     return struct.pack("=I", value)
 
@@ -51,7 +55,7 @@ def _ip(value: str) -> bytes:
 
 _INET6 = {"IFLA_INET6_ADDR_GEN_MODE": (8, _byte)}
 _SPEC = {"AF_INET6": (10, _Nested(_INET6))}
-_PORT = {"IFLA_BRPORT_MODE": (4, _byte)}
+_PORT = {"IFLA_BRPORT_MODE": (4, _byte), "IFLA_BRPORT_ISOLATED": (33, _byte)}
 _PEER: dict[str, tuple[int, Any]] = {}
 _VETH = {"VETH_INFO_PEER": (1, _Nested(_PEER, head=bytes(16)))}
 _INFO = {
@@ -66,6 +70,7 @@ _LINK = {
     "IFLA_MTU": (4, _number),
     "IFLA_MASTER": (10, _number),
     "IFLA_LINKINFO": (18, _Nested(_INFO)),
+    "IFLA_IFALIAS": (20, _alias),
     "IFLA_AF_SPEC": (26, _Nested(_SPEC)),
     "IFLA_NET_NS_FD": (28, _number),
 }

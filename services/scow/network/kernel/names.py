@@ -6,6 +6,8 @@ import re
 
 # IFNAMSIZ without the final NUL.
 MAX_LENGTH = 15
+# Of the names of containers' interfaces.
+STEM = "eth"
 
 
 def bridge(instance: str) -> str:
@@ -28,6 +30,21 @@ def is_link_of(instance: str, name: str) -> bool:
     return re.fullmatch(rf"{instance}-[0-9a-f]{{6,}}", name) is not None
 
 
-def interface(number: int) -> str:
+def user_bridge(instance: str, identity: str) -> str:
+    """Return the name of the bridge of a user's network.
+
+    Args:
+        instance: The engine.
+        identity: Hexadecimal digits of the network's id.
+    """
+    return f"{instance}_{identity}"[:MAX_LENGTH]
+
+
+def is_user_bridge_of(instance: str, name: str) -> bool:
+    """Tell whether a link has the name of an engine's user bridges."""
+    return re.fullmatch(rf"{instance}_[0-9a-f]{{6,}}", name) is not None
+
+
+def interface(number: int, stem: str = STEM) -> str:
     """Return the name of a container's link, the first one has the number 0."""
-    return f"eth{number}"
+    return f"{stem}{number}"

@@ -53,6 +53,7 @@ with bare_package():
         NLM_F_CREATE,
         NLM_F_DUMP,
         NLM_F_EXCL,
+        NLM_F_REPLACE,
         NLM_F_REQUEST,
         NLMSG_DONE,
         NLMSG_ERROR,
@@ -63,10 +64,11 @@ with bare_package():
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
     from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-__all__ = ["CREATE", "EXCL", "Netlink", "Request", "bare_package", "refusal", "rtnl"]
+__all__ = ["CREATE", "EXCL", "REPLACE", "Netlink", "Request", "bare_package", "refusal", "rtnl"]
 
 CREATE: int = NLM_F_CREATE
 EXCL: int = NLM_F_EXCL
+REPLACE: int = NLM_F_REPLACE
 
 _CLASSES: dict[int, Any] = {
     rtnl.RTM_NEWLINK: ifinfmsg,

@@ -20,6 +20,8 @@ from scow.contract.errors import LinkFailed
 from scow.core.times import now_ns
 from scow.network.drivers import Driver
 from scow.network.ipam import leases
+from scow.network.ipam.addresses import Pool
+from scow.network.ipam.plan import Plan, families
 from scow.network.kernel import names, netns
 from scow.network.kernel.worker import Worker
 from scow.network.store import Endpoint, Network
@@ -60,8 +62,9 @@ class Stage:
 
     async def establish(self) -> None:
         """Make the network."""
-        wanted = [ip_network(subnet) for subnet in self._case.subnets]
-        pools = await self.driver.establish(self.network, wanted)
+        wanted = tuple(Pool.of(ip_network(subnet)) for subnet in self._case.subnets)
+        plan = Plan(wanted, families(wanted, ipv6=False), (), (), "seed")
+        pools = await self.driver.establish(self.network, plan.pools)
         self.network = replace(self.network, pools=pools)
 
     def endpoint(self) -> tuple[Namespace, Endpoint]:
@@ -89,12 +92,13 @@ class Stage:
             aliases=(),
             ready=True,
             created_ns=now_ns(),
+            routers=tuple(self.network.gateways()) if linked else (),
         )
 
     async def attached(self) -> tuple[Namespace, Endpoint]:
         """Return a container and its endpoint, attached."""
         container, endpoint = self.endpoint()
-        await self.driver.attach(self.network, endpoint, default_route=True)
+        await self.driver.attach(self.network, endpoint)
         return container, endpoint
 
     async def reconcile(self, *endpoints: Endpoint) -> list[str]:
@@ -139,12 +143,12 @@ class DriverSuite:
     async def test_attaching_again_changes_nothing(self, stage: Stage) -> None:
         container, endpoint = await stage.attached()
         before = stage.host.run("ip link"), container.run("ip addr")
-        await stage.driver.attach(stage.network, endpoint, default_route=True)
+        await stage.driver.attach(stage.network, endpoint)
         assert (stage.host.run("ip link"), container.run("ip addr")) == before
 
     async def test_without_the_default_route(self, stage: Stage) -> None:
         container, endpoint = stage.endpoint()
-        await stage.driver.attach(stage.network, endpoint, default_route=False)
+        await stage.driver.attach(stage.network, replace(endpoint, routers=()))
         assert "default" not in container.run("ip -4 route; ip -6 route")
 
     async def test_a_detached_endpoint_is_cut_off_at_once(self, stage: Stage) -> None:
@@ -154,13 +158,13 @@ class DriverSuite:
         for gateway in stage.network.gateways():
             with Answerer(stage.host, "host", 7000, address=str(gateway)):
                 assert not container.reaches(str(gateway), 7000)
-        await stage.driver.attach(stage.network, endpoint, default_route=True)
+        await stage.driver.attach(stage.network, endpoint)
         assert await stage.driver.is_attached(endpoint)
 
     async def test_detaching_what_was_never_attached(self, stage: Stage) -> None:
         _, endpoint = stage.endpoint()
         await stage.driver.detach(endpoint)
-        await stage.driver.detach(endpoint, forget=False)
+        await stage.driver.detach(endpoint, at_once=True)
 
     async def test_a_failed_attach_leaves_nothing(self, stage: Stage) -> None:
         if not stage.driver.capabilities.namespace:
@@ -169,15 +173,15 @@ class DriverSuite:
         before = stage.host.links()
         container.end()
         with pytest.raises(LinkFailed):
-            await stage.driver.attach(stage.network, endpoint, default_route=True)
+            await stage.driver.attach(stage.network, endpoint)
         other, endpoint = stage.endpoint()
         wrong = replace(endpoint, netns_id="1:1")
         with pytest.raises(LinkFailed):
-            await stage.driver.attach(stage.network, wrong, default_route=True)
+            await stage.driver.attach(stage.network, wrong)
         if endpoint.addresses:
             other.run("ip link add eth0 type bridge")
             with pytest.raises(LinkFailed):
-                await stage.driver.attach(stage.network, endpoint, default_route=True)
+                await stage.driver.attach(stage.network, endpoint)
         assert stage.host.links() == before
         assert await stage.reconcile() == []
 
@@ -187,7 +191,7 @@ class DriverSuite:
         stage.started()
         assert await stage.driver.is_attached(endpoint)
         assert await stage.reconcile(endpoint) == []
-        await stage.driver.detach(endpoint, forget=False)
+        await stage.driver.detach(endpoint, at_once=True)
         assert container.links() == {"lo"}
 
     async def test_what_somebody_deleted_is_made_again(self, stage: Stage) -> None:

@@ -623,6 +623,7 @@ class ContainerConfig(_message.Message):
     PLATFORM_FIELD_NUMBER: _builtins.int
     VOLUMES_FROM_FIELD_NUMBER: _builtins.int
     READ_ONLY_TMPFS_FIELD_NUMBER: _builtins.int
+    NETWORKS_FIELD_NUMBER: _builtins.int
     image: _builtins.str
     override_entrypoint: _builtins.bool
     working_dir: _builtins.str
@@ -724,6 +725,12 @@ class ContainerConfig(_message.Message):
     def volumes_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """"NAME" or "NAME:ro": the volumes and binds of that container too, in the same places where `mounts` has nothing."""
 
+    @_builtins.property
+    def networks(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkAttachment]:
+        """The networks that it is in from the start; `network` is empty or names the first of them. When this is empty it is in
+        `network`, with `mac_address`, `network_aliases` and `ipv4_address`.
+        """
+
     def __init__(
         self,
         *,
@@ -777,10 +784,11 @@ class ContainerConfig(_message.Message):
         platform: _types_pb2.Platform | None = ...,
         volumes_from: _abc.Iterable[_builtins.str] | None = ...,
         read_only_tmpfs: _builtins.bool = ...,
+        networks: _abc.Iterable[Global___NetworkAttachment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "log", b"log", "platform", b"platform", "resources", b"resources", "stop_timeout", b"stop_timeout", "umask", b"umask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "auto_remove", b"auto_remove", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "cgroupns_mode", b"cgroupns_mode", "command", b"command", "devices", b"devices", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "entrypoint", b"entrypoint", "env", b"env", "exposed_ports", b"exposed_ports", "extra_hosts", b"extra_hosts", "group_add", b"group_add", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_mode", b"ipc_mode", "ipv4_address", b"ipv4_address", "labels", b"labels", "log", b"log", "mac_address", b"mac_address", "mounts", b"mounts", "network", b"network", "network_aliases", b"network_aliases", "oom_score_adj", b"oom_score_adj", "override_entrypoint", b"override_entrypoint", "pid_mode", b"pid_mode", "platform", b"platform", "ports", b"ports", "privileged", b"privileged", "publish_all", b"publish_all", "read_only", b"read_only", "read_only_tmpfs", b"read_only_tmpfs", "resources", b"resources", "security_opts", b"security_opts", "shm_size", b"shm_size", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_signal", b"stop_signal", "stop_timeout", b"stop_timeout", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "umask", b"umask", "user", b"user", "uts_mode", b"uts_mode", "volumes_from", b"volumes_from", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "auto_remove", b"auto_remove", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "cgroupns_mode", b"cgroupns_mode", "command", b"command", "devices", b"devices", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "entrypoint", b"entrypoint", "env", b"env", "exposed_ports", b"exposed_ports", "extra_hosts", b"extra_hosts", "group_add", b"group_add", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_mode", b"ipc_mode", "ipv4_address", b"ipv4_address", "labels", b"labels", "log", b"log", "mac_address", b"mac_address", "mounts", b"mounts", "network", b"network", "network_aliases", b"network_aliases", "networks", b"networks", "oom_score_adj", b"oom_score_adj", "override_entrypoint", b"override_entrypoint", "pid_mode", b"pid_mode", "platform", b"platform", "ports", b"ports", "privileged", b"privileged", "publish_all", b"publish_all", "read_only", b"read_only", "read_only_tmpfs", b"read_only_tmpfs", "resources", b"resources", "security_opts", b"security_opts", "shm_size", b"shm_size", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_signal", b"stop_signal", "stop_timeout", b"stop_timeout", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "umask", b"umask", "user", b"user", "uts_mode", b"uts_mode", "volumes_from", b"volumes_from", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__stop_timeout: _TypeAlias = _typing.Literal["stop_timeout"]  # noqa: Y015
     _WhichOneofArgType__stop_timeout: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout"]  # noqa: Y015
@@ -792,6 +800,82 @@ class ContainerConfig(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__umask) -> _WhichOneofReturnType__umask | None: ...
 
 Global___ContainerConfig: _TypeAlias = ContainerConfig  # noqa: Y015
+
+@_typing.final
+class NetworkAttachment(_message.Message):
+    """How a container is to be in one network."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class DriverOptsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NETWORK_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    IPV4_ADDRESS_FIELD_NUMBER: _builtins.int
+    IPV6_ADDRESS_FIELD_NUMBER: _builtins.int
+    LINK_LOCAL_IPS_FIELD_NUMBER: _builtins.int
+    MAC_ADDRESS_FIELD_NUMBER: _builtins.int
+    DRIVER_OPTS_FIELD_NUMBER: _builtins.int
+    GW_PRIORITY_FIELD_NUMBER: _builtins.int
+    network: _builtins.str
+    """Name or id."""
+    ipv4_address: _builtins.str
+    """Empty means that one is chosen at each start."""
+    ipv6_address: _builtins.str
+    mac_address: _builtins.str
+    gw_priority: _builtins.int
+    """Of a container's networks the one with the highest number has the default route; of equals the first by name."""
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further names of the container in it."""
+
+    @_builtins.property
+    def link_local_ips(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Further addresses of the link, of 169.254.0.0/16 or fe80::/10."""
+
+    @_builtins.property
+    def driver_opts(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """"com.docker.network.endpoint.ifname" (the interface's name), "com.docker.network.endpoint.sysctls"
+        ("net.ipv4.conf.IFNAME.log_martians=1,...").
+        """
+
+    def __init__(
+        self,
+        *,
+        network: _builtins.str = ...,
+        aliases: _abc.Iterable[_builtins.str] | None = ...,
+        ipv4_address: _builtins.str = ...,
+        ipv6_address: _builtins.str = ...,
+        link_local_ips: _abc.Iterable[_builtins.str] | None = ...,
+        mac_address: _builtins.str = ...,
+        driver_opts: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        gw_priority: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "driver_opts", b"driver_opts", "gw_priority", b"gw_priority", "ipv4_address", b"ipv4_address", "ipv6_address", b"ipv6_address", "link_local_ips", b"link_local_ips", "mac_address", b"mac_address", "network", b"network"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkAttachment: _TypeAlias = NetworkAttachment  # noqa: Y015
 
 @_typing.final
 class MountPoint(_message.Message):
@@ -850,6 +934,7 @@ class Endpoint(_message.Message):
     IPV6_PREFIX_LENGTH_FIELD_NUMBER: _builtins.int
     IPV6_GATEWAY_FIELD_NUMBER: _builtins.int
     ALIASES_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     network: _builtins.str
     network_id: _builtins.str
     endpoint_id: _builtins.str
@@ -861,6 +946,8 @@ class Endpoint(_message.Message):
     ipv6_address: _builtins.str
     ipv6_prefix_length: _builtins.int
     ipv6_gateway: _builtins.str
+    interface: _builtins.str
+    """The link's name in the container."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -877,10 +964,11 @@ class Endpoint(_message.Message):
         ipv6_prefix_length: _builtins.int = ...,
         ipv6_gateway: _builtins.str = ...,
         aliases: _abc.Iterable[_builtins.str] | None = ...,
+        interface: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "endpoint_id", b"endpoint_id", "gateway", b"gateway", "ip_address", b"ip_address", "ipv6_address", b"ipv6_address", "ipv6_gateway", b"ipv6_gateway", "ipv6_prefix_length", b"ipv6_prefix_length", "mac_address", b"mac_address", "network", b"network", "network_id", b"network_id", "prefix_length", b"prefix_length"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "endpoint_id", b"endpoint_id", "gateway", b"gateway", "interface", b"interface", "ip_address", b"ip_address", "ipv6_address", b"ipv6_address", "ipv6_gateway", b"ipv6_gateway", "ipv6_prefix_length", b"ipv6_prefix_length", "mac_address", b"mac_address", "network", b"network", "network_id", b"network_id", "prefix_length", b"prefix_length"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -943,6 +1031,7 @@ class Container(_message.Message):
     NETNS_PATH_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    NETWORKS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     image_id: _builtins.str
@@ -1002,6 +1091,10 @@ class Container(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What was asked for and could not be given at the latest start; it runs without."""
 
+    @_builtins.property
+    def networks(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkAttachment]:
+        """The networks that it is to be in: those of `config`, and what Connect and Disconnect changed."""
+
     def __init__(
         self,
         *,
@@ -1038,10 +1131,11 @@ class Container(_message.Message):
         netns_path: _builtins.str = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        networks: _abc.Iterable[Global___NetworkAttachment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "created_at", b"created_at", "finished_at", b"finished_at", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "created_at", b"created_at", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "image_id", b"image_id", "labels", b"labels", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "created_at", b"created_at", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "image_id", b"image_id", "labels", b"labels", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "networks", b"networks", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2220,6 +2314,104 @@ class ExportResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportResponse: _TypeAlias = ExportResponse  # noqa: Y015
+
+@_typing.final
+class ConnectRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    ATTACHMENT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    container: _builtins.str
+    @_builtins.property
+    def attachment(self) -> Global___NetworkAttachment: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        container: _builtins.str = ...,
+        attachment: Global___NetworkAttachment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "container", b"container", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectRequest: _TypeAlias = ConnectRequest  # noqa: Y015
+
+@_typing.final
+class ConnectResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def container(self) -> Global___Container: ...
+    def __init__(
+        self,
+        *,
+        container: Global___Container | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectResponse: _TypeAlias = ConnectResponse  # noqa: Y015
+
+@_typing.final
+class DisconnectRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    container: _builtins.str
+    network: _builtins.str
+    """Name or id."""
+    force: _builtins.bool
+    """An unknown container or one that is not connected is no error; what the network service knows of it is given back."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        container: _builtins.str = ...,
+        network: _builtins.str = ...,
+        force: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "force", b"force", "network", b"network", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisconnectRequest: _TypeAlias = DisconnectRequest  # noqa: Y015
+
+@_typing.final
+class DisconnectResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def container(self) -> Global___Container:
+        """Absent when the container is unknown."""
+
+    def __init__(
+        self,
+        *,
+        container: Global___Container | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisconnectResponse: _TypeAlias = DisconnectResponse  # noqa: Y015
 
 @_typing.final
 class CheckOwnersRequest(_message.Message):

@@ -121,6 +121,16 @@ class ContainerServiceStub:
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ExportRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ExportResponse.FromString,
                 _registered_method=True)
+        self.Connect = channel.unary_unary(
+                '/scow.api.container.v1.ContainerService/Connect',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ConnectRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ConnectResponse.FromString,
+                _registered_method=True)
+        self.Disconnect = channel.unary_unary(
+                '/scow.api.container.v1.ContainerService/Disconnect',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.DisconnectRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.DisconnectResponse.FromString,
+                _registered_method=True)
         self.CheckOwners = channel.unary_unary(
                 '/scow.api.container.v1.ContainerService/CheckOwners',
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CheckOwnersRequest.SerializeToString,
@@ -270,6 +280,22 @@ class ContainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Connect(self, request, context):
+        """Connect puts a container into a further network, at once when it runs and else with its next start.
+        Errors: NOT_FOUND NETWORK_NOT_FOUND; ALREADY_EXISTS ENDPOINT_EXISTS; those of scow.api.network.v1.NetworkService.Attach.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Disconnect(self, request, context):
+        """Disconnect takes a container out of a network.
+        Errors: NOT_FOUND NETWORK_NOT_FOUND; FAILED_PRECONDITION NOT_CONNECTED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckOwners(self, request, context):
         """CheckOwners tells which owners ("container/<id>") are unknown here, so that what they hold can be released.
         """
@@ -385,6 +411,16 @@ def add_ContainerServiceServicer_to_server(servicer, server):
                     servicer.Export,
                     request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ExportRequest.FromString,
                     response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ExportResponse.SerializeToString,
+            ),
+            'Connect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Connect,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ConnectRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ConnectResponse.SerializeToString,
+            ),
+            'Disconnect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Disconnect,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.DisconnectRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.DisconnectResponse.SerializeToString,
             ),
             'CheckOwners': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckOwners,
@@ -868,6 +904,60 @@ class ContainerService:
             '/scow.api.container.v1.ContainerService/Export',
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.ExportRequest.SerializeToString,
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.ExportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Connect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.container.v1.ContainerService/Connect',
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.ConnectRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.ConnectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Disconnect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.container.v1.ContainerService/Disconnect',
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.DisconnectRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.DisconnectResponse.FromString,
             options,
             channel_credentials,
             insecure,

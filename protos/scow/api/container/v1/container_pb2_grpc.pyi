@@ -75,6 +75,14 @@ class ContainerServiceStub:
     """
     Export: _grpc.UnaryStreamMultiCallable[_container_pb2.ExportRequest, _container_pb2.ExportResponse]
     """Export streams a tar of a container's root file system, without what is mounted into it."""
+    Connect: _grpc.UnaryUnaryMultiCallable[_container_pb2.ConnectRequest, _container_pb2.ConnectResponse]
+    """Connect puts a container into a further network, at once when it runs and else with its next start.
+    Errors: NOT_FOUND NETWORK_NOT_FOUND; ALREADY_EXISTS ENDPOINT_EXISTS; those of scow.api.network.v1.NetworkService.Attach.
+    """
+    Disconnect: _grpc.UnaryUnaryMultiCallable[_container_pb2.DisconnectRequest, _container_pb2.DisconnectResponse]
+    """Disconnect takes a container out of a network.
+    Errors: NOT_FOUND NETWORK_NOT_FOUND; FAILED_PRECONDITION NOT_CONNECTED.
+    """
     CheckOwners: _grpc.UnaryUnaryMultiCallable[_container_pb2.CheckOwnersRequest, _container_pb2.CheckOwnersResponse]
     """CheckOwners tells which owners ("container/<id>") are unknown here, so that what they hold can be released."""
     Reconcile: _grpc.UnaryUnaryMultiCallable[_container_pb2.ReconcileRequest, _container_pb2.ReconcileResponse]
@@ -131,6 +139,14 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     """
     Export: _aio.UnaryStreamMultiCallable[_container_pb2.ExportRequest, _container_pb2.ExportResponse]  # type: ignore[assignment]
     """Export streams a tar of a container's root file system, without what is mounted into it."""
+    Connect: _aio.UnaryUnaryMultiCallable[_container_pb2.ConnectRequest, _container_pb2.ConnectResponse]  # type: ignore[assignment]
+    """Connect puts a container into a further network, at once when it runs and else with its next start.
+    Errors: NOT_FOUND NETWORK_NOT_FOUND; ALREADY_EXISTS ENDPOINT_EXISTS; those of scow.api.network.v1.NetworkService.Attach.
+    """
+    Disconnect: _aio.UnaryUnaryMultiCallable[_container_pb2.DisconnectRequest, _container_pb2.DisconnectResponse]  # type: ignore[assignment]
+    """Disconnect takes a container out of a network.
+    Errors: NOT_FOUND NETWORK_NOT_FOUND; FAILED_PRECONDITION NOT_CONNECTED.
+    """
     CheckOwners: _aio.UnaryUnaryMultiCallable[_container_pb2.CheckOwnersRequest, _container_pb2.CheckOwnersResponse]  # type: ignore[assignment]
     """CheckOwners tells which owners ("container/<id>") are unknown here, so that what they hold can be released."""
     Reconcile: _aio.UnaryUnaryMultiCallable[_container_pb2.ReconcileRequest, _container_pb2.ReconcileResponse]  # type: ignore[assignment]
@@ -286,6 +302,26 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_container_pb2.ExportResponse], _abc.AsyncIterator[_container_pb2.ExportResponse]]:
         """Export streams a tar of a container's root file system, without what is mounted into it."""
+
+    @_abc_1.abstractmethod
+    def Connect(
+        self,
+        request: _container_pb2.ConnectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_container_pb2.ConnectResponse, _abc.Awaitable[_container_pb2.ConnectResponse]]:
+        """Connect puts a container into a further network, at once when it runs and else with its next start.
+        Errors: NOT_FOUND NETWORK_NOT_FOUND; ALREADY_EXISTS ENDPOINT_EXISTS; those of scow.api.network.v1.NetworkService.Attach.
+        """
+
+    @_abc_1.abstractmethod
+    def Disconnect(
+        self,
+        request: _container_pb2.DisconnectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_container_pb2.DisconnectResponse, _abc.Awaitable[_container_pb2.DisconnectResponse]]:
+        """Disconnect takes a container out of a network.
+        Errors: NOT_FOUND NETWORK_NOT_FOUND; FAILED_PRECONDITION NOT_CONNECTED.
+        """
 
     @_abc_1.abstractmethod
     def CheckOwners(

@@ -45,6 +45,21 @@ class NetworkServiceStub:
                 request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.GetRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.GetResponse.FromString,
                 _registered_method=True)
+        self.Create = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/Create',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CreateRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CreateResponse.FromString,
+                _registered_method=True)
+        self.Remove = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/Remove',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.RemoveRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.RemoveResponse.FromString,
+                _registered_method=True)
+        self.Prune = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/Prune',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.PruneRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.PruneResponse.FromString,
+                _registered_method=True)
         self.Attach = channel.unary_unary(
                 '/scow.api.network.v1.NetworkService/Attach',
                 request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.AttachRequest.SerializeToString,
@@ -85,6 +100,30 @@ class NetworkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Create(self, request, context):
+        """Create makes a network of a driver, with the subnets that are asked for or free ones.
+        Errors: ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT; FAILED_PRECONDITION SUBNET_IN_USE, KERNEL_UNSUPPORTED;
+        RESOURCE_EXHAUSTED SUBNET_FULL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Remove(self, request, context):
+        """Remove deletes a network that nobody is attached to.
+        Errors: FAILED_PRECONDITION NETWORK_IN_USE; PERMISSION_DENIED for the networks that every engine has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Prune(self, request, context):
+        """Prune deletes the networks that nobody is attached to and that meet the filters.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Attach(self, request, context):
         """Attach gives an owner an address, plugs its network namespace, publishes its ports and writes its
         resolv.conf, hosts and hostname files. The same owner and network again return the same endpoint.
@@ -95,7 +134,8 @@ class NetworkServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Detach(self, request, context):
-        """Detach unplugs an owner and gives back addresses, ports and files. An unknown owner is no error.
+        """Detach unplugs an owner from one network or all, and gives back addresses, ports and files. An unknown owner, and one
+        that is not attached, is no error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,6 +167,21 @@ def add_NetworkServiceServicer_to_server(servicer, server):
                     servicer.Get,
                     request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.GetRequest.FromString,
                     response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.GetResponse.SerializeToString,
+            ),
+            'Create': grpc.unary_unary_rpc_method_handler(
+                    servicer.Create,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CreateRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CreateResponse.SerializeToString,
+            ),
+            'Remove': grpc.unary_unary_rpc_method_handler(
+                    servicer.Remove,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.RemoveRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.RemoveResponse.SerializeToString,
+            ),
+            'Prune': grpc.unary_unary_rpc_method_handler(
+                    servicer.Prune,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.PruneRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.PruneResponse.SerializeToString,
             ),
             'Attach': grpc.unary_unary_rpc_method_handler(
                     servicer.Attach,
@@ -204,6 +259,87 @@ class NetworkService:
             '/scow.api.network.v1.NetworkService/Get',
             scow_dot_api_dot_network_dot_v1_dot_network__pb2.GetRequest.SerializeToString,
             scow_dot_api_dot_network_dot_v1_dot_network__pb2.GetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Create(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/Create',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.CreateRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.CreateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Remove(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/Remove',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.RemoveRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.RemoveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Prune(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/Prune',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.PruneRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.PruneResponse.FromString,
             options,
             channel_credentials,
             insecure,

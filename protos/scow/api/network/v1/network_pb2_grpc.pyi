@@ -37,13 +37,26 @@ class NetworkServiceStub:
     """List describes all networks."""
     Get: _grpc.UnaryUnaryMultiCallable[_network_pb2.GetRequest, _network_pb2.GetResponse]
     """Get describes one network and who is attached."""
+    Create: _grpc.UnaryUnaryMultiCallable[_network_pb2.CreateRequest, _network_pb2.CreateResponse]
+    """Create makes a network of a driver, with the subnets that are asked for or free ones.
+    Errors: ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT; FAILED_PRECONDITION SUBNET_IN_USE, KERNEL_UNSUPPORTED;
+    RESOURCE_EXHAUSTED SUBNET_FULL.
+    """
+    Remove: _grpc.UnaryUnaryMultiCallable[_network_pb2.RemoveRequest, _network_pb2.RemoveResponse]
+    """Remove deletes a network that nobody is attached to.
+    Errors: FAILED_PRECONDITION NETWORK_IN_USE; PERMISSION_DENIED for the networks that every engine has.
+    """
+    Prune: _grpc.UnaryUnaryMultiCallable[_network_pb2.PruneRequest, _network_pb2.PruneResponse]
+    """Prune deletes the networks that nobody is attached to and that meet the filters."""
     Attach: _grpc.UnaryUnaryMultiCallable[_network_pb2.AttachRequest, _network_pb2.AttachResponse]
     """Attach gives an owner an address, plugs its network namespace, publishes its ports and writes its
     resolv.conf, hosts and hostname files. The same owner and network again return the same endpoint.
     Errors: NOT_FOUND NETWORK_NOT_FOUND; RESOURCE_EXHAUSTED SUBNET_FULL; FAILED_PRECONDITION ADDRESS_IN_USE; INVALID_ARGUMENT INVALID_PORT.
     """
     Detach: _grpc.UnaryUnaryMultiCallable[_network_pb2.DetachRequest, _network_pb2.DetachResponse]
-    """Detach unplugs an owner and gives back addresses, ports and files. An unknown owner is no error."""
+    """Detach unplugs an owner from one network or all, and gives back addresses, ports and files. An unknown owner, and one
+    that is not attached, is no error.
+    """
     Reconcile: _grpc.UnaryUnaryMultiCallable[_network_pb2.ReconcileRequest, _network_pb2.ReconcileResponse]
     """Reconcile compares records with links, rules and owners now, and tells what it did."""
     Watch: _grpc.UnaryStreamMultiCallable[_network_pb2.WatchRequest, _network_pb2.WatchResponse]
@@ -58,13 +71,26 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     """List describes all networks."""
     Get: _aio.UnaryUnaryMultiCallable[_network_pb2.GetRequest, _network_pb2.GetResponse]  # type: ignore[assignment]
     """Get describes one network and who is attached."""
+    Create: _aio.UnaryUnaryMultiCallable[_network_pb2.CreateRequest, _network_pb2.CreateResponse]  # type: ignore[assignment]
+    """Create makes a network of a driver, with the subnets that are asked for or free ones.
+    Errors: ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT; FAILED_PRECONDITION SUBNET_IN_USE, KERNEL_UNSUPPORTED;
+    RESOURCE_EXHAUSTED SUBNET_FULL.
+    """
+    Remove: _aio.UnaryUnaryMultiCallable[_network_pb2.RemoveRequest, _network_pb2.RemoveResponse]  # type: ignore[assignment]
+    """Remove deletes a network that nobody is attached to.
+    Errors: FAILED_PRECONDITION NETWORK_IN_USE; PERMISSION_DENIED for the networks that every engine has.
+    """
+    Prune: _aio.UnaryUnaryMultiCallable[_network_pb2.PruneRequest, _network_pb2.PruneResponse]  # type: ignore[assignment]
+    """Prune deletes the networks that nobody is attached to and that meet the filters."""
     Attach: _aio.UnaryUnaryMultiCallable[_network_pb2.AttachRequest, _network_pb2.AttachResponse]  # type: ignore[assignment]
     """Attach gives an owner an address, plugs its network namespace, publishes its ports and writes its
     resolv.conf, hosts and hostname files. The same owner and network again return the same endpoint.
     Errors: NOT_FOUND NETWORK_NOT_FOUND; RESOURCE_EXHAUSTED SUBNET_FULL; FAILED_PRECONDITION ADDRESS_IN_USE; INVALID_ARGUMENT INVALID_PORT.
     """
     Detach: _aio.UnaryUnaryMultiCallable[_network_pb2.DetachRequest, _network_pb2.DetachResponse]  # type: ignore[assignment]
-    """Detach unplugs an owner and gives back addresses, ports and files. An unknown owner is no error."""
+    """Detach unplugs an owner from one network or all, and gives back addresses, ports and files. An unknown owner, and one
+    that is not attached, is no error.
+    """
     Reconcile: _aio.UnaryUnaryMultiCallable[_network_pb2.ReconcileRequest, _network_pb2.ReconcileResponse]  # type: ignore[assignment]
     """Reconcile compares records with links, rules and owners now, and tells what it did."""
     Watch: _aio.UnaryStreamMultiCallable[_network_pb2.WatchRequest, _network_pb2.WatchResponse]  # type: ignore[assignment]
@@ -90,6 +116,35 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         """Get describes one network and who is attached."""
 
     @_abc_1.abstractmethod
+    def Create(
+        self,
+        request: _network_pb2.CreateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.CreateResponse, _abc.Awaitable[_network_pb2.CreateResponse]]:
+        """Create makes a network of a driver, with the subnets that are asked for or free ones.
+        Errors: ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT; FAILED_PRECONDITION SUBNET_IN_USE, KERNEL_UNSUPPORTED;
+        RESOURCE_EXHAUSTED SUBNET_FULL.
+        """
+
+    @_abc_1.abstractmethod
+    def Remove(
+        self,
+        request: _network_pb2.RemoveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.RemoveResponse, _abc.Awaitable[_network_pb2.RemoveResponse]]:
+        """Remove deletes a network that nobody is attached to.
+        Errors: FAILED_PRECONDITION NETWORK_IN_USE; PERMISSION_DENIED for the networks that every engine has.
+        """
+
+    @_abc_1.abstractmethod
+    def Prune(
+        self,
+        request: _network_pb2.PruneRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.PruneResponse, _abc.Awaitable[_network_pb2.PruneResponse]]:
+        """Prune deletes the networks that nobody is attached to and that meet the filters."""
+
+    @_abc_1.abstractmethod
     def Attach(
         self,
         request: _network_pb2.AttachRequest,
@@ -106,7 +161,9 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _network_pb2.DetachRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_network_pb2.DetachResponse, _abc.Awaitable[_network_pb2.DetachResponse]]:
-        """Detach unplugs an owner and gives back addresses, ports and files. An unknown owner is no error."""
+        """Detach unplugs an owner from one network or all, and gives back addresses, ports and files. An unknown owner, and one
+        that is not attached, is no error.
+        """
 
     @_abc_1.abstractmethod
     def Reconcile(

@@ -1,0 +1,162 @@
+"""The options of bridge networks and of endpoints, as Docker documents them (`com.docker.network.*`)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scow.contract.errors import InvalidArgument
+from scow.network.kernel import names
+
+_PREFIX = "com.docker.network."
+MTU = f"{_PREFIX}driver.mtu"
+BRIDGE_NAME = f"{_PREFIX}bridge.name"
+_MASQUERADE = f"{_PREFIX}bridge.enable_ip_masquerade"
+_ICC = f"{_PREFIX}bridge.enable_icc"
+HOST_BINDING = f"{_PREFIX}bridge.host_binding_ipv4"
+_INTERFACE = f"{_PREFIX}container_iface_prefix"
+_INHIBIT_IPV4 = f"{_PREFIX}bridge.inhibit_ipv4"
+_HOST_IPV4, _HOST_IPV6 = f"{_PREFIX}host_ipv4", f"{_PREFIX}host_ipv6"
+_DEFAULT_BRIDGE = f"{_PREFIX}bridge.default_bridge"
+ENABLE_IPV4, ENABLE_IPV6 = f"{_PREFIX}enable_ipv4", f"{_PREFIX}enable_ipv6"
+_IFNAME = f"{_PREFIX}endpoint.ifname"
+_SYSCTLS = f"{_PREFIX}endpoint.sysctls"
+_KNOWN = frozenset(
+    {
+        *(MTU, BRIDGE_NAME, _MASQUERADE, _ICC, HOST_BINDING, _INTERFACE, _INHIBIT_IPV4),
+        *(_HOST_IPV4, _HOST_IPV6, _DEFAULT_BRIDGE, ENABLE_IPV4, ENABLE_IPV6),
+    }
+)
+_TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+_STEM = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,9}")
+# What Docker takes: a setting of the interface itself, of these protocols.
+_SETTING = re.compile(r"net\.(ipv4|ipv6|mpls)\.([a-z0-9_]+)\.IFNAME\.([a-z0-9_]+)=([^\s,]{1,64})")
+_LEAST_MTU, _MOST_MTU = 68, 65535
+
+
+@dataclass(frozen=True)
+class BridgeOptions:
+    """The options of a bridge network.
+
+    Attributes:
+        name: Of the bridge; empty means one of the engine's.
+        mtu: In bytes; 0 means the engine's.
+        masquerade: Whether packets to elsewhere get the host's address.
+        icc: Whether its endpoints may talk to each other.
+        stem: Of the names of containers' interfaces.
+        inhibit_ipv4: Whether the bridge goes without an address of IPv4.
+        snat: Source addresses for packets to elsewhere, by version; without one the host's own.
+    """
+
+    name: str = ""
+    mtu: int = 0
+    masquerade: bool = True
+    icc: bool = True
+    stem: str = names.STEM
+    inhibit_ipv4: bool = False
+    snat: tuple[str, ...] = ()
+
+
+def bridge(options: Mapping[str, str]) -> BridgeOptions:
+    """Return the options of a bridge network.
+
+    Raises:
+        InvalidArgument: A value that an option cannot have.
+    """
+    name = options.get(BRIDGE_NAME, "")
+    if name and (not _NAME.fullmatch(name) or name in (".", "..")):
+        raise _invalid(BRIDGE_NAME, name, "up to 15 letters, digits, '.', '-' and '_'")
+    stem = options.get(_INTERFACE) or names.STEM
+    if not _STEM.fullmatch(stem):
+        raise _invalid(_INTERFACE, stem, "up to ten letters, digits, '-' and '_', a letter first")
+    for key in (HOST_BINDING, _HOST_IPV4):
+        _address(options, key, 4)
+    _address(options, _HOST_IPV6, 6)
+    return BridgeOptions(
+        name=name,
+        mtu=mtu(options),
+        masquerade=_flag(options, _MASQUERADE, True),
+        icc=_flag(options, _ICC, True),
+        stem=stem,
+        inhibit_ipv4=_flag(options, _INHIBIT_IPV4, False),
+        snat=tuple(options[key] for key in (_HOST_IPV4, _HOST_IPV6) if options.get(key)),
+    )
+
+
+def mtu(options: Mapping[str, str]) -> int:
+    """Return the MTU that options ask for, 0 for none."""
+    text = options.get(MTU, "")
+    if not text or text == "0":
+        return 0
+    if (
+        not (text.isascii() and text.isdigit() and len(text) < 6)
+        or not _LEAST_MTU <= int(text) <= _MOST_MTU
+    ):
+        raise _invalid(MTU, text, f"bytes from {_LEAST_MTU} to {_MOST_MTU}")
+    return int(text)
+
+
+def unknown(options: Mapping[str, str]) -> list[str]:
+    """Return the options in Docker's name space that mean nothing here."""
+    return sorted(key for key in options if key.startswith(_PREFIX) and key not in _KNOWN)
+
+
+def interface(options: Mapping[str, str]) -> str:
+    """Return the name that an endpoint's options give its interface, or empty.
+
+    Raises:
+        InvalidArgument: No interface can have it.
+    """
+    name = options.get(_IFNAME, "")
+    if name and (not _NAME.fullmatch(name) or name in (".", "..", "lo", "all", "default")):
+        raise _invalid(_IFNAME, name, "up to 15 letters, digits, '.', '-' and '_'")
+    return name
+
+
+def settings(options: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that an endpoint's options give its interface, as `sysctls.set_link` takes them.
+
+    Raises:
+        InvalidArgument: One is not a setting of the interface.
+    """
+    found = {}
+    for text in filter(None, options.get(_SYSCTLS, "").split(",")):
+        parts = _SETTING.fullmatch(text)
+        if parts is None:
+            raise _invalid(
+                _SYSCTLS, text, "net.ipv4.X.IFNAME.Y=VALUE, with net.ipv4, net.ipv6 or net.mpls"
+            )
+        protocol, group, key, value = parts.groups()
+        found[f"{protocol}/{group}/{{link}}/{key}"] = value
+    return found
+
+
+def _flag(options: Mapping[str, str], key: str, default: bool) -> bool:
+    text = options.get(key, "").lower()
+    if not text:
+        return default
+    if text not in (*_TRUE, *_FALSE):
+        raise _invalid(key, text, "true or false")
+    return text in _TRUE
+
+
+def _address(options: Mapping[str, str], key: str, version: int) -> None:
+    text = options.get(key, "")
+    try:
+        right = not text or ipaddress.ip_address(text).version == version
+    except ValueError:
+        right = False
+    if not right:
+        raise _invalid(key, text, f"an address of IPv{version}")
+
+
+def _invalid(key: str, value: str, wanted: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"invalid value {value!r} of the option {key}",
+        what="option",
+        which=key,
+        do=f"give {wanted}",
+    )
