@@ -21,12 +21,14 @@ def shared_engine() -> Iterator[Engine]:
 
 @pytest.fixture
 def engine(shared_engine: Engine) -> Iterator[Engine]:
-    """The shared engine, without the containers that the test leaves."""
+    """The shared engine, without the containers and networks that the test leaves."""
     yield shared_engine
     shared_engine.policy.write_text(ACCEPT_ALL)
     listed = shared_engine.cli("ps", "-aq").stdout.split()
     if listed:
         shared_engine.cli("rm", "-f", "-v", *listed)
+    if shared_engine.cli("network", "ls", "-q", "-f", "type=custom").stdout:
+        shared_engine.cli("network", "prune", "-f")
 
 
 @pytest.fixture

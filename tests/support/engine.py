@@ -248,12 +248,13 @@ class Engine:
         return left
 
     def remove_containers(self) -> None:
-        """Remove all containers with their anonymous volumes."""
+        """Remove all containers with their anonymous volumes, and all networks of the user."""
         self.wait_healthy()
         with self.client() as client:
             for container in client.containers.list(all=True):
                 with contextlib.suppress(LookupError):
                     client.containers.remove(container.id, force=True, volumes=True)
+            client.networks.prune()
 
 
 def remains(instance: str) -> list[str]:

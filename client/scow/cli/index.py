@@ -159,11 +159,9 @@ DOCKERS_OWN = (
         "buildx",
         "compose",
         "config",
-        "connect",
         "context",
         "cp",
         "diff",
-        "disconnect",
         "events",
     ),
     *(

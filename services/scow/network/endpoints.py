@@ -21,10 +21,10 @@ from scow.core.config import NetworkSection
 from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.core.times import now_ns
-from scow.network import requests, routing
+from scow.network import options, requests, routing
 from scow.network.dns import files
 from scow.network.dns.files import Files
-from scow.network.drivers import Driver, Drivers, options
+from scow.network.drivers import Driver, Drivers
 from scow.network.firewall.table import Table, Wanted
 from scow.network.ipam import leases
 from scow.network.ipam.addresses import Interface

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.contract.errors import InvalidArgument
+from scow.network import options
 from scow.network.dns import files
 from scow.network.dns.files import Resolver
-from scow.network.drivers import options
 from scow.network.drivers.base import Capabilities
 from scow.network.ipam.addresses import LINK_LOCAL, Interface
 from scow.network.kernel import netns

@@ -28,7 +28,7 @@ from scow.core.labels import check as check_labels
 from scow.core.requests import remember
 from scow.core.store import Store
 from scow.core.times import now_ns, parse_moment
-from scow.network.drivers import options
+from scow.network import options
 from scow.network.endpoints import Endpoints, Parts
 from scow.network.ipam import plan as plans
 from scow.network.kernel import names

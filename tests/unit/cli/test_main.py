@@ -128,7 +128,7 @@ def test_group_help_names_its_commands(capsys: pytest.CaptureFixture[str]) -> No
         # Not the nearest word: what it does is something else.
         (["top"], 1, "scow: unknown command: scow top\n"),
         (["update"], 1, "scow: unknown command: scow update\n"),
-        (["network", "create"], 1, "scow: unknown command: scow network create\n"),
+        (["network", "mend"], 1, "scow: unknown command: scow network mend\n"),
         (["image", "build"], 1, "scow: unknown command: scow image build\n"),
         (["ps", "--nope"], 125, "scow: unknown flag: --nope"),
         (["rm"], 1, "scow: 'scow rm' requires at least 1 argument"),

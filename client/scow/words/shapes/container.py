@@ -184,7 +184,11 @@ def networks_of(container: pb.Container) -> list[pb.NetworkAttachment]:
     mode = container.config.network
     if mode in ("host", "none"):
         return [pb.NetworkAttachment(network=mode)]
-    return [each for each in container.networks if each.network != "none"]
+    recorded = container.networks or [  # an engine that knew one network alone
+        pb.NetworkAttachment(network=each.network, aliases=each.aliases)
+        for each in container.endpoints
+    ]
+    return [each for each in recorded if each.network != "none"]
 
 
 def _endpoint(

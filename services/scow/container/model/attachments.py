@@ -50,6 +50,13 @@ def check(config: ContainerConfig) -> None:
     for given in config.networks:
         check_one(given)
     kinds = [_kind(name) for name in named]
+    plain = NetworkAttachment(network=config.networks[0].network)
+    if kinds[0] == "container" and config.networks[0] != plain:
+        raise invalid(
+            "networks",
+            "has addresses or names although the network is another container's",
+            "set them at that container instead",
+        )
     if len(named) > 1 and any(kind != "network" for kind in kinds):
         raise invalid(
             "networks",

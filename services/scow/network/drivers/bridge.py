@@ -17,8 +17,8 @@ import structlog
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.contract.errors import LinkFailed, ScowError
+from scow.network import options
 from scow.network.dns.files import host_resolver
-from scow.network.drivers import options
 from scow.network.drivers.base import Capabilities
 from scow.network.ipam.addresses import (
     IPV4,

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import structlog
 
-from scow.network.drivers import options
+from scow.network import options
 from scow.network.firewall import conntrack, rules
 from scow.network.firewall.nftables import Nftables
 from scow.network.ipam.addresses import FAMILIES, Family, Pool, family_of, of_family

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scow.api.container.v1.container_pb2 import ContainerConfig
+from scow.api.container.v1.container_pb2 import ContainerConfig, NetworkAttachment
 from scow.cli.flags.container_config import build
 from scow.cli.flags.container_flags import RUN_FLAGS
 from scow.cli.flags.parser import UsageError, parse
@@ -44,7 +44,6 @@ def test_image_and_command() -> None:
         (["--shm-size", "1m"], "shm_size", 1 << 20),
         (["--pid", "host"], "pid_mode", "host"),
         (["--uts", "host"], "uts_mode", "host"),
-        (["--ip", "172.20.0.9"], "ipv4_address", "172.20.0.9"),
     ],
 )
 def test_plain_fields(flags: list[str], field: str, expected: Any) -> None:
@@ -232,3 +231,20 @@ def test_wrong_values(flags: list[str], message: str) -> None:
         config(*flags, "i")
     assert message in caught.value.message
     assert caught.value.status == 125
+
+
+def test_networks() -> None:
+    first = NetworkAttachment(network="a", aliases=["x", "y"], ipv4_address="10.0.0.9")
+    second = NetworkAttachment(network="b", gw_priority=-1, driver_opts={"k": "v"})
+    flags = ["--network", "name=a,alias=x,alias=y", "--ip", "10.0.0.9"]
+    built = config(*flags, "--network", "name=b,gw-priority=-1,driver-opt=K=v", "i")
+    assert (built.network, list(built.networks)) == ("a", [first, second])
+    assert not config("--network", "a", "i").networks
+    [only] = config(
+        "--mac-address", "02:42:ac:11:00:09", "--link-local-ip", "169.254.1.1", "i"
+    ).networks
+    assert only == NetworkAttachment(
+        mac_address="02:42:ac:11:00:09", link_local_ips=["169.254.1.1"]
+    )
+    with pytest.raises(UsageError, match="conflicting options"):
+        config("--network", "name=a,alias=x", "--network-alias", "y", "i")

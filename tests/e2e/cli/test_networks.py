@@ -1,0 +1,181 @@
+"""Networks of the user, by the command line: made, joined by containers, left, removed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from scow.client import Client
+from scow.contract.errors import NetworkInUse
+from tests.e2e.cli.support import shown
+from tests.support.engine import Engine, as_root
+
+pytestmark = as_root()
+
+
+def networks_of(engine: Engine, container: str) -> dict[str, Any]:
+    found: dict[str, Any] = shown(engine, container)["NetworkSettings"]["Networks"]
+    return found
+
+
+def described(engine: Engine, network: str) -> dict[str, Any]:
+    [found] = json.loads(engine.cli("network", "inspect", network).stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def routes(engine: Engine, container: str) -> str:
+    return engine.cli("exec", container, "ip", "route").stdout
+
+
+def reaches(engine: Engine, container: str, address: str) -> bool:
+    ping = ("ping", "-c", "1", "-W", "1", address)
+    return engine.cli("exec", container, *ping, check=False).returncode == 0
+
+
+def test_a_network_is_made_used_and_removed(engine: Engine) -> None:
+    made = engine.cli("network", "create", "--label", "tier=front", "front").stdout.strip()
+    shape = described(engine, "front")
+    assert (shape["Id"], shape["Driver"], shape["Labels"]) == (made, "bridge", {"tier": "front"})
+    engine.cli("run", "-d", "--name", "one", "--network", "front", "busybox", "sleep", "600")
+    engine.cli("run", "-d", "--name", "two", "--network", made[:12], "busybox", "sleep", "600")
+    engine.cli("run", "-d", "--name", "apart", "busybox", "sleep", "600")
+    address = networks_of(engine, "one")["front"]["IPAddress"]
+    assert shown(engine, "one")["HostConfig"]["NetworkMode"] == "front"
+    assert address == described(engine, "front")["Containers"][shown(engine, "one")["Id"]][
+        "IPv4Address"
+    ].removesuffix("/16")
+    assert reaches(engine, "two", address)
+    assert not reaches(engine, "apart", address), "networks are apart"
+    assert engine.cli("ps", "-f", "network=front", "--format", "{{.Names}}").stdout == "two\none\n"
+    used = engine.cli("network", "rm", "front", check=False)
+    assert (used.returncode, "has active endpoints" in used.stderr) == (1, True)
+    engine.cli("rm", "-f", "one", "two")
+    assert engine.cli("network", "rm", "front").stdout == "front\n"
+    assert engine.cli("network", "inspect", "front", check=False).returncode == 1
+    assert engine.cli("network", "rm", "-f", "front").stdout == ""
+
+
+def test_a_container_is_in_several_networks_from_the_start(engine: Engine) -> None:
+    engine.cli("network", "create", "--subnet", "10.77.1.0/24", "one")
+    engine.cli("network", "create", "--subnet", "10.77.2.0/24", "two")
+    wanted = "name=two,alias=db,ip=10.77.2.9,mac-address=02:42:ac:11:65:43,gw-priority=1"
+    flags = ("--network", "one", "--network", wanted)
+    engine.cli("run", "-d", "--name", "box", *flags, "busybox", "sleep", "600")
+    assert "default via 10.77.2.1 dev eth1" in routes(engine, "box")
+    found = networks_of(engine, "box")
+    assert list(found) == ["one", "two"]
+    assert (found["two"]["IPAddress"], found["two"]["MacAddress"]) == (
+        "10.77.2.9",
+        "02:42:ac:11:65:43",
+    )
+    assert (found["two"]["Aliases"], found["two"]["GwPriority"]) == (["db"], 1)
+    assert found["two"]["IPAMConfig"] == {"IPv4Address": "10.77.2.9"}
+    engine.cli("restart", "-t", "0", "box")
+    assert "default via 10.77.2.1 dev eth1" in routes(engine, "box")
+    assert networks_of(engine, "box")["two"]["IPAddress"] == "10.77.2.9"
+
+
+def test_networks_are_joined_and_left_while_a_container_runs(engine: Engine) -> None:
+    engine.cli("network", "create", "--subnet", "10.77.1.0/24", "alpha")
+    engine.cli("network", "create", "--subnet", "10.77.2.0/24", "beta")
+    engine.cli("run", "-d", "--name", "box", "--network", "beta", "busybox", "sleep", "600")
+    engine.cli("network", "connect", "--ip", "10.77.1.7", "--alias", "x", "alpha", "box")
+    assert "default via 10.77.1.1 dev eth1" in routes(engine, "box"), "the first by name"
+    again = engine.cli("network", "connect", "alpha", "box", check=False)
+    assert "endpoint with name box already exists in network alpha" in again.stderr
+    engine.cli("network", "disconnect", "alpha", "box")
+    assert "default via 10.77.2.1 dev eth0" in routes(engine, "box")
+    assert "eth1" not in routes(engine, "box")
+    gone = engine.cli("network", "disconnect", "alpha", "box", check=False)
+    assert "is not connected to network alpha" in gone.stderr
+    engine.cli("network", "disconnect", "beta", "box")
+    assert networks_of(engine, "box") == {}
+    assert engine.cli("network", "rm", "alpha", "beta").stdout == "alpha\nbeta\n"
+
+
+def test_networks_are_joined_and_left_while_a_container_is_stopped(engine: Engine) -> None:
+    engine.cli("network", "create", "alpha")
+    engine.cli("create", "--name", "box", "busybox", "sleep", "600")
+    engine.cli("network", "connect", "alpha", "box")
+    engine.cli("network", "disconnect", "bridge", "box")
+    assert list(networks_of(engine, "box")) == ["alpha"]
+    engine.cli("start", "box")
+    assert list(described(engine, "alpha")["Containers"]) == [shown(engine, "box")["Id"]]
+    engine.cli("stop", "-t", "0", "box")
+    engine.cli("network", "rm", "alpha")
+    lost = engine.cli("start", "box", check=False)
+    assert "network alpha not found" in lost.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "fault"),
+    [
+        (("--network", "nonesuch"), "network nonesuch not found"),
+        (("--network", "host", "--network", "bridge"), "cannot be connected to multiple networks"),
+        (("--network", "bridge", "--network", "bridge"), "names bridge twice"),
+        (("--network", "name=bridge,wrong=1"), "invalid field key wrong"),
+        (("--network", "name=bridge,ip=10.1.1.1", "--ip", "10.1.1.1"), "conflicting options"),
+    ],
+)
+def test_what_a_container_cannot_be_in(engine: Engine, flags: tuple[str, ...], fault: str) -> None:
+    done = engine.cli("create", *flags, "busybox", check=False)
+    assert done.returncode != 0
+    assert fault in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (("bridge",), "network with name bridge already exists"),
+        (("--subnet", "10.77.1.0/33", "x"), "invalid subnet"),
+        (("--subnet", "10.77.1.0/24", "--gateway", "10.78.0.1", "x"), "no matching subnet"),
+        (("-d", "overlay", "x"), 'plugin "overlay" not found'),
+        (("-o", "com.docker.network.driver.mtu=many", "x"), "invalid value 'many'"),
+        (("a b",), "invalid network name"),
+    ],
+)
+def test_a_network_that_cannot_be(engine: Engine, arguments: tuple[str, ...], fault: str) -> None:
+    done = engine.cli("network", "create", *arguments, check=False)
+    assert done.returncode != 0
+    assert fault in done.stderr
+
+
+def test_subnets_do_not_overlap(engine: Engine) -> None:
+    engine.cli("network", "create", "--subnet", "10.77.0.0/16", "wide")
+    done = engine.cli("network", "create", "--subnet", "10.77.4.0/24", "narrow", check=False)
+    assert "Pool overlaps with other one on this address space" in done.stderr
+    engine.cli("network", "create", "free")
+    assert described(engine, "free")["IPAM"]["Config"][0]["Subnet"] != "10.77.0.0/16"
+
+
+def test_lists_and_prune(engine: Engine) -> None:
+    engine.cli("network", "create", "--label", "keep", "kept")
+    engine.cli("network", "create", "spare")
+    shown_names = engine.cli("network", "ls", "-f", "type=custom", "--format", "{{.Name}}").stdout
+    assert shown_names == "kept\nspare\n"
+    pruned = engine.cli("network", "prune", "-f", "--filter", "label!=keep").stdout
+    assert pruned == "Deleted Networks:\nspare\n\n"
+    assert engine.cli("network", "prune", "-f", "--filter", "until=1h").stdout == ""
+    assert (
+        engine.cli("network", "ls", "-q", "-f", "dangling=true", "--no-trunc").stdout.strip()
+        == (described(engine, "kept")["Id"])
+    )
+
+
+def test_by_library(engine: Engine) -> None:
+    with Client(engine.host) as client:
+        made = client.networks.create("front", subnets=["10.77.3.0/24"], internal=True)
+        box = client.containers.run(
+            "busybox", ["sleep", "600"], networks=["front", "bridge"], detach=True
+        )
+        assert [e.network for e in client.containers.get(box.id).endpoints] == ["front", "bridge"]
+        with pytest.raises(NetworkInUse):
+            client.networks.remove(made.network.id)
+        client.networks.disconnect("front", box.id)
+        again = client.networks.connect("name=front,alias=web", box.id)
+        assert list(again.networks[-1].aliases) == ["web"]
+        client.containers.remove(box.id, force=True)
+        assert client.networks.prune() == ["front"]
