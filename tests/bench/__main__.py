@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.bench.content import Content
 from tests.bench.measure import Bench, Peer
 from tests.bench.rows import ROWS
-from tests.bench.table import render
+from tests.bench.table import Row, render
 from tests.support.busybox import import_busybox, rootfs_tar
 from tests.support.engine import Engine
 from tests.support.peers import Docker, Net, Podman
@@ -27,6 +27,9 @@ def main() -> int:
     parser.add_argument("--only", default="", help="rows, separated by commas")
     parser.add_argument("--without", default="", help="peers to leave out, separated by commas")
     parser.add_argument("--large", type=int, default=300, help="megabytes of the large layer")
+    parser.add_argument(
+        "--sizes", default="10,100,300", help="numbers of containers, for the row growth"
+    )
     options = parser.parse_args()
     wanted = [name for name in options.only.split(",") if name]
     unknown = set(wanted) - {row.__name__ for row in ROWS}
@@ -35,13 +38,14 @@ def main() -> int:
     os.environ.pop(
         "PYTHONDONTWRITEBYTECODE", None
     )  # whoever sets it waits for the compiler each time
-    rows = []
+    rows: list[Row] = []
     with contextlib.ExitStack() as stack:
         bench = _start(stack, options)
         for row in ROWS:
             if not wanted or row.__name__ in wanted:
                 print(f"measuring {row.__name__} ...", file=sys.stderr, flush=True)
-                rows.append(row(bench))
+                found = row(bench)
+                rows += found if isinstance(found, list) else [found]
     print(render(rows, ["scow", *bench.peers]))
     return 0
 
@@ -75,7 +79,8 @@ def _start(stack: contextlib.ExitStack, options: argparse.Namespace) -> Bench:
             "neither dockerd nor podman is there to compare with: see deploy/packages/test.txt"
         )
     client = stack.enter_context(engine.client())
-    return Bench(engine, client, peers, options.rounds, content, options.large, folder)
+    sizes = tuple(map(int, options.sizes.split(",")))
+    return Bench(engine, client, peers, options.rounds, content, options.large, folder, sizes)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class Bench:
         content: Images in registries.
         large_mb: Size of the large layer.
         folder: For files.
+        sizes: Numbers of containers at which the costs of one more are measured.
     """
 
     engine: Engine
@@ -45,6 +46,7 @@ class Bench:
     content: Content
     large_mb: int
     folder: Path
+    sizes: tuple[int, ...]
 
     @property
     def few(self) -> int:

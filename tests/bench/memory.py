@@ -11,26 +11,24 @@ CONTAINERS = 8
 
 def memory_of_containers(bench: Bench) -> Row:
     """PSS beside each of several running containers: shim, or what the peer has."""
-    with containers(bench, CONTAINERS, ["sleep", "10000"]) as ids:
+    with containers(bench, CONTAINERS, ["sleep", "10000"]):
         row = Row(f"PSS beside a container, of {CONTAINERS}", "MiB", limit=4.6)
-        shims = [bench.engine.shim_pid(container) for container in ids["scow"]]
-        row.values["scow"] = _pss_mib(shims) / CONTAINERS
+        row.values["scow"] = pss_mib(bench.engine.shim_pids()) / CONTAINERS
         for name, peer in bench.peers.items():
-            row.values[name] = _pss_mib(peer.monitors()) / CONTAINERS
+            row.values[name] = pss_mib(peer.monitors()) / CONTAINERS
     return row
 
 
 def memory_at_rest(bench: Bench) -> Row:
     """PSS of everything that runs when no container does."""
     row = Row("PSS of the services at rest", "MiB", budget=1.0)
-    scowd = bench.engine.pid
-    pids = {scowd, *processes.children(scowd), bench.engine.spawner_pid()}
-    row.values["scow"] = _pss_mib(pids)
+    row.values["scow"] = pss_mib(bench.engine.daemons())
     for name, peer in bench.peers.items():
         if daemons := peer.daemons():
-            row.values[name] = _pss_mib(daemons)
+            row.values[name] = pss_mib(daemons)
     return row
 
 
-def _pss_mib(pids: set[int] | list[int]) -> float:
+def pss_mib(pids: set[int] | list[int]) -> float:
+    """Return the proportional set size of processes together."""
     return sum(processes.pss_kib(pid) for pid in pids) / 1024

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.bench.commands import images, inspect, ps, ps_alone
 from tests.bench.commits import commit, commit_and_run
+from tests.bench.growth import growth, starts_at_once
 from tests.bench.life import execute, life, listing, run
 from tests.bench.logs import read_log, read_long_log, write_log, write_long_log
 from tests.bench.memory import memory_at_rest, memory_of_containers
@@ -14,6 +15,7 @@ ROWS = (
     life,
     execute,
     run,
+    starts_at_once,
     write_log,
     write_long_log,
     read_log,
@@ -35,4 +37,5 @@ ROWS = (
     commit,
     commit_and_run,
     listing,
+    growth,
 )

@@ -186,6 +186,14 @@ class Engine:
         assert pid > 0, f"container {container} does not run"
         return processes.parent(pid)
 
+    def shim_pids(self) -> list[int]:
+        """Return the PIDs of all shims."""
+        return [pid for pid in processes.children(self.spawner_pid()) if processes.alive(pid)]
+
+    def daemons(self) -> list[int]:
+        """Return the PIDs of the processes that run when no container does."""
+        return [self.pid, *processes.children(self.pid), self.spawner_pid()]
+
     def cli(
         self, *arguments: str, check: bool = True, stdin: bytes = b"", seconds: float = 60.0
     ) -> subprocess.CompletedProcess[str]:

@@ -86,6 +86,11 @@ def pss_kib(pid: int) -> int:
     raise AssertionError(f"/proc/{pid}/smaps_rollup tells no Pss")
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has taken; 0 for one that has ended (proc(5), stat)."""
+    return sum(map(int, _stat(pid)[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
     """Wait until a condition holds.
 
