@@ -19,7 +19,7 @@ from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.runtime.shim import Shim, shim_errors
 from scow.container.shared import Shared
-from scow.container.spec import bundle, document, mounts, namespaces, process
+from scow.container.spec import bundle, document, mounts, namespaces
 from scow.contract.errors import ScowError
 from scow.core.disk import writing
 from scow.core.tasks import completed
