@@ -95,6 +95,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "volume ls": ("volume.volume", "List volumes"),
     "volume rm": ("volume.change", "Remove one or more volumes"),
+    "volume update": ("volume.change", "Change labels of volumes"),
 }
 
 GROUPS: dict[str, str] = {

@@ -16,6 +16,7 @@ from scow.core.owners import unknown_owners
 from scow.core.paging import message_size, page
 from scow.core.peers import Peers
 from scow.core.requests import Requests
+from scow.volume import prune as pruning
 from scow.volume.directories import Directories
 from scow.volume.holds import Holds
 from scow.volume.volumes import Volumes
@@ -77,6 +78,24 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
             return pb.RemoveResponse()
 
         return await self._requests.once("Remove", request, pb.RemoveResponse, remove)
+
+    async def Update(self, request: pb.UpdateRequest, context: Context) -> pb.UpdateResponse:
+        """Change a volume's labels."""
+
+        async def update() -> pb.UpdateResponse:
+            return self._volumes.update(request)
+
+        return await self._requests.once("Update", request, pb.UpdateResponse, update)
+
+    async def Prune(self, request: pb.PruneRequest, context: Context) -> pb.PruneResponse:
+        """Remove volumes that nobody holds."""
+
+        async def prune() -> pb.PruneResponse:
+            response = await pruning.prune(self._volumes, request)
+            await self._empty_trash()
+            return response
+
+        return await self._requests.once("Prune", request, pb.PruneResponse, prune)
 
     async def Acquire(self, request: pb.AcquireRequest, context: Context) -> pb.AcquireResponse:
         """Hold volumes for an owner."""

@@ -124,6 +124,12 @@ class VolumeStore:
         )
 
     @staticmethod
+    def set_labels(tx: sqlite3.Connection, volume: Volume) -> None:
+        """Record a volume's labels."""
+        query = "UPDATE volumes SET labels = ? WHERE name = ?"
+        tx.execute(query, (json.dumps(volume.labels), volume.name))
+
+    @staticmethod
     def begin_removal(tx: sqlite3.Connection, name: str) -> None:
         """Record that a volume that nobody holds is being removed; from here on nobody sees it."""
         tx.execute("UPDATE volumes SET removing = 1 WHERE name = ?", (name,))

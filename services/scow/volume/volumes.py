@@ -11,6 +11,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -19,19 +20,17 @@ import structlog
 from scow.api.types.v1.types_pb2 import Filter, ReconcileAction
 from scow.api.volume.v1 import volume_pb2 as pb
 from scow.contract.errors import InvalidName, NameInUse, ScowError, VolumeInUse, VolumeNotFound
-from scow.core import filters as filter_rules
 from scow.core import labels as object_labels
 from scow.core.disk import usage as disk_usage
 from scow.core.journal import Journal
 from scow.core.requests import remember
 from scow.core.store import Store
 from scow.core.times import now_ns, to_proto
-from scow.volume import drivers
+from scow.volume import drivers, selection
 from scow.volume.drivers import Driver, Drivers
 from scow.volume.store import Volume, VolumeStore
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}")
-_FILTERS = frozenset({"name", "label", "driver", "dangling"})
 _log = structlog.get_logger()
 
 
@@ -135,9 +134,29 @@ class Volumes:
 
     def select(self, filters: Sequence[Filter]) -> list[pb.Volume]:
         """Return the volumes that meet the filters, by name."""
-        wanted = filter_rules.parse(filters, _FILTERS)
+        condition = selection.parse(filters)
         messages = [self.message(volume) for volume in self.rows.all()]
-        return [message for message in messages if _matches(message, wanted)]
+        return [message for message in messages if condition.met(message)]
+
+    def update(self, request: pb.UpdateRequest) -> pb.UpdateResponse:
+        """Change a volume's labels.
+
+        Raises:
+            VolumeNotFound: There is none of this name.
+            LimitExceeded: The labels are together too long.
+        """
+        known = self.known(request.name)
+        gone = set(request.remove_labels)
+        kept = {key: value for key, value in known.labels.items() if key not in gone}
+        labels = {**kept, **request.labels}
+        object_labels.check("labels", labels)
+        changed = replace(known, labels=labels)
+        response = pb.UpdateResponse(volume=self.message(changed))
+        with self.store.transaction() as tx:
+            self.rows.set_labels(tx, changed)
+            self._journal.append(tx, "volume", known.name, "update", {}, labels)
+            remember(tx, response)
+        return response
 
     async def remove(self, name: str, force: bool) -> None:
         """Delete a volume and its data.
@@ -267,16 +286,3 @@ def _check_same(known: Volume, wanted: Volume) -> None:
             which=known.name,
             do="choose another name, or remove that volume first",
         )
-
-
-def _matches(volume: pb.Volume, wanted: dict[str, list[str]]) -> bool:
-    for key, values in wanted.items():
-        if key == "name" and not any(value in volume.name for value in values):
-            return False
-        if key == "driver" and volume.driver not in values:
-            return False
-        if key == "label" and not filter_rules.match_labels(volume.labels, values):
-            return False
-        if key == "dangling" and filter_rules.boolean(key, values) == bool(volume.owners):
-            return False
-    return True

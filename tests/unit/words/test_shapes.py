@@ -239,7 +239,23 @@ def test_volume() -> None:
         "Name": "data",
         "Options": None,
         "Scope": "local",
+        "Uses": [],
     }
+
+
+def test_uses_of_a_volume() -> None:
+    volume = volume_pb2.Volume(name="data")
+    volume.uses.add(owner="container/abc", target="/d", exclusive=True, mounted=True)
+    assert _json(volume_shape(volume, {"abc": "web"}))["Uses"] == [
+        {
+            "Container": "abc",
+            "Name": "web",
+            "Target": "/d",
+            "RW": True,
+            "Exclusive": True,
+            "Mounted": True,
+        }
+    ]
 
 
 def _port(inside: int, outside: int = 0, **more: Any) -> PortMapping:

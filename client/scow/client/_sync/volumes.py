@@ -116,6 +116,59 @@ class Volumes:
         request = pb.RemoveRequest(request_id=request_id(), name=name, force=force)
         self._service.call("Remove", request, pb.RemoveResponse, timeout)
 
+    def update(
+        self,
+        name: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        remove_labels: Iterable[str] = (),
+        timeout: float | None = None,
+    ) -> pb.Volume:
+        """Change a volume's labels; return the volume as it is then.
+
+        Args:
+            name: Its name.
+            labels: To set, in place of what they were.
+            remove_labels: To take away first; what is not there is no error.
+            timeout: Seconds.
+
+        Raises:
+            VolumeNotFound: No such volume.
+
+        Example::
+
+            client.volumes.update("data", labels={"tier": "db"}, remove_labels=["old"])
+        """
+        request = pb.UpdateRequest(
+            request_id=request_id(), name=name, labels=labels, remove_labels=remove_labels
+        )
+        response = self._service.call("Update", request, pb.UpdateResponse, timeout)
+        return response.volume
+
+    def prune(
+        self,
+        *,
+        named: bool = False,
+        filters: Filters | None = None,
+        timeout: float | None = None,
+    ) -> pb.PruneResponse:
+        """Remove volumes that no container holds; tell their names and how many bytes they took.
+
+        Args:
+            named: Also those with names.
+            filters: "label", "label!", "name", "all".
+            timeout: Seconds.
+
+        Raises:
+            InvalidFilter: An unknown key.
+
+        Example::
+
+            print((client.volumes.prune(filters={"label!": "keep"})).removed)
+        """
+        request = pb.PruneRequest(request_id=request_id(), all=named, filters=filters_of(filters))
+        return self._service.call("Prune", request, pb.PruneResponse, timeout)
+
     def usage(self, names: Iterable[str] = (), *, timeout: float | None = None) -> dict[str, int]:
         """Return the bytes of volumes' data by name; of all volumes when none is named.
 

@@ -7,11 +7,18 @@ from scow.words.template.values import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from scow.api.volume.v1.volume_pb2 import Volume
+    from collections.abc import Mapping
+
+    from scow.api.volume.v1.volume_pb2 import Volume, VolumeUse
 
 
-def volume_shape(volume: Volume) -> Struct:
-    """Return a volume in Docker's shape."""
+def volume_shape(volume: Volume, names: Mapping[str, str] | None = None) -> Struct:
+    """Return a volume in Docker's shape, with scow's own `Uses`: which containers have it where.
+
+    Args:
+        volume: Which one.
+        names: Of containers, by id.
+    """
     return Struct(
         CreatedAt=time_of(volume, "created_at"),
         Driver=volume.driver or "local",
@@ -20,4 +27,17 @@ def volume_shape(volume: Volume) -> Struct:
         Name=volume.name,
         Options=mapping_or_nil(volume.options),
         Scope="local",
+        Uses=[_use(use, names or {}) for use in volume.uses],
+    )
+
+
+def _use(use: VolumeUse, names: Mapping[str, str]) -> Struct:
+    container = use.owner.removeprefix("container/")
+    return Struct(
+        Container=container,
+        Name=names.get(container, ""),
+        Target=use.target,
+        RW=not use.read_only,
+        Exclusive=use.exclusive,
+        Mounted=use.mounted,
     )

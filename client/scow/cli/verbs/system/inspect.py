@@ -82,9 +82,9 @@ class _Finder:
 
     def volume(self, name: str) -> Struct:
         """Return a volume in Docker's shape."""
-        from scow.words.shapes.volume import volume_shape
+        from scow.cli.verbs.volume.volume import described
 
-        return volume_shape(self._context.client.volumes.get(name))
+        return described(name, self._context)
 
     def any(self, name: str) -> Struct:
         """Return the first object of any kind with a name.

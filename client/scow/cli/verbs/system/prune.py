@@ -9,6 +9,8 @@ from scow.cli.output.table import parse_filter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scow.cli.context import Context
 
 _FORCE = Flag("force", "f", help="Do not prompt for confirmation")
@@ -35,7 +37,7 @@ def _agrees(options: Options, warning: str) -> bool:
     return sys.stdin.readline().strip().lower() == "y"
 
 
-def _told(context: Context, title: str, lines: list[str]) -> None:
+def _told(context: Context, title: str, lines: Sequence[str]) -> None:
     if lines:
         context.out(title)
         for line in lines:
@@ -134,31 +136,31 @@ def _matches(options: Options, container: object) -> bool:
 
 
 def _volumes(options: Options, context: Context) -> int:
-    kind = "all local volumes" if options.all else "anonymous local volumes"
+    every = options.all or ("all", "true") in options.filter or ("all", "1") in options.filter
+    kind = "all local volumes" if every else "anonymous local volumes"
     if _agrees(options, f"WARNING! This will remove {kind} not used by at least one container."):
-        _total(context, _prune_volumes(options, context, every=options.all))
+        _total(context, _prune_volumes(options, context))
     return 0
 
 
-def _prune_volumes(options: Options, context: Context, *, every: bool) -> int:
-    from scow.contract.errors import FailedPrecondition, NotFound
+def _prune_volumes(options: Options, context: Context) -> int:
+    filters: dict[str, list[str]] = {}
+    for key, value in options.filter:
+        filters.setdefault(key, []).append(value)
+    done = context.client.volumes.prune(named=options.all, filters=filters)
+    _told(context, "Deleted Volumes:", done.removed)
+    return done.size
 
-    client = context.client
-    filters = {"dangling": ["true"]}
+
+def _prune_unnamed_volumes(options: Options, context: Context) -> int:
+    """Remove what `system prune --volumes` does: time is nothing that volumes are chosen by."""
+    filters: dict[str, list[str]] = {}
     for key, value in options.filter:
         if key != "until":
             filters.setdefault(key, []).append(value)
-    chosen = [each.name for each in client.volumes.list(filters=filters) if every or each.anonymous]
-    sizes = client.volumes.usage()
-    gone = []
-    for name in chosen:
-        try:
-            client.volumes.remove(name)
-        except (FailedPrecondition, NotFound):
-            continue
-        gone.append(name)
-    _told(context, "Deleted Volumes:", gone)
-    return sum(sizes.get(name, 0) for name in gone)
+    done = context.client.volumes.prune(filters=filters)
+    _told(context, "Deleted Volumes:", done.removed)
+    return done.size
 
 
 def _system(options: Options, context: Context) -> int:
@@ -171,7 +173,7 @@ def _system(options: Options, context: Context) -> int:
         return 0
     size = _prune_containers(options, context)
     if options.volumes:
-        size += _prune_volumes(options, context, every=False)
+        size += _prune_unnamed_volumes(options, context)
     size += _prune_images(options, context)
     _total(context, size)
     return 0

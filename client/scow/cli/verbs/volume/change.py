@@ -1,4 +1,4 @@
-"""`volume create` and `volume rm`."""
+"""`volume create`, `volume rm` and `volume update`."""
 
 from __future__ import annotations
 
@@ -38,6 +38,20 @@ def _remove(options: Options, context: Context) -> int:
     return context.each(options.args, remove)
 
 
+def _update(options: Options, context: Context) -> int:
+    from scow.cli.io.files import labels
+
+    added = labels([], options.label_add)
+    if not (added or options.label_rm):
+        raise UsageError("nothing to update: use --label-add or --label-rm", 1)
+
+    def update(name: str) -> str:
+        context.client.volumes.update(name, labels=added, remove_labels=options.label_rm)
+        return name
+
+    return context.each(options.args, update)
+
+
 VERBS = (
     Verb(
         "volume create",
@@ -58,6 +72,17 @@ VERBS = (
         "Remove one or more volumes",
         _remove,
         flags=(Flag("force", "f", help="Force the removal of one or more volumes"),),
+        least=1,
+    ),
+    Verb(
+        "volume update",
+        "[OPTIONS] VOLUME [VOLUME...]",
+        "Change labels of volumes",
+        _update,
+        flags=(
+            Flag("label-add", kind="list", help="Add or update a label", parse=label_text),
+            Flag("label-rm", kind="list", help="Remove a label if it is there"),
+        ),
         least=1,
     ),
 )

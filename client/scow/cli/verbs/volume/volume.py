@@ -38,11 +38,36 @@ def _inspect(options: Options, context: Context) -> int:
     from scow.cli.output.inspect import inspect, parse_layout
 
     def find(name: str) -> Struct:
-        from scow.words.shapes.volume import volume_shape
+        shape = described(name, context)
+        if options.size:
+            size = context.client.volumes.usage([name]).get(name, -1)
+            # As in Docker's API: -1 where it cannot be counted.
+            shape["UsageData"] = Struct(RefCount=len(shape["Uses"]), Size=size)
+        return shape
 
-        return volume_shape(context.client.volumes.get(name))
+    from scow.words.template import Struct
 
     return inspect(options.args, find, parse_layout(options.format), context)
+
+
+def described(name: str, context: Context) -> Struct:
+    """Return what `inspect` tells of a volume.
+
+    Raises:
+        VolumeNotFound: No such volume.
+    """
+    from scow.contract.errors import NotFound
+    from scow.words.shapes.volume import volume_shape
+
+    volume = context.client.volumes.get(name)
+    names = {}
+    for owner in volume.owners:
+        container = owner.removeprefix("container/")
+        try:
+            names[container] = context.client.containers.get(container).name
+        except NotFound:  # gone meanwhile
+            continue
+    return volume_shape(volume, names)
 
 
 VERBS = (
@@ -59,7 +84,7 @@ VERBS = (
         "[OPTIONS] VOLUME [VOLUME...]",
         "Display detailed information on one or more volumes",
         _inspect,
-        flags=(INSPECT_FORMAT,),
+        flags=(INSPECT_FORMAT, Flag("size", "s", help="Count the bytes of the data too")),
         least=1,
     ),
 )

@@ -55,6 +55,16 @@ class VolumeServiceStub:
                 request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.RemoveRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.RemoveResponse.FromString,
                 _registered_method=True)
+        self.Update = channel.unary_unary(
+                '/scow.api.volume.v1.VolumeService/Update',
+                request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.UpdateRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.UpdateResponse.FromString,
+                _registered_method=True)
+        self.Prune = channel.unary_unary(
+                '/scow.api.volume.v1.VolumeService/Prune',
+                request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.PruneRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.PruneResponse.FromString,
+                _registered_method=True)
         self.Acquire = channel.unary_unary(
                 '/scow.api.volume.v1.VolumeService/Acquire',
                 request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.AcquireRequest.SerializeToString,
@@ -124,6 +134,21 @@ class VolumeServiceServicer:
 
     def Remove(self, request, context):
         """Remove deletes a volume and its data. FAILED_PRECONDITION VOLUME_IN_USE when an owner holds it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Update(self, request, context):
+        """Update changes a volume's labels.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Prune(self, request, context):
+        """Prune removes volumes that nobody holds: those made without a name, or all. Volumes that their options place
+        elsewhere, and those of other drivers than "local", stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,6 +238,16 @@ def add_VolumeServiceServicer_to_server(servicer, server):
                     servicer.Remove,
                     request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.RemoveRequest.FromString,
                     response_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.RemoveResponse.SerializeToString,
+            ),
+            'Update': grpc.unary_unary_rpc_method_handler(
+                    servicer.Update,
+                    request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.UpdateRequest.FromString,
+                    response_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.UpdateResponse.SerializeToString,
+            ),
+            'Prune': grpc.unary_unary_rpc_method_handler(
+                    servicer.Prune,
+                    request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.PruneRequest.FromString,
+                    response_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.PruneResponse.SerializeToString,
             ),
             'Acquire': grpc.unary_unary_rpc_method_handler(
                     servicer.Acquire,
@@ -364,6 +399,60 @@ class VolumeService:
             '/scow.api.volume.v1.VolumeService/Remove',
             scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.RemoveRequest.SerializeToString,
             scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.RemoveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Update(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.volume.v1.VolumeService/Update',
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.UpdateRequest.SerializeToString,
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.UpdateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Prune(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.volume.v1.VolumeService/Prune',
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.PruneRequest.SerializeToString,
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.PruneResponse.FromString,
             options,
             channel_credentials,
             insecure,

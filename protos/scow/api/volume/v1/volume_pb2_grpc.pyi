@@ -41,6 +41,12 @@ class VolumeServiceStub:
     """List describes all volumes."""
     Remove: _grpc.UnaryUnaryMultiCallable[_volume_pb2.RemoveRequest, _volume_pb2.RemoveResponse]
     """Remove deletes a volume and its data. FAILED_PRECONDITION VOLUME_IN_USE when an owner holds it."""
+    Update: _grpc.UnaryUnaryMultiCallable[_volume_pb2.UpdateRequest, _volume_pb2.UpdateResponse]
+    """Update changes a volume's labels."""
+    Prune: _grpc.UnaryUnaryMultiCallable[_volume_pb2.PruneRequest, _volume_pb2.PruneResponse]
+    """Prune removes volumes that nobody holds: those made without a name, or all. Volumes that their options place
+    elsewhere, and those of other drivers than "local", stay.
+    """
     Acquire: _grpc.UnaryUnaryMultiCallable[_volume_pb2.AcquireRequest, _volume_pb2.AcquireResponse]
     """Acquire holds volumes for an owner, making those that are missing, and resolves all its mounts.
     The same owner replaces what it held before.
@@ -81,6 +87,12 @@ class VolumeServiceAsyncStub(VolumeServiceStub):
     """List describes all volumes."""
     Remove: _aio.UnaryUnaryMultiCallable[_volume_pb2.RemoveRequest, _volume_pb2.RemoveResponse]  # type: ignore[assignment]
     """Remove deletes a volume and its data. FAILED_PRECONDITION VOLUME_IN_USE when an owner holds it."""
+    Update: _aio.UnaryUnaryMultiCallable[_volume_pb2.UpdateRequest, _volume_pb2.UpdateResponse]  # type: ignore[assignment]
+    """Update changes a volume's labels."""
+    Prune: _aio.UnaryUnaryMultiCallable[_volume_pb2.PruneRequest, _volume_pb2.PruneResponse]  # type: ignore[assignment]
+    """Prune removes volumes that nobody holds: those made without a name, or all. Volumes that their options place
+    elsewhere, and those of other drivers than "local", stay.
+    """
     Acquire: _aio.UnaryUnaryMultiCallable[_volume_pb2.AcquireRequest, _volume_pb2.AcquireResponse]  # type: ignore[assignment]
     """Acquire holds volumes for an owner, making those that are missing, and resolves all its mounts.
     The same owner replaces what it held before.
@@ -142,6 +154,24 @@ class VolumeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_volume_pb2.RemoveResponse, _abc.Awaitable[_volume_pb2.RemoveResponse]]:
         """Remove deletes a volume and its data. FAILED_PRECONDITION VOLUME_IN_USE when an owner holds it."""
+
+    @_abc_1.abstractmethod
+    def Update(
+        self,
+        request: _volume_pb2.UpdateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_volume_pb2.UpdateResponse, _abc.Awaitable[_volume_pb2.UpdateResponse]]:
+        """Update changes a volume's labels."""
+
+    @_abc_1.abstractmethod
+    def Prune(
+        self,
+        request: _volume_pb2.PruneRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_volume_pb2.PruneResponse, _abc.Awaitable[_volume_pb2.PruneResponse]]:
+        """Prune removes volumes that nobody holds: those made without a name, or all. Volumes that their options place
+        elsewhere, and those of other drivers than "local", stay.
+        """
 
     @_abc_1.abstractmethod
     def Acquire(
