@@ -106,7 +106,7 @@ class CredentialStore:
         """Return what a call with a reference needs; None when nothing is kept for its registry.
 
         Raises:
-            InvalidConfig, CredentialHelperFailed: As they say.
+            InvalidConfig, CredentialHelperFailed: See `scow.contract.errors`.
         """
         found = self.get(registry_of(reference))
         return None if found is None else found.auth()

@@ -83,7 +83,7 @@ def _absolute_source(text: str) -> str:
 
 
 def _target(target: str, kind: str, text: str) -> str:
-    """Refuse what is no place for a mount."""
+    """Refuse a target that nothing can be mounted on."""
     fault = _fault(target)
     if fault:
         where = f"invalid volume specification: '{text}': " if text else ""

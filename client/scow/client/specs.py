@@ -138,7 +138,7 @@ def parse_address(text: str) -> str:
     """Return an address of IPv4 or IPv6 as it is.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is invalid.
     """
     _check_address(text)
     return text

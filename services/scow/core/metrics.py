@@ -16,7 +16,7 @@ def start(address: str, service: str) -> Callable[[str, str, float], None]:
         service: This service; `PARTS` has what is added to the port for it.
 
     Raises:
-        InvalidConfig: The address is none.
+        InvalidConfig: The address is invalid.
     """
     # Imported here: a service without metrics does not pay for it.
     from prometheus_client import Counter, Histogram, start_http_server

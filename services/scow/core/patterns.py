@@ -27,7 +27,7 @@ def compile_pattern(text: str) -> Pattern:
     """Return the compiled expression.
 
     Raises:
-        ValueError: It is none, or too large; says why.
+        ValueError: The pattern is invalid or too large; the message says why.
     """
     if len(text) > _TEXT_MAX:
         raise ValueError(f"more than {_TEXT_MAX} characters")

@@ -251,7 +251,7 @@ class Endpoints:
         return response
 
     async def detach(self, owner: str, network: str = "") -> None:
-        """Unplug an owner from a network, or from all; one that is not attached is no error."""
+        """Unplug an owner from a network, or from all; it is not an error when it is not attached."""
         requests.check_owner(owner)
         async with self.lock:
             if not network:

@@ -69,7 +69,7 @@ class Networks:
         """Give the default network its subnets and its bridge; return False if it has them.
 
         Raises:
-            InvalidConfig: A configured subnet is none.
+            InvalidConfig: A configured subnet is invalid.
             KernelUnsupported: The kernel has no bridges.
         """
         network = self.get(DEFAULT)

@@ -86,7 +86,7 @@ def check(
 
     Raises:
         InvalidArgument: Something cannot be meant.
-        InvalidPort: A published port is none.
+        InvalidPort: A published port is invalid.
     """
     check_owner(request.owner)
     if capabilities.namespace and not request.netns_path.startswith("/"):
@@ -148,7 +148,7 @@ def check_owner(owner: str) -> None:
     """
     if not _OWNER.fullmatch(owner):
         raise InvalidArgument(
-            f"{owner!r} is no owner", what="owner", which=owner, do='give "container/<id>"'
+            f"invalid owner {owner!r}", what="owner", which=owner, do='give "container/<id>"'
         )
 
 

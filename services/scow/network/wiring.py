@@ -1,4 +1,4 @@
-"""The service's parts and how they hang together."""
+"""The service's parts, put together."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class Flag:
         """Return the value of a text.
 
         Raises:
-            ValueError: It is none; says why.
+            ValueError: The value is invalid; the message says why.
         """
         if self.kind == "bool":
             if text in _TRUE or text in _FALSE:

@@ -18,7 +18,7 @@ FORMAT = Flag(
     "Format output using a custom template: 'json', or a Go template",
 )
 
-# Docker's exit code for what is no template.
+# Docker's exit code for an invalid template.
 _NO_TEMPLATE = 64
 
 
@@ -26,7 +26,7 @@ def parse_layout(layout: str) -> Template | None:
     """Return the template of `--format`, or None for the indented JSON.
 
     Raises:
-        Refused: It is no template.
+        Refused: The template is invalid.
     """
     if not layout:
         return None

@@ -68,7 +68,7 @@ class Listing:
         quiet: Template of the one column that `--quiet` leaves of the default table, or empty.
 
     Raises:
-        Refused: The layout is no template.
+        Refused: The layout is not a valid template.
     """
 
     def __init__(

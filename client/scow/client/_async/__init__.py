@@ -1,1 +1,1 @@
-"""The async client, and the source of the sync one: `make sync-client` makes scow.client._sync of it."""
+"""The async client. `make sync-client` generates the sync client, scow.client._sync, from it."""

@@ -55,7 +55,7 @@ class AsyncArchives:
             timeout: Seconds for all of it.
 
         Raises:
-            ImageNotFound, AmbiguousId, InvalidReference, PlatformNotFound: As they say.
+            ImageNotFound, AmbiguousId, InvalidReference, PlatformNotFound: See `scow.contract.errors`.
             ContentMissing: A part of an image is not here.
 
         Example::
@@ -81,7 +81,7 @@ class AsyncArchives:
         platform: str = "",
         timeout: float | None = None,
     ) -> None:
-        """Write an archive of images; further arguments and errors as of `save_stream`.
+        """Write an archive of images; the other arguments and errors are those of `save_stream`.
 
         Args:
             images: As of `save_stream`.
@@ -118,7 +118,7 @@ class AsyncArchives:
             InvalidArchive: It is no archive of images, is cut short, or has an entry that leads out of it.
             DigestMismatch, LayerCorrupt, InvalidManifest: It contradicts itself.
             PlatformNotFound: It has no image of the platform.
-            LimitExceeded, DiskFull: As they say.
+            LimitExceeded, DiskFull: See `scow.contract.errors`.
             OSError: The source cannot be read.
 
         Example::
@@ -147,7 +147,7 @@ class AsyncArchives:
     async def load(
         self, source: Place, *, platform: str = "", timeout: float | None = None
     ) -> _Images:
-        """Store the images of an archive and return their ids and names; errors as of `load_progress`.
+        """Store the images of an archive and return their ids and names; errors are those of `load_progress`.
 
         Args:
             source: Path or open binary file.
@@ -210,7 +210,7 @@ class AsyncArchives:
         platform: str = "",
         timeout: float | None = None,
     ) -> pb.Image:
-        """Make an image of a tar that the service fetches; arguments and errors further as of `import_tar`.
+        """Make an image of a tar that the service fetches; the other arguments and errors are those of `import_tar`.
 
         Args:
             url: "http://..." or "https://...".

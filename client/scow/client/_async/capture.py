@@ -1,4 +1,4 @@
-"""What becomes of a container's file system: images and archives."""
+"""Images and archives made from a container's file system: commit and export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scow.client._link import request_id
 
 
 class AsyncCapture:
-    """The part of AsyncContainers that takes a container's files elsewhere."""
+    """The part of AsyncContainers that copies a container's files out of it."""
 
     def __init__(self, service: AsyncService) -> None:
         self._service = service
@@ -84,7 +84,7 @@ class AsyncCapture:
     def export_stream(
         self, container: str, *, timeout: float | None = None
     ) -> AsyncStream[pb.ExportResponse]:
-        """Give the tar of `export` in pieces; arguments and errors as of that.
+        """Give the tar of `export` in pieces; arguments and errors are those of `export`.
 
         Example::
 

@@ -52,7 +52,7 @@ class AsyncLifecycle:
     async def create_from(
         self, config: pb.ContainerConfig, *, name: str = "", timeout: float | None = None
     ) -> pb.CreateResponse:
-        """Create a container of a configuration in the contract's form; also tell the warnings.
+        """Create a container from a configuration message; the result also has the warnings.
 
         Example::
 
@@ -109,7 +109,7 @@ class AsyncLifecycle:
         signal: str = "",
         timeout: float | None = None,
     ) -> pb.Container:
-        """Stop a container, then start it; arguments as of `stop`, errors as of `start`.
+        """Stop a container, then start it; arguments are those of `stop`, errors those of `start`.
 
         Example::
 
@@ -190,7 +190,7 @@ class AsyncLifecycle:
         return await self._service.call("Wait", request, pb.WaitResponse, timeout)
 
     async def wait_removed(self, container: str, *, timeout: float | None = None) -> None:
-        """Wait until a container is removed; one that is not there is.
+        """Wait until a container is removed; return at once if there is no such container.
 
         Args:
             container: Its id; a name could be another's by then.

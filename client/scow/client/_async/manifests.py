@@ -87,7 +87,7 @@ class AsyncManifests:
         Raises:
             NameInUse: The reference means something already.
             InvalidReference, InvalidArgument: No such form; two images for one platform.
-            ManifestNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable: As they say.
+            ManifestNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable: See `scow.contract.errors`.
 
         Example::
 

@@ -77,7 +77,7 @@ class AsyncNetworks:
             NameInUse: Another network has the name.
             SubnetInUse: A subnet overlaps one of another network.
             SubnetFull: No subnet is free.
-            InvalidArgument: Something is no address, or not in its subnet.
+            InvalidArgument: An address is invalid, or not in its subnet.
 
         Example::
 
@@ -177,7 +177,7 @@ class AsyncNetworks:
         Args:
             network: Name or id.
             container: Name or id.
-            force: A container that is unknown or not in it is no error.
+            force: A container that is unknown or not in it is not an error.
             timeout: Seconds.
 
         Raises:

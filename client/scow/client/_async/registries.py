@@ -1,4 +1,4 @@
-"""What images have to do with registries besides pulls: pushes, logins, searches."""
+"""Registries, pulls aside: pushes, logins, searches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scow.contract.errors import DataLoss
 
 
 class AsyncRegistries:
-    """The part of AsyncImages that speaks with registries."""
+    """The part of AsyncImages that talks to registries."""
 
     def __init__(self, service: AsyncService) -> None:
         self._service = service
@@ -39,7 +39,7 @@ class AsyncRegistries:
             ImageNotFound: No image has this name.
             ContentMissing: A part of the index is not here; `which` says which.
             PlatformNotFound: The index has no image for the platform.
-            RegistryDenied, RegistryRateLimited, RegistryUnavailable, RegistryRefused: As they say.
+            RegistryDenied, RegistryRateLimited, RegistryUnavailable, RegistryRefused: See `scow.contract.errors`.
 
         Example::
 
@@ -62,7 +62,7 @@ class AsyncRegistries:
         auth: Auth | None = None,
         timeout: float | None = None,
     ) -> pb.PushResult:
-        """Send an image and return its digest; arguments and errors as of `push_progress`.
+        """Send an image and return its digest; arguments and errors are those of `push_progress`.
 
         Example::
 
@@ -102,7 +102,7 @@ class AsyncRegistries:
 
         Raises:
             RegistryDenied: It does not take them.
-            RegistryUnavailable, RegistryRateLimited, RegistryRefused: As they say.
+            RegistryUnavailable, RegistryRateLimited, RegistryRefused: See `scow.contract.errors`.
 
         Example::
 
@@ -134,8 +134,8 @@ class AsyncRegistries:
             timeout: Seconds.
 
         Raises:
-            InvalidFilter, InvalidArgument: As they say.
-            RegistryDenied, RegistryUnavailable, RegistryRateLimited, RegistryRefused: As they say.
+            InvalidFilter, InvalidArgument: See `scow.contract.errors`.
+            RegistryDenied, RegistryUnavailable, RegistryRateLimited, RegistryRefused: See `scow.contract.errors`.
 
         Example::
 
@@ -155,7 +155,7 @@ class AsyncRegistries:
 
         Raises:
             ManifestNotFound: The registry has no such repository.
-            RegistryDenied, RegistryUnavailable, RegistryRateLimited, RegistryRefused: As they say.
+            RegistryDenied, RegistryUnavailable, RegistryRateLimited, RegistryRefused: See `scow.contract.errors`.
 
         Example::
 

@@ -95,7 +95,7 @@ class AsyncStore:
         await self._set_pinned(image, True, timeout)
 
     async def unpin(self, image: str, *, timeout: float | None = None) -> None:
-        """Let a pinned image go again; errors as of `pin`.
+        """Let a pinned image go again; errors are those of `pin`.
 
         Example::
 
@@ -164,7 +164,7 @@ class AsyncStore:
         return response.lease
 
     async def delete_lease(self, lease: str, *, timeout: float | None = None) -> None:
-        """End a lease; an unknown one is no error.
+        """End a lease; an unknown one is not an error.
 
         Example::
 
@@ -217,7 +217,7 @@ class AsyncStore:
     async def check(
         self, images: Iterable[str] = (), *, repair: bool = False, timeout: float | None = None
     ) -> tuple[list[pb.CheckFinding], pb.CheckResult]:
-        """Check the store and return what was found; arguments and errors as of `check_progress`.
+        """Check the store and return what was found; arguments and errors are those of `check_progress`.
 
         Example::
 

@@ -1,4 +1,4 @@
-"""Where archives go: files that are whole or as they were before, devices, pipes."""
+"""Targets of archives: files, which are replaced whole or not at all, devices, pipes."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ class AsyncVolumes:
 
         Args:
             name: Its name.
-            force: An unknown volume is no error.
+            force: An unknown volume is not an error.
             timeout: Seconds.
 
         Raises:

@@ -1,1 +1,1 @@
-"""The sync client: made of scow.client._async by `make sync-client`; not edited."""
+"""The async client. `make sync-client` generates the sync client, scow.client._sync, from it."""

@@ -1,4 +1,4 @@
-"""What becomes of a container's file system: images and archives."""
+"""Images and archives made from a container's file system: commit and export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scow.client._sync.targets import Place, write_to
 
 
 class Capture:
-    """The part of Containers that takes a container's files elsewhere."""
+    """The part of Containers that copies a container's files out of it."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -84,7 +84,7 @@ class Capture:
     def export_stream(
         self, container: str, *, timeout: float | None = None
     ) -> Stream[pb.ExportResponse]:
-        """Give the tar of `export` in pieces; arguments and errors as of that.
+        """Give the tar of `export` in pieces; arguments and errors are those of `export`.
 
         Example::
 

@@ -78,7 +78,7 @@ class Images(Archives, Registries):
         auth: pb.Auth | None = None,
         timeout: float | None = None,
     ) -> pb.Image:
-        """Fetch an image and return it; arguments and errors as of `pull_progress`.
+        """Fetch an image and return it; arguments and errors are those of `pull_progress`.
 
         Example::
 
@@ -123,7 +123,7 @@ class Images(Archives, Registries):
     def details(
         self, image: str, *, platform: str = "", timeout: float | None = None
     ) -> pb.GetResponse:
-        """Describe one image with its history and its documents, byte for byte; names and errors as of `get`.
+        """Describe one image with its history and its documents, byte for byte; names and errors are those of `get`.
 
         Args:
             image: Which one.

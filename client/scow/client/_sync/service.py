@@ -157,7 +157,7 @@ class Service:
         )
 
     def health(self, timeout: float | None = None) -> bool:
-        """Ask the service whether it serves (grpc.health.v1); one that does not answer does not.
+        """Ask the service whether it serves (grpc.health.v1); False when it does not answer.
 
         Args:
             timeout: Seconds; None means no limit.

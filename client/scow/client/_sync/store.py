@@ -89,7 +89,7 @@ class Store:
         self._set_pinned(image, True, timeout)
 
     def unpin(self, image: str, *, timeout: float | None = None) -> None:
-        """Let a pinned image go again; errors as of `pin`.
+        """Let a pinned image go again; errors are those of `pin`.
 
         Example::
 
@@ -158,7 +158,7 @@ class Store:
         return response.lease
 
     def delete_lease(self, lease: str, *, timeout: float | None = None) -> None:
-        """End a lease; an unknown one is no error.
+        """End a lease; an unknown one is not an error.
 
         Example::
 
@@ -209,7 +209,7 @@ class Store:
     def check(
         self, images: Iterable[str] = (), *, repair: bool = False, timeout: float | None = None
     ) -> tuple[list[pb.CheckFinding], pb.CheckResult]:
-        """Check the store and return what was found; arguments and errors as of `check_progress`.
+        """Check the store and return what was found; arguments and errors are those of `check_progress`.
 
         Example::
 

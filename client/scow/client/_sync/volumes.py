@@ -102,7 +102,7 @@ class Volumes:
 
         Args:
             name: Its name.
-            force: An unknown volume is no error.
+            force: An unknown volume is not an error.
             timeout: Seconds.
 
         Raises:

@@ -44,7 +44,7 @@ class Template:
         functions: Functions that replace or join the usual ones.
 
     Raises:
-        ParseError: It is none; says where and why in Go's words.
+        ParseError: The template is invalid; the message says where and why in Go's words.
     """
 
     def __init__(self, text: str, functions: Mapping[str, Function] | None = None) -> None:

@@ -23,7 +23,7 @@ def number(text: str) -> int | float:
     """Return the value of a number.
 
     Raises:
-        ValueError: It is none; says so as Go does.
+        ValueError: The literal is invalid; the message is Go's.
     """
     digits = text.replace("_", "").lower()
     is_hex = digits.lstrip("+-").startswith("0x")
@@ -74,7 +74,7 @@ def string(text: str) -> str:
     """Return the value of a quoted string; bytes that are no UTF-8 as surrogateescape decodes them.
 
     Raises:
-        ValueError: It has an escape that is none.
+        ValueError: It has an invalid escape.
     """
     body, made, at = text[1:-1], bytearray(), 0
     while at < len(body):

@@ -79,7 +79,7 @@ def check_labels(field: str, given: Mapping[str, str]) -> None:
 
 
 def check_path(field: str, path: str) -> None:
-    """Refuse a path that is not absolute, too long, or has a NUL; an empty one is none.
+    """Refuse a path that is not absolute, too long, or has a NUL; an empty one means that there is none.
 
     Raises:
         InvalidConfig: It is one of these.

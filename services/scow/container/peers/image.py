@@ -25,7 +25,7 @@ class Images:
         return await ask("image", lambda: self._peers.image.Prepare(request))
 
     async def release(self, owner: str) -> None:
-        """Delete an owner's snapshot; one that is not there is no error."""
+        """Delete an owner's snapshot; it is not an error when there is none."""
         request = image_pb2.ReleaseRequest(owner=owner)
         await ask("image", lambda: self._peers.image.Release(request))
 

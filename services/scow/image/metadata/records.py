@@ -67,7 +67,7 @@ class Records:
             recorded: Called at the end of the transaction, with what is returned.
 
         Raises:
-            InvalidManifest: A configuration that is none.
+            InvalidManifest: A configuration is invalid.
             DiskFull: Nothing is recorded then.
         """
         return (await self.put_all([content], action, recorded))[0]

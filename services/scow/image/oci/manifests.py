@@ -180,7 +180,7 @@ def parse_document(data: bytes, media_type: str, max_parts: int) -> Document:
         max_parts: How many parts it may have.
 
     Raises:
-        InvalidManifest: It is none of them.
+        InvalidManifest: The document is of no known kind.
         LimitExceeded: It names too much.
     """
     value = _load(data, "manifest")
@@ -269,7 +269,7 @@ def parse_manifest(data: bytes, max_layers: int) -> Manifest:
     """Read a manifest.
 
     Raises:
-        InvalidManifest: It is none.
+        InvalidManifest: The document is invalid.
         LimitExceeded: It has too many layers.
     """
     value = _load(data, "manifest")
@@ -287,7 +287,7 @@ def parse_configuration(data: bytes) -> Configuration:
     """Read an image's configuration.
 
     Raises:
-        InvalidManifest: It is none.
+        InvalidManifest: The document is invalid.
     """
     try:
         return _configuration(_load(data, "configuration"))

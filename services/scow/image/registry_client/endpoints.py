@@ -81,7 +81,7 @@ def parse_url(url: str, key: str, *, override_path: bool = False) -> Endpoint:
         override_path: The path is that of the API itself; otherwise /v2 is appended.
 
     Raises:
-        InvalidConfig: It is none.
+        InvalidConfig: The URL is invalid.
     """
     try:
         parts = urllib.parse.urlsplit(url if "://" in url else f"https://{url}")

@@ -25,7 +25,7 @@ class Hosts:
         clock: Seconds that only grow.
 
     Raises:
-        InvalidConfig: A URL in the configuration is none.
+        InvalidConfig: A URL in the configuration is invalid.
     """
 
     def __init__(self, settings: ImageSection, clock: Callable[[], float] = time.monotonic) -> None:

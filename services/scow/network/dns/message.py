@@ -85,7 +85,7 @@ def parse(data: bytes) -> Query:
     """Return the question that a message asks.
 
     Raises:
-        MalformedError: It is none, or one that nobody answers.
+        MalformedError: The message is malformed, or of a kind that is not answered.
     """
     if len(data) < _HEADER.size:
         raise MalformedError

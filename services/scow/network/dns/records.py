@@ -120,7 +120,7 @@ class Records:
                 node.put(member.endpoint, message.PTR, canonical)
 
     def remove(self, endpoint: str) -> None:
-        """Forget a container on a network; one that is not known is no error."""
+        """Forget a container on a network; an unknown one is not an error."""
         member = self._members.pop(endpoint, None)
         if member is None:
             return

@@ -117,7 +117,7 @@ class Driver(Protocol):
         """
 
     async def remove(self, network: Network) -> None:
-        """Take a network's side of the host away; what is not there is no error."""
+        """Take a network's side of the host away; it is not an error when it is not there."""
 
     async def reconcile(
         self, networks: Sequence[Network], endpoints: Sequence[Endpoint]

@@ -79,7 +79,7 @@ def asked(messages: Iterable[pb.Subnet], ipv6: bool) -> tuple[Pool, ...]:
     A message without a subnet that has a gateway or a range belongs to none: Docker ignores it where it is empty.
 
     Raises:
-        InvalidArgument: Something is no address, or not in its subnet; or subnets overlap.
+        InvalidArgument: An address is invalid, or not in its subnet; or subnets overlap.
     """
     found: list[Pool] = []
     for message in messages:

@@ -44,7 +44,7 @@ def choose(
         seed: What the machine's own part of private subnets of IPv6 derives from.
 
     Raises:
-        InvalidConfig: A configured pool is none.
+        InvalidConfig: A configured pool is invalid.
         SubnetFull: All overlap.
     """
     taken = [n for n in used if n.version == family.version and n.prefixlen > _WIDEST_ROUTE]
@@ -92,7 +92,7 @@ def check_pools(pools: Iterable[AddressPool]) -> None:
     """Check the configuration's pools.
 
     Raises:
-        InvalidConfig: One is none.
+        InvalidConfig: A subnet is invalid.
     """
     for pool in pools:
         _span(pool)

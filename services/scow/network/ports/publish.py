@@ -83,7 +83,7 @@ def check(mapping: PortMapping) -> PortRequest:
     """Return what is asked for, with defaults filled in.
 
     Raises:
-        InvalidPort: It is no port, no protocol, or no address that ports are published on.
+        InvalidPort: The port, the protocol or the address is invalid.
     """
     request = PortRequest(
         host_ips=_addresses(mapping.host_ip),

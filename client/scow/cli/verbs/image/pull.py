@@ -58,7 +58,7 @@ def _one(reference: str, options: Options, context: Context) -> str:
 
 
 def _known(reference: str, context: Context) -> list[str]:
-    """Return the digest references of the image that a reference means by now; none where there is none."""
+    """Return the digest references of the image that a reference means now; none without an image."""
     from scow.contract.errors import ScowError
 
     try:
