@@ -30,6 +30,7 @@ class Service:
         settings: Keys of the configuration as SCOW_* variables.
         prefix: Put before its command, to run it in a network namespace.
         root: That of another service, which has stopped; None means one of its own.
+        folder: Where its own is; None means that of temporary files.
     """
 
     def __init__(
@@ -39,11 +40,12 @@ class Service:
         settings: dict[str, str] | None = None,
         prefix: Sequence[str] = (),
         root: Path | None = None,
+        folder: str | None = None,
     ) -> None:
         self._prefix = prefix
         self.name = name
         self.instance = instance
-        self.base = Path(tempfile.mkdtemp(prefix=f"scow-{name}-"))
+        self.base = Path(tempfile.mkdtemp(prefix=f"scow-{name}-", dir=folder))
         self.root = root or self.base / "root"
         self.run = self.base / "run"
         self.data = self.root / name

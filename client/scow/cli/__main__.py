@@ -113,11 +113,13 @@ def _main(arguments: list[str], begin: Begin) -> int:
 
 def _dispatch(args: list[str], context: Context, begin: Begin) -> int:
     words, rest = args[0], args[1:]
-    if words in index.GROUPS:
+    group, count = index.group_of(args)
+    if group:
+        rest = args[count:]
         if not rest or rest[0] in ("--help", "-h"):
-            print(_group_help(words))
+            print(_group_help(group))
             return 0
-        words, rest = f"{words} {rest[0]}", rest[1:]
+        words, rest = f"{group} {rest[0]}", rest[1:]
     if words == "help":
         return _dispatch([*rest, "--help"], context, begin) if rest else _main(["--help"], begin)
     command = index.resolve(words)
@@ -185,8 +187,8 @@ def _complain(error: UsageError, usage: str, words: str) -> int:
 def _unknown(words: str) -> int:
     near = _near(words)
     hint = f": did you mean 'scow {near}'?" if near else ""
-    group, _, rest = words.partition(" ")
-    more = f"{group} --help" if rest else "--help"
+    group = words.rpartition(" ")[0]
+    more = f"{group} --help" if group else "--help"
     words, more = one_line(words, sys.stderr), one_line(more, sys.stderr)
     print(f"scow: unknown command: scow {words}{hint}\n\nSee 'scow {more}'.", file=sys.stderr)
     return 1
@@ -222,7 +224,7 @@ def _overview() -> str:
             *_table([(name, index.COMMANDS[name][1]) for name in index.COMMON]),
             "",
             "Management Commands:",
-            *_table(list(index.GROUPS.items())),
+            *_table([(name, text) for name, text in index.GROUPS.items() if " " not in name]),
             "",
             "Commands:",
             *_table([(name, index.COMMANDS[name][1]) for name in sorted(alone)]),

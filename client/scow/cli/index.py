@@ -5,6 +5,10 @@ To add a verb: a line in COMMANDS, and a `Verb` with the same path in `VERBS` of
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 # Words: (module in scow.cli.verbs, summary).
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("container.run", "Create and run a new container from an image"),
@@ -88,6 +92,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "network ls": ("network.network", "List networks"),
     "network prune": ("network.change", "Remove all unused networks"),
     "network rm": ("network.change", "Remove one or more networks"),
+    "volume clone": (
+        "volume.snapshots",
+        "Make a volume with the content of another one, or of a snapshot (scow's own)",
+    ),
+    "volume snapshot create": ("volume.snapshots", "Copy what a volume has now"),
+    "volume snapshot ls": ("volume.snapshots", "List snapshots"),
+    "volume snapshot restore": (
+        "volume.snapshots",
+        "Give a volume the content of a snapshot",
+    ),
+    "volume snapshot rm": ("volume.snapshots", "Remove one or more snapshots"),
     "volume create": ("volume.change", "Create a volume"),
     "volume inspect": (
         "volume.volume",
@@ -105,6 +120,7 @@ GROUPS: dict[str, str] = {
     "network": "Manage networks",
     "system": "Manage scow",
     "volume": "Manage volumes",
+    "volume snapshot": "Manage snapshots of volumes (scow's own)",
 }
 
 # Further words for a command. The first alias of a group is its name in that group's help.
@@ -150,6 +166,8 @@ ALIASES: dict[str, str] = {
     "system info": "info",
     "volume list": "volume ls",
     "volume remove": "volume rm",
+    "volume snapshot list": "volume snapshot ls",
+    "volume snapshot remove": "volume snapshot rm",
 }
 
 # Docker's commands that are not here: what is next to them in the alphabet means something else.
@@ -197,11 +215,20 @@ def aliases(command: str) -> list[str]:
 
 
 def members(group: str) -> list[tuple[str, str]]:
-    """Return (word, summary) of a group's commands, each command once, by name."""
+    """Return (word, summary) of a group's commands and groups, each command once, by name."""
     found: dict[str, str] = {}
-    for words in (*ALIASES, *COMMANDS):
-        first, _, rest = words.partition(" ")
+    for words in (*ALIASES, *COMMANDS, *GROUPS):
+        first, _, rest = words.rpartition(" ")
         command = ALIASES.get(words, words)
-        if first == group and rest and command not in found.values():
+        if first == group and command not in found.values():
             found[rest] = command
-    return sorted((word, COMMANDS[command][1]) for word, command in found.items())
+    summaries = {**GROUPS, **{command: summary for command, (_, summary) in COMMANDS.items()}}
+    return sorted((word, summaries[command]) for word, command in found.items())
+
+
+def group_of(args: Sequence[str]) -> tuple[str, int]:
+    """Return the innermost group that a command line begins with, and of how many words it is; "" and 0 for none."""
+    count = 0
+    while " ".join(args[: count + 1]) in GROUPS and count < len(args):
+        count += 1
+    return " ".join(args[:count]), count

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scow.client._async.manifests import AsyncManifests
     from scow.client._async.networks import AsyncNetworks
     from scow.client._async.session import AsyncAttachment, AsyncExecution
+    from scow.client._async.snapshots import AsyncSnapshots
     from scow.client._async.store import AsyncStore
     from scow.client._async.stream import AsyncStream
     from scow.client._async.volumes import AsyncVolumes
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from scow.client._sync.manifests import Manifests
     from scow.client._sync.networks import Networks
     from scow.client._sync.session import Attachment, Execution
+    from scow.client._sync.snapshots import Snapshots
     from scow.client._sync.store import Store
     from scow.client._sync.stream import Stream
     from scow.client._sync.volumes import Volumes
@@ -52,6 +54,7 @@ __all__ = [
     "AsyncLogs",
     "AsyncManifests",
     "AsyncNetworks",
+    "AsyncSnapshots",
     "AsyncStore",
     "AsyncStream",
     "AsyncVolumes",
@@ -68,6 +71,7 @@ __all__ = [
     "Manifests",
     "Networks",
     "RunResult",
+    "Snapshots",
     "Store",
     "Stream",
     "Volumes",
@@ -89,6 +93,7 @@ _HOMES = {
     "Logs": "_sync.logs",
     "Manifests": "_sync.manifests",
     "Networks": "_sync.networks",
+    "Snapshots": "_sync.snapshots",
     "Volumes": "_sync.volumes",
     "Store": "_sync.store",
     "Stream": "_sync.stream",
@@ -100,6 +105,7 @@ _HOMES = {
     "AsyncLogs": "_async.logs",
     "AsyncManifests": "_async.manifests",
     "AsyncNetworks": "_async.networks",
+    "AsyncSnapshots": "_async.snapshots",
     "AsyncVolumes": "_async.volumes",
     "AsyncStore": "_async.store",
     "AsyncStream": "_async.stream",

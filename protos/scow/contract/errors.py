@@ -280,6 +280,10 @@ class VolumeNotFound(NotFound):
     """No such volume."""
 
 
+class SnapshotNotFound(NotFound):
+    """The volume has no such snapshot."""
+
+
 class BindSourceNotFound(NotFound):
     """The host path of a bind mount does not exist."""
 
@@ -342,6 +346,18 @@ class ContentMissing(FailedPrecondition):
 
 class VolumeInUse(FailedPrecondition):
     """A container holds the volume."""
+
+
+class VolumeHasSnapshots(FailedPrecondition):
+    """The volume has snapshots, which would go with it."""
+
+
+class VolumeNotLocal(FailedPrecondition):
+    """The volume's data are not in a folder of the engine's own, and the request needs that."""
+
+
+class ReadOnlyStorage(FailedPrecondition):
+    """The file system where the service keeps its data is read-only."""
 
 
 class AddressInUse(FailedPrecondition):

@@ -11,6 +11,7 @@ from scow.container.content.export import Exports
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.create import Creation
 from scow.container.lifecycle.exit import Exits
+from scow.container.lifecycle.hold import Holds
 from scow.container.lifecycle.kill import Signals
 from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.recovery import Recovery
@@ -94,6 +95,7 @@ def make_parts(shared: Shared) -> Parts:
     return Parts(
         shared=shared,
         commits=Commits(shared, signals),
+        holds=Holds(shared, signals),
         creation=creation,
         networking=Networking(shared),
         starter=starter,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from scow.container.content.commit import Commits
 from scow.container.content.export import Exports
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.create import Creation
+from scow.container.lifecycle.hold import Holds
 from scow.container.lifecycle.kill import Signals
 from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.recovery import Recovery
@@ -48,6 +50,7 @@ class Parts:
     starter: Starter
     restarts: Restarts
     signals: Signals
+    holds: Holds
     removal: Removal
     cleanup: Cleanup
     sessions: Sessions
@@ -236,6 +239,14 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
     ) -> pb.CheckOwnersResponse:
         """Tell which owners are unknown here."""
         return self._parts.queries.check_owners(request)
+
+    async def Hold(
+        self, request: pb.HoldRequest, context: Context
+    ) -> AsyncIterator[pb.HoldResponse]:
+        """Keep containers as they are while the call lasts."""
+        async with self._parts.holds.hold(request) as held:
+            yield held
+            await asyncio.Event().wait()
 
     async def Reconcile(
         self, request: pb.ReconcileRequest, context: Context

@@ -1,4 +1,4 @@
-"""A full disk is told in one way, whoever finds it."""
+"""A disk that is full, or read-only, is told in one way, whoever finds it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from scow.contract.errors import DiskFull
+from scow.contract.errors import DiskFull, ReadOnlyStorage
 from scow.kernel import trees
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -23,6 +23,16 @@ def full(folder: Path) -> DiskFull:
         what="file system",
         which=str(folder),
         do="free some space and try again",
+    )
+
+
+def read_only(folder: Path) -> ReadOnlyStorage:
+    """Return the error of a folder that cannot be written to."""
+    return ReadOnlyStorage(
+        f"the file system of {folder} is read-only",
+        what="file system",
+        which=str(folder),
+        do="see the kernel's log for errors of the disk, then mount it writable",
     )
 
 
@@ -62,10 +72,13 @@ def writing(folder: Path) -> Iterator[None]:
 
     Raises:
         DiskFull: No space, inode or quota is left.
+        ReadOnlyStorage: The file system is read-only.
     """
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EROFS:
+            raise read_only(folder) from error
         if error.errno not in FULL:
             raise
         raise full(folder) from error

@@ -98,6 +98,7 @@ class Store:
 
         Raises:
             DiskFull: No space is left for the database.
+            ReadOnlyStorage: Its file system is read-only.
         """
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -111,6 +112,8 @@ class Store:
         except sqlite3.OperationalError as error:
             if "disk is full" in str(error):
                 raise disk.full(self.path.parent) from error
+            if "readonly database" in str(error):
+                raise disk.read_only(self.path.parent) from error
             raise
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:

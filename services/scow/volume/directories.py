@@ -4,7 +4,7 @@
 
     volumes/<name>/_data               what containers see
     volumes/<name>/fill-<owner>/       content on its way, of one owner that may fill the volume; nobody else's
-    volumes/.new-<name>                being made
+    volumes/.new-<hash of the name>    being made
     trash/                             being deleted
 
 A volume's folder is made under a temporary name and renamed, and renamed into the trash before it is deleted, so
@@ -18,7 +18,7 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from scow.core import disk
@@ -38,6 +38,7 @@ class Directories:
     def __init__(self, base: Path) -> None:
         self._volumes = base / "volumes"
         self._trash = base / "trash"
+        self._readers = 0
         for folder in (self._volumes, self._trash):
             folder.mkdir(mode=0o701, parents=True, exist_ok=True)
 
@@ -50,13 +51,27 @@ class Directories:
         target = self._volumes / name
         if target.is_dir():
             return
-        new = self._volumes / f"{_NEW}{name}"
-        remove_tree(new)
+        new = self._begin(name)
         with writing(self._volumes):
-            new.mkdir(mode=0o701)
             (new / DATA).mkdir()
             (new / DATA).chmod(0o755)
             new.rename(target)
+
+    def adopt(self, content: Path, name: str) -> None:
+        """Make a volume's folder of content that is there already."""
+        new = self._begin(name)
+        with writing(self._volumes):
+            content.rename(new / DATA)
+            new.rename(self._volumes / name)
+            disk.sync(self._volumes)
+
+    def _begin(self, name: str) -> Path:
+        # A volume's name may be as long as a name of a file.
+        new = self._volumes / f"{_NEW}{_hashed(name)}"
+        remove_tree(new)
+        with writing(self._volumes):
+            new.mkdir(mode=0o701)
+        return new
 
     def has_content(self, name: str) -> bool:
         """Tell whether something is in a volume's folder."""
@@ -101,7 +116,7 @@ class Directories:
 
     def take_back(self, name: str, owner: str) -> None:
         """Take what was offered out of sight; `empty_trash` deletes it."""
-        self._put_away(self._volumes / name / _fill(owner), name)
+        self.put_away(self._volumes / name / _fill(owner))
 
     def take_back_others(self, name: str, owners: Collection[str]) -> None:
         """Take back what anybody but these owners was offered."""
@@ -109,18 +124,30 @@ class Directories:
         with contextlib.suppress(FileNotFoundError):
             for entry in os.listdir(self._volumes / name):
                 if entry.startswith(_FILL) and entry not in kept:
-                    self._put_away(self._volumes / name / entry, name)
+                    self.put_away(self._volumes / name / entry)
 
     def discard(self, name: str) -> None:
         """Take a volume's folder out of sight; `empty_trash` deletes it."""
-        self._put_away(self._volumes / name, name)
+        self.put_away(self._volumes / name)
 
-    def _put_away(self, folder: Path, name: str) -> None:
+    def put_away(self, folder: Path) -> None:
+        """Take a folder of the service's out of sight; `empty_trash` deletes it."""
         with contextlib.suppress(FileNotFoundError):
-            folder.rename(self._trash / f"{name}.{os.urandom(4).hex()}")
+            folder.rename(self._trash / os.urandom(8).hex())
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep the trash for the length of the block: what is read in it may be thrown away meanwhile."""
+        self._readers += 1
+        try:
+            yield
+        finally:
+            self._readers -= 1
 
     def empty_trash(self) -> None:
-        """Delete what was discarded. Blocks for as long as that takes."""
+        """Delete what was discarded, unless something is read. Blocks for as long as that takes."""
+        if self._readers:
+            return
         for folder in self._trash.iterdir():
             with contextlib.suppress(OSError):
                 remove_tree(folder)
@@ -140,4 +167,8 @@ class Directories:
 
 def _fill(owner: str) -> str:
     """Return the name of an owner's folder: an owner's own name may have slashes."""
-    return _FILL + hashlib.sha256(owner.encode()).hexdigest()[:32]
+    return _FILL + _hashed(owner)
+
+
+def _hashed(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:32]

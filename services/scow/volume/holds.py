@@ -22,6 +22,7 @@ from scow.core.times import now_ns
 from scow.volume import mounts
 from scow.volume.directories import Directories
 from scow.volume.drivers import Source
+from scow.volume.stillness import Stillness
 from scow.volume.store import Volume
 from scow.volume.volumes import Volumes
 
@@ -31,8 +32,9 @@ _log = structlog.get_logger()
 class Holds:
     """The uses of all volumes."""
 
-    def __init__(self, volumes: Volumes, directories: Directories) -> None:
+    def __init__(self, volumes: Volumes, directories: Directories, stillness: Stillness) -> None:
         self._volumes = volumes
+        self._stillness = stillness
         self._rows = volumes.rows
         self._store = volumes.store
         self._directories = directories
@@ -111,6 +113,7 @@ class Holds:
             VolumeInUse: Somebody has a volume to himself, or is to have it and another one writes to it.
             ScowError: What a driver says; then nothing is mounted for the owner.
         """
+        await self._stillness.passed(self._rows.held(owner))
         wish = self._rows.wish(owner)
         if wish is None:
             return []
@@ -210,7 +213,9 @@ class Holds:
 
     def _is_dangling_anonymous(self, name: str) -> bool:
         volume = self._rows.get(name)
-        return volume is not None and volume.anonymous and not self._rows.owners(name)
+        if volume is None or not volume.anonymous:
+            return False
+        return not self._rows.owners(name) and not self._rows.has_snapshots(name)
 
     def owners(self) -> set[str]:
         """Return everyone who holds something."""

@@ -8,17 +8,15 @@ from typing import Any
 
 import grpc
 
-from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.api.volume.v1 import volume_pb2 as pb
 from scow.api.volume.v1 import volume_pb2_grpc as pb_grpc
 from scow.core.journal import Journal
-from scow.core.owners import unknown_owners
 from scow.core.paging import message_size, page
-from scow.core.peers import Peers
 from scow.core.requests import Requests
 from scow.volume import prune as pruning
 from scow.volume.directories import Directories
 from scow.volume.holds import Holds
+from scow.volume.reconcile import Reconciliation
 from scow.volume.volumes import Volumes
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -32,16 +30,16 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
         volumes: Volumes,
         holds: Holds,
         directories: Directories,
+        reconciliation: Reconciliation,
         journal: Journal,
         requests: Requests,
-        peers: Peers,
     ) -> None:
         self._volumes = volumes
         self._holds = holds
         self._directories = directories
         self._journal = journal
         self._requests = requests
-        self._peers = peers
+        self._reconciliation = reconciliation
 
     async def Create(self, request: pb.CreateRequest, context: Context) -> pb.CreateResponse:
         """Make a volume."""
@@ -135,7 +133,7 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
         self, request: pb.ReconcileRequest, context: Context
     ) -> pb.ReconcileResponse:
         """Compare records with folders and owners now."""
-        return pb.ReconcileResponse(actions=await self.reconcile())
+        return pb.ReconcileResponse(actions=await self._reconciliation.run())
 
     async def Watch(
         self, request: pb.WatchRequest, context: Context
@@ -143,14 +141,6 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
         """Replay the journal, then follow it."""
         async for response in self._journal.watch(request, pb.WatchResponse):
             yield response
-
-    async def reconcile(self) -> list[ReconcileAction]:
-        """Compare records with folders and owners."""
-        gone = await unknown_owners(self._peers, self._holds.owners())
-        actions = await self._holds.reconcile(gone)
-        actions += await self._volumes.reconcile()
-        await self._empty_trash()
-        return actions
 
     async def _empty_trash(self) -> None:
         """Delete discarded data without keeping the loop."""

@@ -5,6 +5,7 @@
     volumes  name (key) | driver | created_ns | labels | options | anonymous | filled | removing
     holds    owner, name (key) | active | mounted       who holds which volume; ends with Release
     wishes   owner (key) | request            what the owner acquired, a scow.api.volume.v1.AcquireRequest
+    snapshots, former                         see scow.volume.snapshots.store
 
 Labels and options are JSON objects. The row is written after the driver made the volume's place; before that one goes
 it is marked as `removing`, and deleted last: nobody sees a row that is marked.
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 
 from scow.api.volume.v1.volume_pb2 import AcquireRequest
 from scow.core.store import Store
+from scow.volume.snapshots import store as snapshots
 
 MIGRATIONS = (
     """
@@ -55,6 +57,7 @@ MIGRATIONS = (
         request BLOB NOT NULL
     );
     """,
+    snapshots.MIGRATION,
 )
 
 
@@ -95,6 +98,11 @@ class VolumeStore:
         """Return who holds a volume."""
         rows = self._store.all("SELECT owner FROM holds WHERE name = ? ORDER BY owner", (name,))
         return [row["owner"] for row in rows]
+
+    def has_snapshots(self, name: str) -> bool:
+        """Tell whether there are snapshots of a volume."""
+        query = "SELECT 1 FROM snapshots WHERE volume = ?"
+        return self._store.one(query, (name,)) is not None
 
     def all_owners(self) -> set[str]:
         """Return everyone who holds or wishes something."""

@@ -19,7 +19,14 @@ import structlog
 
 from scow.api.types.v1.types_pb2 import Filter, ReconcileAction
 from scow.api.volume.v1 import volume_pb2 as pb
-from scow.contract.errors import InvalidName, NameInUse, ScowError, VolumeInUse, VolumeNotFound
+from scow.contract.errors import (
+    InvalidName,
+    NameInUse,
+    ScowError,
+    VolumeHasSnapshots,
+    VolumeInUse,
+    VolumeNotFound,
+)
 from scow.core import labels as object_labels
 from scow.core.disk import usage as disk_usage
 from scow.core.journal import Journal
@@ -83,7 +90,7 @@ class Volumes:
         Raises:
             InvalidName, InvalidArgument, NameInUse: As `create`.
         """
-        _check_name(wanted.name)
+        check_name("volume", wanted.name)
         object_labels.check("labels", wanted.labels)
         object_labels.check("options", wanted.options)
         async with self.lock(wanted.name):
@@ -100,16 +107,20 @@ class Volumes:
                 wanted.anonymous,
             )
             driver = self.driver(volume)
-            await self._finish_removal(volume.name)
+            await self.finish_removal(volume.name)
             await driver.create(volume)
             self._insert(volume)
             return volume
 
     def _insert(self, volume: Volume) -> None:
-        facts = {"driver": volume.driver}
         with self.store.transaction() as tx:
-            self.rows.insert(tx, volume)
-            self._journal.append(tx, "volume", volume.name, "create", facts, volume.labels)
+            self.record(tx, volume)
+
+    def record(self, tx: sqlite3.Connection, volume: Volume) -> None:
+        """Record a volume whose place has been made."""
+        facts = {"driver": volume.driver}
+        self.rows.insert(tx, volume)
+        self._journal.append(tx, "volume", volume.name, "create", facts, volume.labels)
 
     def get(self, name: str) -> pb.Volume:
         """Return one volume.
@@ -164,6 +175,7 @@ class Volumes:
         Raises:
             VolumeNotFound: There is none, and not `force`.
             VolumeInUse: Somebody holds it.
+            VolumeHasSnapshots: These would go with it.
             ScowError: What its driver says; the volume stays.
         """
         async with self.lock(name):
@@ -179,6 +191,13 @@ class Volumes:
                     which=name,
                     do="remove these containers first",
                     owners=",".join(owners),
+                )
+            if self.rows.has_snapshots(name):
+                raise VolumeHasSnapshots(
+                    f"volume {name} has snapshots",
+                    what="volume",
+                    which=name,
+                    do="remove them first: see 'scow volume snapshot ls'",
                 )
             with self.store.transaction() as tx:
                 self.rows.begin_removal(tx, name)
@@ -199,12 +218,12 @@ class Volumes:
     async def _finished(self, name: str) -> bool:
         async with self.lock(name):
             try:
-                return await self._finish_removal(name)
+                return await self.finish_removal(name)
             except ScowError as error:
                 _log.warning("volume not removed yet", volume=name, error=str(error))
                 return False
 
-    async def _finish_removal(self, name: str) -> bool:
+    async def finish_removal(self, name: str) -> bool:
         """Go on with the removal of one volume if there is one. The caller holds the lock."""
         for volume in self.rows.removing():
             if volume.name == name:
@@ -265,14 +284,19 @@ class Volumes:
         )
 
 
-def _check_name(name: str) -> None:
+def check_name(what: str, name: str) -> None:
+    """Check the name of a volume or of a snapshot.
+
+    Raises:
+        InvalidName: It has characters that are not allowed.
+    """
     if not _NAME.fullmatch(name):
+        path = "; for a host path give an absolute one" if what == "volume" else ""
         raise InvalidName(
-            f"invalid volume name {name!r}",
-            what="volume",
+            f"invalid {what} name {name!r}",
+            what=what,
             which=name,
-            do="use 2 to 255 of a-z A-Z 0-9 _ . - and begin with a letter or digit; "
-            "for a host path give an absolute one",
+            do=f"use 2 to 255 of a-z A-Z 0-9 _ . - and begin with a letter or digit{path}",
         )
 
 

@@ -4,7 +4,8 @@ One thin function a call: arguments as the manual page has them, OSError on fail
 an opinion. Numbers above 423 are the same on every architecture.
 
 The library is opened as a PyDLL, which keeps the interpreter lock during a call: every process of this
-package is single-threaded, so there is nobody to hand it to, and clone3 must not release it.
+package is single-threaded, so there is nobody to hand it to, and clone3 must not release it. What may take long, and
+services call in threads, is in `_waiting`, which releases it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import ctypes
 import errno
 import os
 import platform
-from ctypes import c_char_p, c_int, c_long, c_size_t, c_ulong, c_void_p
+from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_ulong, c_void_p
 from typing import Any
 
 AT_FDCWD = -100
@@ -60,6 +61,9 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
+RENAME_NOREPLACE = 1
+RENAME_EXCHANGE = 2
+
 # f_type of procfs (statfs(2)).
 PROC_MAGIC = 0x9FA0
 
@@ -93,11 +97,13 @@ _NR_OPENAT2 = 437
 _NR_MOUNT_SETATTR = 442
 
 _libc = ctypes.PyDLL(None, use_errno=True)
+_waiting = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
 _syscall.restype = c_long
 _libc.mount.argtypes = (c_char_p, c_char_p, c_char_p, c_ulong, c_char_p)
 _libc.umount2.argtypes = (c_char_p, c_int)
-_libc.syncfs.argtypes = (c_int,)
+_waiting.syncfs.argtypes = (c_int,)
+_libc.renameat2.argtypes = (c_int, c_char_p, c_int, c_char_p, c_uint)
 _libc.setns.argtypes = (c_int, c_int)
 _libc.unshare.argtypes = (c_int,)
 _libc.prctl.argtypes = (c_int, c_ulong, c_ulong, c_ulong, c_ulong)
@@ -331,9 +337,14 @@ def bpf(command: int, attr: ctypes.Structure) -> int:
     return _raw(_NR_BPF, command, ctypes.byref(attr), ctypes.sizeof(attr))
 
 
+def rename(old: str, new: str, flags: int) -> None:
+    """renameat2(2), relative paths from the working directory."""
+    _check(_libc.renameat2(AT_FDCWD, os.fsencode(old), AT_FDCWD, os.fsencode(new), flags))
+
+
 def syncfs(fd: int) -> None:
     """Write all of a file system to its disk (syncfs(2))."""
-    _check(_libc.syncfs(fd))
+    _check(_waiting.syncfs(fd))
 
 
 def fs_magic(fd: int) -> int:

@@ -85,6 +85,39 @@ def test_volumes(engine: Engine) -> None:
     assert engine.cli("volume", "rm", "-f", "data").returncode == 0
 
 
+def test_snapshots(engine: Engine) -> None:
+    def read(volume: str) -> str:
+        return engine.cli("run", "--rm", "-v", f"{volume}:/d", "busybox", "cat", "/d/file").stdout
+
+    def write(text: str) -> None:
+        engine.cli("run", "--rm", "-v", "data:/d", "busybox", "sh", "-c", f"echo {text} > /d/file")
+
+    write("old")
+    made = engine.cli("volume", "snapshot", "create", "--label", "a=1", "data@one").stdout
+    assert made == "data@one\n"
+    write("new")
+    assert engine.cli("volume", "clone", "data", "now").stdout == "now\n"
+    assert engine.cli("volume", "clone", "data@one", "then").stdout == "then\n"
+    assert (read("now"), read("then")) == ("new\n", "old\n")
+    head, line = engine.cli("volume", "snapshot", "ls", "data").stdout.splitlines()
+    assert head.split() == ["VOLUME", "SNAPSHOT", "CREATED", "SIZE"]
+    assert (line.split()[:2], line.split()[-1]) == (["data", "one"], "4B")
+    layout = '{{.Reference}} {{.Frozen}} {{.Labels}} {{.Label "a"}}'
+    shown = engine.cli("volume", "snapshot", "ls", "--format", layout).stdout
+    assert shown == "data@one false a=1 1\n"
+    assert engine.cli("volume", "snapshot", "restore", "data@one").stdout == "data\n"
+    assert read("data") == "old\n"
+    done = engine.cli("volume", "snapshot", "restore", "data", check=False)
+    assert (done.returncode, "expected VOLUME@SNAPSHOT" in done.stderr) == (1, True)
+    refused = engine.cli("volume", "rm", "data", check=False)
+    assert "volume data has snapshots: remove them first" in refused.stderr
+    engine.cli("volume", "prune", "-a", "-f")
+    assert engine.cli("volume", "ls", "-q").stdout == "data\n"
+    assert engine.cli("volume", "snapshot", "rm", "data@one").stdout == "data@one\n"
+    assert engine.cli("volume", "snapshot", "rm", "data@one", check=False).returncode == 1
+    engine.cli("volume", "rm", "data")
+
+
 def test_networks(engine: Engine) -> None:
     listed = engine.cli("network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}").stdout
     assert set(listed.splitlines()) == {"bridge bridge local", "host host local", "none null local"}

@@ -122,6 +122,10 @@ class Node:
 
         processes.wait_for(serves, f"the service {name}")
 
+    def channel(self, name: str) -> grpc.Channel:
+        """Return the channel to a service."""
+        return self._channels[name]
+
     def log(self, name: str) -> str:
         """Return the end of what a service logged."""
         return (self.base / f"{name}.log").read_text(errors="replace")[-6000:]

@@ -84,8 +84,17 @@ def test_every_command_has_help(words: str, capsys: pytest.CaptureFixture[str]) 
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     command(["--help"])
     shown = capsys.readouterr().out
-    for name in [name for name in index.COMMANDS if " " not in name] + list(index.GROUPS):
+    for name in (name for name in (*index.COMMANDS, *index.GROUPS) if " " not in name):
         assert f"\n  {name} " in shown
+
+
+def test_a_group_in_a_group(capsys: pytest.CaptureFixture[str]) -> None:
+    command(["volume", "--help"])
+    assert "\n  snapshot " in capsys.readouterr().out
+    command(["volume", "snapshot"])
+    assert "\n  create " in capsys.readouterr().out
+    assert command(["volume", "snapshot", "creat"]) == 1
+    assert "did you mean 'scow volume snapshot create'?" in capsys.readouterr().err
 
 
 def test_the_commands_that_docker_users_expect_are_there() -> None:

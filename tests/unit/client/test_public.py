@@ -13,7 +13,7 @@ import scow.client
 from scow.client import AsyncClient
 
 _ROOT = Path(__file__).resolve().parents[3]
-_FACES = ("containers", "images", "manifests", "store", "volumes", "networks")
+_FACES = ("containers", "images", "manifests", "store", "volumes", "snapshots", "networks")
 
 
 def test_the_list_is_what_there_is() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,3 +135,29 @@ def test_a_directory_that_is_moved_away_meanwhile(image: Path, target: Path) -> 
     ):
         tree_copy.copy_tree(source, made, scratch, go_on)
     assert raised.value.errno == errno.ESTALE
+
+
+def test_what_vanishes_is_left_out(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for name in ("a", "b", "c"):
+        (source / name).mkdir(parents=True)
+        (source / name / "file").write_bytes(b"12345")
+    gone: list[str] = []
+
+    def go_on() -> None:
+        if not gone:  # what is below the root is known, and not yet looked at
+            gone.extend(["a", "b"])
+            shutil.rmtree(source / "a")
+            (source / "b/file").unlink()
+
+    for folder in ("target", "scratch"):
+        (tmp_path / folder).mkdir()
+    opened = [os.open(tmp_path / name, os.O_RDONLY) for name in ("source", "target", "scratch")]
+    try:
+        copied = tree_copy.copy_tree(opened[0], opened[1], opened[2], go_on)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    found = sorted(str(p.relative_to(tmp_path / "target")) for p in tmp_path.glob("target/**/*"))
+    assert found == ["b", "c", "c/file"]
+    assert copied.size == 5

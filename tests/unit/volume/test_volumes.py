@@ -14,11 +14,15 @@ from scow.contract.errors import (
     VolumeInUse,
     VolumeNotFound,
 )
+from scow.core.config import Config
 from scow.core.journal import Journal
+from scow.core.peers import Peers
 from scow.core.store import Store
 from scow.volume import drivers
 from scow.volume.directories import Directories
 from scow.volume.holds import Holds
+from scow.volume.peers.container import Containers
+from scow.volume.stillness import Stillness
 from scow.volume.store import MIGRATIONS
 from scow.volume.volumes import Volumes
 
@@ -32,7 +36,9 @@ class Service:
         directories = Directories(folder)
         journal = Journal(store, "test", 1000)
         self.volumes = Volumes(store, journal, drivers.make(directories))
-        self.holds = Holds(self.volumes, directories)
+        self.holds = Holds(
+            self.volumes, directories, Stillness(self.volumes.rows, Containers(Peers(Config())))
+        )
         self.create = self.volumes.create
         self.remove = self.volumes.remove
         self.select = self.volumes.select

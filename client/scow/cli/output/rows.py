@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scow.api.image.v1.image_pb2 import Image
     from scow.api.network.v1.network_pb2 import Network
     from scow.api.types.v1.types_pb2 import Platform
+    from scow.api.volume.v1.snapshot_pb2 import Snapshot
     from scow.api.volume.v1.volume_pb2 import Volume
 
 _NONE = "<none>"
@@ -177,4 +178,26 @@ def volume_row(volume: Volume) -> Row:
         Label=_label(volume.labels),
         Links="N/A",
         Size="N/A",
+    )
+
+
+def snapshot_row(snapshot: Snapshot, *, now: int = 0) -> Row:
+    """Return a snapshot's line.
+
+    Args:
+        snapshot: The snapshot.
+        now: Nanoseconds since 1970; 0 means now.
+    """
+    created = nanoseconds(snapshot, "created_at")
+    return Row(
+        Volume=snapshot.volume,
+        Name=snapshot.name,
+        Reference=f"{snapshot.volume}@{snapshot.name}",
+        CreatedAt=local_date(created),
+        CreatedSince=f"{_ago(created, now or time.time_ns())} ago",
+        Size=human_size(snapshot.size, 3),
+        Shared=str(snapshot.shared).lower(),
+        Frozen=str(snapshot.frozen).lower(),
+        Labels=labels_text(snapshot.labels),
+        Label=_label(snapshot.labels),
     )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scow.client._async.images import AsyncImages
     from scow.client._async.manifests import AsyncManifests
     from scow.client._async.networks import AsyncNetworks
+    from scow.client._async.snapshots import AsyncSnapshots
     from scow.client._async.store import AsyncStore
     from scow.client._async.volumes import AsyncVolumes
 
@@ -88,6 +89,13 @@ class AsyncClient:
         from scow.client._async.volumes import AsyncVolumes
 
         return AsyncVolumes(self._service("volume"))
+
+    @cached_property
+    def snapshots(self) -> AsyncSnapshots:
+        """The volume service, as far as it copies volumes."""
+        from scow.client._async.snapshots import AsyncSnapshots
+
+        return AsyncSnapshots(self._service("volume"))
 
     @cached_property
     def networks(self) -> AsyncNetworks:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scow.client._sync.images import Images
     from scow.client._sync.manifests import Manifests
     from scow.client._sync.networks import Networks
+    from scow.client._sync.snapshots import Snapshots
     from scow.client._sync.store import Store
     from scow.client._sync.volumes import Volumes
 
@@ -88,6 +89,13 @@ class Client:
         from scow.client._sync.volumes import Volumes
 
         return Volumes(self._service("volume"))
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        """The volume service, as far as it copies volumes."""
+        from scow.client._sync.snapshots import Snapshots
+
+        return Snapshots(self._service("volume"))
 
     @cached_property
     def networks(self) -> Networks:

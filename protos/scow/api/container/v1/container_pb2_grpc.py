@@ -136,6 +136,11 @@ class ContainerServiceStub:
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CheckOwnersRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CheckOwnersResponse.FromString,
                 _registered_method=True)
+        self.Hold = channel.unary_stream(
+                '/scow.api.container.v1.ContainerService/Hold',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.HoldRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.HoldResponse.FromString,
+                _registered_method=True)
         self.Reconcile = channel.unary_unary(
                 '/scow.api.container.v1.ContainerService/Reconcile',
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ReconcileRequest.SerializeToString,
@@ -303,6 +308,15 @@ class ContainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Hold(self, request, context):
+        """Hold keeps containers as they are for as long as the call lasts: meanwhile none of them is started, paused or
+        removed; it may still end. It answers once, when it holds all of them. They are let go of, and thawed, however the
+        call ends, also when this service or the caller is killed. Unknown owners are passed over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Reconcile(self, request, context):
         """Reconcile compares records with the kernel and with other services now, and tells what it did.
         """
@@ -426,6 +440,11 @@ def add_ContainerServiceServicer_to_server(servicer, server):
                     servicer.CheckOwners,
                     request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CheckOwnersRequest.FromString,
                     response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CheckOwnersResponse.SerializeToString,
+            ),
+            'Hold': grpc.unary_stream_rpc_method_handler(
+                    servicer.Hold,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.HoldRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.HoldResponse.SerializeToString,
             ),
             'Reconcile': grpc.unary_unary_rpc_method_handler(
                     servicer.Reconcile,
@@ -985,6 +1004,33 @@ class ContainerService:
             '/scow.api.container.v1.ContainerService/CheckOwners',
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.CheckOwnersRequest.SerializeToString,
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.CheckOwnersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Hold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/scow.api.container.v1.ContainerService/Hold',
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.HoldRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.HoldResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -85,6 +85,11 @@ class ContainerServiceStub:
     """
     CheckOwners: _grpc.UnaryUnaryMultiCallable[_container_pb2.CheckOwnersRequest, _container_pb2.CheckOwnersResponse]
     """CheckOwners tells which owners ("container/<id>") are unknown here, so that what they hold can be released."""
+    Hold: _grpc.UnaryStreamMultiCallable[_container_pb2.HoldRequest, _container_pb2.HoldResponse]
+    """Hold keeps containers as they are for as long as the call lasts: meanwhile none of them is started, paused or
+    removed; it may still end. It answers once, when it holds all of them. They are let go of, and thawed, however the
+    call ends, also when this service or the caller is killed. Unknown owners are passed over.
+    """
     Reconcile: _grpc.UnaryUnaryMultiCallable[_container_pb2.ReconcileRequest, _container_pb2.ReconcileResponse]
     """Reconcile compares records with the kernel and with other services now, and tells what it did."""
     Watch: _grpc.UnaryStreamMultiCallable[_container_pb2.WatchRequest, _container_pb2.WatchResponse]
@@ -149,6 +154,11 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     """
     CheckOwners: _aio.UnaryUnaryMultiCallable[_container_pb2.CheckOwnersRequest, _container_pb2.CheckOwnersResponse]  # type: ignore[assignment]
     """CheckOwners tells which owners ("container/<id>") are unknown here, so that what they hold can be released."""
+    Hold: _aio.UnaryStreamMultiCallable[_container_pb2.HoldRequest, _container_pb2.HoldResponse]  # type: ignore[assignment]
+    """Hold keeps containers as they are for as long as the call lasts: meanwhile none of them is started, paused or
+    removed; it may still end. It answers once, when it holds all of them. They are let go of, and thawed, however the
+    call ends, also when this service or the caller is killed. Unknown owners are passed over.
+    """
     Reconcile: _aio.UnaryUnaryMultiCallable[_container_pb2.ReconcileRequest, _container_pb2.ReconcileResponse]  # type: ignore[assignment]
     """Reconcile compares records with the kernel and with other services now, and tells what it did."""
     Watch: _aio.UnaryStreamMultiCallable[_container_pb2.WatchRequest, _container_pb2.WatchResponse]  # type: ignore[assignment]
@@ -330,6 +340,17 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_container_pb2.CheckOwnersResponse, _abc.Awaitable[_container_pb2.CheckOwnersResponse]]:
         """CheckOwners tells which owners ("container/<id>") are unknown here, so that what they hold can be released."""
+
+    @_abc_1.abstractmethod
+    def Hold(
+        self,
+        request: _container_pb2.HoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_container_pb2.HoldResponse], _abc.AsyncIterator[_container_pb2.HoldResponse]]:
+        """Hold keeps containers as they are for as long as the call lasts: meanwhile none of them is started, paused or
+        removed; it may still end. It answers once, when it holds all of them. They are let go of, and thawed, however the
+        call ends, also when this service or the caller is killed. Unknown owners are passed over.
+        """
 
     @_abc_1.abstractmethod
     def Reconcile(

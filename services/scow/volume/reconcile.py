@@ -1,0 +1,43 @@
+"""Records compared with folders and owners, when the service starts and on a timer."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.core.owners import unknown_owners
+from scow.core.peers import Peers
+from scow.volume.directories import Directories
+from scow.volume.holds import Holds
+from scow.volume.snapshots.former import FormerContent
+from scow.volume.snapshots.snapshots import Snapshots
+from scow.volume.staging import Staging
+from scow.volume.volumes import Volumes
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """Releases what is orphaned, and makes what is missing."""
+
+    peers: Peers
+    directories: Directories
+    volumes: Volumes
+    holds: Holds
+    snapshots: Snapshots
+    former: FormerContent
+    staging: Staging
+
+    async def run(self) -> list[ReconcileAction]:
+        """Compare, and tell what was done."""
+        actions = [
+            ReconcileAction(object=f"staging/{name}", action="released", detail="half made")
+            for name in self.staging.remove_leftovers()
+        ]
+        actions += self.snapshots.reconcile()
+        actions += await self.former.reconcile()
+        gone = await unknown_owners(self.peers, self.holds.owners())
+        actions += await self.holds.reconcile(gone)
+        actions += await self.volumes.reconcile()
+        await asyncio.to_thread(self.directories.empty_trash)
+        return actions

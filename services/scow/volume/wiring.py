@@ -1,0 +1,57 @@
+"""The parts of the volume service, put together."""
+
+from __future__ import annotations
+
+import grpc
+
+from scow.api.volume.v1.snapshot_pb2_grpc import add_SnapshotServiceServicer_to_server
+from scow.api.volume.v1.volume_pb2_grpc import add_VolumeServiceServicer_to_server
+from scow.core.server import Context, Wiring
+from scow.volume import drivers
+from scow.volume.directories import Directories
+from scow.volume.holds import Holds
+from scow.volume.new_volumes import NewVolumes
+from scow.volume.peers.container import Containers
+from scow.volume.reconcile import Reconciliation
+from scow.volume.rpc import VolumeServicer
+from scow.volume.snapshots.clones import Clones
+from scow.volume.snapshots.folders import SnapshotFolders
+from scow.volume.snapshots.former import FormerContent
+from scow.volume.snapshots.rpc import SnapshotServicer
+from scow.volume.snapshots.snapshots import Snapshots
+from scow.volume.staging import Staging
+from scow.volume.stillness import Stillness
+from scow.volume.volumes import Volumes
+
+
+def make(context: Context) -> Wiring:
+    """Make the parts."""
+    base = context.config.data("volume")
+    store, journal, requests = context.store, context.journal, context.requests
+    directories = Directories(base)
+    volumes = Volumes(store, journal, drivers.make(directories))
+    staging = Staging(base, directories)
+    containers = Containers(context.peers)
+    stillness = Stillness(volumes.rows, containers)
+    holds = Holds(volumes, directories, stillness)
+    folders = SnapshotFolders(base, directories)
+    former = FormerContent(store, folders, containers)
+    snapshots = Snapshots(store, journal, volumes, directories, folders, staging, stillness, former)
+    new_volumes = NewVolumes(volumes, directories)
+    clones = Clones(snapshots, new_volumes, directories, folders, staging, stillness)
+    reconciliation = Reconciliation(
+        context.peers, directories, volumes, holds, snapshots, former, staging
+    )
+    servicer = VolumeServicer(volumes, holds, directories, reconciliation, journal, requests)
+    snapshot_servicer = SnapshotServicer(snapshots, clones, directories, requests)
+
+    def register(server: grpc.aio.Server) -> None:
+        add_VolumeServiceServicer_to_server(servicer, server)
+        add_SnapshotServiceServicer_to_server(snapshot_servicer, server)
+
+    return Wiring(
+        register=register,
+        reconcile=reconciliation.run,
+        close=staging.close,
+        more=("SnapshotService",),
+    )
