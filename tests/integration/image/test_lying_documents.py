@@ -74,7 +74,7 @@ DESCRIPTORS: dict[str, Value] = {
     "a digest with large letters": {"digest": "sha256:" + "AB" * 32},
     "a short digest": {"digest": "sha256:abcd"},
     "a digest that leads out": {"digest": "sha256:../../../../../etc/passwd"},
-    "another algorithm": {"digest": "sha512:" + "ab" * 64},
+    "another algorithm with too few digits": {"digest": "sha512:" + "ab" * 32},
     "an algorithm that is none": {"digest": "md5:" + "ab" * 16},
     "a newline after the digest": {"digest": OTHER + "\n"},
     "a media type that is a list": {"mediaType": ["x"]},

@@ -105,7 +105,9 @@ class DockerArchive:
             parts = self._rows.parts(row.digest)
             if all(self._rows.blob_size(part) is not None for part in parts):
                 data = self._blobs.read(row.digest)
-                return manifests.parse_document(data, row.media_type, self._settings.max_layers)
+                return manifests.parse_document(
+                    data, row.media_type, self._settings.max_layers, row.digest
+                )
         return None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from scow.image.archives.oci_layout import INDEX, NAME_ANNOTATIONS
 from scow.image.archives.plan import blob_name
 from scow.image.archives.selection import Chosen
+from scow.image.content.digests import digits_of
 from scow.image.oci.manifests import OCI_INDEX
 from scow.image.oci.reference import Reference
 
@@ -40,7 +41,7 @@ def docker_documents(chosen: Sequence[Chosen]) -> dict[str, bytes]:
         for reference in map(Reference.parse, one.references):
             entry["RepoTags"].append(reference.familiar)
             name = reference.familiar.rpartition(":")[0]
-            top = (layers or [config])[-1].digest.removeprefix("sha256:")
+            top = digits_of((layers or [config])[-1].digest)
             repositories.setdefault(name, {})[reference.tag] = top
     entries = [{**entry, "RepoTags": entry["RepoTags"] or None} for entry in images.values()]
     found = {"manifest.json": _dump(entries)}

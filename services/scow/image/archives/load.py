@@ -26,7 +26,7 @@ from scow.image.oci.platforms import Platform
 from scow.image.transfer.progress import Phase, Progress
 from scow.image.workers.pool import Unpacked, UnpackPool
 
-_BLOBS = "blobs/sha256/"
+_BLOBS = "blobs/"
 
 
 class Loader:
@@ -177,7 +177,7 @@ def _passing(progress: Progress) -> Passing:
 
     def passing(name: str, current: int, size: int) -> None:
         if name.startswith(_BLOBS):
-            digest = f"sha256:{name.removeprefix(_BLOBS)}"
+            digest = name.removeprefix(_BLOBS).replace("/", ":", 1)
             progress.set(digest, Phase.PHASE_DOWNLOADING, current, size)
 
     return passing

@@ -120,7 +120,8 @@ class OciLayout:
         self._planner.blob(descriptor, wanted_by)
         limit = self._settings.max_manifest_bytes
         data = self._archive.read(name, file, limit, "max_manifest_bytes")
-        return manifests.parse_document(data, descriptor.media_type, self._settings.max_layers)
+        limit = self._settings.max_layers
+        return manifests.parse_document(data, descriptor.media_type, limit, descriptor.digest)
 
     def _manifest(self, document: Document, *, chosen: bool = False) -> bool:
         """Plan to keep a manifest's parts; return False when its platform is not wanted."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from scow.contract.errors import DigestMismatch, InvalidManifest, LimitExceeded, PlatformNotFound
 from scow.image.archives.archive import Archive, File, bad
+from scow.image.content.digests import algorithm_of, digits_of
 from scow.image.metadata.tables import ImageStore
 from scow.image.oci import manifests
 from scow.image.oci.manifests import Configuration, Descriptor, Document
@@ -174,7 +175,7 @@ class Planner:
 
 def blob_name(digest: str) -> str:
     """Return a blob's name in an OCI layout."""
-    return f"blobs/sha256/{digest.removeprefix('sha256:')}"
+    return f"blobs/{algorithm_of(digest)}/{digits_of(digest)}"
 
 
 def check(name: str, file: File, part: Descriptor) -> None:

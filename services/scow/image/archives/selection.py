@@ -139,7 +139,7 @@ class Selector:
             data = self._blobs.read(digest)
         except FileNotFoundError:
             raise _missing(name, digest) from None
-        return manifests.parse_document(data, row.media_type, _ALL)
+        return manifests.parse_document(data, row.media_type, _ALL, digest)
 
     def _platform(self, name: str, document: Document) -> Platform:
         if not document.is_image:

@@ -5,13 +5,13 @@ Nothing is written where the archive says: each file gets a number. What becomes
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from scow.image import syscalls
 from scow.image.archives.names import clean, target
+from scow.image.content.digests import SHA256, SHA512, new_hash
 from scow.image.layers.unpack import headers
 from scow.image.layers.unpack.headers import Entry
 from scow.image.workers.faults import LIMIT, Fault, hostile
@@ -81,7 +81,8 @@ class Splitter:
         if entry.size > self._max_file_bytes:
             text = f"a file in the archive is larger than {self._max_file_bytes} bytes"
             raise Fault(LIMIT, text, entry.name)
-        digest = hashlib.sha256()
+        algorithm = SHA512 if name.startswith("blobs/sha512/") else SHA256
+        digest = new_hash(algorithm)
         descriptor = os.open(f"{self._prefix}.{number}", _CREATE, 0o600)
         try:
             for part in self._parts(name, descriptor, entry.size):
@@ -90,7 +91,11 @@ class Splitter:
                     part = part[os.write(descriptor, part) :]
         finally:
             os.close(descriptor)
-        about = {"number": number, "size": entry.size, "digest": f"sha256:{digest.hexdigest()}"}
+        about = {
+            "number": number,
+            "size": entry.size,
+            "digest": f"{algorithm}:{digest.hexdigest()}",
+        }
         self._tell({"file": name, **about})
 
     def _parts(self, name: str, descriptor: int, size: int) -> Iterator[memoryview]:

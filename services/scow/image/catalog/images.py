@@ -19,12 +19,13 @@ from scow.core.journal import Journal
 from scow.core.requests import remember
 from scow.image.catalog.description import history, platform_message
 from scow.image.content.blobs import Blobs
+from scow.image.content.digests import digits_of, is_digest
 from scow.image.metadata.tables import Image, ImageStore, Manifest, Name
 from scow.image.oci import platforms
 from scow.image.oci.manifests import parse_configuration
 from scow.image.oci.reference import Reference
 
-_DIGITS = re.compile(r"[0-9a-f]{1,64}")
+_DIGITS = re.compile(r"[0-9a-f]{1,128}")
 
 
 class Images:
@@ -47,9 +48,8 @@ class Images:
         Raises:
             ImageNotFound, AmbiguousId, InvalidReference: See these classes.
         """
-        digits = name.removeprefix("sha256:")
-        whole = name.startswith("sha256:") and len(digits) == 64
-        image = self._rows.image(name) if whole else self._named(name)
+        digits = digits_of(name)
+        image = self._rows.image(name) if is_digest(name) else self._named(name)
         if image is None and _DIGITS.fullmatch(digits):
             image = self._starting(name, digits)
         if image is None:
@@ -88,7 +88,7 @@ class Images:
         try:
             return self._rows.image_named(str(Reference.parse(name)))
         except InvalidReference:
-            if _DIGITS.fullmatch(name.removeprefix("sha256:")):
+            if _DIGITS.fullmatch(digits_of(name)):
                 return None
             raise
 

@@ -1,4 +1,4 @@
-"""The content-addressed store: files `blobs/sha256/<digits>`, and the ingests that become blobs.
+"""The content-addressed store: files `blobs/<algorithm>/<digits>`, and the ingests that become blobs.
 
 An ingest is a growing file `ingest/<name>`. What it holds is hashed as it comes; only when size and digest are
 right is it renamed to be a blob.
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -17,20 +16,28 @@ from pathlib import Path
 
 from scow.contract.errors import DigestMismatch, LayerCorrupt
 from scow.core.disk import sync, writing
-from scow.image.content.digests import digest_of
+from scow.image.content.digests import SHA256, SHA512, algorithm_of, digest_of, digits_of, new_hash
 
 _READ = 1 << 20
+# Of the names of downloads' ingests.
+_LENGTHS = (64, 128)
 
 
 class Ingest:
-    """A file that grows to be a blob; readers may follow it (`unpack.pool.Source`)."""
+    """A file that grows to be a blob; readers may follow it (`unpack.pool.Source`).
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The file.
+        algorithm: What its digest is made with.
+    """
+
+    def __init__(self, path: Path, algorithm: str = SHA256) -> None:
         self.path = path
+        self._algorithm = algorithm
         with writing(path.parent):
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             self.descriptor = os.open(path, flags, 0o600)
-        self._hash = hashlib.sha256()
+        self._hash = new_hash(algorithm)
         self.size = 0
         self._final = False
         self._error: BaseException | None = None
@@ -43,6 +50,12 @@ class Ingest:
         while data := os.pread(self.descriptor, _READ, self.size):
             self._hash.update(data)
             self.size += len(data)
+
+    def use(self, algorithm: str) -> None:
+        """Make the digest with another algorithm; what is there is hashed again."""
+        if algorithm != self._algorithm:
+            self._algorithm, self._hash, self.size = algorithm, new_hash(algorithm), 0
+            self._hash_what_is_there()
 
     def write(self, data: bytes) -> None:
         """Append."""
@@ -63,7 +76,7 @@ class Ingest:
     def restart(self) -> None:
         """Forget all bytes, and that they were wrong. Nobody may be reading."""
         os.ftruncate(self.descriptor, 0)
-        self._hash = hashlib.sha256()
+        self._hash = new_hash(self._algorithm)
         self.size = 0
         self._final, self._error = False, None
 
@@ -96,7 +109,7 @@ class Ingest:
     @property
     def digest(self) -> str:
         """The digest of what is there."""
-        return self._claimed or f"sha256:{self._hash.hexdigest()}"
+        return self._claimed or f"{self._algorithm}:{self._hash.hexdigest()}"
 
     def check(self, digest: str, size: int | None = None) -> None:
         """Compare what is there with what it must be.
@@ -136,32 +149,33 @@ class Blobs:
     """
 
     def __init__(self, base: Path) -> None:
-        self._blobs = base / "blobs" / "sha256"
+        self._blobs = {name: base / "blobs" / name for name in (SHA256, SHA512)}
         self._ingests = base / "ingest"
         self.busy: set[str] = set()
-        for folder in (self._blobs, self._ingests):
+        for folder in (*self._blobs.values(), self._ingests):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def path(self, digest: str) -> Path:
         """Return where a blob is or would be."""
-        return self._blobs / digest.removeprefix("sha256:")
+        return self._blobs[algorithm_of(digest)] / digits_of(digest)
 
     def read(self, digest: str) -> bytes:
         """Return a small blob's bytes."""
         return self.path(digest).read_bytes()
 
     def ingest(self, name: str) -> Ingest:
-        """Open an ingest, with what an earlier one of this name left."""
-        return Ingest(self._ingests / name.removeprefix("sha256:"))
+        """Open an ingest, with what an earlier one of this name left. A blob's is named after its digest."""
+        return Ingest(self._ingests / digits_of(name), algorithm_of(name))
 
     async def commit(self, ingest: Ingest) -> str:
         """Make a finished ingest a blob, and return its digest. Its row is the caller's to write."""
         digest = ingest.digest
-        with writing(self._blobs):
+        path = self.path(digest)
+        with writing(path.parent):
             await asyncio.to_thread(os.fsync, ingest.descriptor)
             ingest.close()
-            ingest.path.rename(self.path(digest))
-            await asyncio.to_thread(sync, self._blobs)
+            ingest.path.rename(path)
+            await asyncio.to_thread(sync, path.parent)
         return digest
 
     def ingest_path(self, name: str) -> Path:
@@ -191,26 +205,27 @@ class Blobs:
         finally:
             self.busy.discard(name)
 
-    async def write(self, data: bytes) -> str:
-        """Store small data; return its digest. Its row is the caller's to write."""
+    async def write(self, data: bytes, algorithm: str = SHA256) -> str:
+        """Store small data; return its digest, made with an algorithm. Its row is the caller's to write."""
         name = f"small-{os.urandom(8).hex()}"
+        digest = digest_of(data, algorithm)
         with self.held(name):
-            return await asyncio.to_thread(self._write, data, self._ingests / name)
+            await asyncio.to_thread(self._write, data, self._ingests / name, self.path(digest))
+        return digest
 
-    def _write(self, data: bytes, temporary: Path) -> str:
-        digest = digest_of(data)
-        with writing(self._blobs):
+    @staticmethod
+    def _write(data: bytes, temporary: Path, path: Path) -> None:
+        with writing(path.parent):
             try:
                 with temporary.open("xb") as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                temporary.rename(self.path(digest))
+                temporary.rename(path)
             except OSError:
                 temporary.unlink(missing_ok=True)
                 raise
-            sync(self._blobs)
-        return digest
+            sync(path.parent)
 
     def delete(self, digest: str) -> None:
         """Delete a blob without a row."""
@@ -233,7 +248,11 @@ class Blobs:
 
     def digests(self) -> set[str]:
         """Return the digests of all files."""
-        return {f"sha256:{path.name}" for path in self._blobs.iterdir()}
+        return {
+            f"{name}:{path.name}"
+            for name, folder in self._blobs.items()
+            for path in folder.iterdir()
+        }
 
     def prune_ingests(self, keep_seconds: float) -> list[str]:
         """Delete ingests that nobody went on with for so long; return their names.
@@ -244,7 +263,7 @@ class Blobs:
         now = time.time()
         gone = []
         for path in self._ingests.iterdir():
-            keep = keep_seconds if len(path.name) == 64 else 0.0
+            keep = keep_seconds if len(path.name) in _LENGTHS else 0.0
             if path.name.partition(".")[0] in self.busy:
                 continue
             with contextlib.suppress(FileNotFoundError):  # what was put aside goes by itself

@@ -195,7 +195,7 @@ class Indexer:
             data = self._blobs.read(digest)
         except FileNotFoundError:
             return None
-        return manifests.parse_document(data, row.media_type, self._settings.max_layers)
+        return manifests.parse_document(data, row.media_type, self._settings.max_layers, digest)
 
     async def _entry(self, registry: Registry, document: Document) -> tuple[Platform | None, Entry]:
         """Return the entry of a manifest; the platform is that of its configuration."""

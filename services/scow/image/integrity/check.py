@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from scow.api.image.v1 import store_pb2 as pb
 from scow.contract.errors import DiskFull, ScowError
 from scow.image.catalog.images import Images, manifests_below
 from scow.image.content.blobs import Blobs
-from scow.image.content.digests import digest_of
+from scow.image.content.digests import algorithm_of, matches, new_hash
 from scow.image.gc.leases import Leases
 from scow.image.integrity.repair import Repairer
 from scow.image.layers.store import Layers
@@ -187,7 +186,7 @@ class Checker:
         if data is None:
             return  # told as a blob
         try:
-            document = manifests.parse_document(data, row.media_type, _MANY)
+            document = manifests.parse_document(data, row.media_type, _MANY, row.digest)
         except ScowError as error:
             yield self._differs("manifest", row.digest, str(error))
             return
@@ -229,7 +228,7 @@ class Checker:
             return None
         with contextlib.suppress(OSError):
             data = self._blobs.read(digest)
-            return data if digest_of(data) == digest else None
+            return data if matches(data, digest) else None
         return None
 
     def _differs(self, kind: str, name: str, detail: str) -> pb.CheckFinding:
@@ -280,7 +279,8 @@ class Checker:
 
 def _look(path: Path, digest: str, size: int) -> tuple[str, str]:
     """Return what is wrong with a blob's file, and more about it; empty strings when nothing is."""
-    found = hashlib.sha256()
+    algorithm = algorithm_of(digest)
+    found = new_hash(algorithm)
     length = 0
     try:
         with path.open("rb", buffering=0) as file:
@@ -291,11 +291,11 @@ def _look(path: Path, digest: str, size: int) -> tuple[str, str]:
         return MISSING, "its file is gone"
     except OSError as error:
         return CORRUPT, f"it cannot be read: {error.strerror}"
-    if f"sha256:{found.hexdigest()}" == digest:
+    if f"{algorithm}:{found.hexdigest()}" == digest:
         return "", ""
     if length != size:
         return CORRUPT, f"it has {length} bytes instead of {size}"
-    return CORRUPT, f"its digest is sha256:{found.hexdigest()}"
+    return CORRUPT, f"its digest is {algorithm}:{found.hexdigest()}"
 
 
 async def as_done(

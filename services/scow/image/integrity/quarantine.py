@@ -8,11 +8,12 @@ from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.times import now_ns
+from scow.image.content.digests import digits_of
 from scow.image.metadata.tables import ImageStore
 from scow.image.reconcile import action
 from scow.kernel.trees import remove_tree
 
-_NAME = re.compile(r"(blob|layer)-([0-9a-f]{64})-([0-9]+)")
+_NAME = re.compile(r"(blob|layer)-([0-9a-f]{64}|[0-9a-f]{128})-([0-9]+)")
 _NANO = 1_000_000_000
 
 
@@ -33,7 +34,7 @@ class Quarantine:
         self._keep_seconds = keep_seconds
 
     def _path(self, kind: str, digest: str) -> Path:
-        return self._folder / f"{kind}-{digest.removeprefix('sha256:')}-{now_ns()}"
+        return self._folder / f"{kind}-{digits_of(digest)}-{now_ns()}"
 
     def take_blob(self, digest: str, path: Path) -> bool:
         """Move a damaged blob here; tell whether there was one."""

@@ -15,7 +15,7 @@ import structlog
 from scow.contract.errors import DiskFull, ScowError
 from scow.core.times import now_ns
 from scow.image.content.blobs import Blobs
-from scow.image.content.digests import digest_of
+from scow.image.content.digests import matches
 from scow.image.integrity.quarantine import Quarantine
 from scow.image.layers.store import Fresh
 from scow.image.metadata.tables import Fault, ImageStore
@@ -107,7 +107,7 @@ class Repairer:
             data = self._blobs.read(digest)
         except OSError:
             return None
-        return data if digest_of(data) == digest else None
+        return data if matches(data, digest) else None
 
     def _repositories(self, digest: str) -> list[str]:
         """Return the repositories that should have something: those of the documents that lead to it."""

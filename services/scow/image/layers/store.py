@@ -16,9 +16,16 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scow.contract.errors import DigestMismatch, InvalidArchive, KernelUnsupported, LayerCorrupt
+from scow.contract.errors import (
+    DigestMismatch,
+    ImageUnusable,
+    InvalidArchive,
+    KernelUnsupported,
+    LayerCorrupt,
+)
 from scow.core.disk import writing
 from scow.image.content.blobs import Blobs, Ingest, lost, open_blob
+from scow.image.content.digests import SHA256, algorithm_of
 from scow.image.layers.drivers import Driver, Lower
 from scow.image.metadata.tables import ImageStore, Layer
 from scow.image.workers.pool import Source, Unpacked
@@ -344,7 +351,15 @@ def check_diff_id(unpacked: Unpacked, blob: str, diff_id: str) -> None:
 
     Raises:
         DigestMismatch: It did not.
+        ImageUnusable: The image names it by a digest of another kind than this engine makes.
     """
+    if algorithm_of(diff_id) != SHA256:
+        raise ImageUnusable(
+            f"the configuration names the layer {blob} by {diff_id[:20]}..., not by the SHA-256 of its tar",
+            what="layer",
+            which=blob,
+            do="make the image again with diff_ids that are sha256 digests",
+        )
     if unpacked.diff_id != diff_id:
         raise DigestMismatch(
             f"the layer {blob} unpacks to {unpacked.diff_id} instead of {diff_id}",

@@ -45,7 +45,10 @@ class Reader:
 
     def images_starting(self, digits: str) -> list[Image]:
         """Return the images whose ids start with these hexadecimal digits."""
-        rows = self._store.all("SELECT * FROM images WHERE id GLOB ?", (f"sha256:{digits}*",))
+        rows = self._store.all(
+            "SELECT * FROM images WHERE id GLOB ? OR id GLOB ?",
+            (f"sha256:{digits}*", f"sha512:{digits}*"),
+        )
         return [Image(**row) for row in rows]
 
     def images(self) -> list[Image]:

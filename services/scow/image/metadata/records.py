@@ -14,7 +14,7 @@ from scow.core.journal import Journal
 from scow.core.times import now_ns
 from scow.image.catalog.description import description
 from scow.image.content.blobs import Blobs
-from scow.image.content.digests import digest_of
+from scow.image.content.digests import algorithm_of, digest_of
 from scow.image.gc.leases import Leases
 from scow.image.metadata.tables import Image, ImageStore, Manifest, Name
 from scow.image.oci import manifests
@@ -79,11 +79,11 @@ class Records:
         small: dict[str, bytes] = {}
         for content in contents:
             small |= {document.digest: document.data for document in content.documents}
-            small |= {digest_of(data): data for data in content.configurations.values()}
-            small |= {digest_of(data): data for data in content.blobs.values()}
+            for digest, data in (*content.configurations.items(), *content.blobs.items()):
+                small[digest_of(data, algorithm_of(digest))] = data
         with self._leases.hold(list(small)):
-            for data in small.values():
-                await self._blobs.write(data)
+            for digest, data in small.items():
+                await self._blobs.write(data, algorithm_of(digest))
             known = [self._configurations(content) for content in contents]
             with self._rows.transaction() as tx:
                 for digest, data in small.items():

@@ -15,9 +15,8 @@ from typing import Any, NoReturn
 from scow.api.image.v1 import image_pb2 as pb
 from scow.contract import strict_json
 from scow.contract.errors import InvalidManifest, LimitExceeded, PlatformNotFound
-from scow.image.content.digests import digest_of
+from scow.image.content.digests import algorithm_of, digest_of, is_digest
 from scow.image.oci.platforms import Platform, canonical, choose
-from scow.image.oci.reference import is_digest
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -171,13 +170,14 @@ def is_index(data: bytes, media_type: str) -> bool:
     return kind not in (OCI_MANIFEST, DOCKER_MANIFEST) and "manifests" in value
 
 
-def parse_document(data: bytes, media_type: str, max_parts: int) -> Document:
+def parse_document(data: bytes, media_type: str, max_parts: int, name: str = "") -> Document:
     """Read a manifest, index or artifact.
 
     Args:
         data: Its bytes.
         media_type: As what it was sent; what it says itself goes first.
         max_parts: How many parts it may have.
+        name: What it was asked for by; if that is a digest, its own is made with the same algorithm.
 
     Raises:
         InvalidManifest: The document is of no known kind.
@@ -203,7 +203,7 @@ def parse_document(data: bytes, media_type: str, max_parts: int) -> Document:
     artifact_type = _word(value, "artifactType")
     return Document(
         data,
-        digest_of(data),
+        digest_of(data, algorithm_of(name)),
         kind,
         index,
         parts,

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from scow.contract.errors import InvalidReference
+from scow.image.content.digests import is_digest
 
 DEFAULT_DOMAIN = "docker.io"
 DEFAULT_TAG = "latest"
@@ -22,13 +23,7 @@ _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::([0-9]{{1,5}}))?")
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BARE_ID = re.compile(r"[0-9a-f]{64}")
-
-
-def is_digest(text: str) -> bool:
-    """Tell whether the text is "sha256:" with 64 lower-case hexadecimal digits."""
-    return _DIGEST.fullmatch(text) is not None
 
 
 def parse_domain(text: str) -> str:
@@ -78,7 +73,9 @@ class Reference:
         rest, at, digest = text.partition("@")
         if at and not is_digest(digest):
             raise _invalid(
-                text, f"invalid sha256 digest {digest!r}", "use sha256: and 64 digits 0-9a-f"
+                text,
+                f"invalid digest {digest!r}",
+                "use sha256: and 64, or sha512: and 128 digits 0-9a-f",
             )
         name, tag = _split_tag(rest)
         if tag is not None and not _TAG.fullmatch(tag):

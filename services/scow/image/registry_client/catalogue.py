@@ -13,8 +13,8 @@ from yarl import URL
 
 from scow.contract import strict_json
 from scow.contract.errors import ManifestNotFound, RegistryRefused
+from scow.image.content.digests import is_digest
 from scow.image.oci.manifests import OCI_INDEX, Descriptor
-from scow.image.oci.reference import is_digest
 from scow.image.registry_client.auth import CATALOGUE_SCOPE, Scopes
 from scow.image.registry_client.errors import unavailable
 from scow.image.registry_client.http import elsewhere

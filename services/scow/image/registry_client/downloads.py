@@ -21,7 +21,7 @@ from scow.contract.errors import (
     RegistryUnavailable,
 )
 from scow.image.content.blobs import Ingest
-from scow.image.content.digests import digest_of
+from scow.image.content.digests import digest_of, is_digest, matches
 from scow.image.oci.manifests import ACCEPTED, Descriptor
 from scow.image.registry_client.endpoints import PULL, RESOLVE
 from scow.image.registry_client.errors import Unreachable, unavailable
@@ -66,7 +66,7 @@ class Registry:
             ManifestNotFound, RegistryDenied, RegistryRateLimited, RegistryUnavailable: See these classes.
             DigestMismatch: The bytes are not those that were asked for.
         """
-        by_digest = target.startswith("sha256:")
+        by_digest = is_digest(target)
 
         async def get(session: Session) -> tuple[bytes, str]:
             return await _manifest(session, target)
@@ -89,7 +89,7 @@ class Registry:
                     return await session.read(response, limit, "configuration")
 
             data = await session.patiently(attempt)
-            if digest_of(data) != blob.digest:
+            if not matches(data, blob.digest):
                 raise _mismatch("blob", blob.digest, blob.digest, digest_of(data))
             if len(data) != blob.size:
                 raise DigestMismatch(
@@ -171,8 +171,8 @@ async def _manifest(session: Session, target: str) -> tuple[bytes, str]:
             return data, response.content_type, announced
 
     data, media_type, announced = await session.patiently(attempt)
-    wanted = target if target.startswith("sha256:") else announced
-    if wanted.startswith("sha256:") and digest_of(data) != wanted:
+    wanted = target if is_digest(target) else announced
+    if is_digest(wanted) and not matches(data, wanted):
         raise _mismatch("manifest", target, f"{session.name}@{wanted}", digest_of(data))
     return data, media_type
 

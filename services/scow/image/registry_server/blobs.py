@@ -9,7 +9,7 @@ from aiohttp import web
 from scow.image.registry_server.auth.access import DELETE, PULL
 from scow.image.registry_server.http.errors import Refusal
 from scow.image.registry_server.http.files import send_file
-from scow.image.registry_server.registry import Place, Registry, parse_any_digest
+from scow.image.registry_server.registry import Place, Registry, parse_digest
 from scow.image.registry_server.removal import Removal
 
 
@@ -51,8 +51,8 @@ class BlobHandlers:
         return web.Response(status=202)
 
     def _known(self, place: Place, request: web.Request) -> str:
-        digest = parse_any_digest(request.match_info["digest"])
-        if not self._registry.has(place.repository, digest):
+        digest = parse_digest(request.match_info["digest"])
+        if not self._registry.has(place, digest):
             raise _unknown(digest)
         return digest
 

@@ -19,8 +19,8 @@ from scow.image.registry_server.registry import (
     CALLER,
     Place,
     Registry,
-    parse_any_digest,
     parse_count,
+    parse_digest,
 )
 
 _MOST = 1000
@@ -62,7 +62,7 @@ class CatalogueHandlers:
     async def referrers(self, request: web.Request) -> web.Response:
         """GET /v2/NAME/referrers/DIGEST: an index, empty when nothing refers to it or it is not here."""
         place = self._registry.enter(request, PULL)
-        subject = parse_any_digest(request.match_info["digest"])
+        subject = parse_digest(request.match_info["digest"])
         wanted = request.query.get("artifactType", "")
         rows = {row.digest: row for row in self._referring(place, subject)}
         shown, headers = _page(request, sorted(rows), _MOST_REFERRERS)

@@ -7,15 +7,15 @@ import re
 
 from aiohttp import web
 
+from scow.image.content.digests import is_digest
 from scow.image.metadata.records import Content, Records
 from scow.image.metadata.tables import Manifest
 from scow.image.oci import manifests as documents
 from scow.image.oci.manifests import Document
-from scow.image.oci.reference import is_digest
 from scow.image.registry_server.auth.access import DELETE, PULL, PUSH
 from scow.image.registry_server.http.bodies import read_small
 from scow.image.registry_server.http.errors import Refusal
-from scow.image.registry_server.registry import Place, Registry, parse_any_digest, parse_digest
+from scow.image.registry_server.registry import Place, Registry, parse_digest
 from scow.image.registry_server.removal import Removal
 from scow.image.transfer.index import DEPTH_MAX, DOCUMENTS_MAX
 
@@ -48,7 +48,7 @@ class ManifestHandlers:
         rows = self._registry.rows
         manifest = None
         if ":" in reference:
-            digest = parse_any_digest(reference)
+            digest = parse_digest(reference)
             if self._registry.repositories.has(place.repository, digest):
                 manifest = rows.manifest(digest)
         elif name := rows.name(f"{place.repository}:{reference}"):
@@ -90,7 +90,7 @@ class ManifestHandlers:
         data = await read_small(request, stall, limit, "MANIFEST_INVALID")
         # Off the loop: megabytes take their time.
         document = await asyncio.to_thread(
-            documents.parse_document, data, media_type, settings.max_layers
+            documents.parse_document, data, media_type, settings.max_layers, reference
         )
         if media_type and document.media_type != media_type:
             raise Refusal(
@@ -110,7 +110,7 @@ class ManifestHandlers:
         for part in document.parts:
             if part.is_foreign and rows.blob_size(part.digest) is None:
                 continue  # it stays where its maker has it (image specification, layer.md)
-            known = self._registry.has(place.repository, part.digest)
+            known = self._registry.has(place, part.digest)
             if not known or (document.is_index and rows.manifest(part.digest) is None):
                 raise Refusal(
                     "MANIFEST_BLOB_UNKNOWN",
@@ -148,7 +148,9 @@ class ManifestHandlers:
         limit = self._registry.settings.max_layers
         found: list[Document] = []
         for part in document.parts:
-            child = documents.parse_document(self._read(part.digest), part.media_type, limit)
+            child = documents.parse_document(
+                self._read(part.digest), part.media_type, limit, part.digest
+            )
             found += [*self._below(child, depth + 1), child]
             if len(found) > DOCUMENTS_MAX:
                 raise Refusal("MANIFEST_INVALID", f"over {DOCUMENTS_MAX} manifests", status=413)

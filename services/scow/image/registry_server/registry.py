@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -10,9 +9,9 @@ from aiohttp import web
 
 from scow.core.config import ImageSection, ServeSection
 from scow.image.content.blobs import Blobs
+from scow.image.content.digests import SHA256, SHA512, is_digest
 from scow.image.gc.leases import Leases
 from scow.image.metadata.tables import ImageStore
-from scow.image.oci.reference import is_digest
 from scow.image.registry_server.auth.access import DELETE, PULL
 from scow.image.registry_server.auth.authorization import Authorization, Caller
 from scow.image.registry_server.http.errors import Refusal
@@ -20,8 +19,6 @@ from scow.image.registry_server.names import Naming
 from scow.image.registry_server.repositories import Repositories
 
 CALLER = "caller"
-# The specification registers two algorithms; this registry keeps everything by SHA-256.
-_SHA512 = re.compile(r"sha512:[0-9a-f]{128}")
 
 
 @dataclass(frozen=True)
@@ -75,37 +72,52 @@ class Registry:
             raise Refusal("UNSUPPORTED", "this registry is read-only")
         return Place(repository, name, namespace, caller)
 
-    def has(self, repository: str, digest: str) -> bool:
-        """Tell whether a blob can be read in a repository: where everybody may read everything, all have all."""
+    def has(self, place: Place, digest: str) -> bool:
+        """Tell whether a blob can be read at a place.
+
+        A mirror's client, which names a namespace, gets a layer also where only other images have it, if everybody
+        may read everything.
+        """
         if self.rows.blob_size(digest) is None:
             return False
-        return self.authorization.open or self.repositories.has(repository, digest)
+        if place.namespace and self.authorization.open:
+            return True
+        return self.repositories.has(place.repository, digest)
 
-    def can_read(self, caller: Caller, repository: str, digest: str) -> bool:
+    def can_mount(self, caller: Caller, repository: str, digest: str) -> bool:
         """Tell whether somebody may read a blob in a repository that has it."""
-        return self.authorization.may(caller, repository, PULL) and self.has(repository, digest)
-
-
-def parse_any_digest(text: str) -> str:
-    """Return a digest that is looked for, also one of an algorithm by which nothing is kept here.
-
-    Raises:
-        Refusal: DIGEST_INVALID.
-    """
-    return text if _SHA512.fullmatch(text) else parse_digest(text)
+        if self.rows.blob_size(digest) is None:
+            return False
+        return self.authorization.may(caller, repository, PULL) and self.repositories.has(
+            repository, digest
+        )
 
 
 def parse_digest(text: str) -> str:
-    """Return a digest of something that is kept here.
+    """Return a digest.
 
     Raises:
-        Refusal: DIGEST_INVALID: it is none, or not of SHA-256.
+        Refusal: DIGEST_INVALID: it is none, or of an algorithm that is not supported.
     """
     if not is_digest(text):
         raise Refusal(
-            "DIGEST_INVALID", "no digest of the form sha256:<64 hexadecimal digits>", detail=text
+            "DIGEST_INVALID",
+            "neither sha256: with 64 nor sha512: with 128 hexadecimal digits",
+            detail=text,
         )
     return text
+
+
+def parse_algorithm(request: web.Request) -> str:
+    """Return the algorithm that a request to begin an upload announces for the blob's digest.
+
+    Raises:
+        Refusal: DIGEST_INVALID: it is not supported.
+    """
+    algorithm = request.query.get("digest-algorithm", SHA256)
+    if algorithm not in (SHA256, SHA512):
+        raise Refusal("DIGEST_INVALID", "the algorithms are sha256 and sha512", detail=algorithm)
+    return algorithm
 
 
 def parse_count(request: web.Request, default: int, most: int) -> int:

@@ -7,10 +7,11 @@ import re
 
 from aiohttp import web
 
+from scow.image.content.digests import algorithm_of
 from scow.image.registry_server.auth.access import PUSH
 from scow.image.registry_server.http.bodies import read_pieces
 from scow.image.registry_server.http.errors import Refusal
-from scow.image.registry_server.registry import Place, Registry, parse_digest
+from scow.image.registry_server.registry import Place, Registry, parse_algorithm, parse_digest
 from scow.image.registry_server.uploads import Upload, Uploads
 
 # What is gathered before a thread hashes and writes it.
@@ -32,10 +33,10 @@ class UploadHandlers:
         if mounted is not None and self._mount(place, request, mounted):
             return self._created(place, mounted)
         if "digest" not in request.query:
-            ident = self._uploads.begin(place.repository)
+            ident = self._uploads.begin(place.repository, parse_algorithm(request))
             return self._accepted(place, ident, 0)
         digest = parse_digest(request.query["digest"])
-        ident = self._uploads.begin(place.repository)
+        ident = self._uploads.begin(place.repository, algorithm_of(digest))
         async with self._uploads.open(place.repository, ident) as upload:
             try:
                 await self._append(request, upload)
@@ -57,7 +58,7 @@ class UploadHandlers:
                 source = registry.naming.repository(request.query["from"], place.namespace)
         except Refusal:
             return False
-        if not registry.can_read(place.caller, source, digest):
+        if not registry.can_mount(place.caller, source, digest):
             return False
         with registry.rows.transaction() as tx:
             registry.repositories.keep(tx, place.repository, digest)

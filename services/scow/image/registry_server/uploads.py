@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from scow.image.content.blobs import Blobs, Ingest
+from scow.image.content.digests import SHA256, algorithm_of
 from scow.image.gc.leases import Leases
 from scow.image.metadata.tables import ImageStore
 from scow.image.registry_server.http.errors import Refusal
@@ -31,6 +32,7 @@ class Upload:
 
     ident: str
     repository: str
+    algorithm: str = SHA256
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     opened: Ingest | None = None
     used: float = 0.0
@@ -61,14 +63,18 @@ class Uploads:
         self._leases = leases
         self._repositories = repositories
         self._uploads = {
-            ident: Upload(ident, labels["repository"])
+            ident: Upload(ident, labels["repository"], labels.get("algorithm", SHA256))
             for ident, labels in repositories.leases("upload").items()
         }
         # Also between the requests, when nobody has the file open.
         blobs.busy.update(_PREFIX + ident for ident in self._uploads)
 
-    def begin(self, repository: str) -> str:
+    def begin(self, repository: str, algorithm: str) -> str:
         """Begin an upload; return its id.
+
+        Args:
+            repository: Where the blob goes.
+            algorithm: Of its digest, as far as the client has told; with another one it is hashed again at the end.
 
         Raises:
             Refusal: TOOMANYREQUESTS.
@@ -76,9 +82,9 @@ class Uploads:
         if len(self._uploads) >= _MOST:
             raise Refusal("TOOMANYREQUESTS", f"{_MOST} uploads are under way")
         ident = secrets.token_hex(16)
-        with self._rows.transaction() as tx:
-            self._repositories.lease(tx, f"upload/{ident}", {"repository": repository})
-        self._uploads[ident] = Upload(ident, repository)
+        upload = Upload(ident, repository, algorithm)
+        self.renew(upload)
+        self._uploads[ident] = upload
         self._blobs.busy.add(_PREFIX + ident)
         return ident
 
@@ -96,16 +102,21 @@ class Uploads:
             if upload.gone:
                 raise _unknown(ident)
             if upload.opened is None:
-                upload.opened = await asyncio.to_thread(self._blobs.ingest, _PREFIX + ident)
+                upload.opened = await asyncio.to_thread(self._open, upload)
             try:
                 yield upload
             finally:
                 upload.used = time.monotonic()
 
+    def _open(self, upload: Upload) -> Ingest:
+        ingest = self._blobs.ingest(_PREFIX + upload.ident)
+        ingest.use(upload.algorithm)
+        return ingest
+
     def renew(self, upload: Upload) -> None:
         """Keep an upload for longer."""
         with self._rows.transaction() as tx:
-            labels = {"repository": upload.repository}
+            labels = {"repository": upload.repository, "algorithm": upload.algorithm}
             self._repositories.lease(tx, f"upload/{upload.ident}", labels)
 
     async def finish(self, upload: Upload, digest: str) -> None:
@@ -117,6 +128,7 @@ class Uploads:
         """
         ingest = upload.ingest
         try:
+            await asyncio.to_thread(ingest.use, algorithm_of(digest))
             ingest.check(digest)
             size = ingest.size
             with self._leases.hold([digest]):

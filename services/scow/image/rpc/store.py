@@ -13,13 +13,13 @@ from scow.api.image.v1 import store_pb2_grpc as pb_grpc
 from scow.contract.errors import InvalidArgument
 from scow.core.requests import Requests
 from scow.image.catalog.images import Images
+from scow.image.content.digests import is_digest
 from scow.image.gc.collector import Collector
 from scow.image.gc.leases import KeptLeases
 from scow.image.gc.prune import Pruner
 from scow.image.gc.usage import Usage
 from scow.image.gc.watermarks import Watermarks, together
 from scow.image.integrity.check import Checker
-from scow.image.oci.reference import is_digest
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -15,6 +15,7 @@ from scow.core.config import ImageSection
 from scow.core.tasks import together
 from scow.image.content.blobs import Blobs, Ingest
 from scow.image.content.buffers import streaming
+from scow.image.content.digests import digits_of
 from scow.image.layers.store import Layers, check_diff_id
 from scow.image.metadata.tables import ImageStore, Layer
 from scow.image.oci.manifests import Descriptor
@@ -165,7 +166,7 @@ class Fetcher:
     @contextlib.asynccontextmanager
     async def _ingest(self, blob: Descriptor, progress: Progress) -> AsyncIterator[Ingest]:
         """Open a blob's ingest and report its growth; after an error it is kept if a later pull can go on with it."""
-        with self._blobs.held(blob.digest.removeprefix("sha256:")), streaming():
+        with self._blobs.held(digits_of(blob.digest)), streaming():
             ingest = await asyncio.to_thread(self._blobs.ingest, blob.digest)
             reporting = asyncio.create_task(_report(progress, blob, ingest))
             # When the ingest fails, whoever reads it raises that.

@@ -47,7 +47,7 @@ class Resolver:
         self._asked += 1
         self._check_number(self._asked)
         data, media_type = await self._registry.manifest(target)
-        return manifests.parse_document(data, media_type, self._settings.max_layers)
+        return manifests.parse_document(data, media_type, self._settings.max_layers, target)
 
     async def one(self, top: Document, platform: Platform) -> list[Document]:
         """Return the manifest for a platform, after it the index that names it, and so on up to the top.

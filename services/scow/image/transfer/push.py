@@ -197,7 +197,7 @@ class Pusher:
             data = self._blobs.read(digest)
         except FileNotFoundError:
             raise lost(digest) from None
-        document = manifests.parse_document(data, row.media_type, self._settings.max_layers)
+        document = manifests.parse_document(data, row.media_type, self._settings.max_layers, digest)
         if document.digest != digest:
             raise lost(digest)
         return document

@@ -67,7 +67,9 @@ class RemoteManifests:
             data = self._blobs.read(row.digest)
         except FileNotFoundError:
             return None
-        document = manifests.parse_document(data, row.media_type, self._settings.max_layers)
+        document = manifests.parse_document(
+            data, row.media_type, self._settings.max_layers, row.digest
+        )
         return document if document.is_index else None
 
     async def _describe(

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from scow.contract.errors import ImageUntrusted, InvalidReference, ManifestNotFound, ScowError
 from scow.core.config import ImageSection
 from scow.image.content.blobs import Blobs
-from scow.image.content.digests import digest_of
+from scow.image.content.digests import is_digest, matches
 from scow.image.metadata.tables import ImageStore
 from scow.image.oci import manifests
 from scow.image.oci.manifests import Document
-from scow.image.oci.reference import Reference, is_digest
+from scow.image.oci.reference import Reference
 from scow.image.registry_client import catalogue
 from scow.image.registry_client.client import Registries
 from scow.image.registry_client.credentials import Credentials
@@ -175,7 +175,7 @@ class Trust:
             try:
                 data = self._blobs.read(each)
                 yield manifests.parse_document(
-                    data, row.media_type if row else "", self._settings.max_layers
+                    data, row.media_type if row else "", self._settings.max_layers, each
                 )
             except (OSError, ScowError):  # damaged: then it proves nothing
                 continue
@@ -204,7 +204,7 @@ def _fault(
     rule: Rule, signature: cosign.Signature, payload: bytes, digest: str, reference: Reference
 ) -> str:
     """Return why a signature does not count; empty when it does."""
-    if digest_of(payload) != signature.payload.digest:
+    if not matches(payload, signature.payload.digest):
         return "is not of what it comes with"
     if not any(key.signed(signature.value, payload) for key in rule.keys):
         return "is by none of the keys"
@@ -251,7 +251,7 @@ class _Looking:
             data, media_type = await self._registry.manifest(target)
         except ManifestNotFound:
             return None
-        return manifests.parse_document(data, media_type, self._settings.max_layers)
+        return manifests.parse_document(data, media_type, self._settings.max_layers, target)
 
     async def payload(self, signature: cosign.Signature) -> bytes:
         """Get what was signed."""

@@ -292,11 +292,21 @@ class TestUploads:
         assert api.call("PUT", f"{where}?digest={NOBODY}", b"x").code == "DIGEST_INVALID"
         assert api.call("GET", where).code == "BLOB_UPLOAD_UNKNOWN"
 
-    @pytest.mark.parametrize("query", ["", "?digest=", "?digest=sha512:" + "0" * 128])
+    @pytest.mark.parametrize("query", ["", "?digest=", "?digest=sha512:" + "0" * 64])
     def test_bad_digest_leaves_it(self, query: str, api: Api) -> None:
         where = api.begin("c/up")
         assert api.call("PUT", where + query, b"x").code == "DIGEST_INVALID"
         assert api.call("GET", where).status == 204
+
+    def test_a_mounted_blob_is_deleted_from_one_repository(self, api: Api) -> None:
+        digest = api.push_blob("c/first", b"of two repositories")
+        assert (
+            api.call("POST", f"/v2/c/second/blobs/uploads/?mount={digest}&from=c/first").status
+            == 201
+        )
+        assert api.call("DELETE", f"/v2/c/first/blobs/{digest}").status == 202
+        assert api.call("HEAD", f"/v2/c/first/blobs/{digest}").status == 404
+        assert api.call("HEAD", f"/v2/c/second/blobs/{digest}").status == 200
 
     def test_cancel(self, api: Api) -> None:
         where = api.begin("c/up")

@@ -312,8 +312,10 @@ def test_a_push_races_with_collection(serving: Serving) -> None:
 def test_names(path: str, reference: str, serving: Serving) -> None:
     """What a path means on this machine, and back."""
     image = Image(path)
-    for blob in image.blobs.values():
-        serving.api.push_blob("names", blob)
+    where, _, namespace = path.partition("?")
+    for digest, blob in image.blobs.items():
+        uploads = f"{where.partition('/manifests/')[0]}/blobs/uploads/?digest={digest}&{namespace}"
+        serving.api.call("POST", uploads, blob, Content_Type="application/octet-stream")
     pushed = serving.api.call("PUT", path, image.manifest, Content_Type=OCI_MANIFEST)
     assert pushed.status == 201
     assert serving.image(reference).id == image.id
