@@ -1,8 +1,9 @@
 """Idempotent mutations: the same `request_id` again returns the first result, also after a restart.
 
 `once` wraps a mutation. The response is stored with a digest of the request. To leave no gap between the change and
-the stored response, the domain calls `remember(tx, response)` in the transaction of the change itself;
-without that call, `once` stores the response right after.
+the stored response, the domain calls `remember(tx, result)` in the transaction of the change itself;
+without that call, `once` stores the response right after. The domain tells a result, of which the wire shell makes the
+response (`respond`).
 A mutation that fails is not stored: a retry tries again.
 """
 
@@ -15,7 +16,8 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
 
@@ -35,6 +37,7 @@ class Mutation(Protocol):
 
 
 Reply = TypeVar("Reply", bound=Message)
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -42,31 +45,35 @@ class _Pending:
     request_id: str
     method: str
     digest: bytes
-    stored: bool = False
+    respond: Callable[[Any], Message]
+    stored: bytes | None = None
 
 
 _current: ContextVar[_Pending | None] = ContextVar("current_request", default=None)
 
 
-def remember(tx: sqlite3.Connection, response: Message) -> None:
-    """Store the response of the mutation under way, in the transaction of its change.
+def remember(tx: sqlite3.Connection, result: object = None) -> None:
+    """Store the result of the mutation under way, in the transaction of its change.
 
     Does nothing when the caller gave no request id.
+
+    Args:
+        tx: The transaction.
+        result: What the mutation will return; None when its response is empty.
     """
     pending = _current.get()
     if pending is None:
         return
+    response = pending.respond(result).SerializeToString()
     tx.execute(
         "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?, ?)",
-        (
-            pending.request_id,
-            pending.method,
-            pending.digest,
-            response.SerializeToString(),
-            now_ns(),
-        ),
+        (pending.request_id, pending.method, pending.digest, response, now_ns()),
     )
-    pending.stored = True
+    pending.stored = response
+
+
+def _as_it_is(reply: type[Reply], result: Any) -> Reply:
+    return reply() if result is None else cast("Reply", result)
 
 
 class Requests:
@@ -81,27 +88,38 @@ class Requests:
         method: str,
         request: Mutation,
         reply: type[Reply],
-        call: Callable[[], Awaitable[Reply]],
+        call: Callable[[], Awaitable[Result]],
+        respond: Callable[[Result], Reply] | None = None,
     ) -> Reply:
         """Return the stored response of this request id, or call and store.
+
+        Args:
+            method: Name of the method in the contract.
+            request: Its request.
+            reply: The class of its response.
+            call: Makes the change and returns its result.
+            respond: Makes the response of a result; None where the result is the response, or None.
 
         Raises:
             RequestIdReused: The id came with another method or another request before.
         """
+        respond = respond or partial(_as_it_is, reply)
         if not request.request_id:
-            return await call()
+            return respond(await call())
         digest = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
-        pending = _Pending(request.request_id, method, digest)
+        pending = _Pending(request.request_id, method, digest, respond)
         while (running := self._running.get(pending.request_id)) is not None:
             await asyncio.wait([running])
         known = self._known(pending)
         if known is not None:
             return reply.FromString(known)
         with self._claimed(pending):
-            response = await call()
-            if not pending.stored:
+            result = await call()
+            response = respond(result)
+            # A mutation made of several has remembered the result of one of them only.
+            if pending.stored != response.SerializeToString():
                 with self._store.transaction() as tx:
-                    remember(tx, response)
+                    remember(tx, result)
             return response
 
     def _known(self, pending: _Pending) -> bytes | None:

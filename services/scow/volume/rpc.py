@@ -43,11 +43,13 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
 
     async def Create(self, request: pb.CreateRequest, context: Context) -> pb.CreateResponse:
         """Make a volume."""
-
-        async def create() -> pb.CreateResponse:
-            return await self._volumes.create(request)
-
-        return await self._requests.once("Create", request, pb.CreateResponse, create)
+        return await self._requests.once(
+            "Create",
+            request,
+            pb.CreateResponse,
+            lambda: self._volumes.create(request),
+            lambda volume: pb.CreateResponse(volume=volume),
+        )
 
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:
         """Describe one volume."""
@@ -70,20 +72,25 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
     async def Remove(self, request: pb.RemoveRequest, context: Context) -> pb.RemoveResponse:
         """Delete a volume and its data."""
 
-        async def remove() -> pb.RemoveResponse:
+        async def remove() -> None:
             await self._volumes.remove(request.name, request.force)
             await self._empty_trash()
-            return pb.RemoveResponse()
 
         return await self._requests.once("Remove", request, pb.RemoveResponse, remove)
 
     async def Update(self, request: pb.UpdateRequest, context: Context) -> pb.UpdateResponse:
         """Change a volume's labels."""
 
-        async def update() -> pb.UpdateResponse:
+        async def update() -> pb.Volume:
             return self._volumes.update(request)
 
-        return await self._requests.once("Update", request, pb.UpdateResponse, update)
+        return await self._requests.once(
+            "Update",
+            request,
+            pb.UpdateResponse,
+            update,
+            lambda volume: pb.UpdateResponse(volume=volume),
+        )
 
     async def Prune(self, request: pb.PruneRequest, context: Context) -> pb.PruneResponse:
         """Remove volumes that nobody holds."""

@@ -63,7 +63,7 @@ class Volumes:
         """
         return drivers.find(self.drivers, volume.driver)
 
-    async def create(self, request: pb.CreateRequest) -> pb.CreateResponse:
+    async def create(self, request: pb.CreateRequest) -> pb.Volume:
         """Make a volume, or return the one that is there.
 
         Raises:
@@ -79,10 +79,7 @@ class Volumes:
             dict(request.options),
             anonymous=not request.name,
         )
-        response = pb.CreateResponse(volume=self.message(await self.ensure(volume)))
-        with self.store.transaction() as tx:
-            remember(tx, response)
-        return response
+        return self.message(await self.ensure(volume))
 
     async def ensure(self, wanted: Volume) -> Volume:
         """Make a volume, or return the one that is there; of its own kind where that is not said.
@@ -149,7 +146,7 @@ class Volumes:
         messages = [self.message(volume) for volume in self.rows.all()]
         return [message for message in messages if condition.met(message)]
 
-    def update(self, request: pb.UpdateRequest) -> pb.UpdateResponse:
+    def update(self, request: pb.UpdateRequest) -> pb.Volume:
         """Change a volume's labels.
 
         Raises:
@@ -162,12 +159,12 @@ class Volumes:
         labels = {**kept, **request.labels}
         object_labels.check("labels", labels)
         changed = replace(known, labels=labels)
-        response = pb.UpdateResponse(volume=self.message(changed))
+        described = self.message(changed)
         with self.store.transaction() as tx:
             self.rows.set_labels(tx, changed)
             self._journal.append(tx, "volume", known.name, "update", {}, labels)
-            remember(tx, response)
-        return response
+            remember(tx, described)
+        return described
 
     async def remove(self, name: str, force: bool) -> None:
         """Delete a volume and its data.
@@ -209,7 +206,7 @@ class Volumes:
                 raise
             with self.store.transaction() as tx:
                 self._forget(tx, name)
-                remember(tx, pb.RemoveResponse())
+                remember(tx)
 
     async def finish_removals(self) -> list[str]:
         """Go on with removals that were cut short or put off; return the names of those that are done."""

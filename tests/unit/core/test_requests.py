@@ -105,3 +105,45 @@ async def test_a_waiting_duplicate_takes_over_from_a_cancelled_call(store: Store
     await asyncio.sleep(0)
     first.cancel()
     assert (await asyncio.wait_for(second, 2)).volume.name == "v2"
+
+
+async def test_the_shell_makes_the_response_of_what_the_domain_tells(store: Store) -> None:
+    requests, request = Requests(store), CreateRequest(request_id="r")
+
+    async def call() -> str:
+        with store.transaction() as tx:
+            remember(tx, "v")
+        return "v"
+
+    def respond(name: str) -> CreateResponse:
+        return CreateResponse(volume=Volume(name=name))
+
+    for _ in range(2):
+        made = await requests.once("Create", request, CreateResponse, call, respond)
+        assert made.volume.name == "v"
+
+
+async def test_an_empty_response_needs_no_words(store: Store) -> None:
+    requests, request = Requests(store), CreateRequest(request_id="r")
+
+    async def call() -> None:
+        with store.transaction() as tx:
+            remember(tx)
+
+    for _ in range(2):
+        assert await requests.once("Create", request, CreateResponse, call) == CreateResponse()
+
+
+async def test_a_mutation_made_of_several_gives_its_own_response_again(store: Store) -> None:
+    """A prune removes one after the other, and each removal remembers that it was done."""
+    requests, request = Requests(store), CreateRequest(request_id="r")
+    whole = CreateResponse(volume=Volume(name="all of them"))
+
+    async def call() -> CreateResponse:
+        for _ in range(2):
+            with store.transaction() as tx:
+                remember(tx)
+        return whole
+
+    for _ in range(2):
+        assert await requests.once("Create", request, CreateResponse, call) == whole

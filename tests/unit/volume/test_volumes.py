@@ -87,8 +87,8 @@ async def test_unknown_drivers_and_options_are_refused(
 
 
 async def test_the_same_again_returns_what_is_there(volumes: Service) -> None:
-    first = (await volumes.create(CreateRequest(name="vol"))).volume
-    assert (await volumes.create(CreateRequest(name="vol"))).volume == first
+    first = await volumes.create(CreateRequest(name="vol"))
+    assert await volumes.create(CreateRequest(name="vol")) == first
     with pytest.raises(NameInUse):
         await volumes.create(CreateRequest(name="vol", options={"type": "tmpfs"}))
 

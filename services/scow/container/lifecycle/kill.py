@@ -41,7 +41,7 @@ class Signals:
         if entry.gone:
             return  # that was its end, and its removal followed
         with self._shared.containers.change(entry, ["kill"], signal=str(number)) as (tx, _):
-            remember(tx, pb.KillResponse())
+            remember(tx)
 
     async def stop(self, entry: Entry, grace: int | None, text: str) -> None:
         """Send the stop signal, wait, then kill; without effect on a container that does not run.

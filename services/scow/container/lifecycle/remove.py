@@ -69,7 +69,7 @@ class Removal:
         self._shared.paths.discard_data(entry.id)
         with containers.store.store.transaction() as tx:
             containers.forget(tx, entry, created=True)
-            remember(tx, pb.RemoveResponse())
+            remember(tx)
         containers.forgotten(entry)
 
     async def _give_back(self, entry: Entry) -> None:

@@ -224,7 +224,7 @@ class Images:
         with self._rows.transaction() as tx:
             self._rows.set_name(tx, Name(str(parsed), named, image.id))
             self._journal.append(tx, "image", image.id, "tag", {"name": str(parsed)})
-            remember(tx, pb.TagResponse())
+            remember(tx)
 
     def meaning(self, name: str, image: Image) -> str:
         """Return the document that a name of an image stands for; that of an id is the image's manifest."""

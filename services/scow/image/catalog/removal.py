@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
-from scow.api.image.v1 import image_pb2 as pb
 from scow.contract.errors import ImageHasReferences, ImageInUse, InvalidReference
 from scow.core.requests import remember
 from scow.image.catalog.images import Images
@@ -44,6 +43,19 @@ class _Target:
         return len(self.names) <= 1 and len(repositories) <= 1
 
 
+@dataclass(frozen=True)
+class Removed:
+    """What is gone.
+
+    Attributes:
+        untagged: References and digest references.
+        deleted: Ids of images, then diff ids of layers and digests of documents.
+    """
+
+    untagged: list[str]
+    deleted: list[str]
+
+
 class Removal:
     """Removes images.
 
@@ -66,7 +78,7 @@ class Removal:
         self._collector = collector
         self._running = running
 
-    async def remove(self, name: str, force: bool) -> pb.RemoveResponse:
+    async def remove(self, name: str, force: bool) -> Removed:
         """Drop a name of an image, and the image with its last one.
 
         A snapshot, or a client's lease, keeps an image that has lost its names: it is dangling then.
@@ -126,16 +138,16 @@ class Removal:
             untagged += [each for each in target.digests if _repository(each) == repository]
         return untagged
 
-    def _forget(self, target: _Target, untagged: list[str]) -> tuple[pb.RemoveResponse, Gone]:
+    def _forget(self, target: _Target, untagged: list[str]) -> tuple[Removed, Gone]:
         image = target.image.id
         with self._rows.transaction() as tx:
             dropped = [self._collector.untag(tx, image, reference) for reference in untagged]
             rest = self._rows.names(image) or self._rows.repo_digests(image)
             kept = rest or target.owners or image in self._rows.leased_images()
             gone = self._collector.forget(tx, [] if kept else [image], dropped)
-            response = pb.RemoveResponse(untagged=untagged, deleted=gone.digests)
-            remember(tx, response)
-        return response, gone
+            removed = Removed(untagged, gone.digests)
+            remember(tx, removed)
+        return removed, gone
 
     def _without_image(self, name: str) -> Name | None:
         """Return the name when it means something that is not an image on this machine."""
@@ -145,7 +157,7 @@ class Removal:
             return None
         return known if known is not None and known.image is None else None
 
-    async def _remove_document(self, name: Name) -> pb.RemoveResponse:
+    async def _remove_document(self, name: Name) -> Removed:
         """Drop the name of an artifact, or of an index of others' images."""
         with self._rows.transaction() as tx:
             untagged = [name.reference]
@@ -163,10 +175,10 @@ class Removal:
             deleted = [*gone.digests]
             if name.manifest in {digest for digest, _ in gone.blobs}:
                 deleted.insert(0, name.manifest)
-            response = pb.RemoveResponse(untagged=untagged, deleted=deleted)
-            remember(tx, response)
+            removed = Removed(untagged, deleted)
+            remember(tx, removed)
         await self._collector.discard(gone)
-        return response
+        return removed
 
 
 def _repository(reference: str) -> str:

@@ -63,7 +63,7 @@ class KeptLeases:
         with self._rows.transaction() as tx:
             self._rows.set_lease(tx, row, digests)
             lease = self._message(row)
-            remember(tx, pb.CreateLeaseResponse(lease=lease))
+            remember(tx, lease)
         return lease
 
     def renew(self, lease_id: str, digests: Iterable[str], seconds: int) -> pb.Lease:
@@ -84,14 +84,14 @@ class KeptLeases:
         with self._rows.transaction() as tx:
             self._rows.set_lease(tx, row, digests)
             lease = self._message(row)
-            remember(tx, pb.RenewLeaseResponse(lease=lease))
+            remember(tx, lease)
         return lease
 
     def delete(self, lease_id: str) -> None:
         """End a lease; what it alone kept goes with the next collection."""
         with self._rows.transaction() as tx:
             self._rows.delete_lease(tx, lease_id)
-            remember(tx, pb.DeleteLeaseResponse())
+            remember(tx)
 
     def all(self) -> list[pb.Lease]:
         """Return the leases that have not ended, the one that ends first at the head."""

@@ -15,7 +15,7 @@ from scow.core.journal import Journal
 from scow.core.requests import Requests
 from scow.image.catalog.images import Images
 from scow.image.catalog.lists import Lists, Selection
-from scow.image.catalog.removal import Removal
+from scow.image.catalog.removal import Removal, Removed
 from scow.image.create.tar_import import Importer
 from scow.image.oci.platforms import host, platform_of
 from scow.image.oci.reference import Reference
@@ -105,19 +105,24 @@ class ImageServicer(pb_grpc.ImageServiceServicer):
     async def Tag(self, request: pb.TagRequest, context: Context) -> pb.TagResponse:
         """Give an image a further name."""
 
-        async def tag() -> pb.TagResponse:
+        async def tag() -> None:
             self._images.tag(request.image, request.reference)
-            return pb.TagResponse()
 
         return await self._requests.once("Tag", request, pb.TagResponse, tag)
 
     async def Remove(self, request: pb.RemoveRequest, context: Context) -> pb.RemoveResponse:
         """Drop a name, and the image with the last one."""
 
-        async def remove() -> pb.RemoveResponse:
+        async def remove() -> Removed:
             return await self._removal.remove(request.image, request.force)
 
-        return await self._requests.once("Remove", request, pb.RemoveResponse, remove)
+        return await self._requests.once(
+            "Remove",
+            request,
+            pb.RemoveResponse,
+            remove,
+            lambda gone: pb.RemoveResponse(untagged=gone.untagged, deleted=gone.deleted),
+        )
 
     async def Prepare(self, request: pb.PrepareRequest, context: Context) -> pb.PrepareResponse:
         """Make a writable snapshot for an owner."""

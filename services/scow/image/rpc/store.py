@@ -93,35 +93,44 @@ class StoreServicer(pb_grpc.StoreServiceServicer):
     ) -> pb.CreateLeaseResponse:
         """Keep content until a time."""
 
-        async def create() -> pb.CreateLeaseResponse:
+        async def create() -> pb.Lease:
             digests = self._digests(request.content)
             seconds = _seconds(request.ttl_seconds)
-            return pb.CreateLeaseResponse(
-                lease=self._leases.create(digests, seconds, request.labels)
-            )
+            return self._leases.create(digests, seconds, request.labels)
 
-        return await self._requests.once("CreateLease", request, pb.CreateLeaseResponse, create)
+        return await self._requests.once(
+            "CreateLease",
+            request,
+            pb.CreateLeaseResponse,
+            create,
+            lambda lease: pb.CreateLeaseResponse(lease=lease),
+        )
 
     async def RenewLease(
         self, request: pb.RenewLeaseRequest, context: Context
     ) -> pb.RenewLeaseResponse:
         """Give a lease a new end."""
 
-        async def renew() -> pb.RenewLeaseResponse:
+        async def renew() -> pb.Lease:
             digests = self._digests(request.content)
             seconds = _seconds(request.ttl_seconds)
-            return pb.RenewLeaseResponse(lease=self._leases.renew(request.id, digests, seconds))
+            return self._leases.renew(request.id, digests, seconds)
 
-        return await self._requests.once("RenewLease", request, pb.RenewLeaseResponse, renew)
+        return await self._requests.once(
+            "RenewLease",
+            request,
+            pb.RenewLeaseResponse,
+            renew,
+            lambda lease: pb.RenewLeaseResponse(lease=lease),
+        )
 
     async def DeleteLease(
         self, request: pb.DeleteLeaseRequest, context: Context
     ) -> pb.DeleteLeaseResponse:
         """End a lease."""
 
-        async def delete() -> pb.DeleteLeaseResponse:
+        async def delete() -> None:
             self._leases.delete(request.id)
-            return pb.DeleteLeaseResponse()
 
         return await self._requests.once("DeleteLease", request, pb.DeleteLeaseResponse, delete)
 
