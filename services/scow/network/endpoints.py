@@ -175,7 +175,7 @@ class Endpoints:
             endpoint,
             addresses=addresses,
             mac=wish.mac or leases.mac_of(addresses),
-            link=self._free_link(endpoint.id),
+            link=self._free_link(endpoint.id) if wish.capabilities.ports else "",
             interface=self._free_interface(wish, others),
         )
 

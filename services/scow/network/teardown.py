@@ -26,7 +26,7 @@ def teardown(instance: str) -> list[str]:
             link.name
             for link in links.list_links(netlink)
             if names.is_link_of(instance, link.name)
-            or link.alias.startswith(f"{instance} network ")
+            or names.is_marked(instance, link.alias)
             or (link.name == bridge and link.kind == "bridge")
         ]
         links.delete_links(netlink, present)

@@ -89,12 +89,13 @@ class UserNetworks:
                 "IPAM driver", request.ipam_driver, f'plugin "{request.ipam_driver}" not found'
             )
         identity = os.urandom(32).hex()
+        bridge = request.options.get(options.BRIDGE_NAME)
+        bridge = bridge or names.user_bridge(self._parts.instance, identity)
         return Network(
             id=identity,
             name=request.name,
             driver=driver,
-            bridge=request.options.get(options.BRIDGE_NAME)
-            or names.user_bridge(self._parts.instance, identity),
+            bridge=bridge if self._parts.drivers[driver].capabilities.ports else "",
             created_ns=now_ns(),
             labels=dict(request.labels),
             options=dict(request.options),

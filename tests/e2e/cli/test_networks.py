@@ -179,3 +179,62 @@ def test_by_library(engine: Engine) -> None:
         assert list(again.networks[-1].aliases) == ["web"]
         client.containers.remove(box.id, force=True)
         assert client.networks.prune() == ["front"]
+
+
+def test_macvlan(engine: Engine) -> None:
+    engine.cli("network", "create", "-d", "macvlan", "--subnet", "10.77.4.0/24", "lan")
+    engine.cli("run", "-d", "--name", "one", "--network", "lan", "busybox", "sleep", "600")
+    address = networks_of(engine, "one")["lan"]["IPAddress"]
+    ping = ("ping", "-c", "1", "-W", "1", address)
+    engine.cli("run", "--rm", "--network", "lan", "busybox", *ping)
+    assert not reaches(engine, "one", "10.77.4.1"), "no router"
+    engine.cli("network", "connect", "bridge", "one")
+    engine.cli("network", "disconnect", "lan", "one")
+    assert "eth0" not in routes(engine, "one")
+    engine.cli("network", "rm", "lan")
+    wrong = engine.cli("network", "create", "-d", "macvlan", "-o", "parent=gone", "x", check=False)
+    assert "invalid value 'gone' of the option parent" in wrong.stderr
+
+
+def test_an_internal_network_has_no_way_out(engine: Engine) -> None:
+    engine.cli("network", "create", "--internal", "--subnet", "10.77.5.0/24", "inner")
+    engine.cli("run", "-d", "--name", "one", "--network", "inner", "busybox", "sleep", "600")
+    engine.cli("run", "-d", "--name", "two", "--network", "bridge", "busybox", "sleep", "600")
+    assert "default" not in routes(engine, "one")
+    outside = networks_of(engine, "two")["bridge"]["IPAddress"]
+    command = ("ip", "route", "add", "default", "via", "10.77.5.1")
+    engine.cli("exec", "--privileged", "one", *command)
+    assert not reaches(engine, "one", outside)
+    assert not reaches(engine, "two", networks_of(engine, "one")["inner"]["IPAddress"])
+
+
+def test_containers_that_may_not_talk_to_each_other(engine: Engine) -> None:
+    options = ("-o", "com.docker.network.bridge.enable_icc=false", "--subnet", "10.77.6.0/24")
+    engine.cli("network", "create", *options, "shy")
+    for name in ("one", "two"):
+        engine.cli("run", "-d", "--name", name, "--network", "shy", "busybox", "sleep", "600")
+    assert reaches(engine, "one", "10.77.6.1")
+    assert not reaches(engine, "one", networks_of(engine, "two")["shy"]["IPAddress"])
+
+
+def test_options_of_networks_and_endpoints(engine: Engine) -> None:
+    options = ("com.docker.network.driver.mtu=1380", "com.docker.network.bridge.name=br-own")
+    prefix = "com.docker.network.container_iface_prefix=lan"
+    flags = [word for option in (*options, prefix) for word in ("-o", option)]
+    engine.cli("network", "create", "--ipv6", *flags, "own")
+    sysctls = "driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1"
+    wanted = f"name=own,link-local-ip=169.254.7.7,link-local-ip=fe80::77,{sysctls}"
+    named = "name=bridge,driver-opt=com.docker.network.endpoint.ifname=way0"
+    arguments = ("--network", wanted, "--network", named, "busybox", "sleep", "600")
+    engine.cli("run", "-d", "--name", "box", *arguments)
+    shown_links = engine.cli("exec", "box", "ip", "addr").stdout
+    assert " mtu 1380 " in shown_links
+    for text in ("lan0", "way0", "169.254.7.7/16", "fe80::77/64"):
+        assert text in shown_links
+    [endpoint] = described(engine, "own")["Containers"].values()
+    assert endpoint["IPv6Address"].partition("/")[0] in shown_links
+    assert described(engine, "own")["EnableIPv6"] is True
+    setting = "/proc/sys/net/ipv4/conf/lan0/log_martians"
+    assert engine.cli("exec", "box", "cat", setting).stdout == "1\n"
+    strange = engine.cli("network", "create", "-o", "com.docker.network.x=1", "strange")
+    assert "com.docker.network.x has no effect" in strange.stderr

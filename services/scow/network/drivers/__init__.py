@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from scow.network.drivers import sublink
 from scow.network.drivers.base import Capabilities, Driver
 from scow.network.drivers.bridge import BridgeDriver
 from scow.network.drivers.host import HostDriver
 from scow.network.drivers.none import NoneDriver
+from scow.network.drivers.sublink import SublinkDriver
 from scow.network.kernel.worker import Worker
 
 __all__ = ["Capabilities", "Driver", "Drivers", "make"]
@@ -28,6 +30,8 @@ def make(worker: Worker, instance: str, mtu: int) -> Drivers:
     """
     return {
         "bridge": BridgeDriver(worker, instance, mtu),
+        "macvlan": SublinkDriver(worker, instance, sublink.MACVLAN),
+        "ipvlan": SublinkDriver(worker, instance, sublink.IPVLAN),
         "host": HostDriver(),
         "null": NoneDriver(worker),
     }

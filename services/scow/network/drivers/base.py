@@ -48,7 +48,7 @@ class Capabilities:
     Attributes:
         namespace: A network namespace of their own, apart from the host's.
         addresses: A link, and an address of each pool of the network.
-        ports: Ports of the host can lead to them.
+        ports: The host is their gateway, by a link for each, and ports of it can lead to them.
     """
 
     namespace: bool

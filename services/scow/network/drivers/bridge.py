@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
-import ipaddress
-import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 
 import structlog
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.contract.errors import LinkFailed, ScowError
 from scow.network import options
-from scow.network.dns.files import host_resolver
+from scow.network.drivers import inside, occupation
 from scow.network.drivers.base import Capabilities
 from scow.network.ipam.addresses import (
     IPV4,
@@ -26,22 +21,19 @@ from scow.network.ipam.addresses import (
     LINK_LOCAL,
     Interface,
     Pool,
-    Subnet,
     family_of,
     of_family,
 )
 from scow.network.ipam.leases import mac_of
 from scow.network.ipam.plan import Choice
 from scow.network.kernel import links, names, netns, sysctls
-from scow.network.kernel.links import Inside, Link, Veth
+from scow.network.kernel.links import Link, Veth
 from scow.network.kernel.netlink import Netlink
 from scow.network.kernel.worker import Worker
 from scow.network.store import Endpoint, Network
 
 # The end of a container's namespace takes its links along within this time; what is left then is deleted.
 _SWEEP_SECONDS = 1.0
-# Held while a subnet is chosen and taken, so that two engines that start together choose different ones.
-_SUBNET_LOCK = Path("/run/lock/scow-subnets")
 _MTU = 1500
 _log = structlog.get_logger()
 
@@ -95,7 +87,7 @@ class BridgeDriver:
 
     async def route(self, endpoint: Endpoint) -> None:
         """Replace the default routes of the namespace."""
-        await self._worker.run(_route, endpoint)
+        await self._worker.run(inside.route, endpoint)
 
     async def detach(self, endpoint: Endpoint, at_once: bool = False) -> None:
         """Cut the link off; deleting it, which takes 15 to 30 ms, can wait."""
@@ -172,21 +164,10 @@ class _Host:
             self.__dict__.pop("_netlink").close()
 
     def establish(self, network: Network, choice: Choice) -> tuple[Pool, ...]:
-        with _subnet_lock():
-            pools = choice(self._used(network.bridge))
+        with occupation.locked():
+            pools = choice(occupation.of_host(self._netlink, network.bridge))
             self._make_bridge(replace(network, pools=pools))
             return pools
-
-    def _used(self, bridge: str) -> list[Subnet]:
-        """Return what the host has to do with, apart from a bridge of that name."""
-        own = links.find_link(self._netlink, bridge)
-        index = own.index if own else -1
-        used = [r.destination for r in links.list_routes(self._netlink) if r.link != index]
-        used += [a.network for i, a in links.list_addresses(self._netlink) if i != index]
-        for server in host_resolver().servers:
-            with contextlib.suppress(ValueError):
-                used.append(ipaddress.ip_network(server))
-        return used
 
     def _make_bridge(self, network: Network) -> Link:
         name, wanted = network.bridge, _host_addresses(network)
@@ -205,7 +186,7 @@ class _Host:
         return bridge
 
     def _alias(self, network: Network) -> str:
-        return f"{self._instance} network {network.id}"
+        return names.mark(self._instance, "network", network.id)
 
     def _mtu_of(self, network: Network) -> int:
         return options.bridge(network.options).mtu or self._mtu
@@ -223,21 +204,11 @@ class _Host:
         wanted = options.bridge(network.options)
         mtu = wanted.mtu or self._mtu
         veth = Veth(endpoint.link, endpoint.interface, endpoint.mac, mtu, not wanted.icc)
-        addresses = [*endpoint.addresses, *endpoint.link_local]
-        settings = dict(sysctls.WITHOUT_IPV6)
-        if of_family(addresses, IPV6) is not None:
-            settings = dict(sysctls.INSIDE)
-        settings.update(options.settings(endpoint.options))
         with netns.opened_as(endpoint.netns_path, endpoint.netns_id) as descriptor:
             bridge = self._bridge_index(network)
             try:
                 links.plug_veth(self._netlink, veth, bridge, descriptor)
-                inside, index = netns.netlink_inside(descriptor, veth.peer, settings)
-                with inside:
-                    links.set_up_inside(
-                        inside, Inside(veth.peer, index, addresses, endpoint.routers)
-                    )
-                    inside.settle(veth.peer)
+                inside.set_up(descriptor, endpoint)
                 for name in (veth.name, network.bridge):
                     self._netlink.settle(name)
             except ScowError:
@@ -271,12 +242,9 @@ class _Host:
         ]
         found = links.list_links(self._netlink)
         present = {one.name: one for one in found if names.is_link_of(self._instance, one.name)}
-        own = {f"{self._instance} network {network_id}" for network_id in by_id}
-        forgotten = {
-            one.name
-            for one in found
-            if one.alias.startswith(f"{self._instance} network ") and one.alias not in own
-        }
+        own = {names.mark(self._instance, "network", network_id) for network_id in by_id}
+        marked = [one for one in found if names.is_marked(self._instance, one.alias, "network")]
+        forgotten = {one.name for one in marked if one.alias not in own}
         orphans = sorted((set(present) | forgotten) - {e.link for e in endpoints} - doomed)
         self.delete(orphans)
         actions += [_action(f"link/{name}", "released", "without a record") for name in orphans]
@@ -335,13 +303,6 @@ def _host_addresses(network: Network) -> list[Interface]:
     return found
 
 
-def _route(endpoint: Endpoint) -> None:
-    with netns.opened_as(endpoint.netns_path, endpoint.netns_id) as descriptor:
-        inside, index = netns.netlink_inside(descriptor, endpoint.interface)
-        with inside:
-            links.set_default_routes(inside, index, endpoint.routers)
-
-
 def _has_link(name: str) -> bool:
     try:
         socket.if_nametoindex(name)
@@ -352,14 +313,3 @@ def _has_link(name: str) -> bool:
 
 def _action(name: str, action: str, detail: str) -> ReconcileAction:
     return ReconcileAction(object=name, action=action, detail=detail)
-
-
-@contextlib.contextmanager
-def _subnet_lock() -> Iterator[None]:
-    _SUBNET_LOCK.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(_SUBNET_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -40,6 +40,8 @@ class Link:
     mac: str
     # What its maker wrote on it.
     alias: str = ""
+    # Index of the link that it is a part of, for VLANs and the like, or of its peer.
+    parent: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def _link(message: Any) -> Link:
         up=bool(message["flags"] & _UP),
         mac=message.get_attr("IFLA_ADDRESS") or "",
         alias=message.get_attr("IFLA_IFALIAS") or "",
+        parent=message.get_attr("IFLA_LINK") or 0,
     )
 
 
@@ -130,25 +133,16 @@ def make_bridge(netlink: Netlink, wanted: Bridge) -> Link:
     """Make a bridge unless it is there, bring it up and return it."""
     name = wanted.name
     what = f"bridge {name}"
-    netlink.send(
-        [
-            Request(
-                rtnl.RTM_NEWLINK,
-                {},
-                [
-                    ("IFLA_IFNAME", name),
-                    ("IFLA_ADDRESS", wanted.mac),
-                    ("IFLA_MTU", wanted.mtu),
-                    ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "bridge")]}),
-                    ("IFLA_IFALIAS", wanted.alias),
-                ],
-                CREATE | EXCL,
-                tolerate=(errno.EEXIST,),
-                what=what,
-            ),
-            _without_link_local(name),
+    if find_link(netlink, name) is None:
+        attributes = [
+            ("IFLA_IFNAME", name),
+            ("IFLA_ADDRESS", wanted.mac),
+            ("IFLA_MTU", wanted.mtu),
+            ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "bridge")]}),
         ]
-    )
+        making = Request(rtnl.RTM_NEWLINK, {}, attributes, CREATE | EXCL, what=what)
+        netlink.send([making, _marking(name, wanted.alias)])
+    netlink.send([_without_link_local(name)])
     bridge = find_link(netlink, name)
     if bridge is None or bridge.kind != "bridge":
         raise refusal(what, errno.EEXIST if bridge else errno.ENODEV)
@@ -156,6 +150,16 @@ def make_bridge(netlink: Netlink, wanted: Bridge) -> Link:
     if not bridge.up:
         netlink.send([_up(name)])
     return bridge
+
+
+def _marking(name: str, alias: str) -> Request:
+    """Return the request that writes on a link who made it.
+
+    The kernel takes no alias with the request that makes a link. It handles all messages of one send(2) also when the
+    sender is killed, so that no link is left without.
+    """
+    named = [("IFLA_IFNAME", name), ("IFLA_IFALIAS", alias)]
+    return Request(rtnl.RTM_SETLINK, {}, named, what=f"alias of {name}")
 
 
 def add_address(netlink: Netlink, index: int, address: Interface) -> None:
@@ -191,6 +195,82 @@ def delete_links(netlink: Netlink, names: Iterable[str]) -> None:
         named = [("IFLA_IFNAME", name)]
         gone = (errno.ENODEV,)
         netlink.send([Request(rtnl.RTM_DELLINK, {}, named, tolerate=gone, what=f"link {name}")])
+
+
+@dataclass(frozen=True)
+class Sublink:
+    """A link that shares another one's hardware: a VLAN, macvlan or ipvlan.
+
+    Attributes:
+        kind: As ip-link(8) calls it.
+        parent: Index of the other link.
+        data: Attributes of the kind.
+        mac: Empty means the kernel's choice.
+        mtu: 0 means the parent's.
+        alias: What its maker writes on it.
+    """
+
+    name: str
+    kind: str
+    parent: int
+    data: tuple[tuple[str, int], ...] = ()
+    mac: str = ""
+    mtu: int = 0
+    alias: str = ""
+
+
+def add_sublink(netlink: Netlink, wanted: Sublink, netns: int | None = None) -> None:
+    """Make a link.
+
+    Args:
+        netlink: Of the namespace that the parent is in.
+        wanted: The link.
+        netns: Open on the namespace that it is to be in; None means the parent's.
+
+    Raises:
+        LinkFailed: There is a link of that name, or no such parent.
+        KernelUnsupported: The kernel lacks the kind.
+    """
+    info: list[tuple[str, Any]] = [("IFLA_INFO_KIND", wanted.kind)]
+    if wanted.data:
+        info.append(("IFLA_INFO_DATA", {"attrs": list(wanted.data)}))
+    attributes: list[tuple[str, Any]] = [("IFLA_IFNAME", wanted.name)]
+    for name, value in (
+        ("IFLA_LINK", wanted.parent),
+        ("IFLA_ADDRESS", wanted.mac),
+        ("IFLA_MTU", wanted.mtu),
+    ):
+        if value:
+            attributes.append((name, value))
+    attributes.append(("IFLA_LINKINFO", {"attrs": info}))
+    if netns is not None:
+        attributes.append(("IFLA_NET_NS_FD", netns))
+    what = f"{wanted.kind} {wanted.name}"
+    requests = [Request(rtnl.RTM_NEWLINK, {}, attributes, CREATE | EXCL, what=what)]
+    if wanted.alias:
+        requests.append(_marking(wanted.name, wanted.alias))
+    netlink.send(requests)
+
+
+def add_cable(netlink: Netlink, name: str, peer: str, alias: str) -> None:
+    """Make a pair of links in the socket's namespace, both up, that leads nowhere else.
+
+    Raises:
+        LinkFailed: There is a link of that name.
+    """
+    data = [("VETH_INFO_PEER", {"attrs": [("IFLA_IFNAME", peer)]})]
+    info = [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": data})]
+    attributes = [("IFLA_IFNAME", name), ("IFLA_LINKINFO", {"attrs": info})]
+    making = Request(rtnl.RTM_NEWLINK, {}, attributes, CREATE | EXCL, what=f"link {name}")
+    netlink.send([making, _marking(name, alias), _marking(peer, alias)])
+    for end in (name, peer):
+        guard(end)
+    netlink.send([_up(name), _up(peer)])
+
+
+def set_up(netlink: Netlink, name: str) -> None:
+    """Bring a link up."""
+    netlink.send([_up(name)])
 
 
 def plug_veth(netlink: Netlink, veth: Veth, bridge: int, netns: int) -> None:

@@ -41,6 +41,10 @@ def _number(value: int) -> bytes:
     return struct.pack("=I", value)
 
 
+def _short(value: int) -> bytes:
+    return struct.pack("=H", value)
+
+
 def _byte(value: int) -> bytes:
     return struct.pack("=B", value)
 
@@ -57,10 +61,17 @@ _INET6 = {"IFLA_INET6_ADDR_GEN_MODE": (8, _byte)}
 _SPEC = {"AF_INET6": (10, _Nested(_INET6))}
 _PORT = {"IFLA_BRPORT_MODE": (4, _byte), "IFLA_BRPORT_ISOLATED": (33, _byte)}
 _PEER: dict[str, tuple[int, Any]] = {}
-_VETH = {"VETH_INFO_PEER": (1, _Nested(_PEER, head=bytes(16)))}
+# Of each kind of link, which numbers them for itself.
+_DATA = {
+    "VETH_INFO_PEER": (1, _Nested(_PEER, head=bytes(16))),
+    "IFLA_VLAN_ID": (1, _short),
+    "IFLA_MACVLAN_MODE": (1, _number),
+    "IFLA_IPVLAN_MODE": (1, _short),
+    "IFLA_IPVLAN_FLAGS": (2, _short),
+}
 _INFO = {
     "IFLA_INFO_KIND": (1, _text),
-    "IFLA_INFO_DATA": (2, _Nested(_VETH)),
+    "IFLA_INFO_DATA": (2, _Nested(_DATA)),
     "IFLA_INFO_SLAVE_KIND": (4, _text),
     "IFLA_INFO_SLAVE_DATA": (5, _Nested(_PORT)),
 }
@@ -68,6 +79,7 @@ _LINK = {
     "IFLA_ADDRESS": (1, _mac),
     "IFLA_IFNAME": (3, _text),
     "IFLA_MTU": (4, _number),
+    "IFLA_LINK": (5, _number),
     "IFLA_MASTER": (10, _number),
     "IFLA_LINKINFO": (18, _Nested(_INFO)),
     "IFLA_IFALIAS": (20, _alias),

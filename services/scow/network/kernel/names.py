@@ -45,6 +45,22 @@ def is_user_bridge_of(instance: str, name: str) -> bool:
     return re.fullmatch(rf"{instance}_[0-9a-f]{{6,}}", name) is not None
 
 
+def mark(instance: str, kind: str, identity: str) -> str:
+    """Return what is written on a link, as its alias, that an engine made for a network.
+
+    Args:
+        instance: The engine.
+        kind: What made it; a word.
+        identity: The network's id.
+    """
+    return f"{instance} {kind} {identity}"
+
+
+def is_marked(instance: str, alias: str, kind: str = "") -> bool:
+    """Tell whether a link's alias says that an engine made it, and with which kind of driver."""
+    return re.fullmatch(rf"{instance} {kind or '[a-z]+'} [0-9a-f]{{64}}", alias) is not None
+
+
 def interface(number: int, stem: str = STEM) -> str:
     """Return the name of a container's link, the first one has the number 0."""
     return f"{stem}{number}"

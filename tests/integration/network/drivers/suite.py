@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -37,10 +37,14 @@ class Case:
     Attributes:
         make: Makes it for an instance, with a worker whose thread is in the namespace that plays the host.
         subnets: Of its network.
+        options: Of its network.
+        prepare: Run in the namespace that plays the host, before there is a network.
     """
 
     make: Callable[[Worker, str], Driver]
     subnets: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    prepare: str = "true"
 
 
 class Stage:
@@ -49,8 +53,14 @@ class Stage:
     def __init__(self, case: Case, host: Namespace, worker: Worker) -> None:
         self.host = host
         self.instance = instance_name()
-        self.network = Network("n" * 64, "net", "driver", names.bridge(self.instance), now_ns())
+        bridge = names.bridge(self.instance)
+        options = dict(case.options)
+        self.network = Network(
+            "0123456789abcdef" * 4, "net", "driver", bridge, now_ns(), options=options
+        )
         self.containers: list[Namespace] = []
+        # Before there was a network.
+        self.made_in_host: set[str] = set()
         self._case = case
         self._worker = worker
         self.driver = self.started()
@@ -84,7 +94,7 @@ class Stage:
             name="box",
             addresses=addresses,
             mac=leases.mac_of(addresses) if addresses else "",
-            link=names.link(self.instance, identity) if linked else "",
+            link=names.link(self.instance, identity) if self.driver.capabilities.ports else "",
             interface=names.interface(0) if linked else "",
             netns_path=container.path if apart else "",
             netns_id=netns.current_identity(container.path) if apart else "",
@@ -101,10 +111,36 @@ class Stage:
         await self.driver.attach(self.network, endpoint)
         return container, endpoint
 
+    def host_gateways(self) -> list[str]:
+        """Return the gateways that are addresses of the host."""
+        gateways = self.network.gateways() if self.driver.capabilities.ports else []
+        return [str(gateway) for gateway in gateways]
+
     async def reconcile(self, *endpoints: Endpoint) -> list[str]:
         """Return what a reconciliation did things to."""
         actions = await self.driver.reconcile([self.network], endpoints)
         return [action.object for action in actions]
+
+
+@contextlib.asynccontextmanager
+async def staged(case: Case) -> AsyncIterator[Stage]:
+    """Make a host, and a network of the case on it."""
+    with Namespace() as host, contextlib.ExitStack() as stack:
+        host.run(f"ip link set lo up; {case.prepare}")
+        worker = Worker()
+        links = host.links()
+        await worker.run(_enter, links, host)
+        stage = Stage(case, host, worker)
+        stage.made_in_host = links
+        try:
+            stage.driver.check(stage.network)
+            await stage.establish()
+            yield stage
+        finally:
+            await stage.driver.close()
+            worker.close()
+            for container in stage.containers:
+                stack.callback(container.end)
 
 
 class DriverSuite:
@@ -114,17 +150,8 @@ class DriverSuite:
 
     @pytest.fixture
     async def stage(self) -> AsyncIterator[Stage]:
-        with Namespace() as host, contextlib.ExitStack() as stack:
-            host.run("ip link set lo up")
-            worker = Worker()
-            await worker.run(_enter, host)
-            stage = Stage(self.case, host, worker)
-            await stage.establish()
+        async with staged(self.case) as stage:
             yield stage
-            await stage.driver.close()
-            worker.close()
-            for container in stage.containers:
-                stack.callback(container.end)
 
     async def test_an_attached_endpoint_has_what_its_driver_promises(self, stage: Stage) -> None:
         container, endpoint = await stage.attached()
@@ -136,6 +163,8 @@ class DriverSuite:
         for address, gateway in zip(endpoint.addresses, stage.network.gateways(), strict=True):
             assert f" {address} " in container.run("ip addr show dev eth0")
             assert f"default via {gateway}" in container.run(f"ip -{address.version} route")
+            if not stage.driver.capabilities.ports:
+                continue
             with Answerer(stage.host, "host", 7000, address=str(gateway)):
                 # At once: an address is not tried out first, a link not waited for.
                 assert container.fetch(str(gateway), 7000) == f"host {address.ip}"
@@ -155,11 +184,38 @@ class DriverSuite:
         container, endpoint = await stage.attached()
         await stage.driver.detach(endpoint)
         await stage.driver.detach(endpoint)
-        for gateway in stage.network.gateways():
-            with Answerer(stage.host, "host", 7000, address=str(gateway)):
-                assert not container.reaches(str(gateway), 7000)
+        if endpoint.addresses and not stage.driver.capabilities.ports:
+            assert container.links() == {"lo"}
+        for gateway in stage.host_gateways():
+            with Answerer(stage.host, "host", 7000, address=gateway):
+                assert not container.reaches(gateway, 7000)
         await stage.driver.attach(stage.network, endpoint)
         assert await stage.driver.is_attached(endpoint)
+
+    async def test_endpoints_reach_each_other(self, stage: Stage) -> None:
+        (one, first), (other, _) = await stage.attached(), await stage.attached()
+        for address in first.addresses:
+            with Answerer(one, "one", 7000, address=str(address.ip)):
+                assert other.fetch(str(address.ip), 7000).startswith("one ")
+
+    async def test_the_default_route_comes_later(self, stage: Stage) -> None:
+        container, endpoint = stage.endpoint()
+        await stage.driver.attach(stage.network, replace(endpoint, routers=()))
+        for _ in range(2):
+            await stage.driver.route(endpoint)
+            for gateway in endpoint.routers:
+                assert f"default via {gateway}" in container.run(f"ip -{gateway.version} route")
+
+    async def test_a_network_is_removed(self, stage: Stage) -> None:
+        before = stage.made_in_host
+        await stage.driver.remove(stage.network)
+        await stage.driver.remove(stage.network)
+        await stage.driver.close()
+        assert stage.host.links() == before
+
+    async def test_a_network_that_no_record_speaks_of_is_deleted(self, stage: Stage) -> None:
+        await stage.driver.reconcile([], [])
+        assert stage.host.links() == stage.made_in_host
 
     async def test_detaching_what_was_never_attached(self, stage: Stage) -> None:
         _, endpoint = stage.endpoint()
@@ -198,21 +254,28 @@ class DriverSuite:
         container, endpoint = await stage.attached()
         if not endpoint.addresses:
             return  # there is nothing to delete
+        if not stage.driver.capabilities.ports:
+            container.run("ip link del eth0")
+            assert not await stage.driver.is_attached(endpoint)
+            assert await stage.reconcile(endpoint) == [endpoint.owner]
+            assert await stage.reconcile(endpoint) == []
+            return
         stage.host.run(f"ip link del {endpoint.link}")
         assert not await stage.driver.is_attached(endpoint)
         assert await stage.reconcile(endpoint) == [endpoint.owner]
         stage.host.run(f"ip link del {stage.network.bridge}")
         assert await stage.reconcile(endpoint) == ["network/net", endpoint.owner]
         assert await stage.reconcile(endpoint) == []
-        for gateway in stage.network.gateways():
-            with Answerer(stage.host, "host", 7000, address=str(gateway)):
-                assert container.fetch(str(gateway), 7000).startswith("host ")
+        for gateway in stage.host_gateways():
+            with Answerer(stage.host, "host", 7000, address=gateway):
+                assert container.fetch(gateway, 7000).startswith("host ")
 
     async def test_what_no_record_speaks_of_is_deleted(self, stage: Stage) -> None:
         stage.host.run("ip link add theirs type veth peer name theirs1")
         container, endpoint = await stage.attached()
         await stage.reconcile()
-        assert container.links() == {"lo"}
+        if stage.driver.capabilities.ports:
+            assert container.links() == {"lo"}
         assert await stage.reconcile() == []
         assert {"theirs", "theirs1"} <= stage.host.links()
         assert endpoint.link not in stage.host.links()
@@ -227,9 +290,9 @@ class DriverSuite:
         assert await stage.reconcile(endpoint) == []
 
 
-def _enter(host: Namespace) -> None:
+def _enter(links: set[str], host: Namespace) -> None:
     """Have the worker's thread in the namespace that plays the host, for as long as it lives."""
     with open(host.path) as namespace:
         assert netns._libc.setns(namespace.fileno(), _CLONE_NEWNET) == 0
-    assert {name for _, name in socket.if_nameindex()} == {"lo"}
+    assert {name for _, name in socket.if_nameindex()} == links
     assert Path("/proc/thread-self/ns/net").stat().st_ino == Path(host.path).stat().st_ino
