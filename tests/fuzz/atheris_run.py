@@ -13,7 +13,9 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["scow.image", "scow.network.dns"]):
+with atheris.instrument_imports(
+    include=["scow.image", "scow.network.dns", "scow.words", "scow.build"]
+):
     from tests.fuzz import targets
 
 from tests.fuzz.seeds import SEEDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from tests.fuzz import dockerfiles
 from tests.support import archives
 from tests.support.archives import docker_archive, oci_image, oci_layout, tar
 from tests.support.layers import CORPUS
@@ -46,7 +47,7 @@ CONFIGURATION = {
         "StopSignal": "TERM",
         "Shell": ["sh", "-c"],
         "OnBuild": [],
-        "Healthcheck": {"Test": ["CMD", "x"], "Interval": 10**9, "Retries": 3},
+        "Healthcheck": {"Test": ["CMD", "x"], "Interval": 10**9, "Retries": 3, "StartInterval": 5},
     },
 }
 _HOSTILE: tuple[dict[str, object], ...] = (
@@ -153,6 +154,7 @@ SEEDS: dict[str, list[bytes]] = {
     "index": _layers(),
     "question": QUESTIONS,
     "answer": ANSWERS,
+    **dockerfiles.SEEDS,
 }
 SEEDS["layer"] = SEEDS["index"]
 _LAYER = tar({"file": b"content"})

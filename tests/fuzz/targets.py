@@ -55,6 +55,7 @@ from scow.image.workers.streams import TarStream
 from scow.kernel.trees import remove_tree
 from scow.network.dns import message
 from scow.words.dockerfile import changes
+from tests.fuzz import dockerfiles
 
 _MAX_BYTES = 1 << 22
 _MAX_ENTRIES = 200
@@ -299,5 +300,6 @@ QUICK: dict[str, Callable[[bytes], object]] = {
     "question": question,
     "answer": answer,
     "archive": archive,
+    **dockerfiles.TARGETS,
 }
 TARGETS = {**QUICK, "layer": layer}

@@ -174,6 +174,7 @@ def _healthcheck(config: pb.ImageConfig, found: syntax.Healthcheck) -> None:
         interval=found.interval,
         timeout=found.timeout,
         start_period=found.start_period,
+        start_interval=found.start_interval,
         retries=found.retries,
     )
     config.healthcheck.CopyFrom(check)

@@ -98,10 +98,13 @@ def _config(config: ImageConfig) -> Struct:
 
 
 def _healthcheck(check: Healthcheck) -> Struct:
-    return Struct(
+    shape = Struct(
         Test=list(check.test) or NilList(),
         Interval=check.interval,
         Timeout=check.timeout,
         StartPeriod=check.start_period,
         Retries=check.retries,
     )
+    if check.start_interval:
+        shape["StartInterval"] = check.start_interval
+    return shape

@@ -87,6 +87,7 @@ def _check_health(check: Healthcheck) -> None:
         "Interval": check.interval,
         "Timeout": check.timeout,
         "StartPeriod": check.start_period,
+        "StartInterval": check.start_interval,
     }
     for name, value in times.items():
         if value and value < _SHORTEST_NS:

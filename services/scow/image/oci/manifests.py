@@ -381,6 +381,7 @@ def _image_config(value: dict[str, Any]) -> pb.ImageConfig:
                 ("interval", "Interval"),
                 ("timeout", "Timeout"),
                 ("start_period", "StartPeriod"),
+                ("start_interval", "StartInterval"),
                 ("retries", "Retries"),
             )
         }
@@ -412,6 +413,8 @@ def config_json(config: pb.ImageConfig) -> dict[str, Any]:
             "StartPeriod": check.start_period,
             "Retries": check.retries,
         }
+        if check.start_interval:
+            value["Healthcheck"]["StartInterval"] = check.start_interval
     return {key: found for key, found in value.items() if found}
 
 

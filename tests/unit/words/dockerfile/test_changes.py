@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
@@ -36,6 +38,15 @@ def test_a_healthcheck() -> None:
     assert list(check.test) == ["CMD-SHELL", "curl localhost"]
     assert (check.interval, check.retries) == (90 * 10**9, 4)
     assert list(changed("HEALTHCHECK NONE").healthcheck.test) == ["NONE"]
+
+
+def test_the_interval_at_the_start_is_kept() -> None:
+    written = manifests.config_json(changed("HEALTHCHECK --start-interval=2s CMD x"))
+    assert written["Healthcheck"]["StartInterval"] == 2 * 10**9
+    document = {"os": "linux", "architecture": "amd64", "config": written}
+    document["rootfs"] = {"type": "layers", "diff_ids": []}
+    read = manifests.parse_configuration(json.dumps(document).encode())
+    assert read.config.healthcheck.start_interval == 2 * 10**9
 
 
 def test_the_rest() -> None:

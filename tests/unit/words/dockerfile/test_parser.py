@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from scow.contract.errors import InvalidDockerfile
 from scow.words.dockerfile import parser, syntax
 from scow.words.dockerfile.syntax import CommandLine, Heredoc, Instruction, Pair, Position
-
-_WRONG = Path(__file__).with_name("wrong.txt")
+from tests.unit.words.dockerfile.cases import wrong
 
 
 def parsed(*lines: str) -> syntax.Dockerfile:
@@ -205,15 +203,6 @@ def test_positions_lead_back_through_continuations() -> None:
     assert (span.start, span.end_line) == (Position(2, 3), 4)
     assert span.at(span.text.index("a")) == Position(2, 7)
     assert span.at(span.text.index("cd")) == Position(4, 5)
-
-
-def wrong() -> list[tuple[str, str]]:
-    """Return the cases of `wrong.txt`: the file, then what is said of it."""
-    cases = _WRONG.read_text().split("\n====\n")
-    return [
-        (given, expected.strip("\n"))
-        for given, expected in (case.split("\n----\n") for case in cases)
-    ]
 
 
 @pytest.mark.parametrize(("given", "expected"), wrong(), ids=[case[0] for case in wrong()])

@@ -56,11 +56,14 @@ class Healthcheck(_message.Message):
     TIMEOUT_FIELD_NUMBER: _builtins.int
     START_PERIOD_FIELD_NUMBER: _builtins.int
     RETRIES_FIELD_NUMBER: _builtins.int
+    START_INTERVAL_FIELD_NUMBER: _builtins.int
     interval: _builtins.int
     """Nanoseconds each."""
     timeout: _builtins.int
     start_period: _builtins.int
     retries: _builtins.int
+    start_interval: _builtins.int
+    """Nanoseconds between checks within `start_period`; 0 is the engine's default."""
     @_builtins.property
     def test(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """["NONE"], ["CMD", args...] or ["CMD-SHELL", line]."""
@@ -73,10 +76,11 @@ class Healthcheck(_message.Message):
         timeout: _builtins.int = ...,
         start_period: _builtins.int = ...,
         retries: _builtins.int = ...,
+        start_interval: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "retries", b"retries", "start_period", b"start_period", "test", b"test", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "retries", b"retries", "start_interval", b"start_interval", "start_period", b"start_period", "test", b"test", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
