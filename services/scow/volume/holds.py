@@ -109,7 +109,6 @@ class Holds:
         """Make ready what an owner holds, as its container is about to start; return what is to be mounted.
 
         Raises:
-            InvalidMount, BindSourceNotFound: The source of a bind is missing and cannot be made.
             VolumeInUse: Somebody has a volume to himself, or is to have it and another one writes to it.
             ScowError: What a driver says; then nothing is mounted for the owner.
         """
@@ -124,6 +123,7 @@ class Holds:
             return [
                 await self._mounted(owner, index, request)
                 for index, request in enumerate(wish.mounts)
+                if request.type == "volume"
             ]
         except BaseException:
             await self.deactivate(owner)
@@ -166,8 +166,6 @@ class Holds:
         return found
 
     async def _mounted(self, owner: str, index: int, request: pb.MountRequest) -> pb.ResolvedMount:
-        if request.type != "volume":
-            return _resolved_other(request)
         volume = self._volumes.known(_wanted(owner, index, request).name)
         async with self._volumes.lock(volume.name):
             source = await self._volumes.driver(volume).mount(volume, owner)

@@ -62,12 +62,15 @@ def test_a_place_is_taken_once() -> None:
 @pytest.mark.parametrize(
     ("fields", "options"),
     [
-        ({}, ["rbind", "rprivate", "rw"]),
-        ({"read_only": True}, ["rbind", "rprivate", "rro"]),
-        ({"read_only": True, "recursion": "writable"}, ["rbind", "rprivate", "ro"]),
-        ({"read_only": True, "recursion": "readonly"}, ["rbind", "rprivate", "rro"]),
-        ({"read_only": True, "recursion": "disabled"}, ["bind", "rprivate", "ro"]),
-        ({"read_only": True, "propagation": "rslave"}, ["rbind", "rslave", "ro"]),
+        ({}, ["rbind", "scow.checked", "rprivate", "rw"]),
+        ({"read_only": True}, ["rbind", "scow.checked", "rprivate", "rro"]),
+        ({"read_only": True, "recursion": "writable"}, ["rbind", "scow.checked", "rprivate", "ro"]),
+        (
+            {"read_only": True, "recursion": "readonly"},
+            ["rbind", "scow.checked", "rprivate", "rro"],
+        ),
+        ({"read_only": True, "recursion": "disabled"}, ["bind", "scow.checked", "rprivate", "ro"]),
+        ({"read_only": True, "propagation": "rslave"}, ["rbind", "scow.checked", "rslave", "ro"]),
     ],
 )
 def test_options_of_binds(fields: dict[str, object], options: list[str]) -> None:
@@ -76,22 +79,26 @@ def test_options_of_binds(fields: dict[str, object], options: list[str]) -> None
 
 def test_a_bind_needs_its_source(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
-    request = MountRequest(type="bind", source=str(missing), target="/x")
+    request = bind(source=str(missing))
     with pytest.raises(BindSourceNotFound):
         mounts.bind(request)
     request.create_source = True
     mount = mounts.bind(request)
-    assert missing.is_dir()
-    assert list(mount.options) == ["rbind", "rprivate", "rw"]
+    assert list(mount.options) == ["rbind", "scow.make", "rprivate", "rw"]
+    assert not missing.exists()  # it is made when it is mounted
+
+
+def test_links_of_a_source_are_told(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    options = mounts.bind(bind(source=f"{tmp_path}/link")).options
+    assert list(options)[1:3] == ["scow.checked", f"scow.link={tmp_path}/link"]
 
 
 def test_a_bind_below_a_file_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    request = MountRequest(
-        type="bind", source=str(tmp_path / "file/x"), target="/x", create_source=True
-    )
     with pytest.raises(InvalidMount, match="Not a directory"):
-        mounts.bind(request)
+        mounts.bind(bind(source=str(tmp_path / "file/x"), create_source=True))
 
 
 def test_tmpfs_has_dockers_defaults() -> None:

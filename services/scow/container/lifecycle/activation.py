@@ -1,4 +1,4 @@
-"""Volumes and bind sources of a container that is about to start."""
+"""The volumes of a container that is about to start."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ async def activate(shared: Shared, cleanup: Cleanup, entry: Entry) -> Sequence[M
         ScowError: What the volume service says.
     """
     held = entry.volumes.mounts
-    if any(m.type == "volume" or m.request.create_source for m in held):
-        try:
-            response = await shared.volumes.activate(entry.owner)
-        except VolumeInUse as error:
-            await _end_uses(shared, cleanup, error.metadata.get("owners", "").split(","))
-            response = await shared.volumes.activate(entry.owner)
-        held = response.mounts or held
-    return [resolved.mount for resolved in held]
+    if not any(resolved.type == "volume" for resolved in held):
+        return [resolved.mount for resolved in held]
+    try:
+        response = await shared.volumes.activate(entry.owner)
+    except VolumeInUse as error:
+        await _end_uses(shared, cleanup, error.metadata.get("owners", "").split(","))
+        response = await shared.volumes.activate(entry.owner)
+    # Of binds what was looked up at creation counts: links that were put there since are not followed.
+    made = iter(response.mounts)
+    return [
+        (next(made, resolved) if resolved.type == "volume" else resolved).mount for resolved in held
+    ]
 
 
 async def _end_uses(shared: Shared, cleanup: Cleanup, owners: Sequence[str]) -> None:

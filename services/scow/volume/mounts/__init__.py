@@ -4,6 +4,6 @@ Nothing is mounted here: the shim mounts, inside the container's own mount names
 """
 
 from scow.volume.mounts.requests import check, check_all
-from scow.volume.mounts.resolution import bind, make_source, tmpfs, volume
+from scow.volume.mounts.resolution import bind, tmpfs, volume
 
-__all__ = ["bind", "check", "check_all", "make_source", "tmpfs", "volume"]
+__all__ = ["bind", "check", "check_all", "tmpfs", "volume"]

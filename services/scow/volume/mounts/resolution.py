@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import Mount
 from scow.api.volume.v1 import volume_pb2 as pb
 from scow.contract.errors import BindSourceNotFound
+from scow.kernel import hostpath
 from scow.volume.drivers.base import Source
 from scow.volume.mounts.requests import invalid
 
@@ -15,54 +15,53 @@ _TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
 _OPPOSITE = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
 _DEFAULT_TMPFS_MODE = 0o1777
 _SUBPATH = "scow.subpath="
+_CHECKED, _MAKE, _LINK = "scow.checked", "scow.make", "scow.link="
 OVERLAY = "scow.overlay"
 
 
-def make_source(request: pb.MountRequest) -> Path:
-    """Return a bind's source, making a missing directory where that was asked for.
+def bind(request: pb.MountRequest) -> Mount:
+    """Return the mount of a host path. Its options say where links are, which alone are followed when it is mounted.
+
+    A missing directory is made then, where that was asked for.
 
     Raises:
-        BindSourceNotFound: It is missing and was not to be made.
-        InvalidMount: It cannot be made.
+        BindSourceNotFound: It is missing and is not to be made.
+        InvalidMount: It cannot be looked up.
     """
-    source = Path(request.source)
-    if os.path.lexists(source):
-        return source
-    if not request.create_source:
+    whole = "bind" if request.recursion == "disabled" else "rbind"
+    options = [whole, *_source_options(request)]
+    if request.type == "overlay":
+        options += [f"size={request.tmpfs_size}"] if request.tmpfs_size else []
+    else:
+        options += [request.propagation or "rprivate", _bind_access(request)]
+    return Mount(
+        destination=request.target,
+        type=OVERLAY if request.type == "overlay" else "bind",
+        source=request.source,
+        options=options,
+    )
+
+
+def _source_options(request: pb.MountRequest) -> list[str]:
+    source = request.source
+    try:
+        links = hostpath.links(source)
+        if request.create_source:
+            return [_MAKE, *(f"{_LINK}{link}" for link in links)]
+        os.close(hostpath.open_path(source, links))
+    except FileNotFoundError as error:
         raise BindSourceNotFound(
             f'invalid mount config for type "{request.type}": bind source path does not exist:'
             f" {source}",
             what="bind source",
-            which=str(source),
+            which=source,
             do="make it first, or use -v, which makes a directory",
-        )
-    try:
-        source.mkdir(parents=True, exist_ok=True)
+        ) from error
     except OSError as error:
-        raise invalid(request, f"cannot make {source}: {error.strerror}", "make it") from error
-    return source
-
-
-def bind(request: pb.MountRequest) -> Mount:
-    """Return the mount of a host path, making a missing directory where that was asked for.
-
-    Raises:
-        BindSourceNotFound: It is missing and was not to be made.
-        InvalidMount: It cannot be made.
-    """
-    source = make_source(request)
-    whole = "bind" if request.recursion == "disabled" else "rbind"
-    if request.type == "overlay":
-        size = [f"size={request.tmpfs_size}"] if request.tmpfs_size else []
-        return Mount(
-            destination=request.target, type=OVERLAY, source=str(source), options=[whole, *size]
-        )
-    return Mount(
-        destination=request.target,
-        type="bind",
-        source=str(source),
-        options=[whole, request.propagation or "rprivate", _bind_access(request)],
-    )
+        raise invalid(
+            request, f"cannot use {source}: {error.strerror}", "choose another source"
+        ) from error
+    return [_CHECKED, *(f"{_LINK}{link}" for link in links)]
 
 
 def _bind_access(request: pb.MountRequest) -> str:

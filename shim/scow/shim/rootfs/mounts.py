@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass, field
 
-from scow.kernel import rootpath, syscalls
+from scow.kernel import hostpath, rootpath, syscalls
 from scow.shim.errors import ShimError, from_os_error
 from scow.shim.oci.config import Mount
 from scow.shim.rootfs import foreign
@@ -52,6 +52,9 @@ _IGNORED = {"defaults", "async", "nofail", "_netdev", "auto", "noauto", "user", 
 NAMESPACE = "scow.namespace="
 # A relative path below the source or in the file system, which is mounted instead of all of it.
 SUBPATH = "scow.subpath="
+# Of a bind's source only links that were there when it was asked for are followed (`scow.kernel.hostpath`): none, or
+# those named; with `scow.make` directories that are missing are made.
+CHECKED, MAKE, LINK = "scow.checked", "scow.make", "scow.link="
 _PROC = "/proc"
 # What may be covered in /proc. runc takes /proc/net/dev too, to no effect: what is covered is one process's alone.
 _COVERED = re.compile(
@@ -73,6 +76,9 @@ class Options:
     recursive: bool = False
     namespace: str = ""
     subpath: str = ""
+    checked: bool = False
+    make: bool = False
+    links: list[str] = field(default_factory=list)
     data: list[str] = field(default_factory=list)
 
 
@@ -99,6 +105,11 @@ def parse_options(options: tuple[str, ...]) -> Options:
             parsed.namespace = option.removeprefix(NAMESPACE)
         elif option.startswith(SUBPATH):
             parsed.subpath = option.removeprefix(SUBPATH)
+        elif option in (CHECKED, MAKE):
+            parsed.checked = True
+            parsed.make = parsed.make or option == MAKE
+        elif option.startswith(LINK):
+            parsed.links.append(option.removeprefix(LINK))
         elif option not in _IGNORED:
             parsed.data.append(option)
     return parsed
@@ -214,19 +225,28 @@ def bind(mount: Mount, options: Options) -> int:
             raise failed(mount, error) from error
         _attributed(fd, mount, options)
         return fd
+    source = _open_source(mount, options)
     try:
-        source = os.open(mount.source, os.O_PATH | os.O_CLOEXEC)
+        return _clone(source, mount, options)
+    finally:
+        os.close(source)
+
+
+def _open_source(mount: Mount, options: Options) -> int:
+    try:
+        if not options.checked:
+            return os.open(mount.source, os.O_PATH | os.O_CLOEXEC)
+        return hostpath.open_path(mount.source, options.links, make=options.make)
     except FileNotFoundError as error:
         text = f"the source {mount.source} of the mount at {mount.destination} does not exist"
         raise ShimError(
             "NOT_FOUND", "BIND_SOURCE_NOT_FOUND", text, what="mount", which=mount.source
         ) from error
+    except hostpath.UnexpectedLinkError as error:
+        text = f"{error.filename} is a link, and was none when the container was made"
+        raise failed(mount, error, text) from error
     except OSError as error:
-        raise failed(mount, error) from error
-    try:
-        return _clone(source, mount, options)
-    finally:
-        os.close(source)
+        raise failed(mount, error, f"cannot use {mount.source}: {error.strerror}") from error
 
 
 def _clone(source: int, mount: Mount, options: Options) -> int:

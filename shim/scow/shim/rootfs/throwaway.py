@@ -6,6 +6,7 @@ it: nothing is left, whoever is killed.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 
@@ -26,7 +27,7 @@ def make(mount: Mount, options: mounts.Options) -> int:
         ShimError: NOT_FOUND BIND_SOURCE_NOT_FOUND; FAILED_PRECONDITION MOUNT_FAILED, or KERNEL_UNSUPPORTED before
             Linux 6.15, whose overlayfs takes no layers that are attached nowhere.
     """
-    opened = [mounts.bind(mount, mounts.Options(bind=True, recursive=options.recursive))]
+    opened = [mounts.bind(mount, dataclasses.replace(options, data=[]))]
     try:
         space = Mount(mount.destination, "tmpfs", "tmpfs", ())
         sized = mounts.Options(set=syscalls.MS_NODEV, data=["mode=700", *options.data])

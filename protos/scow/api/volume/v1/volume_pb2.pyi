@@ -585,7 +585,7 @@ class MountRequest(_message.Message):
     read_only: _builtins.bool
     propagation: _builtins.str
     create_source: _builtins.bool
-    """Bind: make a missing host directory; otherwise a missing one is NOT_FOUND BIND_SOURCE_NOT_FOUND."""
+    """Bind: a missing host directory is made at the start; otherwise a missing one is NOT_FOUND BIND_SOURCE_NOT_FOUND."""
     no_copy: _builtins.bool
     """Volume: leave it empty instead of filling it from the image."""
     tmpfs_size: _builtins.int
@@ -804,7 +804,7 @@ class ActivateResponse(_message.Message):
     MOUNTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def mounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResolvedMount]:
-        """In the order in which they were acquired. None of an owner whose Acquire is not on record."""
+        """Of volumes, in the order in which they were acquired. None of an owner whose Acquire is not on record."""
 
     def __init__(
         self,

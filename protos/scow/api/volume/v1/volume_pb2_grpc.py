@@ -172,9 +172,8 @@ class VolumeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Activate(self, request, context):
-        """Activate is called before an owner's container starts, each time, and says what is to be mounted. It has the drivers
-        of the volumes that the owner holds make them ready, and makes the sources of binds that are missing and are to be
-        made. From here on nobody else fills these volumes.
+        """Activate is called before an owner's container starts, each time, and says what is to be mounted of the volumes that
+        the owner holds: their drivers make them ready. From here on nobody else fills these volumes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

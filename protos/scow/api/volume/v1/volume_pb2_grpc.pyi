@@ -57,9 +57,8 @@ class VolumeServiceStub:
     copy is deleted. Called again it does nothing more.
     """
     Activate: _grpc.UnaryUnaryMultiCallable[_volume_pb2.ActivateRequest, _volume_pb2.ActivateResponse]
-    """Activate is called before an owner's container starts, each time, and says what is to be mounted. It has the drivers
-    of the volumes that the owner holds make them ready, and makes the sources of binds that are missing and are to be
-    made. From here on nobody else fills these volumes.
+    """Activate is called before an owner's container starts, each time, and says what is to be mounted of the volumes that
+    the owner holds: their drivers make them ready. From here on nobody else fills these volumes.
     """
     Deactivate: _grpc.UnaryUnaryMultiCallable[_volume_pb2.DeactivateRequest, _volume_pb2.DeactivateResponse]
     """Deactivate is called after the processes of an owner's container have ended: drivers take back what Activate had them
@@ -103,9 +102,8 @@ class VolumeServiceAsyncStub(VolumeServiceStub):
     copy is deleted. Called again it does nothing more.
     """
     Activate: _aio.UnaryUnaryMultiCallable[_volume_pb2.ActivateRequest, _volume_pb2.ActivateResponse]  # type: ignore[assignment]
-    """Activate is called before an owner's container starts, each time, and says what is to be mounted. It has the drivers
-    of the volumes that the owner holds make them ready, and makes the sources of binds that are missing and are to be
-    made. From here on nobody else fills these volumes.
+    """Activate is called before an owner's container starts, each time, and says what is to be mounted of the volumes that
+    the owner holds: their drivers make them ready. From here on nobody else fills these volumes.
     """
     Deactivate: _aio.UnaryUnaryMultiCallable[_volume_pb2.DeactivateRequest, _volume_pb2.DeactivateResponse]  # type: ignore[assignment]
     """Deactivate is called after the processes of an owner's container have ended: drivers take back what Activate had them
@@ -200,9 +198,8 @@ class VolumeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _volume_pb2.ActivateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_volume_pb2.ActivateResponse, _abc.Awaitable[_volume_pb2.ActivateResponse]]:
-        """Activate is called before an owner's container starts, each time, and says what is to be mounted. It has the drivers
-        of the volumes that the owner holds make them ready, and makes the sources of binds that are missing and are to be
-        made. From here on nobody else fills these volumes.
+        """Activate is called before an owner's container starts, each time, and says what is to be mounted of the volumes that
+        the owner holds: their drivers make them ready. From here on nobody else fills these volumes.
         """
 
     @_abc_1.abstractmethod
