@@ -1,9 +1,9 @@
 """The process that waits for the next command, and runs it. A fork of the server, which never talks to callers itself.
 
-While it waits it rehearses: it runs a command that does nothing, which writes to the pages that a command writes to.
-It has one thread until it took the caller's place. To have gRPC's threads there before would save 3 ms a command; but
-they read the environment while it is replaced, and one in some ten thousand commands was ended by an assertion in gRPC
-("epoll_wait error: Bad file descriptor").
+While it waits it rehearses: it runs a command up to its call of an engine, which writes to the pages that a command
+writes to. It has one thread until it took the caller's place. To have gRPC's threads there before would save 2 ms a
+command; but they read the environment while it is replaced, and one in some ten thousand commands was ended by an
+assertion in gRPC ("epoll_wait error: Bad file descriptor").
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ from scow.cli.resident.caller import (
 )
 from scow.cli.resident.program import Files, changed
 from scow.cli.resident.surroundings import Inherited
+from scow.contract.errors import Unavailable
 
 # What a spare tells the server, with the connection: it took a command, or did not since the program's files changed.
 TAKEN, STALE = b"t", b"x"
+_NO_ENGINE = "unix:///nonexistent"
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -72,7 +74,13 @@ class Spare:
         os._exit(0)
 
     def _rehearse(self) -> None:
-        command(["ps", "--help"])
+        import grpc
+
+        kept, grpc.insecure_channel = grpc.insecure_channel, _no_channel
+        try:
+            command(["--host", _NO_ENGINE, "ps", "-q"])
+        finally:
+            grpc.insecure_channel = kept
         changed(self._files)
         surroundings.inherited("self")
 
@@ -196,6 +204,10 @@ class _Command:
         for descriptor in (0, 1, 2):
             os.close(descriptor)
         tell(self._connection, EXITED, code)
+
+
+def _no_channel(target: str, *_: object) -> NoReturn:
+    raise Unavailable("rehearsal", what="engine", which=target, do="")
 
 
 def _stops_output(descriptor: int) -> bool:
