@@ -76,7 +76,7 @@ class Spare:
     def _rehearse(self) -> None:
         import grpc
 
-        kept, grpc.insecure_channel = grpc.insecure_channel, _no_channel
+        kept, grpc.insecure_channel = grpc.insecure_channel, _no_channel  # type: ignore[assignment]
         try:
             command(["--host", _NO_ENGINE, "ps", "-q"])
         finally:

@@ -106,5 +106,5 @@ def test_what_reads_standard_input_says_so() -> None:
             setattr(options, "interactive", True)  # noqa: B010  it has what its flags say
         if verb.reads_input(options):
             says.add(path)
-    prunes = {f"{kind} prune" for kind in ("container", "image", "system", "volume")}
+    prunes = {path for path in index.COMMANDS if path.endswith(" prune")}
     assert says == {"run", "exec", "attach", "start", "login", "load", "import", *prunes}
