@@ -22,8 +22,9 @@ from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.core.times import now_ns
 from scow.network import options, requests, routing
-from scow.network.dns import files
-from scow.network.dns.files import Files
+from scow.network.dns import files, listener
+from scow.network.dns.files import Files, Resolver
+from scow.network.dns.names import Names, has_names
 from scow.network.drivers import Driver, Drivers
 from scow.network.firewall.table import Table, Wanted
 from scow.network.ipam import leases
@@ -33,7 +34,7 @@ from scow.network.kernel.worker import Worker
 from scow.network.networks import DEFAULT, Networks, endpoint_message
 from scow.network.ports.publisher import Publisher
 from scow.network.requests import Wish
-from scow.network.store import Endpoint, Network, NetworkStore
+from scow.network.store import Endpoint, Network, NetworkStore, Resolving
 
 _log = structlog.get_logger()
 
@@ -56,6 +57,7 @@ class Endpoints:
     Attributes:
         lock: Held by every change, and by reconciliation.
         publisher: The published ports.
+        names: The names.
     """
 
     def __init__(self, store: Store, journal: Journal, networks: Networks, parts: Parts) -> None:
@@ -66,6 +68,7 @@ class Endpoints:
         self._parts = parts
         self.lock = asyncio.Lock()
         self.publisher = Publisher(parts.worker, parts.table, self.wanted)
+        self.names = Names(self._rows, parts.section)
 
     async def attach(self, request: pb.AttachRequest) -> pb.AttachResponse:
         """Attach an owner to a network; see the contract.
@@ -109,11 +112,14 @@ class Endpoints:
         """Make an endpoint, or make anew what is missing of a known one; undo it if that fails."""
         endpoint = self._lease(wish) if known is None else await self._plug_again(known, wish)
         try:
-            await self._driver(wish.network).attach(wish.network, endpoint)
-            await self.publisher.publish(endpoint)
             others = [e for e in self._rows.endpoints_of(wish.owner) if e.id != endpoint.id]
-            if not others or not self._parts.files.exist(wish.owner):
-                self._write_files(wish, endpoint)
+            # Side by side: links and the name server's sockets take a millisecond or more each.
+            await _both(
+                self._driver(wish.network).attach(wish.network, endpoint),
+                self.names.follow(wish.owner, [*others, endpoint]),
+            )
+            await self.publisher.publish(endpoint)
+            self._write_files(wish, [*others, endpoint])
             endpoint = replace(endpoint, ready=True)
             with self._store.transaction() as tx:
                 self._rows.set_plugged(tx, endpoint)
@@ -157,12 +163,22 @@ class Endpoints:
                 endpoint = replace(endpoint, ports=tuple(published))
             with self._store.transaction() as tx:
                 self._rows.insert_endpoint(tx, endpoint, wish.network)
+                self._rows.set_resolving(tx, wish.owner, self._resolving(wish))
                 for other in others:
                     self._rows.set_routers(tx, replace(other, routers=found[other.id]))
         except BaseException:
             self.publisher.let_go(identity)
             raise
         return endpoint
+
+    def _resolving(self, wish: Wish) -> Resolving:
+        known = self._rows.resolving(wish.owner)
+        return Resolving(
+            hostname=wish.hostname,
+            servers=wish.asked.servers,
+            qualified=files.is_qualified(wish.asked.options),
+            served=has_names(wish.network) or (known is not None and known.served),
+        )
 
     def _by_id(self) -> dict[str, Network]:
         return {network.id: network for network in self._networks.all()}
@@ -223,21 +239,33 @@ class Endpoints:
         endpoints = [e for e in self._rows.endpoints() if e.id != without]
         return Wanted(self._networks.all(), endpoints)
 
-    def _write_files(self, wish: Wish, endpoint: Endpoint) -> None:
+    def _write_files(self, wish: Wish, endpoints: Sequence[Endpoint]) -> None:
+        """Write an owner's files, or change what a further network changes in them."""
+        addresses = [address for endpoint in endpoints for address in endpoint.addresses]
+        resolver = self._resolver(wish, addresses)
+        if len(endpoints) > 1 and self._parts.files.exist(wish.owner):
+            self._parts.files.set_resolver(wish.owner, resolver)
+            return
+        if wish.capabilities.namespace:
+            texts = [str(address.ip) for address in addresses]
+            hosts = files.hosts_text(wish.extra_hosts, texts, wish.names())
+        else:
+            hosts = files.host_hosts_text(wish.extra_hosts)
+        self._parts.files.write(wish.owner, resolver, hosts, wish.hostname)
+
+    def _resolver(self, wish: Wish, addresses: Iterable[Interface]) -> Resolver:
         section, isolated = self._parts.section, wish.capabilities.namespace
         resolver = files.resolver_for(
             files.host_resolver(),
             wish.asked,
             section.dns,
             section.fallback_dns,
-            reachable=_versions(endpoint.addresses) if isolated else None,
+            reachable=_versions(addresses) if isolated else None,
         )
-        if isolated:
-            addresses = [str(address.ip) for address in endpoint.addresses]
-            hosts = files.hosts_text(wish.extra_hosts, addresses, wish.names())
-        else:
-            hosts = files.host_hosts_text(wish.extra_hosts)
-        self._parts.files.write(wish.owner, resolver, hosts, wish.hostname)
+        known = self._rows.resolving(wish.owner)
+        if known is not None and known.served:
+            return files.served(resolver, listener.ADDRESS)
+        return resolver
 
     def _response(self, network: Network, endpoint: Endpoint) -> pb.AttachResponse:
         paths = self._parts.files.paths(endpoint.owner)
@@ -283,6 +311,7 @@ class Endpoints:
                 self._rows.set_routers(tx, other)
 
     async def _release(self, endpoint: Endpoint, network: Network, at_once: bool = False) -> None:
+        self.names.forget(endpoint)
         await self._try(self.publisher.withdraw(endpoint))
         await self._try(self._driver(network).detach(endpoint, at_once=at_once))
         with self._store.transaction() as tx:
@@ -290,7 +319,9 @@ class Endpoints:
             if endpoint.ready:
                 self._tell(tx, network, endpoint, "disconnect")
         await self.publisher.give_back(endpoint.id)
-        if not self._rows.endpoints_of(endpoint.owner):
+        left = self._rows.endpoints_of(endpoint.owner)
+        await self._try(self.names.leave(endpoint.owner, left))
+        if not left:
             self._parts.files.remove(endpoint.owner)
 
     async def _try(self, step: Awaitable[None]) -> None:
@@ -303,6 +334,7 @@ class Endpoints:
     async def close(self) -> None:
         """Finish what was put off."""
         await self.publisher.close()
+        await self.names.close()
         for driver in self._parts.drivers.values():
             await driver.close()
 
@@ -320,6 +352,13 @@ class Endpoints:
                 "container": endpoint.owner.partition("/")[2],
             },
         )
+
+
+async def _both(first: Awaitable[None], second: Awaitable[None]) -> None:
+    """Wait for both, and raise what the first one that failed raised."""
+    for result in await asyncio.gather(first, second, return_exceptions=True):
+        if result is not None:
+            raise result
 
 
 def _versions(addresses: Iterable[Interface]) -> set[int]:

@@ -43,6 +43,7 @@ class Reconciler:
             wanted = self._endpoints.wanted()
             actions += await self._hold_ports(wanted)
             actions += await self._restore(wanted)
+            await self._endpoints.names.restore(wanted.endpoints)
             owners = {endpoint.owner for endpoint in wanted.endpoints}
             for name in self._parts.files.remove_others(owners):
                 actions.append(_action(f"files/{name}", "released", "files without an owner"))

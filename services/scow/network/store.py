@@ -7,6 +7,7 @@
     pools      network_id, subnet (key) | gateway | last_address | ip_range | aux | gateway_chosen
     endpoints  id (key) | owner, network_id (unique) | name | mac | link (unique) | interface | netns_path | netns_id |
                ports | aliases | ready | created_ns | routers | options | priority | link_local
+    resolvers  owner (key) | hostname | servers | qualified | links | served
     leases     network_id, address (key) | prefix | endpoint_id
 
 A pool is a subnet of a network, of either family; a lease is an address that an endpoint has. An endpoint's row and its
@@ -14,7 +15,8 @@ leases are written in one transaction, before anything else of it exists, and `r
 that is not ready after a restart belongs to an Attach that was cut short, and is released. Endpoints without a link of
 their own ("host", "none") have no leases, and mac, link and interface are NULL or empty. `netns_id` is the device and
 inode of the namespace, which tells whether `netns_path` still leads to the same one. `routers` are the gateways of the
-namespace's default routes that lead by the endpoint: among an owner's endpoints one has that of each family.
+namespace's default routes that lead by the endpoint: among an owner's endpoints one has that of each family. A resolver
+is what the name server of an owner has to know beside its endpoints; it goes with the last of them.
 """
 
 from __future__ import annotations
@@ -143,6 +145,17 @@ MIGRATIONS = (
         SELECT json_group_array(gateway) FROM pools WHERE pools.network_id = endpoints.network_id
     ) WHERE interface = 'eth0';
     """,
+    # Name servers of containers on networks with names.
+    """
+    CREATE TABLE resolvers (
+        owner TEXT PRIMARY KEY,
+        hostname TEXT NOT NULL,
+        servers TEXT NOT NULL,
+        qualified INTEGER NOT NULL,
+        links TEXT NOT NULL,
+        served INTEGER NOT NULL
+    );
+    """,
 )
 
 
@@ -221,6 +234,25 @@ class Endpoint:
     link_local: tuple[Interface, ...] = ()
 
 
+@dataclass(frozen=True)
+class Resolving:
+    """What the name server of an owner has to know beside its endpoints.
+
+    Attributes:
+        hostname: Its own name, one of those that others find it by.
+        servers: Name servers that it asked for.
+        qualified: Names without a dot are not asked for elsewhere.
+        links: Names of its own, and the names that they stand for.
+        served: Its resolv.conf names our server.
+    """
+
+    hostname: str
+    servers: tuple[str, ...] = ()
+    qualified: bool = False
+    links: dict[str, str] = field(default_factory=dict)
+    served: bool = False
+
+
 class NetworkStore:
     """Reads and writes the tables."""
 
@@ -260,6 +292,26 @@ class NetworkStore:
         """Return the names of all endpoints' links in the host."""
         rows = self._store.all("SELECT link FROM endpoints WHERE link IS NOT NULL")
         return {row["link"] for row in rows}
+
+    def resolving(self, owner: str) -> Resolving | None:
+        """Return what the name server of an owner has to know."""
+        rows = self._store.all("SELECT * FROM resolvers WHERE owner = ?", (owner,))
+        return _resolving(rows[0]) if rows else None
+
+    @staticmethod
+    def set_resolving(tx: sqlite3.Connection, owner: str, resolving: Resolving) -> None:
+        """Record what the name server of an owner has to know."""
+        tx.execute(
+            "INSERT OR REPLACE INTO resolvers VALUES (?,?,?,?,?,?)",
+            (
+                owner,
+                resolving.hostname,
+                json.dumps(resolving.servers),
+                resolving.qualified,
+                json.dumps(resolving.links),
+                resolving.served,
+            ),
+        )
 
     @staticmethod
     def insert_network(tx: sqlite3.Connection, network: Network) -> None:
@@ -364,8 +416,9 @@ class NetworkStore:
 
     @staticmethod
     def delete_endpoint(tx: sqlite3.Connection, endpoint_id: str) -> None:
-        """Forget an endpoint and its leases."""
+        """Forget an endpoint and its leases, and the owner's resolver with the last one."""
         tx.execute("DELETE FROM endpoints WHERE id = ?", (endpoint_id,))
+        tx.execute("DELETE FROM resolvers WHERE owner NOT IN (SELECT owner FROM endpoints)")
 
 
 def _pool(row: sqlite3.Row) -> Pool:
@@ -396,6 +449,16 @@ def _network(row: sqlite3.Row, pools: Sequence[Pool]) -> Network:
         attachable=bool(row["attachable"]),
         ipv6=bool(row["ipv6"]),
         ipam_options=json.loads(row["ipam_options"]),
+    )
+
+
+def _resolving(row: sqlite3.Row) -> Resolving:
+    return Resolving(
+        hostname=row["hostname"],
+        servers=tuple(json.loads(row["servers"])),
+        qualified=bool(row["qualified"]),
+        links=json.loads(row["links"]),
+        served=bool(row["served"]),
     )
 
 

@@ -44,7 +44,6 @@ class House:
     async def container(self, scope: Scope | None = None) -> Namespace:
         namespace = Namespace()
         self.namespaces.append(namespace)
-        namespace.run("ip link set lo up")
         await self.listen(namespace, scope or Scope(("n",)))
         return namespace
 

@@ -1,7 +1,7 @@
 """resolv.conf, hosts and hostname of a container, as host files that the container service binds into it.
 
 They are in `files/<owner>/` under the service's folder. A container may write to them, so they are made once for
-each life of a container and not touched while it runs.
+each life of a container; resolv.conf alone is changed while it runs, if nobody in it did so.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ ff00::\tip6-mcastprefix
 ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 """
+# What was written as resolv.conf, to see whether it was changed since.
+_MADE = "resolv.conf.made"
 _GATEWAY_WORD = "host-gateway"
 
 
@@ -109,6 +111,23 @@ def resolver_for(
             servers = tuple(s for s in servers if _is_reachable(s, versions)) or tuple(fallback)
     search = () if asked.search == (".",) else asked.search or host.search
     return Resolver(servers, search, asked.options or host.options)
+
+
+def served(resolver: Resolver, address: str) -> Resolver:
+    """Return a container's resolver where its name server is the engine's, which asks those of `resolver`.
+
+    Names without a dot are asked for as they are first, as Docker has it: they are containers.
+    """
+    options = resolver.options
+    if not any(option.startswith("ndots:") for option in options):
+        options = (*options, "ndots:0")
+    return Resolver((address,), resolver.search, options)
+
+
+def is_qualified(options: Iterable[str]) -> bool:
+    """Tell whether options ask that names without a dot are completed first: ndots of 1 or more."""
+    values = [option.partition(":")[2] for option in options if option.startswith("ndots:")]
+    return bool(values) and values[-1].isdigit() and int(values[-1]) > 0
 
 
 def _is_reachable(server: str, versions: Collection[int]) -> bool:
@@ -217,12 +236,24 @@ class Files:
         """Tell whether an owner's files are there."""
         return self._folder(owner).is_dir()
 
+    def set_resolver(self, owner: str, resolver: Resolver) -> None:
+        """Change a running container's resolv.conf, unless somebody in it changed it himself."""
+        path = self.paths(owner).resolv_conf
+        made = path.with_name(_MADE)
+        if _read(path) != _read(made):
+            return
+        text = resolver.text()
+        # The file itself is mounted into the container: another in its place would not be seen there.
+        for each in (made, path):
+            each.write_text(text)
+
     def write(self, owner: str, resolver: Resolver, hosts: str, hostname: str) -> None:
         """Write an owner's files, all of them or none."""
         folder = self._folder(owner)
         new = folder.with_name(f".{folder.name}")
         remove_tree(new)
-        texts = {"resolv.conf": resolver.text(), "hosts": hosts, "hostname": f"{hostname}\n"}
+        text = resolver.text()
+        texts = {"resolv.conf": text, _MADE: text, "hosts": hosts, "hostname": f"{hostname}\n"}
         with writing(self._base):
             new.mkdir(mode=0o755)
             for name, text in texts.items():

@@ -9,7 +9,9 @@ they would fail at once.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import socket
+import struct
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +22,8 @@ from scow.network.kernel import netns
 ADDRESS = "127.0.0.11"
 PORT = 53
 _TABLE = {"family": "ip", "name": "scow_dns"}
-_IP_FREEBIND = 15  # which the socket module lacks
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+_FLAGS = struct.Struct("16sH22x")  # the beginning of struct ifreq, netdevice(7)
 _BACKLOG = 32
 _RECEIVE_BUFFER = 256 << 10
 
@@ -48,6 +51,7 @@ def listen(namespace: int) -> Listener:
 
 def _open() -> Listener:
     with contextlib.ExitStack() as stack:
+        _set_loopback_up()
         packets = stack.enter_context(_bound(socket.SOCK_DGRAM))
         streams = stack.enter_context(_bound(socket.SOCK_STREAM))
         packets.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
@@ -63,11 +67,18 @@ def _open() -> Listener:
         return Listener(packets, streams)
 
 
+def _set_loopback_up() -> None:
+    """Set loopback up, which its container may not have done yet: it has no addresses before."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as one:
+        found = fcntl.ioctl(one, _SIOCGIFFLAGS, _FLAGS.pack(b"lo", 0))
+        name, flags = _FLAGS.unpack(found)
+        if not flags & _IFF_UP:
+            fcntl.ioctl(one, _SIOCSIFFLAGS, _FLAGS.pack(name, flags | _IFF_UP))
+
+
 def _bound(kind: socket.SocketKind) -> socket.socket:
     one = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
-        # Loopback may not be up yet.
-        one.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
         one.bind((ADDRESS, 0))
     except OSError:
         one.close()
