@@ -120,6 +120,9 @@ def _dispatch(args: list[str], context: Context, begin: Begin) -> int:
             print(_group_help(group))
             return 0
         words, rest = f"{group} {rest[0]}", rest[1:]
+    elif rest and index.resolve(f"{words} {rest[0]}"):
+        # A command that has further ones: `port` and `port add`.
+        words, rest = f"{words} {rest[0]}", rest[1:]
     if words == "help":
         return _dispatch([*rest, "--help"], context, begin) if rest else _main(["--help"], begin)
     command = index.resolve(words)

@@ -103,6 +103,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Give a volume the content of a snapshot",
     ),
     "volume snapshot rm": ("volume.snapshots", "Remove one or more snapshots"),
+    "port": ("network.port", "List port mappings or a specific mapping for the container"),
+    "port add": (
+        "network.port",
+        "Publish further ports of a container, also while it runs (scow's own)",
+    ),
+    "port rm": (
+        "network.port",
+        "Take published ports of a container back, also while it runs (scow's own)",
+    ),
     "volume create": ("volume.change", "Create a volume"),
     "volume inspect": (
         "volume.volume",
@@ -136,6 +145,7 @@ ALIASES: dict[str, str] = {
             "kill",
             "logs",
             "pause",
+            "port",
             "restart",
             "rm",
             "run",
@@ -186,7 +196,6 @@ DOCKERS_OWN = (
     *(
         "node",
         "plugin",
-        "port",
         "rename",
         "secret",
         "service",

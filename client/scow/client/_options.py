@@ -243,12 +243,23 @@ def _set_tmpfs(config: ContainerConfig, tmpfs: Mapping[str, str]) -> None:
 
 
 def _set_ports(config: ContainerConfig, ports: Iterable[PortMapping | str]) -> None:
+    config.ports.extend(ports_of(ports))
+
+
+def ports_of(ports: Iterable[PortMapping | str]) -> list[PortMapping]:
+    """Return the messages of "8080:80", which may be several, and messages as they are.
+
+    Raises:
+        InvalidPort: No such form.
+    """
+    found = []
     for port in ports:
         if isinstance(port, str):
-            found = _parsed(specs.parse_port, port, InvalidPort, "port")
-            config.ports.extend(PortMapping(**fields) for fields in found)
+            parsed = _parsed(specs.parse_port, port, InvalidPort, "port")
+            found += [PortMapping(**fields) for fields in parsed]
         else:
-            config.ports.append(port)
+            found.append(port)
+    return found
 
 
 def _set_networks(config: ContainerConfig, networks: Iterable[NetworkAttachment | str]) -> None:

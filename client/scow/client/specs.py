@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Fields = dict[str, Any]
 
 _PORT_MAX = 65535
+_PROTOCOLS = ("tcp", "udp", "sctp")
 # getrlimit(2), without RLIMIT_.
 ULIMITS = (
     "as",
@@ -72,8 +73,8 @@ def parse_port(text: str) -> list[Fields]:
     """
     rest, has_protocol, protocol = text.partition("/")
     protocol = protocol.lower() if has_protocol else "tcp"
-    if protocol not in ("tcp", "udp"):
-        raise ValueError(f"invalid proto: {protocol}: use tcp or udp")
+    if protocol not in _PROTOCOLS:
+        raise ValueError(f"invalid proto: {protocol}: use tcp, udp or sctp")
     host_ip, host, container = _split_port(rest)
     if not container:
         raise ValueError(f"no port specified: {text}<empty>")
@@ -144,6 +145,29 @@ def parse_address(text: str) -> str:
     return text
 
 
+def parse_publish_allow(text: str) -> tuple[int, str, list[str]]:
+    """Return container port, protocol and blocks of addresses of `--publish-allow`: [port[/protocol]=]CIDR[,CIDR...].
+
+    Without a port, 0 and no protocol.
+
+    Raises:
+        ValueError: No such form.
+    """
+    ports, equals, blocks = text.rpartition("=")
+    number, _, protocol = ports.partition("/")
+    if protocol not in ("", *_PROTOCOLS):
+        raise ValueError(f"invalid proto: {protocol}: use tcp, udp or sctp")
+    port = _port_range("containerPort", number)[0] if equals else 0
+    found = blocks.split(",")
+    for block in found:
+        address, slash, length = block.partition("/")
+        _check_address(address)
+        bits = 128 if ":" in address else 32
+        if slash and not (length.isascii() and length.isdigit() and int(length) <= bits):
+            raise ValueError(f"invalid CIDR address: {block}")
+    return port, (protocol or "tcp") if port else "", found
+
+
 def parse_expose(text: str) -> list[str]:
     """Return "80/tcp" for each port of `--expose 80-81/tcp`.
 
@@ -151,8 +175,8 @@ def parse_expose(text: str) -> list[str]:
         ValueError: No such form.
     """
     ports, _, protocol = text.partition("/")
-    if protocol not in ("", "tcp", "udp"):
-        raise ValueError(f"invalid proto: {protocol}: use tcp or udp")
+    if protocol not in ("", *_PROTOCOLS):
+        raise ValueError(f"invalid proto: {protocol}: use tcp, udp or sctp")
     first, last = _port_range("containerPort", ports)
     return [f"{port}/{protocol or 'tcp'}" for port in range(first, last + 1)]
 

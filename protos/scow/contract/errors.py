@@ -308,6 +308,10 @@ class NotConnected(FailedPrecondition):
     """The container is not in the network."""
 
 
+class PortNotPublished(NotFound):
+    """The container has no such published port."""
+
+
 class NetworkInUse(FailedPrecondition):
     """Somebody is attached to the network."""
 

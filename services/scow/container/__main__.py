@@ -14,6 +14,7 @@ from scow.container.lifecycle.exit import Exits
 from scow.container.lifecycle.hold import Holds
 from scow.container.lifecycle.kill import Signals
 from scow.container.lifecycle.networking import Networking
+from scow.container.lifecycle.ports import Ports
 from scow.container.lifecycle.recovery import Recovery
 from scow.container.lifecycle.remove import Removal
 from scow.container.lifecycle.restart import Restarts
@@ -98,6 +99,7 @@ def make_parts(shared: Shared) -> Parts:
         holds=Holds(shared, signals),
         creation=creation,
         networking=Networking(shared),
+        ports=Ports(shared),
         starter=starter,
         restarts=Restarts(shared, signals, starter, exits),
         signals=signals,

@@ -20,6 +20,7 @@ from scow.container.lifecycle.create import Creation
 from scow.container.lifecycle.hold import Holds
 from scow.container.lifecycle.kill import Signals
 from scow.container.lifecycle.networking import Networking
+from scow.container.lifecycle.ports import Ports
 from scow.container.lifecycle.recovery import Recovery
 from scow.container.lifecycle.remove import Removal
 from scow.container.lifecycle.restart import Restarts
@@ -47,6 +48,7 @@ class Parts:
     commits: Commits
     creation: Creation
     networking: Networking
+    ports: Ports
     starter: Starter
     restarts: Restarts
     signals: Signals
@@ -214,6 +216,34 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
             return pb.ConnectResponse(container=entry.described)
 
         return await self._requests.once("Connect", request, pb.ConnectResponse, connect)
+
+    async def PublishPorts(
+        self, request: pb.PublishPortsRequest, context: Context
+    ) -> pb.PublishPortsResponse:
+        """Publish further ports of a container."""
+
+        async def publish() -> pb.PublishPortsResponse:
+            entry = self._containers.find(request.container)
+            respond: Respond = lambda container: pb.PublishPortsResponse(container=container)  # noqa: E731
+            await completed(self._parts.ports.publish(entry, request.ports, respond))
+            return pb.PublishPortsResponse(container=entry.described)
+
+        return await self._requests.once("PublishPorts", request, pb.PublishPortsResponse, publish)
+
+    async def UnpublishPorts(
+        self, request: pb.UnpublishPortsRequest, context: Context
+    ) -> pb.UnpublishPortsResponse:
+        """Take published ports of a container back."""
+
+        async def unpublish() -> pb.UnpublishPortsResponse:
+            entry = self._containers.find(request.container)
+            respond: Respond = lambda container: pb.UnpublishPortsResponse(container=container)  # noqa: E731
+            await completed(self._parts.ports.unpublish(entry, request.ports, respond))
+            return pb.UnpublishPortsResponse(container=entry.described)
+
+        return await self._requests.once(
+            "UnpublishPorts", request, pb.UnpublishPortsResponse, unpublish
+        )
 
     async def Disconnect(
         self, request: pb.DisconnectRequest, context: Context

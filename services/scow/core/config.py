@@ -227,6 +227,8 @@ class NetworkSection:
     default_address_pools: tuple[AddressPool, ...] = ()
     # Bytes; 0 means as large as the link of the host's default route takes, 1500 at most.
     mtu: int = 0
+    # Address of the host on which ports are published that name none, as Docker's key "ip"; empty means all of them.
+    publish_address: str = ""
     # Name servers for containers that ask for none; empty means those of the host.
     dns: tuple[str, ...] = ()
     # Name servers where the host has none that a container could reach.

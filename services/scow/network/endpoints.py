@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from scow.api.network.v1 import network_pb2 as pb
+from scow.api.types.v1.types_pb2 import PortMapping
 from scow.contract.errors import InvalidArgument, ScowError
 from scow.core.config import NetworkSection
 from scow.core.journal import Journal
@@ -32,6 +33,8 @@ from scow.network.ipam.addresses import Interface
 from scow.network.kernel import names
 from scow.network.kernel.worker import Worker
 from scow.network.networks import DEFAULT, Networks, endpoint_message
+from scow.network.ports import publish
+from scow.network.ports.publish import PortRequest
 from scow.network.ports.publisher import Publisher
 from scow.network.requests import Wish
 from scow.network.store import Endpoint, Network, NetworkStore, Resolving
@@ -82,11 +85,30 @@ class Endpoints:
             if capabilities.addresses:
                 await self._establish()
                 network = self._networks.get(network.id)
-            wish = requests.check(request, network, capabilities, self._gateway())
+            wish = requests.check(
+                request, network, capabilities, self._gateway(), self._publish_address(network)
+            )
             known = self._known(wish)
             if known is not None and known.ready and await self._is_whole(known, wish):
                 return self._response(network, known)
             return self._response(network, await self._make(wish, known))
+
+    def can_publish(self, endpoint: Endpoint) -> bool:
+        """Tell whether ports of the host can lead to an endpoint."""
+        network = self._by_id()[endpoint.network_id]
+        return self._driver(network).capabilities.ports and bool(endpoint.addresses)
+
+    def port_request(self, mapping: PortMapping, network: Network) -> PortRequest:
+        """Return a checked wish for ports of a network's endpoint.
+
+        Raises:
+            InvalidPort: It cannot be meant.
+        """
+        return publish.check(mapping, self._publish_address(network))
+
+    def _publish_address(self, network: Network) -> str:
+        """Return where ports are published that name no address; empty means on all of the host's."""
+        return network.options.get(options.HOST_BINDING) or self._parts.section.publish_address
 
     def _driver(self, network: Network) -> Driver:
         return self._parts.drivers[network.driver]

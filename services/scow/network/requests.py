@@ -74,7 +74,11 @@ class Wish:
 
 
 def check(
-    request: pb.AttachRequest, network: Network, capabilities: Capabilities, gateway: str
+    request: pb.AttachRequest,
+    network: Network,
+    capabilities: Capabilities,
+    gateway: str,
+    publish_ip: str = "",
 ) -> Wish:
     """Return the checked request.
 
@@ -83,6 +87,7 @@ def check(
         network: That it names.
         capabilities: Of the network's driver.
         gateway: The host's address on the default bridge.
+        publish_ip: Where ports are published that name no address; empty means on all of the host's.
 
     Raises:
         InvalidArgument: Something cannot be meant.
@@ -107,7 +112,9 @@ def check(
         netns_id=netns.current_identity(request.netns_path) if request.netns_path else "",
         hostname=f"{hostname}.{request.domainname}" if request.domainname else hostname,
         # On "host" ports are open as they are, on "none" nothing can reach them: as docker, ask for none.
-        ports=tuple(publish.check(p) for p in request.ports) if capabilities.ports else (),
+        ports=tuple(publish.check(p, publish_ip) for p in request.ports)
+        if capabilities.ports
+        else (),
         mac=_mac(request.mac_address),
         addresses=tuple(a for a in (request.ipv4_address, request.ipv6_address) if a),
         aliases=tuple(request.aliases),

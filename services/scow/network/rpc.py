@@ -15,6 +15,7 @@ from scow.core.paging import message_size, page
 from scow.core.requests import Requests
 from scow.network.endpoints import Endpoints
 from scow.network.networks import Networks
+from scow.network.publications import Publications
 from scow.network.reconcile import Reconciler
 from scow.network.user_networks import UserNetworks
 
@@ -29,6 +30,7 @@ class Parts:
     user_networks: UserNetworks
     endpoints: Endpoints
     reconciler: Reconciler
+    publications: Publications
 
 
 class NetworkServicer(pb_grpc.NetworkServiceServicer):
@@ -39,6 +41,7 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
         self._endpoints = parts.endpoints
         self._users = parts.user_networks
         self._reconciler = parts.reconciler
+        self._publications = parts.publications
         self._journal = journal
         self._requests = requests
 
@@ -85,6 +88,16 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
         """Unplug an owner."""
         await self._endpoints.detach(request.owner, request.network)
         return pb.DetachResponse()
+
+    async def Publish(self, request: pb.PublishRequest, context: Context) -> pb.PublishResponse:
+        """Publish further ports."""
+        return await self._publications.publish(request)
+
+    async def Unpublish(
+        self, request: pb.UnpublishRequest, context: Context
+    ) -> pb.UnpublishResponse:
+        """Publish ports no more."""
+        return await self._publications.unpublish(request)
 
     async def Reconcile(
         self, request: pb.ReconcileRequest, context: Context

@@ -415,6 +415,12 @@ class NetworkStore:
         )
 
     @staticmethod
+    def set_ports(tx: sqlite3.Connection, endpoint: Endpoint) -> None:
+        """Record which ports lead to an endpoint."""
+        ports = json.dumps(to_json(endpoint.ports))
+        tx.execute("UPDATE endpoints SET ports = ? WHERE id = ?", (ports, endpoint.id))
+
+    @staticmethod
     def delete_endpoint(tx: sqlite3.Connection, endpoint_id: str) -> None:
         """Forget an endpoint and its leases, and the owner's resolver with the last one."""
         tx.execute("DELETE FROM endpoints WHERE id = ?", (endpoint_id,))

@@ -15,6 +15,7 @@ from scow.network.firewall.table import Table
 from scow.network.firewall.watch import TableWatch
 from scow.network.kernel.worker import Worker
 from scow.network.networks import Networks
+from scow.network.publications import Publications
 from scow.network.reconcile import Reconciler
 from scow.network.rpc import NetworkServicer
 from scow.network.store import NetworkStore
@@ -40,8 +41,11 @@ async def wire(context: Context) -> Wiring:
     rows = NetworkStore(context.store)
     reconciler = Reconciler(rows, networks, endpoints, parts, context.peers)
     users = UserNetworks(context.store, context.journal, networks, endpoints, parts)
+    publications = Publications(context.store, context.journal, networks, endpoints)
     servicer = NetworkServicer(
-        rpc.Parts(networks, users, endpoints, reconciler), context.journal, context.requests
+        rpc.Parts(networks, users, endpoints, reconciler, publications),
+        context.journal,
+        context.requests,
     )
     watch = TableWatch(partial(_restore, context, reconciler))
 

@@ -10,7 +10,7 @@ import pytest
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.contract.errors import AddressInUse
+from scow.contract.errors import AddressInUse, NotConnected, PortNotPublished
 from tests.integration.network.conftest import Engine
 from tests.integration.network.machines import SECONDS, Answerer
 from tests.support import processes
@@ -187,3 +187,109 @@ def test_a_steady_sender_of_udp_follows_the_port(engine: Engine) -> None:
             with Answerer(container, name, 54, udp=True):
                 assert heard(sender) == name
             engine.stub.Detach(pb.DetachRequest(owner=answer.endpoint.owner))
+
+
+def publish(engine: Engine, owner: str, *ports: PortMapping) -> list[PortMapping]:
+    return list(engine.stub.Publish(pb.PublishRequest(owner=owner, ports=ports)).ports)
+
+
+def unpublish(engine: Engine, owner: str, *ports: PortMapping) -> list[PortMapping]:
+    return list(engine.stub.Unpublish(pb.UnpublishRequest(owner=owner, ports=ports)).ports)
+
+
+@pytest.mark.parametrize("udp", [False, True])
+def test_ports_come_and_go_while_a_container_runs(engine: Engine, udp: bool) -> None:
+    web, answer = engine.attach(ports=[PortMapping(host_port=8080, container_port=80)])
+    owner, protocol = answer.endpoint.owner, "udp" if udp else "tcp"
+    wanted = PortMapping(host_port=8085, container_port=85, protocol=protocol)
+    ask = engine.neighbour.ask if udp else engine.neighbour.fetch
+    with Answerer(web, "web", 80), Answerer(web, "more", 85, udp=udp):
+        published = publish(engine, owner, wanted)
+        assert [(p.host_port, p.host_ip) for p in published] == [
+            (8080, "0.0.0.0"), (8080, "::"), (8085, "0.0.0.0"), (8085, "::"),
+        ]  # fmt: skip
+        assert publish(engine, owner, wanted) == published, "the same again"
+        assert ask("192.0.2.1", 8085) == "more 192.0.2.2"
+        assert engine.reconcile() == []
+        assert len(unpublish(engine, owner, PortMapping(container_port=85, protocol=protocol))) == 2
+        assert (
+            not udp_answers(engine, 8085)
+            if udp
+            else not engine.neighbour.reaches("192.0.2.1", 8085)
+        )
+        assert engine.neighbour.fetch("192.0.2.1", 8080) == "web 192.0.2.2"
+        assert engine.reconcile() == []
+    engine.attach(ports=[wanted])
+
+
+def udp_answers(engine: Engine, port: int) -> bool:
+    def ask() -> bool:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            one.settimeout(1)
+            one.connect(("192.0.2.1", port))
+            with contextlib.suppress(OSError):
+                one.send(b"?")
+                return bool(one.recv(10))
+            return False
+
+    return engine.neighbour.call(ask)
+
+
+def test_changes_that_cannot_be_change_nothing(engine: Engine) -> None:
+    web, answer = engine.attach(ports=[PortMapping(host_port=8080, container_port=80)])
+    owner = answer.endpoint.owner
+    new = PortMapping(host_port=8081, container_port=81)
+    with Answerer(engine.host, "other", 8082), pytest.raises(grpc.RpcError) as caught:
+        publish(engine, owner, new, PortMapping(host_port=8082, container_port=82))
+    assert isinstance(from_rpc_error(caught.value), AddressInUse)
+    for wrong in (
+        new,
+        PortMapping(container_port=80, count=2),
+        PortMapping(host_port=1, container_port=80),
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            unpublish(engine, owner, PortMapping(container_port=80), wrong)
+        assert isinstance(from_rpc_error(caught.value), PortNotPublished)
+    with Answerer(web, "web", 80):
+        assert engine.neighbour.fetch("192.0.2.1", 8080) == "web 192.0.2.2"
+    assert engine.reconcile() == []
+    with pytest.raises(grpc.RpcError) as caught:
+        publish(engine, "container/nobody", new)
+    assert isinstance(from_rpc_error(caught.value), NotConnected)
+
+
+def test_ports_that_some_may_use(engine: Engine) -> None:
+    allow = ["198.51.100.0/24", "192.0.2.2", "192.0.2.0/31"]
+    ports = [
+        PortMapping(host_port=8080, container_port=80, allow=["198.51.100.0/24"]),
+        PortMapping(host_port=8081, container_port=80, allow=allow),
+        PortMapping(host_port=9000, container_port=9000, count=3, allow=["198.51.100.7"]),
+        PortMapping(host_port=8053, container_port=53, protocol="udp", allow=["198.51.100.7"]),
+    ]
+    web, _ = engine.attach(ports=ports)
+    client, _ = engine.attach()
+    engine.neighbour.run("ip addr add 198.51.100.7/32 dev lo")
+    engine.host.run("ip route add 198.51.100.7 via 192.0.2.2")
+    with Answerer(web, "web", 80), Answerer(web, "range", 9002), Answerer(web, "dns", 53, udp=True):
+        assert not engine.neighbour.reaches("192.0.2.1", 8080)
+        assert engine.neighbour.fetch("192.0.2.1", 8080, "198.51.100.7") == "web 198.51.100.7"
+        assert engine.neighbour.fetch("192.0.2.1", 8081) == "web 192.0.2.2"
+        assert not engine.neighbour.reaches("192.0.2.1", 9002)
+        assert engine.neighbour.fetch("192.0.2.1", 9002, "198.51.100.7") == "range 198.51.100.7"
+        assert not udp_answers(engine, 8053)
+        assert not client.reaches("192.0.2.1", 8081), "nor another container"
+        for address in ("127.0.0.1", "192.0.2.1"):
+            assert engine.host.fetch(address, 8080).startswith("web "), "the host itself may"
+            assert engine.host.fetch(address, 9002).startswith("range ")
+        assert engine.reconcile() == []
+    engine.host.run("ip route del 198.51.100.7")
+    engine.neighbour.run("ip addr del 198.51.100.7/32 dev lo")
+
+
+def test_a_port_of_sctp(engine: Engine) -> None:
+    """The kernel under test may have no sockets of SCTP; what leads to the container is there all the same."""
+    port = PortMapping(host_port=8080, container_port=8080, protocol="sctp")
+    _, answer = engine.attach(ports=[port])
+    assert f"sctp . 8080 : {answer.endpoint.ip_address}" in engine.table()
+    assert conflict(engine, port).which == "0.0.0.0:8080/sctp"
+    assert engine.reconcile() == []

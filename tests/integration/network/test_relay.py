@@ -188,3 +188,38 @@ def test_connections_outlive_the_service(own_engine: Engine) -> None:
             assert b"".join(iter(lambda: one.recv(100), b"")) == b"before after"
             assert b"".join(iter(lambda: another.recv(100), b"")) == b"!"
         processes.wait_for(lambda: not Path(f"/proc/{relay}").exists(), "the end of the old relay")
+
+
+def test_ports_that_some_may_use(dual: Engine) -> None:
+    ports = [
+        PortMapping(host_port=8080, container_port=80, allow=["2001:db8:6::/48"]),
+        PortMapping(host_port=8081, container_port=80, allow=["192.0.2.0/24", NEIGHBOUR]),
+        PortMapping(host_port=5353, container_port=53, protocol="udp", allow=["2001:db8:6::/48"]),
+    ]
+    web, _ = dual.attach(ports=ports)
+
+    def refused() -> bool:
+        try:
+            with socket.create_connection((HOST, 8080), SECONDS) as one:
+                return not one.recv(10)
+        except OSError:
+            return True
+
+    with Answerer(web, "web", 80), Answerer(web, "dns", 53, udp=True):
+        assert dual.neighbour.fetch(HOST, 8081).startswith("web ")
+        assert dual.neighbour.call(refused)
+        for address in ("::1", HOST):
+            assert dual.host.fetch(address, 8080).startswith("web "), "the host itself may"
+            assert dual.host.ask(address, 5353).startswith("dns ")
+        with pytest.raises(TimeoutError):
+            dual.neighbour.ask(HOST, 5353)
+
+
+def test_a_port_that_is_taken_back_is_relayed_no_more(dual: Engine) -> None:
+    web, answer = dual.attach(ports=[WEB, PortMapping(host_port=8081, container_port=80)])
+    with Answerer(web, "web", 80):
+        assert dual.neighbour.fetch(HOST, 8080).startswith("web ")
+        gone = pb.UnpublishRequest(owner=answer.endpoint.owner, ports=[WEB])
+        dual.stub.Unpublish(gone)
+        assert not dual.neighbour.reaches(HOST, 8080)
+        assert dual.neighbour.fetch(HOST, 8081).startswith("web ")

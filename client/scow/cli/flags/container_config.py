@@ -65,7 +65,7 @@ def build(options: Options) -> ContainerConfig:
         stdin_once=options.interactive and not getattr(options, "detach", False),
         dns_options=[*options.dns_option, *options.dns_opt],
         mounts=_mounts(options),
-        ports=[PortMapping(**port) for ports in options.publish for port in ports],
+        ports=_ports(options),
         exposed_ports=[port for ports in options.expose for port in ports],
         resources=_resources(options),
         ulimits=[Ulimit(**limit) for limit in options.ulimit],
@@ -77,6 +77,36 @@ def build(options: Options) -> ContainerConfig:
     _add_networks(config, options)
     _add_optional(config, options)
     return config
+
+
+def _ports(options: Options) -> list[PortMapping]:
+    """Return what is published, each with who may use it."""
+    mappings = [PortMapping(**port) for ports in options.publish for port in ports]
+    allow_sources(mappings, options.publish_allow)
+    return mappings
+
+
+def allow_sources(mappings: list[PortMapping], allowed: list[tuple[int, str, list[str]]]) -> None:
+    """Set who may use published ports.
+
+    Raises:
+        UsageError: A port is named that is not published.
+    """
+    for port, protocol, blocks in allowed:
+        named = [
+            mapping
+            for mapping in mappings
+            if not port
+            or (
+                mapping.protocol == protocol
+                and mapping.container_port <= port < mapping.container_port + mapping.count
+            )
+        ]
+        if not named:
+            which = f"port {port}/{protocol}" if port else "a port"
+            raise UsageError(f"--publish-allow: {which} is not published with -p")
+        for mapping in named:
+            mapping.allow.extend(blocks)
 
 
 def _add_networks(config: ContainerConfig, options: Options) -> None:

@@ -145,6 +145,13 @@ _NETWORK = (
         "Publish a container's port(s) to the host",
         parse=specs.parse_port,
     ),
+    Flag(
+        "publish-allow",
+        kind="list",
+        shows="[port=]cidr",
+        help="Addresses that may use published ports, all or one (scow's own)",
+        parse=specs.parse_publish_allow,
+    ),
     Flag("publish-all", "P", help="Publish all exposed ports to random ports"),
     Flag("expose", kind="list", help="Expose a port or a range of ports", parse=specs.parse_expose),
     Flag("dns", kind="list", help="Set custom DNS servers", parse=specs.parse_address),

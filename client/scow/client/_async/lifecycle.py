@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Unpack
 
 from scow.api.container.v1 import container_pb2 as pb
+from scow.api.types.v1.types_pb2 import PortMapping
 from scow.client._async.service import AsyncService
 from scow.client._link import request_id
-from scow.client._options import ContainerOptions, build_config
+from scow.client._options import ContainerOptions, build_config, ports_of
 from scow.contract.errors import ContainerNotFound
 
 
@@ -138,6 +139,65 @@ class AsyncLifecycle:
         """
         request = pb.KillRequest(request_id=request_id(), container=container, signal=signal)
         await self._service.call("Kill", request, pb.KillResponse, timeout)
+
+    async def publish(
+        self,
+        container: str,
+        ports: Iterable[PortMapping | str],
+        *,
+        timeout: float | None = None,
+    ) -> pb.Container:
+        """Publish further ports, at once when the container runs, and with each start from then on.
+
+        Args:
+            container: Which one.
+            ports: Messages, or the texts of Docker's `-p`, "8080:80".
+            timeout: Seconds.
+
+        Raises:
+            InvalidPort: One cannot be meant.
+            AddressInUse: One is taken; then none of them is published.
+
+        Example::
+
+            await client.containers.publish("web", ["8443:443"])
+        """
+        request = pb.PublishPortsRequest(
+            request_id=request_id(), container=container, ports=ports_of(ports)
+        )
+        response = await self._service.call(
+            "PublishPorts", request, pb.PublishPortsResponse, timeout
+        )
+        return response.container
+
+    async def unpublish(
+        self,
+        container: str,
+        ports: Iterable[PortMapping | str],
+        *,
+        timeout: float | None = None,
+    ) -> pb.Container:
+        """Take published ports back; connections that are there go on.
+
+        Args:
+            container: Which one.
+            ports: As for `publish`; "80" alone means each that leads to port 80.
+            timeout: Seconds.
+
+        Raises:
+            PortNotPublished: One is not published like that; then nothing has changed.
+
+        Example::
+
+            await client.containers.unpublish("web", ["443"])
+        """
+        request = pb.UnpublishPortsRequest(
+            request_id=request_id(), container=container, ports=ports_of(ports)
+        )
+        response = await self._service.call(
+            "UnpublishPorts", request, pb.UnpublishPortsResponse, timeout
+        )
+        return response.container
 
     async def pause(self, container: str, *, timeout: float | None = None) -> None:
         """Freeze every process of a container.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from scow.api.container.v1.container_pb2 import ContainerConfig
+from scow.api.types.v1.types_pb2 import PortMapping
 from scow.container.logs import options
 from scow.container.model import attachments, bounds, exposed_ports
 from scow.container.model.invalid import invalid
@@ -28,7 +30,8 @@ def check(config: ContainerConfig) -> None:
     _check_process(config)
     _check_names(config)
     _check_network(config)
-    _check_ports(config)
+    check_ports(config.ports)
+    _check_exposed(config)
     limits.check(config.resources)
     limits.rlimits_of(config.ulimits)
     devicelist.check(config.devices)
@@ -86,16 +89,24 @@ def _check_network(config: ContainerConfig) -> None:
             )
 
 
-def _check_ports(config: ContainerConfig) -> None:
-    for port in config.ports:
+def check_ports(ports: Iterable[PortMapping]) -> None:
+    """Check ports that are to be published.
+
+    Raises:
+        InvalidArgument: One cannot be meant.
+    """
+    for port in ports:
         last = port.container_port + max(port.count, 1) - 1
         if not 1 <= port.container_port <= last <= exposed_ports.LAST:
             raise invalid(
                 "ports", f"has the ports {port.container_port} to {last}", "use 1 to 65535"
             )
         if port.protocol not in ("", *exposed_ports.PROTOCOLS):
-            raise invalid("ports", f"has the protocol {port.protocol!r}", "use tcp or udp")
+            raise invalid("ports", f"has the protocol {port.protocol!r}", "use tcp, udp or sctp")
+
+
+def _check_exposed(config: ContainerConfig) -> None:
     for text in config.exposed_ports:
         ports = exposed_ports.parse(text)
-        if ports is None or ports.protocol == "sctp":
+        if ports is None:
             raise invalid("exposed_ports", f"has {text!r}", 'use "80/tcp" or "8000-8010/udp"')

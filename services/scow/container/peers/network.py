@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scow.api.network.v1 import network_pb2
+from scow.api.types.v1.types_pb2 import PortMapping
 from scow.container.peers.retry import ask
 from scow.core.peers import Peers
 
@@ -27,6 +30,16 @@ class Networks:
     async def attach(self, request: network_pb2.AttachRequest) -> network_pb2.AttachResponse:
         """Plug an owner's namespace in; the same owner and network again return the same endpoint."""
         return await ask("network", lambda: self._peers.network.Attach(request))
+
+    async def publish(self, owner: str, ports: Sequence[PortMapping]) -> list[PortMapping]:
+        """Publish further ports of an owner; return all that it has published."""
+        request = network_pb2.PublishRequest(owner=owner, ports=ports)
+        return list((await ask("network", lambda: self._peers.network.Publish(request))).ports)
+
+    async def unpublish(self, owner: str, ports: Sequence[PortMapping]) -> list[PortMapping]:
+        """Publish ports of an owner no more; return all that it has published."""
+        request = network_pb2.UnpublishRequest(owner=owner, ports=ports)
+        return list((await ask("network", lambda: self._peers.network.Unpublish(request))).ports)
 
     async def detach(self, owner: str, network: str = "") -> None:
         """Unplug an owner from a network, or from all; an unknown owner is not an error.

@@ -6,7 +6,10 @@
       map direct            { host address . protocol . ports : container }    container's ports are the host's
       map moved_address     { host address . protocol . port : container }     they are not:
       map moved_port        { host address . protocol . port : container's port }
+      set guarded           { host address . protocol . ports }            not for everybody:
+      set allowed           { host address . protocol . ports . source }   for these
       chain raw             containers neither reach nor claim to be the host's loopback, in spite of route_localnet
+      chain guard           guarded ports of the host, from a source that is not allowed: nothing
       chain forward         into a container: its own network, answers, published ports; else nothing
       chain prerouting, output -> publish                                      to an address of the host: DNAT
       chain postrouting     masquerade: to elsewhere; from loopback; between containers over a published port
@@ -20,6 +23,7 @@ A verdict of "accept" here cannot override the drop of another table: where dock
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import zlib
 from collections.abc import Iterable, Sequence
@@ -31,12 +35,15 @@ from scow.network.ipam.addresses import Address, Family, Subnet, family_of
 from scow.network.ports.publish import Publish
 
 # By number: names would need /etc/protocols, which small systems lack.
-_PROTOCOLS = {"tcp": 6, "udp": 17}
-_PROTOCOL_NAMES = {"tcp": "tcp", "udp": "udp", 6: "tcp", 17: "udp"}
+_PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
+_PROTOCOL_NAMES = {each: name for name, number in _PROTOCOLS.items() for each in (name, number)}
 _MAPS = ("direct", "moved_address", "moved_port")
+_SETS = ("guarded", "allowed")
 # Hooks with the priorities that nft(8) calls raw, filter, dstnat and srcnat.
 _CHAINS: dict[str, dict[str, Any]] = {
     "raw": {"type": "filter", "hook": "prerouting", "prio": -300, "policy": "accept"},
+    # After connections are tracked, before addresses are translated.
+    "guard": {"type": "filter", "hook": "prerouting", "prio": -110, "policy": "accept"},
     "forward": {"type": "filter", "hook": "forward", "prio": 0, "policy": "accept"},
     "publish": {},
     "prerouting": {"type": "nat", "hook": "prerouting", "prio": -100, "policy": "accept"},
@@ -74,7 +81,11 @@ class Published:
 
 @dataclass(frozen=True)
 class Element:
-    """An element of a map: what leads from ports of the host to a container."""
+    """An element of a map, what leads from ports of the host to a container, or of a set, who may use them.
+
+    Attributes:
+        value: The container's address or port; of "allowed" the source.
+    """
 
     map: str
     # 0.0.0.0 or :: mean any.
@@ -90,6 +101,7 @@ def elements(published: Iterable[Published]) -> list[Element]:
     found: list[Element] = []
     for item in published:
         p, address = item.publish, str(item.address)
+        found += _guards(p)
         if p.host_port == p.container_port:
             last = p.host_port + p.count - 1
             found.append(Element("direct", p.host_ip, p.protocol, p.host_port, last, address))
@@ -102,14 +114,32 @@ def elements(published: Iterable[Published]) -> list[Element]:
     return found
 
 
+def _guards(p: Publish) -> list[Element]:
+    """Return the elements that keep all but some sources from published ports."""
+    if not p.allow:
+        return []
+    place = (p.host_ip, p.protocol, p.host_port, p.host_port + p.count - 1)
+    family = family_of(p.host_ip)
+    sources = p.sources(family.version)
+    if str(family.everywhere) in sources:
+        return []
+    return [
+        Element("guarded", *place, ""),
+        *(Element("allowed", *place, source) for source in sources),
+    ]
+
+
 def change_elements(table: str, verb: str, changed: Iterable[Element]) -> list[Command]:
     """Return the commands that "add" or "delete" elements."""
     by_map: dict[tuple[str, str], list[Any]] = {}
     for element in changed:
         family, protocol = family_of(element.host_ip), _PROTOCOLS[element.protocol]
         address = _address_range(element.host_ip, family)
-        entry: Any = {"concat": [address, protocol, _ports(element)]}
-        if verb == "add":
+        key = [address, protocol, _ports(element)]
+        if element.map == "allowed":
+            key.append(_prefix(ipaddress.ip_network(element.value)))
+        entry: Any = {"concat": key}
+        if verb == "add" and element.map in _MAPS:
             entry = [entry, element.value]
         by_map.setdefault((family.nft, element.map), []).append(entry)
     return [
@@ -151,6 +181,9 @@ def build(
         key = [address, "inet_proto", "inet_service"]
         described = {"type": key, "map": value, "flags": ["interval"]}
         commands.append(_add(family, "map", table, name=name, **described))
+    key = [address, "inet_proto", "inet_service"]
+    for name, kind in (("guarded", key), ("allowed", [*key, address])):
+        commands.append(_add(family, "set", table, name=name, type=kind, flags=["interval"]))
     for name, chain in _CHAINS.items():
         commands.append(_add(family, "chain", table, name=name, **chain))
     for name, expression, comment in _rules(family, bridges):
@@ -177,8 +210,21 @@ def _rules(family: Family, bridges: Sequence[Bridge]) -> list[tuple[str, list[An
     jump = {"jump": {"target": "publish"}}
     transport = _match({"meta": {"key": "l4proto"}}, {"set": sorted(_PROTOCOLS.values())})
     direct, address, port = (_lookup(family, name) for name in _MAPS)
+    guarded, allowed = _key(family), _key(family, _header(family, "saddr"))
+    new = _match({"ct": {"key": "state"}}, "new", "in")
     to_others = _match(_header(family, "daddr"), _prefix(family.loopback), "!=")
     rules += [
+        (
+            "guard",
+            [
+                new,
+                transport,
+                local,
+                _in(guarded, "guarded"),
+                _in(allowed, "allowed", "!="),
+                {"drop": None},
+            ],
+        ),
         ("publish", [transport, {"dnat": {"addr": direct}}]),
         ("publish", [transport, {"dnat": {"addr": address, "port": port}}]),
         # A neighbour could address 127.0.0.1 by the host's MAC address; the host's own packets pass "output".
@@ -238,9 +284,16 @@ def _prefix(subnet: Subnet) -> Any:
 
 
 def _lookup(family: Family, name: str) -> dict[str, Any]:
+    return {"map": {"key": _key(family), "data": f"@{name}"}}
+
+
+def _key(family: Family, *more: Any) -> dict[str, Any]:
     port = {"payload": {"protocol": "th", "field": "dport"}}
-    key = {"concat": [_header(family, "daddr"), {"meta": {"key": "l4proto"}}, port]}
-    return {"map": {"key": key, "data": f"@{name}"}}
+    return {"concat": [_header(family, "daddr"), {"meta": {"key": "l4proto"}}, port, *more]}
+
+
+def _in(key: Any, name: str, operator: str = "==") -> dict[str, Any]:
+    return _match(key, f"@{name}", operator)
 
 
 def _comment(expression: list[Any]) -> str:
@@ -274,16 +327,29 @@ def parse_elements(listed: Sequence[Command], family: Family) -> list[Element]:
     """Return the elements of the maps of a listed table."""
     found = []
     for entry in listed:
-        described = entry.get("map")
-        if described is None or described["name"] not in _MAPS:
+        described = entry.get("map") or entry.get("set")
+        if described is None or described["name"] not in (*_MAPS, *_SETS):
             continue
         for item in described.get("elem", ()):
-            address, protocol, ports = item[0]["concat"]
+            key, value = item if described["name"] in _MAPS else (item, "")
+            address, protocol, ports, *source = key["concat"]
+            if source:
+                value = _listed_prefix(source[0], family)
             first, last = ports["range"] if isinstance(ports, dict) else (ports, ports)
             host_ip = family.unspecified if isinstance(address, dict) else address
             name = _PROTOCOL_NAMES.get(protocol, str(protocol))
-            found.append(Element(described["name"], host_ip, name, first, last, item[1]))
+            found.append(Element(described["name"], host_ip, name, first, last, value))
     return found
+
+
+def _listed_prefix(listed: Any, family: Family) -> str:
+    """Return a block of addresses that may be listed as one address, a prefix or a range."""
+    if not isinstance(listed, dict):
+        return f"{listed}/{family.everywhere.max_prefixlen}"
+    if "prefix" in listed:
+        return f"{listed['prefix']['addr']}/{listed['prefix']['len']}"
+    first, last = map(ipaddress.ip_address, listed["range"])
+    return str(next(ipaddress.summarize_address_range(first, last)))
 
 
 def forward_is_dropped(chains: Iterable[Command]) -> bool:

@@ -4,6 +4,8 @@ A published port is held by a bound socket for as long as it is published: a pro
 in use" instead of a port that is silently diverted, and the kernel gives it to nobody as an ephemeral one. nftables
 diverts the packets before they reach such a socket, where the container has an address of their family; where it has
 none, the relay listens on it.
+
+Where the kernel has no sockets of SCTP, nobody else can hold such a port, and nothing holds it.
 """
 
 from __future__ import annotations
@@ -11,19 +13,26 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import random
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from scow.contract.errors import AddressInUse, InvalidPort, LimitExceeded, ScowError
-from scow.network.ports.publish import PortRequest, Publish
+from scow.network.ports.publish import EVERYWHERE, PortRequest, Publish
 
 _ATTEMPTS = 50
+# Where ports are chosen that no socket can be asked for, as the kernel does (net.ipv4.ip_local_port_range).
+_EPHEMERAL = (32768, 60999)
+
+
+class _NoSocketsError(Exception):
+    """The kernel has no sockets of a protocol."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """A published range and the sockets that hold it, one for each port."""
+    """A published range and the sockets that hold it, one for each port; none where the kernel has none."""
 
     publish: Publish
     sockets: tuple[socket.socket, ...]
@@ -46,7 +55,8 @@ class Holds:
         with contextlib.ExitStack() as stack:
             found: list[Held] = []
             for request in wanted:
-                for held in _hold(request):
+                known = [*(p for some in self._held.values() for p in some), *found]
+                for held in _hold(request, [held.publish for held in known if not held.sockets]):
                     for one in held.sockets:
                         stack.callback(one.close)
                     found.append(held)
@@ -67,6 +77,17 @@ class Holds:
                 failures.append((publish, error.message))
         return failures
 
+    def release(self, endpoint: str, published: Sequence[Publish]) -> None:
+        """Let go of some of an endpoint's ports."""
+        kept = []
+        for held in self._held.get(endpoint, ()):
+            if held.publish in published:
+                for one in held.sockets:
+                    one.close()
+            else:
+                kept.append(held)
+        self._held[endpoint] = kept
+
     def of(self, endpoint: str) -> Sequence[Held]:
         """Return what is held for an endpoint."""
         return tuple(self._held.get(endpoint, ()))
@@ -83,14 +104,21 @@ class Holds:
             self.give_back(endpoint)
 
 
-def _hold(request: PortRequest) -> list[Held]:
-    """Hold a request's ports on all of its addresses, at the first place where they are free on each."""
+def _hold(request: PortRequest, unbound: Sequence[Publish]) -> list[Held]:
+    """Hold a request's ports on all of its addresses, at the first place where they are free on each.
+
+    Args:
+        request: The ports.
+        unbound: What is published already and no socket holds.
+    """
     addresses = request.host_ips
     if request.optional:
         addresses = tuple(a for a in addresses if ":" not in a or _has_ipv6())
     refused: AddressInUse | None = None
     for start in _starts(request, addresses[0]):
         try:
+            for address in addresses:
+                _check_unbound(request.at(address, start), unbound)
             return _hold_at(request, addresses, start)
         except AddressInUse as error:
             refused = error
@@ -113,8 +141,7 @@ def _starts(request: PortRequest, address: str) -> Iterator[int]:
         return
     for _ in range(_ATTEMPTS):
         # Begin at a port that the kernel finds free, and see how far it goes.
-        with _bind(request.at(address, 0), 0) as first:
-            start: int = first.getsockname()[1]
+        start = _free_port(request.at(address, 0))
         if start + request.count <= 1 << 16:
             yield start
 
@@ -131,6 +158,35 @@ def _hold_at(request: PortRequest, addresses: Sequence[str], start: int) -> list
         return found
 
 
+def _free_port(publish: Publish) -> int:
+    """Return a port that the kernel finds free, or any where it has no sockets of the protocol."""
+    try:
+        with _bind(publish, 0) as one:
+            port: int = one.getsockname()[1]
+            return port
+    except _NoSocketsError:
+        return random.randint(*_EPHEMERAL)
+
+
+def _check_unbound(publish: Publish, others: Sequence[Publish]) -> None:
+    """Check that no port is published already that no socket holds.
+
+    Raises:
+        AddressInUse: One is.
+    """
+    for other in others:
+        apart = (
+            publish.protocol != other.protocol
+            or publish.host_port >= other.host_port + other.count
+            or other.host_port >= publish.host_port + publish.count
+        )
+        same = publish.host_ip == other.host_ip or {publish.host_ip, other.host_ip} & set(
+            EVERYWHERE
+        )
+        if not apart and same and (":" in publish.host_ip) == (":" in other.host_ip):
+            raise _translate(OSError(errno.EADDRINUSE, ""), other)
+
+
 def _has_ipv6() -> bool:
     """Tell whether this host speaks IPv6, as docker finds it out: something can be bound to ::1."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as one:
@@ -144,7 +200,10 @@ def _bind_range(publish: Publish) -> tuple[socket.socket, ...]:
         sockets = []
         for offset in range(publish.count):
             port = publish.host_port + offset
-            sockets.append(stack.enter_context(_bind(publish, port)))
+            try:
+                sockets.append(stack.enter_context(_bind(publish, port)))
+            except _NoSocketsError:
+                return ()
         stack.pop_all()
         return tuple(sockets)
 
@@ -153,6 +212,8 @@ def _bind(publish: Publish, port: int) -> socket.socket:
     try:
         return _bind_free(publish, port)
     except OSError as error:
+        if error.errno == errno.EPROTONOSUPPORT:
+            raise _NoSocketsError from error
         single = Publish(publish.host_ip, port, publish.container_port, publish.protocol, 1)
         raise _translate(error, single) from error
 
@@ -163,7 +224,7 @@ def _bind_free(publish: Publish, port: int) -> socket.socket:
             one.bind((publish.host_ip, port))
             return one
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or publish.protocol != "tcp":
+            if error.errno != errno.EADDRINUSE or publish.protocol == "udp":
                 raise
     return _bind_over_ended(publish, port)
 
@@ -186,8 +247,9 @@ def _bind_over_ended(publish: Publish, port: int) -> socket.socket:
 def _socket(publish: Publish) -> socket.socket:
     """Return a socket of an address's family, which never takes the other one along."""
     family = socket.AF_INET6 if ":" in publish.host_ip else socket.AF_INET
-    kind = socket.SOCK_STREAM if publish.protocol == "tcp" else socket.SOCK_DGRAM
-    one = socket.socket(family, kind | socket.SOCK_CLOEXEC)
+    kind = socket.SOCK_DGRAM if publish.protocol == "udp" else socket.SOCK_STREAM
+    protocol = socket.IPPROTO_SCTP if publish.protocol == "sctp" else 0
+    one = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)
     if family == socket.AF_INET6:
         one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     return one

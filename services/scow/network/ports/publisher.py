@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -15,6 +16,7 @@ from scow.network.ports.publish import PortRequest, Publish
 from scow.network.ports.relay import Relay
 from scow.network.store import Endpoint
 
+_RELAYED = ("tcp", "udp")
 _log = structlog.get_logger()
 
 
@@ -60,7 +62,7 @@ class Publisher:
             p.publish for p in published_by(endpoint) if family_of(p.address).diverts_loopback
         }
         for held in self._holds.of(endpoint.id):
-            if held.publish not in diverted:
+            if held.publish not in diverted and held.publish.protocol in _RELAYED:
                 own = of_family(endpoint.addresses, family_of(held.publish.host_ip))
                 to = own or endpoint.addresses[0]
                 await self._relay.open(endpoint.id, held, str(to.ip))
@@ -76,7 +78,36 @@ class Publisher:
             ScowError: The kernel refuses; reconciliation does it again.
         """
         if endpoint.ports:
-            await self._divert("delete", endpoint)
+            await self._divert("delete", endpoint, without=endpoint.id)
+
+    async def change(self, verb: str, endpoint: Endpoint, published: Sequence[Publish]) -> None:
+        """Have some of an endpoint's ports lead to it, or do so no more, while the others go on.
+
+        Args:
+            verb: "add" what was taken, or "delete" what is held until `release`.
+            endpoint: As it is to be, with the ports that it has afterwards.
+            published: The ports that come or go.
+
+        Raises:
+            ScowError: The kernel refuses.
+        """
+        changed = replace(endpoint, ports=tuple(published))
+        if verb == "add":
+            await self._divert(verb, changed)
+            await self.carry(endpoint)
+            return
+        sockets = [
+            one
+            for held in self._holds.of(endpoint.id)
+            if held.publish in published
+            for one in held.sockets
+        ]
+        await self._relay.shut_some(endpoint.id, sockets)
+        await self._divert(verb, changed)
+
+    def release(self, endpoint_id: str, published: Sequence[Publish]) -> None:
+        """Let go of some of an endpoint's ports."""
+        self._holds.release(endpoint_id, published)
 
     def let_go(self, endpoint_id: str) -> None:
         """Let go of what was taken and never published."""
@@ -92,13 +123,18 @@ class Publisher:
         await self._relay.close()
         self._holds.close()
 
-    async def _divert(self, verb: str, endpoint: Endpoint) -> None:
-        """Change the table; where it is not what it was, build it anew."""
+    async def _divert(self, verb: str, endpoint: Endpoint, without: str = "") -> None:
+        """Change the table; where it is not what it was, build it anew.
+
+        Args:
+            verb: "add" or "delete".
+            endpoint: With the ports that come or go.
+            without: Id of an endpoint that goes, but has a record still.
+        """
         try:
             await self._worker.run(self._table.change_ports, verb, endpoint)
         except KernelUnsupported as error:
             _log.info("the table is not what it was, building it", error=error.message)
-            after = self._wanted(endpoint.id if verb == "delete" else "")
-            await self._worker.run(self._table.build, after)
+            await self._worker.run(self._table.build, self._wanted(without))
         if any(port.protocol == "udp" for port in endpoint.ports):
             await self._worker.run(self._table.forget_flows, verb, endpoint)

@@ -14,7 +14,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -30,6 +30,8 @@ _PATIENCE_SECONDS = 5.0
 # After a start that failed.
 _AGAIN_SECONDS = 5.0
 _BATCH = 200
+# Where each has up to 100 blocks of addresses.
+_GUARDED_BATCH = 10
 _BACKLOG = 128
 _log = structlog.get_logger()
 
@@ -43,6 +45,8 @@ class Door:
     protocol: str
     address: str
     port: int
+    # Blocks of addresses that may use it, and the host; empty means all.
+    allow: tuple[str, ...]
 
 
 class Relay:
@@ -62,7 +66,7 @@ class Relay:
             return
         p = held.publish
         doors = [
-            Door(next(self._numbers), one, p.protocol, address, p.container_port + n)
+            Door(next(self._numbers), one, p.protocol, address, p.container_port + n, p.allow)
             for n, one in enumerate(held.sockets)
         ]
         for door in doors:
@@ -80,7 +84,9 @@ class Relay:
 
     async def shut(self, endpoint: str) -> None:
         """Carry nothing more to an endpoint; when it returns, the process has no socket of it."""
-        doors = self._doors.pop(endpoint, [])
+        await self._shut(self._doors.pop(endpoint, []))
+
+    async def _shut(self, doors: Sequence[Door]) -> None:
         if not doors:
             return
         if self._starting is not None:
@@ -89,6 +95,12 @@ class Relay:
             self._stop_waiting(doors)
         else:
             await self._order(lambda process: process.shut(doors))
+
+    async def shut_some(self, endpoint: str, sockets: Collection[socket.socket]) -> None:
+        """Carry nothing more that comes to some sockets of an endpoint."""
+        doors = [door for door in self._doors.get(endpoint, ()) if door.socket in sockets]
+        self._doors[endpoint] = [d for d in self._doors.get(endpoint, ()) if d not in doors]
+        await self._shut(doors)
 
     async def close(self) -> None:
         """Let go of everything; connections go on."""
@@ -176,7 +188,7 @@ class _Process:
     def open(self, doors: Sequence[Door]) -> None:
         """Hand doors over."""
         for batch in _batches(doors):
-            described = [[d.number, d.protocol, d.address, d.port] for d in batch]
+            described = [[d.number, d.protocol, d.address, d.port, d.allow] for d in batch]
             message = json.dumps({"open": described}).encode()
             socket.send_fds(self.orders, [message], [d.socket.fileno() for d in batch])
             self._answer()
@@ -202,5 +214,7 @@ class _Process:
 
 
 def _batches(doors: Sequence[Door]) -> Iterator[Sequence[Door]]:
-    for start in range(0, len(doors), _BATCH):
-        yield doors[start : start + _BATCH]
+    """Yield doors that one message has room for."""
+    size = _GUARDED_BATCH if any(door.allow for door in doors) else _BATCH
+    for start in range(0, len(doors), size):
+        yield doors[start : start + size]

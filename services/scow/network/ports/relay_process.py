@@ -6,20 +6,22 @@ the engine. When the service ends it accepts nothing new and carries on with wha
 
 Messages come as JSON with descriptors (unix(7), SCM_RIGHTS), each is answered by "{}":
 
-    {"open": [[door, protocol, address, port], ...]}    as many descriptors: sockets to listen on, and where they lead
+    {"open": [[door, protocol, address, port, allow], ...]}    as many descriptors: sockets to listen on, where they
+                                                               lead, and the blocks of addresses that may use them
     {"shut": [door, ...]}                               closed, and with them what goes through them
 """
 
 from __future__ import annotations
 
 import errno
+import ipaddress
 import json
 import selectors
 import socket
 import struct
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 _CHUNK = 1 << 17
@@ -165,11 +167,39 @@ class Connection:
         self._done(0)
 
 
+class Sources:
+    """Who may use a door: blocks of addresses, and the host itself.
+
+    Args:
+        allow: The blocks; none means everybody.
+    """
+
+    def __init__(self, allow: Sequence[str]) -> None:
+        self._blocks = [ipaddress.ip_network(block) for block in allow]
+
+    def have(self, peer: object, local: str) -> bool:
+        """Tell whether a peer is one of them.
+
+        Args:
+            peer: Its address and port.
+            local: The address of the host that it speaks to: the host's own packets come from it.
+        """
+        if not self._blocks:
+            return True
+        assert isinstance(peer, tuple)
+        address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
+        own = address.is_loopback or str(address) == local
+        return own or any(address in block for block in self._blocks)
+
+
 class StreamDoor:
     """A TCP port that is listened on."""
 
-    def __init__(self, loop: Loop, listener: socket.socket, target: Target) -> None:
+    def __init__(
+        self, loop: Loop, listener: socket.socket, target: Target, sources: Sources
+    ) -> None:
         self._loop = loop
+        self._sources = sources
         self._listener = listener
         self._target = target
         self._connections: set[Connection] = set()
@@ -183,10 +213,13 @@ class StreamDoor:
 
     def _accept(self, _: int) -> None:
         try:
-            client, _peer = self._listener.accept()
+            client, peer = self._listener.accept()
         except OSError as error:
             # Without descriptors to spare, again at the next tick.
             self.listen(error.errno in (*_AGAIN, errno.ECONNABORTED))
+            return
+        if not self._sources.have(peer, client.getsockname()[0]):
+            client.close()
             return
         client.setblocking(False)
         made: list[Connection] = []
@@ -219,8 +252,9 @@ class StreamDoor:
 class DatagramDoor:
     """A UDP port: each client gets a socket of its own, so that answers find their way."""
 
-    def __init__(self, loop: Loop, one: socket.socket, target: Target) -> None:
+    def __init__(self, loop: Loop, one: socket.socket, target: Target, sources: Sources) -> None:
         self._loop = loop
+        self._sources = sources
         self._socket = one
         self._target = target
         # By client and the address that it spoke to; those that spoke last are last.
@@ -243,10 +277,18 @@ class DatagramDoor:
         except OSError:
             return
         local = next((d for _level, kind, d in ancillary if kind == self._kind), b"")
+        if not self._sources.have(client, self._address(local)):
+            return
         try:
             self._flow(client, local).send(data)
         except OSError:  # refused, or no room: datagrams may be lost
             return
+
+    def _address(self, local: bytes) -> str:
+        """Return the address that a datagram came to: the last of IPv4's three values, the first of IPv6's two."""
+        if self._socket.family == socket.AF_INET6:
+            return str(ipaddress.ip_address(local[:16])) if len(local) >= 16 else ""
+        return str(ipaddress.ip_address(local[8:12])) if len(local) >= 12 else ""
 
     def _flow(self, client: object, local: bytes) -> socket.socket:
         key = (client, local)
@@ -349,7 +391,8 @@ class Relay:
         ):
             kind = StreamDoor if protocol == "tcp" else DatagramDoor
             one = socket.socket(fileno=descriptor)
-            self._doors[door] = kind(self._loop, one, (target[0], target[1]))
+            address, port, allow = target
+            self._doors[door] = kind(self._loop, one, (address, port), Sources(allow))
         for door in order.get("shut", ()):
             if door in self._doors:
                 self._doors.pop(door).shut()

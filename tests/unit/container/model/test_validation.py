@@ -54,7 +54,7 @@ def test_a_full_one_too() -> None:
         ("user", {"user": "a\nb"}),
         ("stop_signal", {"stop_signal": "9" * 5000}),
         ("exposed_ports", {"exposed_ports": ["9-8"]}),
-        ("exposed_ports", {"exposed_ports": ["80/sctp"]}),
+        ("exposed_ports", {"exposed_ports": ["80/dccp"]}),
         ("resources.memory", {"resources": pb.Resources(memory=1)}),
         ("ulimits", {"ulimits": [pb.Ulimit(name="x")]}),
         ("cap_add", {"cap_add": ["X"]}),

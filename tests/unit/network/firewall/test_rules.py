@@ -20,17 +20,19 @@ def listing(commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what libnftables would list after these commands."""
     listed: list[dict[str, Any]] = [{"metainfo": {}}]
     maps: dict[str, dict[str, Any]] = {}
+    kinds: dict[str, str] = {}
     for command in commands:
         added: dict[str, Any] = command.get("add", {})
         kind = next(iter(added), "")
         described: dict[str, Any] = added.get(kind, {})
-        if kind == "map":
+        if kind in ("map", "set"):
             maps[described["name"]] = {**described}
+            kinds[described["name"]] = kind
         elif kind == "element":
             maps[described["name"]].setdefault("elem", []).extend(described["elem"])
         elif kind:
             listed.append({kind: {**described, "handle": 1}})
-    return listed + [{"map": described} for described in maps.values()]
+    return listed + [{kinds[name]: described} for name, described in maps.items()]
 
 
 def test_ports_that_stay_the_same_are_one_interval() -> None:
@@ -134,3 +136,40 @@ def test_ipv6_is_the_same_in_other_words() -> None:
     text = json.dumps(listed)
     assert "127.0.0" not in text
     assert '"ip"' not in text
+
+
+GUARDED = Publish("0.0.0.0", 8080, 8080, "tcp", 2, ("10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"))
+
+
+def test_ports_that_not_everybody_may_use() -> None:
+    found = rules.elements([Published(ip_address("10.200.0.2"), GUARDED)])
+    place = ("0.0.0.0", "tcp", 8080, 8081)
+    assert found == [
+        Element("guarded", *place, ""),
+        Element("allowed", *place, "10.0.0.0/8"),
+        Element("allowed", *place, "192.0.2.7/32"),
+        Element("direct", *place, "10.200.0.2"),
+    ]
+    everybody = Publish("0.0.0.0", 8080, 8080, "tcp", 1, ("0.0.0.0/0",))
+    assert len(rules.elements([Published(ip_address("10.200.0.2"), everybody)])) == 1
+
+
+def test_who_may_use_ports_survives_the_way_through_json() -> None:
+    published = [Published(ip_address("10.200.0.2"), GUARDED)]
+    listed = json.loads(json.dumps(listing(rules.build(IPV4, "t", BRIDGES, published))))
+    assert set(rules.parse_elements(listed, IPV4)) == set(rules.elements(published))
+    assert rules.differences(IPV4, listed, BRIDGES, published) == ""
+    open_to_all = [Published(ip_address("10.200.0.2"), Publish("0.0.0.0", 8080, 8080, "tcp", 2))]
+    assert rules.differences(IPV4, listed, BRIDGES, open_to_all) == "published ports were changed"
+
+
+@pytest.mark.parametrize(
+    ("listed", "block"),
+    [
+        ("192.0.2.7", "192.0.2.7/32"),
+        ({"prefix": {"addr": "10.0.0.0", "len": 8}}, "10.0.0.0/8"),
+        ({"range": ["10.0.0.0", "10.0.0.3"]}, "10.0.0.0/30"),
+    ],
+)
+def test_blocks_are_listed_in_several_forms(listed: Any, block: str) -> None:
+    assert rules._listed_prefix(listed, IPV4) == block

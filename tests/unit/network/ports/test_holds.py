@@ -143,3 +143,22 @@ def holds_one(port: int) -> socket.socket:
     one = socket.socket()
     one.bind(("127.0.0.1", port))
     return one
+
+
+def test_a_port_of_sctp_is_published_once_also_where_no_socket_can_hold_it(holds: Holds) -> None:
+    [free] = holds.take("a", [wish(protocol="sctp")])
+    assert free.host_port > 1023
+    for address in ("127.0.0.1", "0.0.0.0"):
+        with pytest.raises(AddressInUse):
+            holds.take("b", [wish(free.host_port, addresses=(address,), protocol="sctp")])
+    holds.take("b", [wish(free.host_port, addresses=("::1",), protocol="sctp")])
+    holds.give_back("a")
+    holds.take("c", [wish(free.host_port, protocol="sctp")])
+
+
+def test_some_ports_of_several_are_let_go(holds: Holds) -> None:
+    first, second = holds.take("a", [wish(), wish()])
+    holds.release("a", [first])
+    holds.take("b", [wish(first.host_port)])
+    with pytest.raises(AddressInUse):
+        holds.take("c", [wish(second.host_port)])

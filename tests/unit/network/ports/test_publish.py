@@ -37,7 +37,10 @@ def test_a_range_to_choose_from() -> None:
         PortMapping(container_port=1, host_port_last=9),
         PortMapping(container_port=1, host_port=65000, host_port_last=65536),
         PortMapping(container_port=1, count=4_000_000_000),
-        PortMapping(container_port=1, protocol="sctp"),
+        PortMapping(container_port=1, protocol="dccp"),
+        PortMapping(container_port=1, allow=["10.0.0.0/33"]),
+        PortMapping(container_port=1, allow=["everybody"]),
+        PortMapping(container_port=1, allow=["10.0.0.1"] * 101),
         PortMapping(container_port=1, protocol="TCP"),
         PortMapping(container_port=1, host_ip="localhost"),
         PortMapping(container_port=1, host_ip="fe80::1%eth0"),
@@ -58,3 +61,20 @@ def test_names_of_ports() -> None:
 def test_json_and_back() -> None:
     published = [Publish("127.0.0.1", 8080, 80, "udp", 10), Publish("::", 1, 2, "tcp", 1)]
     assert publish.from_json(publish.to_json(published)) == published
+
+
+def test_where_a_port_is_published_that_names_no_address() -> None:
+    mapping = PortMapping(container_port=80)
+    request = publish.check(mapping, "192.0.2.1")
+    assert (request.host_ips, request.optional) == (("192.0.2.1",), False)
+    named = PortMapping(container_port=80, host_ip="::1")
+    assert publish.check(named, "192.0.2.1").host_ips == ("::1",)
+
+
+def test_who_may_use_a_port_is_kept_without_overlap() -> None:
+    allow = ["10.1.0.0/16", "10.0.0.0/8", "192.0.2.7", "2001:db8::1/32"]
+    [port] = [publish.check(PortMapping(container_port=80, allow=allow)).at("0.0.0.0", 8080)]
+    assert port.allow == ("10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32")
+    assert port.sources(6) == ["2001:db8::/32"]
+    assert publish.from_json(publish.to_json([port])) == [port]
+    assert list(port.to_proto().allow) == list(port.allow)

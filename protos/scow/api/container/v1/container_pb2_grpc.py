@@ -126,6 +126,16 @@ class ContainerServiceStub:
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ConnectRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ConnectResponse.FromString,
                 _registered_method=True)
+        self.PublishPorts = channel.unary_unary(
+                '/scow.api.container.v1.ContainerService/PublishPorts',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.PublishPortsRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.PublishPortsResponse.FromString,
+                _registered_method=True)
+        self.UnpublishPorts = channel.unary_unary(
+                '/scow.api.container.v1.ContainerService/UnpublishPorts',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.UnpublishPortsRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.UnpublishPortsResponse.FromString,
+                _registered_method=True)
         self.Disconnect = channel.unary_unary(
                 '/scow.api.container.v1.ContainerService/Disconnect',
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.DisconnectRequest.SerializeToString,
@@ -293,6 +303,22 @@ class ContainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PublishPorts(self, request, context):
+        """PublishPorts publishes further ports of a container, at once when it runs, and with each start from then on.
+        Errors: those of scow.api.network.v1.NetworkService.Publish.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnpublishPorts(self, request, context):
+        """UnpublishPorts takes published ports back; connections that are there go on.
+        Errors: those of scow.api.network.v1.NetworkService.Unpublish.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Disconnect(self, request, context):
         """Disconnect takes a container out of a network.
         Errors: NOT_FOUND NETWORK_NOT_FOUND; FAILED_PRECONDITION NOT_CONNECTED.
@@ -430,6 +456,16 @@ def add_ContainerServiceServicer_to_server(servicer, server):
                     servicer.Connect,
                     request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ConnectRequest.FromString,
                     response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ConnectResponse.SerializeToString,
+            ),
+            'PublishPorts': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishPorts,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.PublishPortsRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.PublishPortsResponse.SerializeToString,
+            ),
+            'UnpublishPorts': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnpublishPorts,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.UnpublishPortsRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.UnpublishPortsResponse.SerializeToString,
             ),
             'Disconnect': grpc.unary_unary_rpc_method_handler(
                     servicer.Disconnect,
@@ -950,6 +986,60 @@ class ContainerService:
             '/scow.api.container.v1.ContainerService/Connect',
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.ConnectRequest.SerializeToString,
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.ConnectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishPorts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.container.v1.ContainerService/PublishPorts',
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.PublishPortsRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.PublishPortsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnpublishPorts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.container.v1.ContainerService/UnpublishPorts',
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.UnpublishPortsRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.UnpublishPortsResponse.FromString,
             options,
             channel_credentials,
             insecure,

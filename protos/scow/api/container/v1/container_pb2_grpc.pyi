@@ -79,6 +79,14 @@ class ContainerServiceStub:
     """Connect puts a container into a further network, at once when it runs and else with its next start.
     Errors: NOT_FOUND NETWORK_NOT_FOUND; ALREADY_EXISTS ENDPOINT_EXISTS; those of scow.api.network.v1.NetworkService.Attach.
     """
+    PublishPorts: _grpc.UnaryUnaryMultiCallable[_container_pb2.PublishPortsRequest, _container_pb2.PublishPortsResponse]
+    """PublishPorts publishes further ports of a container, at once when it runs, and with each start from then on.
+    Errors: those of scow.api.network.v1.NetworkService.Publish.
+    """
+    UnpublishPorts: _grpc.UnaryUnaryMultiCallable[_container_pb2.UnpublishPortsRequest, _container_pb2.UnpublishPortsResponse]
+    """UnpublishPorts takes published ports back; connections that are there go on.
+    Errors: those of scow.api.network.v1.NetworkService.Unpublish.
+    """
     Disconnect: _grpc.UnaryUnaryMultiCallable[_container_pb2.DisconnectRequest, _container_pb2.DisconnectResponse]
     """Disconnect takes a container out of a network.
     Errors: NOT_FOUND NETWORK_NOT_FOUND; FAILED_PRECONDITION NOT_CONNECTED.
@@ -147,6 +155,14 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     Connect: _aio.UnaryUnaryMultiCallable[_container_pb2.ConnectRequest, _container_pb2.ConnectResponse]  # type: ignore[assignment]
     """Connect puts a container into a further network, at once when it runs and else with its next start.
     Errors: NOT_FOUND NETWORK_NOT_FOUND; ALREADY_EXISTS ENDPOINT_EXISTS; those of scow.api.network.v1.NetworkService.Attach.
+    """
+    PublishPorts: _aio.UnaryUnaryMultiCallable[_container_pb2.PublishPortsRequest, _container_pb2.PublishPortsResponse]  # type: ignore[assignment]
+    """PublishPorts publishes further ports of a container, at once when it runs, and with each start from then on.
+    Errors: those of scow.api.network.v1.NetworkService.Publish.
+    """
+    UnpublishPorts: _aio.UnaryUnaryMultiCallable[_container_pb2.UnpublishPortsRequest, _container_pb2.UnpublishPortsResponse]  # type: ignore[assignment]
+    """UnpublishPorts takes published ports back; connections that are there go on.
+    Errors: those of scow.api.network.v1.NetworkService.Unpublish.
     """
     Disconnect: _aio.UnaryUnaryMultiCallable[_container_pb2.DisconnectRequest, _container_pb2.DisconnectResponse]  # type: ignore[assignment]
     """Disconnect takes a container out of a network.
@@ -321,6 +337,26 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_container_pb2.ConnectResponse, _abc.Awaitable[_container_pb2.ConnectResponse]]:
         """Connect puts a container into a further network, at once when it runs and else with its next start.
         Errors: NOT_FOUND NETWORK_NOT_FOUND; ALREADY_EXISTS ENDPOINT_EXISTS; those of scow.api.network.v1.NetworkService.Attach.
+        """
+
+    @_abc_1.abstractmethod
+    def PublishPorts(
+        self,
+        request: _container_pb2.PublishPortsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_container_pb2.PublishPortsResponse, _abc.Awaitable[_container_pb2.PublishPortsResponse]]:
+        """PublishPorts publishes further ports of a container, at once when it runs, and with each start from then on.
+        Errors: those of scow.api.network.v1.NetworkService.Publish.
+        """
+
+    @_abc_1.abstractmethod
+    def UnpublishPorts(
+        self,
+        request: _container_pb2.UnpublishPortsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_container_pb2.UnpublishPortsResponse, _abc.Awaitable[_container_pb2.UnpublishPortsResponse]]:
+        """UnpublishPorts takes published ports back; connections that are there go on.
+        Errors: those of scow.api.network.v1.NetworkService.Unpublish.
         """
 
     @_abc_1.abstractmethod

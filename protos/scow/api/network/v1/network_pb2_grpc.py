@@ -70,6 +70,16 @@ class NetworkServiceStub:
                 request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.DetachRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.DetachResponse.FromString,
                 _registered_method=True)
+        self.Publish = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/Publish',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.PublishRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.PublishResponse.FromString,
+                _registered_method=True)
+        self.Unpublish = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/Unpublish',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.UnpublishRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.UnpublishResponse.FromString,
+                _registered_method=True)
         self.Reconcile = channel.unary_unary(
                 '/scow.api.network.v1.NetworkService/Reconcile',
                 request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.ReconcileRequest.SerializeToString,
@@ -141,6 +151,22 @@ class NetworkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Publish(self, request, context):
+        """Publish publishes further ports of an attached owner. What is published already like that is left as it is.
+        Errors: FAILED_PRECONDITION NOT_CONNECTED, ADDRESS_IN_USE; INVALID_ARGUMENT INVALID_PORT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unpublish(self, request, context):
+        """Unpublish publishes ports no more; connections that are there go on.
+        Errors: NOT_FOUND PORT_NOT_PUBLISHED; FAILED_PRECONDITION NOT_CONNECTED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Reconcile(self, request, context):
         """Reconcile compares records with links, rules and owners now, and tells what it did.
         """
@@ -192,6 +218,16 @@ def add_NetworkServiceServicer_to_server(servicer, server):
                     servicer.Detach,
                     request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.DetachRequest.FromString,
                     response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.DetachResponse.SerializeToString,
+            ),
+            'Publish': grpc.unary_unary_rpc_method_handler(
+                    servicer.Publish,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.PublishRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.PublishResponse.SerializeToString,
+            ),
+            'Unpublish': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unpublish,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.UnpublishRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.UnpublishResponse.SerializeToString,
             ),
             'Reconcile': grpc.unary_unary_rpc_method_handler(
                     servicer.Reconcile,
@@ -394,6 +430,60 @@ class NetworkService:
             '/scow.api.network.v1.NetworkService/Detach',
             scow_dot_api_dot_network_dot_v1_dot_network__pb2.DetachRequest.SerializeToString,
             scow_dot_api_dot_network_dot_v1_dot_network__pb2.DetachResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Publish(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/Publish',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.PublishRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.PublishResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unpublish(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/Unpublish',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.UnpublishRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.UnpublishResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,14 @@ class NetworkServiceStub:
     """Detach unplugs an owner from one network or all, and gives back addresses, ports and files. An unknown owner, and one
     that is not attached, is no error.
     """
+    Publish: _grpc.UnaryUnaryMultiCallable[_network_pb2.PublishRequest, _network_pb2.PublishResponse]
+    """Publish publishes further ports of an attached owner. What is published already like that is left as it is.
+    Errors: FAILED_PRECONDITION NOT_CONNECTED, ADDRESS_IN_USE; INVALID_ARGUMENT INVALID_PORT.
+    """
+    Unpublish: _grpc.UnaryUnaryMultiCallable[_network_pb2.UnpublishRequest, _network_pb2.UnpublishResponse]
+    """Unpublish publishes ports no more; connections that are there go on.
+    Errors: NOT_FOUND PORT_NOT_PUBLISHED; FAILED_PRECONDITION NOT_CONNECTED.
+    """
     Reconcile: _grpc.UnaryUnaryMultiCallable[_network_pb2.ReconcileRequest, _network_pb2.ReconcileResponse]
     """Reconcile compares records with links, rules and owners now, and tells what it did."""
     Watch: _grpc.UnaryStreamMultiCallable[_network_pb2.WatchRequest, _network_pb2.WatchResponse]
@@ -90,6 +98,14 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     Detach: _aio.UnaryUnaryMultiCallable[_network_pb2.DetachRequest, _network_pb2.DetachResponse]  # type: ignore[assignment]
     """Detach unplugs an owner from one network or all, and gives back addresses, ports and files. An unknown owner, and one
     that is not attached, is no error.
+    """
+    Publish: _aio.UnaryUnaryMultiCallable[_network_pb2.PublishRequest, _network_pb2.PublishResponse]  # type: ignore[assignment]
+    """Publish publishes further ports of an attached owner. What is published already like that is left as it is.
+    Errors: FAILED_PRECONDITION NOT_CONNECTED, ADDRESS_IN_USE; INVALID_ARGUMENT INVALID_PORT.
+    """
+    Unpublish: _aio.UnaryUnaryMultiCallable[_network_pb2.UnpublishRequest, _network_pb2.UnpublishResponse]  # type: ignore[assignment]
+    """Unpublish publishes ports no more; connections that are there go on.
+    Errors: NOT_FOUND PORT_NOT_PUBLISHED; FAILED_PRECONDITION NOT_CONNECTED.
     """
     Reconcile: _aio.UnaryUnaryMultiCallable[_network_pb2.ReconcileRequest, _network_pb2.ReconcileResponse]  # type: ignore[assignment]
     """Reconcile compares records with links, rules and owners now, and tells what it did."""
@@ -163,6 +179,26 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_network_pb2.DetachResponse, _abc.Awaitable[_network_pb2.DetachResponse]]:
         """Detach unplugs an owner from one network or all, and gives back addresses, ports and files. An unknown owner, and one
         that is not attached, is no error.
+        """
+
+    @_abc_1.abstractmethod
+    def Publish(
+        self,
+        request: _network_pb2.PublishRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.PublishResponse, _abc.Awaitable[_network_pb2.PublishResponse]]:
+        """Publish publishes further ports of an attached owner. What is published already like that is left as it is.
+        Errors: FAILED_PRECONDITION NOT_CONNECTED, ADDRESS_IN_USE; INVALID_ARGUMENT INVALID_PORT.
+        """
+
+    @_abc_1.abstractmethod
+    def Unpublish(
+        self,
+        request: _network_pb2.UnpublishRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.UnpublishResponse, _abc.Awaitable[_network_pb2.UnpublishResponse]]:
+        """Unpublish publishes ports no more; connections that are there go on.
+        Errors: NOT_FOUND PORT_NOT_PUBLISHED; FAILED_PRECONDITION NOT_CONNECTED.
         """
 
     @_abc_1.abstractmethod

@@ -208,6 +208,7 @@ class PortMapping(_message.Message):
     PROTOCOL_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     HOST_PORT_LAST_FIELD_NUMBER: _builtins.int
+    ALLOW_FIELD_NUMBER: _builtins.int
     host_ip: _builtins.str
     """Address of the host. As asked for: empty means all addresses of both families, "0.0.0.0" and "::" all of one. As
     published: never empty, and one mapping for each address.
@@ -217,11 +218,15 @@ class PortMapping(_message.Message):
     container_port: _builtins.int
     """First port of the container, 1..65535."""
     protocol: _builtins.str
-    """"tcp" (also when empty) or "udp"."""
+    """"tcp" (also when empty), "udp" or "sctp"."""
     count: _builtins.int
     """How many consecutive ports; 0 means 1."""
     host_port_last: _builtins.int
     """Where a free port is to be chosen between host_port and this one, this one; 0 means host_port alone."""
+    @_builtins.property
+    def allow(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """CIDR blocks from which it may be reached, and from the host itself; empty means from everywhere."""
+
     def __init__(
         self,
         *,
@@ -231,10 +236,11 @@ class PortMapping(_message.Message):
         protocol: _builtins.str = ...,
         count: _builtins.int = ...,
         host_port_last: _builtins.int = ...,
+        allow: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_port", b"container_port", "count", b"count", "host_ip", b"host_ip", "host_port", b"host_port", "host_port_last", b"host_port_last", "protocol", b"protocol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "container_port", b"container_port", "count", b"count", "host_ip", b"host_ip", "host_port", b"host_port", "host_port_last", b"host_port_last", "protocol", b"protocol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,59 @@
+"""Names of containers, by the command line: found with the tools of an image, through the life of containers."""
+
+from __future__ import annotations
+
+from tests.e2e.cli.support import shown
+from tests.support.engine import Engine, as_root
+
+pytestmark = as_root()
+
+
+def resolved(engine: Engine, container: str, name: str) -> list[str]:
+    """Return the addresses of a name as a container's busybox finds them."""
+    found = engine.cli("exec", container, "nslookup", "-type=a", name, check=False)
+    answers = found.stdout.partition("Name:")[2]
+    lines = [line.partition("Address:")[2].strip() for line in answers.splitlines()]
+    return [line for line in lines if line]
+
+
+def address(engine: Engine, container: str, network: str) -> str:
+    found: str = shown(engine, container)["NetworkSettings"]["Networks"][network]["IPAddress"]
+    return found
+
+
+def test_containers_find_each_other_by_name(engine: Engine) -> None:
+    engine.cli("network", "create", "shop")
+    flags = ("--network", "shop", "--dns", "127.0.0.2")
+    web = ("--name", "web", "--network-alias", "www", "--hostname", "front")
+    engine.cli("run", "-d", *web, *flags, "busybox", "sleep", "600")
+    engine.cli("run", "-d", "--name", "box", *flags, "busybox", "sleep", "600")
+    text = engine.cli("exec", "box", "cat", "/etc/resolv.conf").stdout
+    assert text.startswith("nameserver 127.0.0.11\n")
+    for name in ("web", "www", "front", "web.shop", shown(engine, "web")["Id"][:12]):
+        assert resolved(engine, "box", name) == [address(engine, "web", "shop")], name
+    engine.cli("restart", "-t", "0", "web")
+    assert resolved(engine, "box", "web") == [address(engine, "web", "shop")]
+    engine.cli("stop", "-t", "0", "web")
+    assert resolved(engine, "box", "web") == []
+
+
+def test_names_of_a_network_that_is_joined_and_left(engine: Engine) -> None:
+    engine.cli("network", "create", "shop")
+    engine.cli("run", "-d", "--name", "web", "--network", "shop", "busybox", "sleep", "600")
+    engine.cli("run", "-d", "--name", "box", "--dns", "127.0.0.2", "busybox", "sleep", "600")
+    assert resolved(engine, "box", "web") == []
+    engine.cli("network", "connect", "--alias", "late", "shop", "box")
+    assert resolved(engine, "box", "web") == [address(engine, "web", "shop")]
+    assert resolved(engine, "web", "late") == [address(engine, "box", "shop")]
+    engine.cli("network", "disconnect", "shop", "box")
+    assert resolved(engine, "box", "web") == []
+
+
+def test_names_survive_the_network_service(engine: Engine) -> None:
+    engine.cli("network", "create", "shop")
+    for name in ("web", "box"):
+        flags = ("--network", "shop", "--dns", "127.0.0.2")
+        engine.cli("run", "-d", "--name", name, *flags, "busybox", "sleep", "600")
+    engine.kill_service("network")
+    engine.wait_healthy()
+    assert resolved(engine, "box", "web") == [address(engine, "web", "shop")]
