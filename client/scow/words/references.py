@@ -22,6 +22,25 @@ def parted(reference: str) -> tuple[str, str]:
     return (name, tag) if colon and "/" not in tag else (reference, "")
 
 
+def complete(reference: str) -> str:
+    """Return what a reference means, registry and all: "docker.io/library/nginx:latest" for "nginx".
+
+    Its form is not checked.
+    """
+    first, slash, rest = reference.partition("/")
+    is_registry = slash and (
+        "." in first or ":" in first or first == "localhost" or first != first.lower()
+    )
+    if not is_registry:
+        rest = reference if slash else f"library/{reference}"
+        first = "docker.io"
+    elif first == "index.docker.io":
+        first = "docker.io"
+    if first == "docker.io" and "/" not in rest.partition("@")[0]:
+        rest = f"library/{rest}"
+    return with_tag(f"{first}/{rest}")
+
+
 def is_plausible(reference: str) -> bool:
     """Tell whether a text has the form of a reference; the image service decides."""
     return _FORM.fullmatch(reference) is not None

@@ -380,6 +380,10 @@ class InvalidTrustPolicy(FailedPrecondition):
     """The trust policy cannot be read or understood: until it is mended, no image is pulled or run."""
 
 
+class InvalidSourcePolicy(FailedPrecondition):
+    """The source policy cannot be read or understood: until it is mended, nothing is built from elsewhere."""
+
+
 class CommandNotFound(FailedPrecondition):
     """The container has no such command (exit code 127)."""
 
@@ -426,6 +430,10 @@ class RegistryDenied(PermissionDenied):
 
 class ImageUntrusted(PermissionDenied):
     """The trust policy rejects the image, or a signature that it demands is missing or wrong."""
+
+
+class SourceDenied(PermissionDenied):
+    """The source policy does not allow an image, URL or git repository, or not without a digest."""
 
 
 class RegistryRateLimited(ResourceExhausted):

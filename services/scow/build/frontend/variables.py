@@ -86,10 +86,15 @@ def _platform(prefix: str, platform: Platform) -> dict[str, str]:
     }
 
 
+def is_proxy(name: str) -> bool:
+    """Tell whether a variable is one of the proxies, which hold credentials."""
+    return name.lower() in _PROXIES
+
+
 def proxies(build_args: Mapping[str, str]) -> dict[str, str]:
     """Return the proxies that programs get, in both cases: some read these, others those."""
     found: dict[str, str] = {}
     for key, value in sorted(build_args.items()):
-        if key.lower() in _PROXIES:
+        if is_proxy(key):
             found[key.lower()] = found[key.upper()] = value
     return found
