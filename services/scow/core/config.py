@@ -222,6 +222,16 @@ class NetworkSection:
     subnet: str = ""
     # Subnet of IPv6 of the network "bridge", such as fd00:5c:1::/64; empty means that containers have IPv4 alone.
     ipv6_subnet: str = ""
+    # The host's address in `subnet`, and the part of it that containers get addresses of (CIDR); empty means the first
+    # address, and all of it.
+    gateway: str = ""
+    ip_range: str = ""
+    # Whether containers on the network "bridge" may talk to each other, and whether their packets to elsewhere get the
+    # host's address.
+    icc: bool = True
+    masquerade: bool = True
+    # Whether the host is made a router, without which containers reach nobody else.
+    forwarding: bool = True
     # What networks get subnets from that name none, as Docker's key of this name; empty means private ones that nobody
     # is known to use.
     default_address_pools: tuple[AddressPool, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -17,10 +18,10 @@ from scow.core.config import NetworkSection
 from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.core.times import now_ns, to_proto
+from scow.network import default_network
 from scow.network.drivers import Drivers
 from scow.network.ipam import plan as plans
-from scow.network.ipam import subnets
-from scow.network.ipam.addresses import IPV4, IPV6, Family, Pool, Subnet
+from scow.network.ipam.addresses import IPV4, IPV6, Family, Pool
 from scow.network.kernel import names
 from scow.network.store import Endpoint, Network, NetworkStore, find
 
@@ -53,13 +54,16 @@ class Networks:
     def record(self) -> None:
         """Record the networks that every engine has."""
         present = {network.name for network in self._rows.networks()}
+        bridge = names.bridge(self._instance)
+        given = default_network.options_of(self._section, bridge)
         with self._store.transaction() as tx:
+            self._rows.set_options(tx, DEFAULT, given)
             for name, driver in _BUILT_IN.items():
                 if name in present:
                     continue
-                has_link = self._drivers[driver].capabilities.addresses
-                bridge = names.bridge(self._instance) if has_link else ""
-                network = Network(os.urandom(32).hex(), name, driver, bridge, now_ns())
+                network = Network(os.urandom(32).hex(), name, driver, "", now_ns())
+                if name == DEFAULT:
+                    network = replace(network, bridge=bridge, options=given)
                 self._rows.insert_network(tx, network)
                 self._journal.append(
                     tx, "network", network.id, "create", {"name": name, "type": driver}
@@ -74,25 +78,29 @@ class Networks:
         """
         network = self.get(DEFAULT)
         present = {pool.subnet: pool for pool in network.pools}
-        wanted = self._configured()
-        if all(subnet.version != IPV4.version for subnet in wanted):
+        wanted = default_network.pools(self._section)
+        if all(pool.subnet.version != IPV4.version for pool in wanted):
             # None is configured: what was chosen once is kept.
-            wanted = [*(s for s in present if s.version == IPV4.version), *wanted]
-        if present and set(wanted) == set(present):
+            kept = [pool for pool in network.pools if pool.subnet.version == IPV4.version]
+            wanted = (*kept, *wanted)
+        if present and set(map(_layout, wanted)) == set(map(_layout, network.pools)):
             return False
         leased = self._rows.leased(network.id)
-        lost = set(present) - set(wanted)
+        same = set(map(_layout, wanted))
+        lost = [pool.subnet for pool in network.pools if _layout(pool) not in same]
         if any(address in subnet for subnet in lost for address in leased):
             _log.warning(
                 "the configured subnets are not what containers have, they are changed when none is left",
-                configured=" ".join(map(str, wanted)),
+                configured=" ".join(str(pool.subnet) for pool in wanted),
                 used=" ".join(map(str, present)),
             )
             return False
-        asked = tuple(map(Pool.of, wanted))
-        plan = self.plan(network.id, asked, plans.families(asked, ipv6=False))
+        plan = self.plan(network.id, wanted, plans.families(wanted, ipv6=False))
         made = await self._drivers[network.driver].establish(network, plan.pools)
-        pools = [present.get(pool.subnet, pool) for pool in made]
+        pools = [
+            replace(pool, last=present[pool.subnet].last) if pool.subnet in present else pool
+            for pool in made
+        ]
         with self._store.transaction() as tx:
             self._rows.set_pools(tx, network.id, pools)
         taken = " ".join(str(pool.subnet) for pool in pools)
@@ -117,14 +125,6 @@ class Networks:
         )
         seed = f"{_machine_id()} {self._instance}"
         return plans.Plan(asked, chosen, others, self._section.default_address_pools, seed)
-
-    def _configured(self) -> list[Subnet]:
-        """Return the subnets that the configuration gives the default network."""
-        keys = (
-            ("network.subnet", self._section.subnet, IPV4),
-            ("network.ipv6_subnet", self._section.ipv6_subnet, IPV6),
-        )
-        return [subnets.configured(key, value, family) for key, value, family in keys if value]
 
     def all(self) -> list[Network]:
         """Return all networks by name."""
@@ -228,6 +228,11 @@ def endpoint_message(network: Network, endpoint: Endpoint) -> pb.Endpoint:
 def is_built_in(network: Network) -> bool:
     """Tell whether a network is one that every engine has."""
     return network.name in _BUILT_IN
+
+
+def _layout(pool: Pool) -> tuple[object, ...]:
+    """Return what the configuration says of a pool."""
+    return pool.subnet, pool.gateway, pool.ip_range
 
 
 def _type(network: Network, values: Sequence[str]) -> str:

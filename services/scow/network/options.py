@@ -13,20 +13,20 @@ from scow.network.kernel import names
 _PREFIX = "com.docker.network."
 MTU = f"{_PREFIX}driver.mtu"
 BRIDGE_NAME = f"{_PREFIX}bridge.name"
-_MASQUERADE = f"{_PREFIX}bridge.enable_ip_masquerade"
-_ICC = f"{_PREFIX}bridge.enable_icc"
+MASQUERADE = f"{_PREFIX}bridge.enable_ip_masquerade"
+ICC = f"{_PREFIX}bridge.enable_icc"
 HOST_BINDING = f"{_PREFIX}bridge.host_binding_ipv4"
 _INTERFACE = f"{_PREFIX}container_iface_prefix"
 _INHIBIT_IPV4 = f"{_PREFIX}bridge.inhibit_ipv4"
 _HOST_IPV4, _HOST_IPV6 = f"{_PREFIX}host_ipv4", f"{_PREFIX}host_ipv6"
-_DEFAULT_BRIDGE = f"{_PREFIX}bridge.default_bridge"
+DEFAULT_BRIDGE = f"{_PREFIX}bridge.default_bridge"
 ENABLE_IPV4, ENABLE_IPV6 = f"{_PREFIX}enable_ipv4", f"{_PREFIX}enable_ipv6"
 _IFNAME = f"{_PREFIX}endpoint.ifname"
 _SYSCTLS = f"{_PREFIX}endpoint.sysctls"
 _KNOWN = frozenset(
     {
-        *(MTU, BRIDGE_NAME, _MASQUERADE, _ICC, HOST_BINDING, _INTERFACE, _INHIBIT_IPV4),
-        *(_HOST_IPV4, _HOST_IPV6, _DEFAULT_BRIDGE, ENABLE_IPV4, ENABLE_IPV6),
+        *(MTU, BRIDGE_NAME, MASQUERADE, ICC, HOST_BINDING, _INTERFACE, _INHIBIT_IPV4),
+        *(_HOST_IPV4, _HOST_IPV6, DEFAULT_BRIDGE, ENABLE_IPV4, ENABLE_IPV6),
     }
 )
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
@@ -78,8 +78,8 @@ def bridge(options: Mapping[str, str]) -> BridgeOptions:
     return BridgeOptions(
         name=name,
         mtu=mtu(options),
-        masquerade=_flag(options, _MASQUERADE, True),
-        icc=_flag(options, _ICC, True),
+        masquerade=_flag(options, MASQUERADE, True),
+        icc=_flag(options, ICC, True),
         stem=stem,
         inhibit_ipv4=_flag(options, _INHIBIT_IPV4, False),
         snat=tuple(options[key] for key in (_HOST_IPV4, _HOST_IPV6) if options.get(key)),

@@ -25,7 +25,7 @@ import ipaddress
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scow.core.store import Store
@@ -334,6 +334,11 @@ class NetworkStore:
             ),
         )
         NetworkStore.set_pools(tx, network.id, network.pools)
+
+    @staticmethod
+    def set_options(tx: sqlite3.Connection, name: str, options: Mapping[str, str]) -> None:
+        """Record the options of a network, if there is one of this name."""
+        tx.execute("UPDATE networks SET options = ? WHERE name = ?", (json.dumps(options), name))
 
     @staticmethod
     def set_pools(tx: sqlite3.Connection, network_id: str, pools: Sequence[Pool]) -> None:

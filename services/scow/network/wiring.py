@@ -13,6 +13,7 @@ from scow.network.dns.files import Files
 from scow.network.endpoints import Endpoints, Parts
 from scow.network.firewall.table import Table
 from scow.network.firewall.watch import TableWatch
+from scow.network.ipam import subnets
 from scow.network.kernel.worker import Worker
 from scow.network.networks import Networks
 from scow.network.publications import Publications
@@ -25,11 +26,12 @@ from scow.network.user_networks import UserNetworks
 async def wire(context: Context) -> Wiring:
     """Make the service's parts."""
     _allow_many_files()
+    subnets.check_pools(context.config.network.default_address_pools)
     config, section = context.config, context.config.network
     worker = Worker()
     parts = Parts(
         worker=worker,
-        drivers=drivers.make(worker, config.instance, section.mtu),
+        drivers=drivers.make(worker, config.instance, section.mtu, section.forwarding),
         table=Table(config.instance),
         files=Files(config.data("network")),
         section=section,

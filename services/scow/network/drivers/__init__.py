@@ -20,16 +20,17 @@ __all__ = ["Capabilities", "Driver", "Drivers", "make"]
 Drivers = Mapping[str, Driver]
 
 
-def make(worker: Worker, instance: str, mtu: int) -> Drivers:
+def make(worker: Worker, instance: str, mtu: int, forwarding: bool = True) -> Drivers:
     """Return all drivers by name.
 
     Args:
         worker: For all that blocks.
         instance: The engine, which names links.
         mtu: Of links in bytes; 0 means what the host's default route takes.
+        forwarding: Whether the host is made a router.
     """
     return {
-        "bridge": BridgeDriver(worker, instance, mtu),
+        "bridge": BridgeDriver(worker, instance, mtu, forwarding),
         "macvlan": SublinkDriver(worker, instance, sublink.MACVLAN),
         "ipvlan": SublinkDriver(worker, instance, sublink.IPVLAN),
         "host": HostDriver(),

@@ -45,14 +45,15 @@ class BridgeDriver:
         worker: For all that blocks.
         instance: Names the links.
         mtu: Of bridges and links; 0 means what the host's default route takes.
+        forwarding: Whether the host is made a router.
     """
 
     capabilities = Capabilities(namespace=True, addresses=True, ports=True)
 
-    def __init__(self, worker: Worker, instance: str, mtu: int) -> None:
+    def __init__(self, worker: Worker, instance: str, mtu: int, forwarding: bool) -> None:
         self._worker = worker
         self._instance = instance
-        self._host = _Host(instance, mtu)
+        self._host = _Host(instance, mtu, forwarding)
         # Links that are cut off and about to go.
         self._doomed: set[str] = set()
         self._sweeping: asyncio.Task[None] | None = None
@@ -141,7 +142,8 @@ class BridgeDriver:
 class _Host:
     """Bridges and links in the kernel. All of it blocks, if only for moments."""
 
-    def __init__(self, instance: str, mtu: int) -> None:
+    def __init__(self, instance: str, mtu: int, forwarding: bool) -> None:
+        self._forwarding = forwarding
         self._instance = instance
         self._configured_mtu = mtu
 
@@ -180,7 +182,8 @@ class _Host:
                 links.delete_address(self._netlink, index, present)
         for address in wanted:
             links.add_address(self._netlink, bridge.index, address)
-            sysctls.become_router(family_of(address).forwarding)
+            if self._forwarding:
+                sysctls.become_router(family_of(address).forwarding)
         # The host's packets to 127.0.0.1 that are diverted into a container leave by the bridge.
         sysctls.enable(f"ipv4/conf/{name}/route_localnet")
         return bridge
