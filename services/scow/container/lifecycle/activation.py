@@ -7,13 +7,16 @@ from collections.abc import Sequence
 
 from scow.api.types.v1.types_pb2 import Mount
 from scow.container.lifecycle.cleanup import Cleanup
+from scow.container.lifecycle.shared_mounts import SharedMounts
 from scow.container.model.containers import Entry
 from scow.container.shared import Shared
 from scow.contract.errors import ContainerNotFound, VolumeInUse
 
 
-async def activate(shared: Shared, cleanup: Cleanup, entry: Entry) -> Sequence[Mount]:
-    """Have them made ready; return what is to be mounted.
+async def activate(
+    shared: Shared, cleanup: Cleanup, mounted: SharedMounts, entry: Entry
+) -> list[Mount]:
+    """Have them made ready; return what is to be mounted, in the order asked for.
 
     Raises:
         VolumeInUse: A volume has another writer, and one of the two is to be the only one.
@@ -28,10 +31,14 @@ async def activate(shared: Shared, cleanup: Cleanup, entry: Entry) -> Sequence[M
         await _end_uses(shared, cleanup, error.metadata.get("owners", "").split(","))
         response = await shared.volumes.activate(entry.owner)
     # Of binds what was looked up at creation counts: links that were put there since are not followed.
-    made = iter(response.mounts)
-    return [
-        (next(made, resolved) if resolved.type == "volume" else resolved).mount for resolved in held
-    ]
+    volumes = iter(response.mounts)
+    ready = [next(volumes, each) if each.type == "volume" else each for each in held]
+    found = {
+        # In the order of names: two starts that share several volumes must not wait for each other.
+        index: await mounted.resolve(entry, ready[index])
+        for index in sorted(range(len(ready)), key=lambda index: ready[index].name)
+    }
+    return [found[index] for index in range(len(ready))]
 
 
 async def _end_uses(shared: Shared, cleanup: Cleanup, owners: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from scow.container.lifecycle.activation import activate
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.exit import Exits
 from scow.container.lifecycle.networking import Networking
+from scow.container.lifecycle.shared_mounts import SharedMounts
 from scow.container.lifecycle.transitions import Execution, Respond
 from scow.container.logs import options as logoptions
 from scow.container.model import states
@@ -35,6 +36,7 @@ class Starter:
         self._shared = shared
         self._networking = Networking(shared)
         self._cleanup = cleanup
+        self._mounted = SharedMounts(shared.containers)
         self._exits = exits
 
     async def start(
@@ -74,6 +76,8 @@ class Starter:
             except BaseException as error:
                 await completed(self._undo(entry, error))
                 raise
+            finally:
+                self._mounted.done(entry)
             return True
 
     async def _launch(
@@ -131,7 +135,7 @@ class Starter:
         with writing(state.parent):
             state.mkdir(mode=0o700)
         # The folder is there: whatever happens from here on, volumes are given back with it.
-        volumes = await activate(self._shared, self._cleanup, entry)
+        volumes = await activate(self._shared, self._cleanup, self._mounted, entry)
         made = document.make(entry.described, volumes, around)
         with writing(state.parent):
             bundle.write(around.bundle, made, entry.rootfs.mounts)

@@ -7,11 +7,12 @@ mount of a volume, so none can be left behind.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
-from scow.contract.errors import InvalidArgument
+from scow.contract.errors import InvalidArgument, MountFailed
 from scow.volume.directories import Directories
 from scow.volume.drivers.base import Capabilities, Source
 from scow.volume.store import Volume
@@ -19,6 +20,7 @@ from scow.volume.store import Volume
 _OPTIONS = ("device", "o", "type")
 _NEEDED = {"device": ("type",), "o": ("device", "type"), "type": ("device",)}
 _NO_TYPE = frozenset(("", "none", "bind"))
+_NETWORK = frozenset(("nfs", "nfs4", "cifs"))
 _BINDS = frozenset(("bind", "rbind"))
 
 
@@ -48,7 +50,7 @@ class LocalDriver:
         if kind in _NO_TYPE or _BINDS.intersection(options):
             bind = () if _BINDS.intersection(options) else ("rbind",)
             return Source("bind", device, (*bind, *options))
-        return Source(kind, device, options, once=True)
+        return Source(kind, device, await _with_addresses(kind, options), once=True)
 
     async def unmount(self, volume: Volume, owner: str) -> None:
         """Do nothing: the mount ends with the last container that has it."""
@@ -81,6 +83,32 @@ class LocalDriver:
 
     async def close(self) -> None:
         """Nothing was put off."""
+
+
+async def _with_addresses(kind: str, options: tuple[str, ...]) -> tuple[str, ...]:
+    """Return options with the server's address in place of its name: the kernel asks no name server.
+
+    Raises:
+        MountFailed: The name is not known.
+    """
+    if kind not in _NETWORK:
+        return options
+    found = []
+    for option in options:
+        name = option.removeprefix("addr=")
+        if name != option:
+            try:
+                infos = await asyncio.get_running_loop().getaddrinfo(name, None)
+            except OSError as error:
+                raise MountFailed(
+                    f"error resolving passed in network volume address {name}: {error.strerror}",
+                    what="volume option",
+                    which=option,
+                    do="give an address, or see to the name server",
+                ) from error
+            option = f"addr={infos[0][4][0]}"
+        found.append(option)
+    return tuple(found)
 
 
 def is_elsewhere(volume: Volume) -> bool:

@@ -15,6 +15,7 @@ _TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
 _OPPOSITE = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
 _DEFAULT_TMPFS_MODE = 0o1777
 _SUBPATH = "scow.subpath="
+_ONCE = "scow.once"
 _CHECKED, _MAKE, _LINK = "scow.checked", "scow.make", "scow.link="
 OVERLAY = "scow.overlay"
 
@@ -99,6 +100,8 @@ def volume(request: pb.MountRequest, source: Source | None) -> Mount:
     if read_only:
         access = "rro" if found.type == "bind" else "ro"
     options = [option for option in found.options if option not in ("ro", "rw")]
+    if found.once:
+        options.append(_ONCE)
     if request.subpath:
         options.append(f"{_SUBPATH}{request.subpath}")
     return Mount(

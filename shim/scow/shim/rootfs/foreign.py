@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import socket
+from collections.abc import Sequence
 from typing import NoReturn
 
 from scow.kernel import syscalls
@@ -19,13 +20,14 @@ _MESSAGE = 1 << 14
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-def clone(namespace: str, path: str) -> int:
+def clone(namespace: str, path: str, devices: Sequence[str] = ()) -> int:
     """Return a clone of the mount at a directory of another mount namespace.
 
     Args:
         namespace: The namespace's file, /proc/PID/ns/mnt.
         path: An absolute path in it. It belongs to a container: no link is followed, which could lead to what that
             container does not have, by its /proc.
+        devices: File systems ("8:1"): one of these must be there. Then links are followed inside of the container.
 
     Raises:
         ShimError: It is not there, or cannot be cloned.
@@ -35,7 +37,7 @@ def clone(namespace: str, path: str) -> int:
         with theirs:
             child = os.fork()
             if child == 0:
-                _send(theirs, namespace, path)
+                _send(theirs, namespace, path, devices)
         raw, descriptors, _, _ = socket.recv_fds(ours, _MESSAGE, 1)
     os.waitpid(child, 0)
     for descriptor in descriptors:
@@ -46,10 +48,10 @@ def clone(namespace: str, path: str) -> int:
     raise ShimError.from_json(json.loads(raw))
 
 
-def _send(connection: socket.socket, namespace: str, path: str) -> NoReturn:
+def _send(connection: socket.socket, namespace: str, path: str, devices: Sequence[str]) -> NoReturn:
     """Run in the child; never returns."""
     try:
-        found = _enter(namespace, path)
+        found = _enter(namespace, path, devices)
         socket.send_fds(connection, [b"{}"], [found])
     except BaseException as error:  # noqa: BLE001 - whatever it is travels to the parent
         typed = from_exception(error, f"mount {path} of the other container")
@@ -58,11 +60,21 @@ def _send(connection: socket.socket, namespace: str, path: str) -> NoReturn:
         os._exit(0)
 
 
-def _enter(namespace: str, path: str) -> int:
+def _enter(namespace: str, path: str, devices: Sequence[str]) -> int:
     entered = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
     syscalls.setns(entered, syscalls.CLONE_NEWNS)
     root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    resolve = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
-    resolve |= syscalls.RESOLVE_NO_MAGICLINKS
+    resolve = syscalls.RESOLVE_NO_MAGICLINKS
+    if devices:
+        resolve |= syscalls.RESOLVE_IN_ROOT
+    else:
+        resolve |= syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
     folder = syscalls.openat2(root, path.lstrip("/"), _FOLDER, resolve=resolve)
+    if devices and _device(folder) not in devices:
+        raise OSError(errno.ENODEV, "the other container has something else there")
     return syscalls.open_tree(folder, "", syscalls.OPEN_TREE_CLONE | syscalls.AT_EMPTY_PATH)
+
+
+def _device(descriptor: int) -> str:
+    number = os.fstat(descriptor).st_dev
+    return f"{os.major(number)}:{os.minor(number)}"

@@ -50,6 +50,8 @@ _PROPAGATION = {
 _IGNORED = {"defaults", "async", "nofail", "_netdev", "auto", "noauto", "user", "nouser", "loud"}
 # A bind whose source is in another mount namespace, which the option names.
 NAMESPACE = "scow.namespace="
+# With it: the file systems ("8:1") of which one must be there; then links in that namespace are followed too.
+DEVICE = "scow.device="
 # A relative path below the source or in the file system, which is mounted instead of all of it.
 SUBPATH = "scow.subpath="
 # Of a bind's source only links that were there when it was asked for are followed (`scow.kernel.hostpath`): none, or
@@ -75,6 +77,7 @@ class Options:
     bind: bool = False
     recursive: bool = False
     namespace: str = ""
+    devices: list[str] = field(default_factory=list)
     subpath: str = ""
     checked: bool = False
     make: bool = False
@@ -103,6 +106,8 @@ def parse_options(options: tuple[str, ...]) -> Options:
             parsed.recursive = option == "rbind"
         elif option.startswith(NAMESPACE):
             parsed.namespace = option.removeprefix(NAMESPACE)
+        elif option.startswith(DEVICE):
+            parsed.devices.append(option.removeprefix(DEVICE))
         elif option.startswith(SUBPATH):
             parsed.subpath = option.removeprefix(SUBPATH)
         elif option in (CHECKED, MAKE):
@@ -216,20 +221,23 @@ def _check_kinds(target: int, source: int, mount: Mount) -> None:
 
 def bind(mount: Mount, options: Options) -> int:
     """Clone what is at a path of the host, or of another mount namespace. The path is looked up once."""
-    if options.namespace:
-        if options.subpath:
-            raise failed(mount, OSError(errno.EOPNOTSUPP, "a part of another container's mount"))
-        try:
-            fd = foreign.clone(options.namespace, mount.source)
-        except OSError as error:
-            raise failed(mount, error) from error
-        _attributed(fd, mount, options)
-        return fd
-    source = _open_source(mount, options)
+    source = _foreign(mount, options) if options.namespace else _open_source(mount, options)
+    if options.namespace and not options.subpath:
+        _attributed(
+            source, mount, options
+        )  # a clone already, which kernels before 6.15 do not clone again
+        return source
     try:
         return _clone(source, mount, options)
     finally:
         os.close(source)
+
+
+def _foreign(mount: Mount, options: Options) -> int:
+    try:
+        return foreign.clone(options.namespace, mount.source, options.devices)
+    except OSError as error:
+        raise failed(mount, error) from error
 
 
 def _open_source(mount: Mount, options: Options) -> int:
@@ -311,29 +319,41 @@ def set_attributes(fd: int, options: Options) -> None:
 
 
 def filesystem(mount: Mount, options: Options) -> int:
-    """Make a detached mount of a new file system: proc, sysfs, tmpfs, devpts, mqueue, cgroup ..."""
+    """Make a detached mount of a new file system: proc, sysfs, tmpfs, devpts, mqueue, cgroup, ext4 ..."""
     attributes = options.set | options.recursive_set
     context = -1
+    doing = f"there is no file system {mount.type} in this kernel"
     try:
         context = syscalls.fsopen(mount.type)
+        doing = f"the source {mount.source!r} is refused"
         if mount.source:
             syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, "source", mount.source)
         for option in options.data:
+            doing = f"the option {option!r} is refused"
             key, equals, value = option.partition("=")
             if equals:
                 syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, key, value)
             else:
                 syscalls.fsconfig(context, syscalls.FSCONFIG_SET_FLAG, key)
+        doing = ""
         syscalls.fsconfig(context, syscalls.FSCONFIG_CMD_CREATE)
         fd = syscalls.fsmount(context, attributes)
     except OSError as error:
-        raise failed(mount, error, kernel_message(context)) from error
+        raise failed(mount, error, _refusal(context, doing, error)) from error
     finally:
         if context >= 0:
             os.close(context)
     if options.propagation:
         syscalls.mount_setattr(fd, propagation=options.propagation)
     return fd
+
+
+def _refusal(context: int, doing: str, error: OSError) -> str:
+    """Return what of a file system the kernel refuses, and why."""
+    if context < 0:
+        return doing if error.errno == errno.ENODEV else ""
+    why = kernel_message(context) or error.strerror or ""
+    return f"{doing}: {why}" if doing else why
 
 
 def kernel_message(context: int) -> str:
