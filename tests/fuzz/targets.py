@@ -31,6 +31,9 @@ from scow.contract.errors import (
     PlatformNotFound,
     RegistryUnavailable,
 )
+from scow.core.archive.read.faults import Fault
+from scow.core.archive.read.streams import TarStream
+from scow.core.archive.read.tree import Tree
 from scow.core.config import ImageSection
 from scow.core.store import Store
 from scow.image.archives.archive import Archive, File
@@ -41,7 +44,6 @@ from scow.image.archives.splitter import Splitter
 from scow.image.content.blobs import Blobs
 from scow.image.layers.erofs.collect import Collector
 from scow.image.layers.unpack.apply import Applier
-from scow.image.layers.unpack.tree import Tree
 from scow.image.metadata.tables import MIGRATIONS, ImageStore
 from scow.image.oci import manifests
 from scow.image.oci.platforms import Platform
@@ -50,8 +52,6 @@ from scow.image.registry_client.auth import parse_challenge
 from scow.image.registry_client.endpoints import Endpoint
 from scow.image.registry_client.errors import retry_after
 from scow.image.registry_client.http import located
-from scow.image.workers.faults import Fault
-from scow.image.workers.streams import TarStream
 from scow.kernel.trees import remove_tree
 from scow.network.dns import message
 from scow.words.dockerfile import changes

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
+from scow.core.archive.read.apply import Applied
+from scow.core.archive.read.streams import TarStream
+from scow.core.archive.read.tree import Tree
 from scow.image.layers.drivers import probe
 from scow.image.layers.erofs.collect import Collector
 from scow.image.layers.erofs.write import write
-from scow.image.layers.unpack.apply import Applied, Applier
-from scow.image.layers.unpack.tree import Tree
-from scow.image.workers.streams import TarStream
+from scow.image.layers.unpack.apply import Applier
 from scow.kernel import syscalls
 
 Entry = tuple[str, bytes, dict[str, Any]]

@@ -96,6 +96,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "volume.snapshots",
         "Make a volume with the content of another one, or of a snapshot (scow's own)",
     ),
+    "volume export": (
+        "volume.archives",
+        "Export what a volume or a snapshot has as a tar archive (scow's own)",
+    ),
+    "volume import": ("volume.archives", "Make a volume of a tar archive (scow's own)"),
     "volume snapshot create": ("volume.snapshots", "Copy what a volume has now"),
     "volume snapshot ls": ("volume.snapshots", "List snapshots"),
     "volume snapshot restore": (

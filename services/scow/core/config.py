@@ -249,6 +249,10 @@ class NetworkSection:
 class VolumeSection:
     """The volume service."""
 
+    # Limits on archives that volumes are made of: bytes when decompressed, and entries.
+    max_import_bytes: int = 1 << 40
+    max_import_entries: int = 16_000_000
+
 
 @dataclass(frozen=True)
 class ContainerSection:

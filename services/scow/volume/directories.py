@@ -18,6 +18,7 @@ import contextlib
 import errno
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -26,9 +27,11 @@ from scow.core.disk import writing
 from scow.kernel.trees import remove_tree
 
 DATA = "_data"
+# The content in a place of `scow.volume.staging`.
+CONTENT = "tree"
 _NEW = ".new-"
 _FILL = "fill-"
-_CONTENT = "content"
+_OFFERED = "content"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -38,7 +41,8 @@ class Directories:
     def __init__(self, base: Path) -> None:
         self._volumes = base / "volumes"
         self._trash = base / "trash"
-        self._readers = 0
+        # Device and inode of folders that are being read, and by how many.
+        self._read: Counter[tuple[int, int]] = Counter()
         for folder in (self._volumes, self._trash):
             folder.mkdir(mode=0o701, parents=True, exist_ok=True)
 
@@ -92,14 +96,14 @@ class Directories:
         folder = self._volumes / name / _fill(owner)
         with writing(self._volumes):
             folder.mkdir(mode=0o700, exist_ok=True)
-        return folder / _CONTENT
+        return folder / _OFFERED
 
     def fill(self, name: str, owner: str) -> bool:
         """Put what was offered in the place of a volume's empty folder, at once; tell whether it was done.
 
         Nobody may have the folder mounted: who has would keep the old one.
         """
-        content = self._volumes / name / _fill(owner) / _CONTENT
+        content = self._volumes / name / _fill(owner) / _OFFERED
         try:
             with writing(self._volumes):
                 content.rename(self.data(name))
@@ -136,21 +140,35 @@ class Directories:
             folder.rename(self._trash / os.urandom(8).hex())
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[None]:
-        """Keep the trash for the length of the block: what is read in it may be thrown away meanwhile."""
-        self._readers += 1
+    def reading(self, folder: int) -> Iterator[None]:
+        """Keep what a descriptor names for the length of the block, if it is thrown away meanwhile."""
+        status = os.fstat(folder)
+        key = (status.st_dev, status.st_ino)
+        self._read[key] += 1
         try:
             yield
         finally:
-            self._readers -= 1
+            self._read[key] -= 1
+            if not self._read[key]:
+                del self._read[key]
 
     def empty_trash(self) -> None:
-        """Delete what was discarded, unless something is read. Blocks for as long as that takes."""
-        if self._readers:
-            return
+        """Delete what was discarded and is not being read. Blocks for as long as that takes."""
         for folder in self._trash.iterdir():
             with contextlib.suppress(OSError):
-                remove_tree(folder)
+                if not self._is_read(folder):
+                    remove_tree(folder)
+
+    def _is_read(self, folder: Path) -> bool:
+        """Tell whether a folder in the trash, or the content in it, is being read."""
+        if not self._read:
+            return False
+        for part in (folder, folder / DATA, folder / CONTENT):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                status = part.stat(follow_symlinks=False)
+                if (status.st_dev, status.st_ino) in self._read:
+                    return True
+        return False
 
     def names(self) -> set[str]:
         """Return the names of the volumes whose folders are there."""

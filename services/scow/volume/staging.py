@@ -21,13 +21,13 @@ from scow.core.tasks import Background
 from scow.kernel import syscalls, tree_copy
 from scow.kernel.tree_copy import Copied
 from scow.kernel.trees import remove_tree
-from scow.volume.directories import Directories
+from scow.volume.directories import CONTENT, Directories
 
 T = TypeVar("T")
 GoOn = Callable[[], None]
 
 # What a place has: the content, and what its making needs.
-TREE = "tree"
+TREE = CONTENT
 # Copies at once; they are bound by the disk, and take turns at the interpreter.
 _THREADS = 2
 # How often a tree is copied in which directories are moved meanwhile.
@@ -44,7 +44,7 @@ class Staging:
 
     Args:
         base: The service's folder.
-        directories: Whose trash stays while something is read: it may be what was thrown away meanwhile.
+        directories: Where what is thrown away goes.
     """
 
     def __init__(self, base: Path, directories: Directories) -> None:
@@ -98,8 +98,12 @@ class Staging:
         """
         for _ in range(_ATTEMPTS):
             try:
-                with writing(place), self._directories.reading():
-                    return await self.run(lambda go_on: _copy(source, place, go_on))
+                with (
+                    writing(place),
+                    _opened(source) as read,
+                    self._directories.reading(read),
+                ):
+                    return await self.run(lambda go_on: _copy(read, place, go_on))
             except OSError as error:
                 if error.errno != errno.ESTALE:
                     raise
@@ -129,10 +133,10 @@ class Staging:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _copy(source: Path, place: Path, go_on: GoOn) -> Copied:
+def _copy(read: int, place: Path, go_on: GoOn) -> Copied:
     target = place / TREE
     target.mkdir(mode=0o700)
-    with _opened(source) as read, _opened(target) as write, _opened(place) as scratch:
+    with _opened(target) as write, _opened(place) as scratch:
         return tree_copy.copy_tree(read, write, scratch, go_on)
 
 

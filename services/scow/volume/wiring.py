@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import grpc
 
+from scow.api.volume.v1.archive_pb2_grpc import add_ArchiveServiceServicer_to_server
 from scow.api.volume.v1.snapshot_pb2_grpc import add_SnapshotServiceServicer_to_server
 from scow.api.volume.v1.volume_pb2_grpc import add_VolumeServiceServicer_to_server
 from scow.core.server import Context, Wiring
 from scow.volume import drivers
+from scow.volume.archives.archives import Archives
+from scow.volume.archives.rpc import ArchiveServicer
 from scow.volume.directories import Directories
 from scow.volume.holds import Holds
 from scow.volume.new_volumes import NewVolumes
@@ -43,15 +46,20 @@ def make(context: Context) -> Wiring:
         context.peers, directories, volumes, holds, snapshots, former, staging
     )
     servicer = VolumeServicer(volumes, holds, directories, reconciliation, journal, requests)
+    archives = Archives(
+        context.config.volume, snapshots, new_volumes, directories, folders, staging
+    )
+    archive_servicer = ArchiveServicer(archives, requests)
     snapshot_servicer = SnapshotServicer(snapshots, clones, directories, requests)
 
     def register(server: grpc.aio.Server) -> None:
         add_VolumeServiceServicer_to_server(servicer, server)
         add_SnapshotServiceServicer_to_server(snapshot_servicer, server)
+        add_ArchiveServiceServicer_to_server(archive_servicer, server)
 
     return Wiring(
         register=register,
         reconcile=reconciliation.run,
         close=staging.close,
-        more=("SnapshotService",),
+        more=("SnapshotService", "ArchiveService"),
     )

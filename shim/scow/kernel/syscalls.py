@@ -14,7 +14,7 @@ import ctypes
 import errno
 import os
 import platform
-from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_ulong, c_void_p
+from ctypes import c_char_p, c_int, c_int64, c_long, c_size_t, c_uint, c_ulong, c_void_p
 from typing import Any
 
 AT_FDCWD = -100
@@ -56,6 +56,7 @@ FSCONFIG_SET_STRING = 1
 FSCONFIG_SET_FD = 5
 FSCONFIG_CMD_CREATE = 6
 
+_OPENAT2_RETRIES = 16
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
@@ -66,6 +67,8 @@ RENAME_EXCHANGE = 2
 
 # f_type of procfs (statfs(2)).
 PROC_MAGIC = 0x9FA0
+
+_SYNC_FILE_RANGE_WRITE = 2
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
@@ -82,8 +85,10 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 _MACHINE = platform.machine()
 if _MACHINE == "x86_64":
     _NR_PIVOT_ROOT, _NR_SECCOMP, _NR_BPF, _NR_CAPSET, _NR_KEYCTL = 155, 317, 321, 126, 250
+    _NR_CAPGET = 125
 elif _MACHINE == "aarch64":
     _NR_PIVOT_ROOT, _NR_SECCOMP, _NR_BPF, _NR_CAPSET, _NR_KEYCTL = 41, 277, 280, 91, 219
+    _NR_CAPGET = 90
 else:
     raise ImportError(f"scow does not know the system call numbers of {_MACHINE}")
 _NR_OPEN_TREE = 428
@@ -103,6 +108,7 @@ _syscall.restype = c_long
 _libc.mount.argtypes = (c_char_p, c_char_p, c_char_p, c_ulong, c_char_p)
 _libc.umount2.argtypes = (c_char_p, c_int)
 _waiting.syncfs.argtypes = (c_int,)
+_waiting.sync_file_range.argtypes = (c_int, c_int64, c_int64, c_uint)
 _libc.renameat2.argtypes = (c_int, c_char_p, c_int, c_char_p, c_uint)
 _libc.setns.argtypes = (c_int, c_int)
 _libc.unshare.argtypes = (c_int,)
@@ -260,10 +266,18 @@ def mount_setattr(
     _raw(_NR_MOUNT_SETATTR, fd, os.fsencode(path), flags, ctypes.byref(attr), size)
 
 
-def openat2(dirfd: int, path: str, flags: int, *, mode: int = 0, resolve: int = 0) -> int:
-    """openat2(2); the descriptor is close-on-exec."""
+def openat2(dirfd: int, path: str | bytes, flags: int, *, mode: int = 0, resolve: int = 0) -> int:
+    """openat2(2), tried again when a rename elsewhere raced a ".."; the descriptor is close-on-exec."""
     how = _OpenHow(flags=flags | os.O_CLOEXEC, mode=mode, resolve=resolve)
-    return _raw(_NR_OPENAT2, dirfd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+    for _ in range(_OPENAT2_RETRIES):
+        try:
+            return _raw(
+                _NR_OPENAT2, dirfd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how)
+            )
+        except OSError as error:
+            if error.errno != errno.EAGAIN:
+                raise
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
@@ -345,6 +359,20 @@ def rename(old: str, new: str, flags: int) -> None:
 def syncfs(fd: int) -> None:
     """Write all of a file system to its disk (syncfs(2))."""
     _check(_waiting.syncfs(fd))
+
+
+def start_writing(fd: int, offset: int, size: int) -> None:
+    """Let the kernel begin to write a part of a file to its disk (sync_file_range(2)); a hint, no promise."""
+    _waiting.sync_file_range(fd, offset, size, _SYNC_FILE_RANGE_WRITE)
+
+
+def capget() -> tuple[int, int]:
+    """capget(2) of this process: the effective and the permitted capabilities, sets of bits."""
+    header = _CapHeader(version=0x20080522, pid=0)
+    data = (_CapData * 2)()
+    _raw(_NR_CAPGET, ctypes.byref(header), data)
+    effective = data[0].effective | data[1].effective << 32
+    return effective, data[0].permitted | data[1].permitted << 32
 
 
 def fs_magic(fd: int) -> int:

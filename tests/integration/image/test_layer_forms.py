@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scow.image.workers.faults import Fault
+from scow.core.archive.read.faults import Fault
 from tests.support.layertars import (
     Entry,
     describe,

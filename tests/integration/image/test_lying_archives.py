@@ -13,9 +13,9 @@ import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.contract import errors
+from scow.core.archive.read.faults import Fault
+from scow.core.archive.read.streams import Feed, TarStream, plain
 from scow.image.archives.splitter import Splitter
-from scow.image.workers.faults import Fault
-from scow.image.workers.streams import Feed, TarStream, plain
 from tests.support import archives, rawtar
 from tests.support.archives import (
     INDEX,

@@ -10,13 +10,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from scow.core.archive.read.faults import Fault
+from scow.core.archive.read.streams import Feed, TarStream, plain
+from scow.core.archive.read.tree import Tree
 from scow.image.layers.erofs.collect import Collector
 from scow.image.layers.erofs.write import write
 from scow.image.layers.unpack.apply import Applier
-from scow.image.layers.unpack.tree import Tree
-from scow.image.workers.faults import Fault
 from scow.image.workers.pool import Limits, UnpackPool, error_of
-from scow.image.workers.streams import Feed, TarStream, plain
 from scow.kernel.trees import remove_tree
 from tests.support.layers.ends import MAX_BYTES, MAX_ENTRIES
 from tests.support.layertars import mounted

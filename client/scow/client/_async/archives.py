@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Iterable
 from typing import BinaryIO, Literal
-
-from google.protobuf.message import Message
 
 from scow.api.image.v1 import archive_pb2 as archive_pb
 from scow.api.image.v1 import image_pb2 as pb
-from scow.client._aio import read
 from scow.client._async.service import AsyncService
 from scow.client._async.stream import AsyncStream
 from scow.client._async.targets import Place, write_to
+from scow.client._async.uploads import Upload, opened_file
 from scow.client._link import request_id
 from scow.client._options import platform_of
 from scow.contract.errors import DataLoss
-
-# Bytes of one message of an upload.
-_CHUNK = 1 << 20
 
 Format = Literal["docker-archive", "oci-archive"]
 _Images = list[archive_pb.LoadedImage]
@@ -131,7 +124,7 @@ class AsyncArchives:
         opened = archive_pb.LoadRequest.Open(request_id=request_id())
         if platform:
             opened.platform.CopyFrom(platform_of(platform))
-        upload = _Upload(
+        upload = Upload(
             archive_pb.LoadRequest(open=opened),
             source,
             lambda chunk: archive_pb.LoadRequest(chunk=chunk),
@@ -159,7 +152,7 @@ class AsyncArchives:
             for image in await client.images.load("images.tar"):
                 print(image.id, image.references)
         """
-        with _opened(source) as file:
+        with opened_file(source) as file:
             progress = self.load_progress(file, platform=platform, timeout=timeout)
             async with progress:
                 async for message in progress:
@@ -197,7 +190,7 @@ class AsyncArchives:
             image = await client.images.import_tar("rootfs.tar", "base", changes=['CMD ["sh"]'])
         """
         opened = _open(reference, message, changes, platform)
-        with _opened(source) as file:
+        with opened_file(source) as file:
             return await self._import(opened, file, timeout)
 
     async def import_url(
@@ -234,7 +227,7 @@ class AsyncArchives:
     async def _import(
         self, opened: pb.ImportRequest.Open, file: BinaryIO | None, timeout: float | None
     ) -> pb.Image:
-        upload = _Upload(
+        upload = Upload(
             pb.ImportRequest(open=opened), file, lambda chunk: pb.ImportRequest(chunk=chunk)
         )
         try:
@@ -248,36 +241,6 @@ class AsyncArchives:
         return response.image
 
 
-class _Upload:
-    """The requests of an upload: one that opens it, then a file in pieces.
-
-    Args:
-        first: The first request.
-        file: The file, or None.
-        wrap: Makes a request of a piece.
-
-    Attributes:
-        failure: Why the file could not be read: the transport would turn it into a status without a reason.
-    """
-
-    def __init__(
-        self, first: Message, file: BinaryIO | None, wrap: Callable[[bytes], Message]
-    ) -> None:
-        self._first = first
-        self._file = file
-        self._wrap = wrap
-        self.failure: OSError | None = None
-
-    async def requests(self) -> AsyncIterator[Message]:
-        yield self._first
-        try:
-            while self._file is not None and (chunk := await read(self._file, _CHUNK)):
-                yield self._wrap(chunk)
-        except OSError as error:
-            self.failure = error
-            raise
-
-
 def _open(
     reference: str, message: str, changes: Iterable[str], platform: str
 ) -> pb.ImportRequest.Open:
@@ -287,9 +250,3 @@ def _open(
     if platform:
         opened.platform.CopyFrom(platform_of(platform))
     return opened
-
-
-def _opened(source: Place) -> contextlib.AbstractContextManager[BinaryIO]:
-    if isinstance(source, (str, os.PathLike)):
-        return open(source, "rb")
-    return contextlib.nullcontext(source)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.api.volume.v1 import volume_pb2 as pb
-from scow.client._async.service import AsyncService
 from scow.client._async.stream import AsyncStream
+from scow.client._async.volume_archives import AsyncVolumeArchives
 from scow.client._link import request_id
 from scow.client._options import Filters, filters_of
 from scow.client._watch import resume_watch
@@ -16,7 +16,7 @@ _Volumes = list[pb.Volume]
 _Actions = list[ReconcileAction]
 
 
-class AsyncVolumes:
+class AsyncVolumes(AsyncVolumeArchives):
     """Named volumes.
 
     Example::
@@ -24,9 +24,6 @@ class AsyncVolumes:
         volume = await client.volumes.create("data", labels={"tier": "db"})
         print(volume.mountpoint)
     """
-
-    def __init__(self, service: AsyncService) -> None:
-        self._service = service
 
     async def create(
         self,

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import BinaryIO, Literal
-
-from google.protobuf.message import Message
 
 from scow.api.image.v1 import archive_pb2 as archive_pb
 from scow.api.image.v1 import image_pb2 as pb
 from scow.client._link import request_id
 from scow.client._options import platform_of
-from scow.client._sio import read
 from scow.client._sync.service import Service
 from scow.client._sync.stream import Stream
 from scow.client._sync.targets import Place, write_to
+from scow.client._sync.uploads import Upload, opened_file
 from scow.contract.errors import DataLoss
-
-# Bytes of one message of an upload.
-_CHUNK = 1 << 20
 
 Format = Literal["docker-archive", "oci-archive"]
 _Images = list[archive_pb.LoadedImage]
@@ -131,7 +124,7 @@ class Archives:
         opened = archive_pb.LoadRequest.Open(request_id=request_id())
         if platform:
             opened.platform.CopyFrom(platform_of(platform))
-        upload = _Upload(
+        upload = Upload(
             archive_pb.LoadRequest(open=opened),
             source,
             lambda chunk: archive_pb.LoadRequest(chunk=chunk),
@@ -157,7 +150,7 @@ class Archives:
             for image in client.images.load("images.tar"):
                 print(image.id, image.references)
         """
-        with _opened(source) as file:
+        with opened_file(source) as file:
             progress = self.load_progress(file, platform=platform, timeout=timeout)
             with progress:
                 for message in progress:
@@ -195,7 +188,7 @@ class Archives:
             image = client.images.import_tar("rootfs.tar", "base", changes=['CMD ["sh"]'])
         """
         opened = _open(reference, message, changes, platform)
-        with _opened(source) as file:
+        with opened_file(source) as file:
             return self._import(opened, file, timeout)
 
     def import_url(
@@ -232,7 +225,7 @@ class Archives:
     def _import(
         self, opened: pb.ImportRequest.Open, file: BinaryIO | None, timeout: float | None
     ) -> pb.Image:
-        upload = _Upload(
+        upload = Upload(
             pb.ImportRequest(open=opened), file, lambda chunk: pb.ImportRequest(chunk=chunk)
         )
         try:
@@ -244,36 +237,6 @@ class Archives:
         return response.image
 
 
-class _Upload:
-    """The requests of an upload: one that opens it, then a file in pieces.
-
-    Args:
-        first: The first request.
-        file: The file, or None.
-        wrap: Makes a request of a piece.
-
-    Attributes:
-        failure: Why the file could not be read: the transport would turn it into a status without a reason.
-    """
-
-    def __init__(
-        self, first: Message, file: BinaryIO | None, wrap: Callable[[bytes], Message]
-    ) -> None:
-        self._first = first
-        self._file = file
-        self._wrap = wrap
-        self.failure: OSError | None = None
-
-    def requests(self) -> Iterator[Message]:
-        yield self._first
-        try:
-            while self._file is not None and (chunk := read(self._file, _CHUNK)):
-                yield self._wrap(chunk)
-        except OSError as error:
-            self.failure = error
-            raise
-
-
 def _open(
     reference: str, message: str, changes: Iterable[str], platform: str
 ) -> pb.ImportRequest.Open:
@@ -283,9 +246,3 @@ def _open(
     if platform:
         opened.platform.CopyFrom(platform_of(platform))
     return opened
-
-
-def _opened(source: Place) -> contextlib.AbstractContextManager[BinaryIO]:
-    if isinstance(source, (str, os.PathLike)):
-        return open(source, "rb")
-    return contextlib.nullcontext(source)

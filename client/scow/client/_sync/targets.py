@@ -9,13 +9,14 @@ from typing import BinaryIO, TypeVar
 
 from scow.api.container.v1.container_pb2 import ExportResponse
 from scow.api.image.v1.archive_pb2 import SaveResponse
+from scow.api.volume.v1.archive_pb2 import ExportResponse as VolumeExportResponse
 from scow.client._sio import sync, write
 from scow.client._sync.stream import Stream
 
 Place = str | os.PathLike[str] | BinaryIO
 
 
-P = TypeVar("P", SaveResponse, ExportResponse)
+P = TypeVar("P", SaveResponse, ExportResponse, VolumeExportResponse)
 
 
 def write_to(stream: Stream[P], target: Place) -> None:

@@ -8,15 +8,15 @@ from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.api.volume.v1 import volume_pb2 as pb
 from scow.client._link import request_id
 from scow.client._options import Filters, filters_of
-from scow.client._sync.service import Service
 from scow.client._sync.stream import Stream
+from scow.client._sync.volume_archives import VolumeArchives
 from scow.client._watch import resume_watch
 
 _Volumes = list[pb.Volume]
 _Actions = list[ReconcileAction]
 
 
-class Volumes:
+class Volumes(VolumeArchives):
     """Named volumes.
 
     Example::
@@ -24,9 +24,6 @@ class Volumes:
         volume = client.volumes.create("data", labels={"tier": "db"})
         print(volume.mountpoint)
     """
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
 
     def create(
         self,

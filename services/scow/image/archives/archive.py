@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from scow.contract.errors import InvalidArchive, LimitExceeded
-from scow.image.workers.streams import compression
+from scow.core.archive.read.streams import compression
 
 _HOPS = 8
 

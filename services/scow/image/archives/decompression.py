@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from scow.image.workers.faults import LIMIT, Fault
+from scow.core.archive.read.faults import LIMIT, Fault
 
 # Between two reports.
 _STRIDE = 4 << 20

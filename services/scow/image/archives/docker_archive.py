@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from scow.contract.errors import DigestMismatch, InvalidReference
+from scow.core.archive.read.faults import Fault
 from scow.core.config import ImageSection
 from scow.image.archives.archive import Archive, File, bad
 from scow.image.archives.documents import parse_object
@@ -18,7 +19,6 @@ from scow.image.metadata.tables import ImageStore
 from scow.image.oci import manifests
 from scow.image.oci.manifests import Configuration, Descriptor, Document
 from scow.image.oci.reference import Reference
-from scow.image.workers.faults import Fault
 
 MANIFEST = "manifest.json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scow.image.workers.faults import hostile
+from scow.core.archive.read.faults import hostile
 
 # A longer one means nothing in an archive of images.
 _NAME_MAX = 4096

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from scow.contract.errors import InvalidArchive, LimitExceeded, ScowError
+from scow.core.archive.read import faults
 from scow.core.config import ImageSection
 from scow.image.archives.archive import Archive, File
 from scow.image.archives.pipes import PipeWriter
 from scow.image.content.blobs import Blobs
-from scow.image.workers import faults
 from scow.image.workers.pool import UnpackPool, Worker, error_of
 
 # Name of a large file, bytes so far, bytes in all.

@@ -9,13 +9,13 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from scow.image import syscalls
+from scow.core.archive.read import headers
+from scow.core.archive.read.faults import LIMIT, Fault, hostile
+from scow.core.archive.read.headers import Entry
+from scow.core.archive.read.streams import TarStream
 from scow.image.archives.names import clean, target
 from scow.image.content.digests import SHA256, SHA512, new_hash
-from scow.image.layers.unpack import headers
-from scow.image.layers.unpack.headers import Entry
-from scow.image.workers.faults import LIMIT, Fault, hostile
-from scow.image.workers.streams import TarStream
+from scow.kernel import syscalls
 
 # Between two reports of a large file, and between two requests to the kernel to write it out.
 _STRIDE = 16 << 20

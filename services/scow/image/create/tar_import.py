@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Coroutine
 
 from scow.api.image.v1 import image_pb2 as pb
+from scow.core.archive.read.streams import compression
 from scow.core.config import ImageSection
 from scow.core.times import now_ns
 from scow.image.archives.pipes import PipeWriter
@@ -22,7 +23,6 @@ from scow.image.oci.manifests import Descriptor
 from scow.image.oci.platforms import Platform
 from scow.image.oci.reference import Reference
 from scow.image.workers.pool import Unpacked, UnpackPool, error_of
-from scow.image.workers.streams import compression
 from scow.words.dockerfile import changes
 
 _LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"

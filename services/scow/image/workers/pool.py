@@ -26,7 +26,7 @@ from scow.contract.errors import (
     ScowError,
 )
 from scow.core import disk
-from scow.image.workers import faults
+from scow.core.archive.read import faults
 
 _MESSAGE_MAX = 1 << 16
 

@@ -31,19 +31,20 @@ import sys
 from typing import Any
 
 from scow.core import memory
+from scow.core.archive.read.apply import Applied
+from scow.core.archive.read.faults import DISK_FULL, REFUSED, Fault
+from scow.core.archive.read.streams import Feed, TarStream, plain
+from scow.core.archive.read.tree import Tree
 from scow.core.disk import FULL
-from scow.image import syscalls
 from scow.image.archives.decompression import expand
 from scow.image.archives.splitter import Pipe, Splitter, Tell
 from scow.image.content.buffers import streaming
 from scow.image.layers.erofs import INDEX, TAR
 from scow.image.layers.erofs.collect import Collector
 from scow.image.layers.erofs.write import write
-from scow.image.layers.unpack.apply import Applied, Applier
+from scow.image.layers.unpack.apply import Applier
 from scow.image.layers.unpack.compare import compare
-from scow.image.layers.unpack.tree import Tree
-from scow.image.workers.faults import DISK_FULL, REFUSED, Fault
-from scow.image.workers.streams import Feed, TarStream, plain
+from scow.kernel import workers
 
 MESSAGE_MAX = 1 << 16
 # Names in an answer: an archive may have any number of them.
@@ -173,8 +174,8 @@ def _expand(job: dict[str, Any], descriptors: list[int], tell: Tell) -> dict[str
 def main() -> None:
     """Serve on the descriptor that the first argument names; the second is the parent's PID."""
     memory.share_one_arena()
-    syscalls.die_with_parent(int(sys.argv[2]))
-    syscalls.keep_capabilities(_CAPABILITIES)
+    workers.die_with_parent(int(sys.argv[2]))
+    workers.keep_capabilities(_CAPABILITIES)
     Worker(socket.socket(fileno=int(sys.argv[1]))).serve()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.api.volume.v1 import snapshot_pb2 as pb
@@ -79,6 +80,17 @@ class Snapshots:
                 do=f"see 'scow volume snapshot ls {volume}'",
             )
         return found
+
+    def folder_of(self, volume: str, name: str) -> Path:
+        """Return where a snapshot is, or without a name what the volume has now.
+
+        Raises:
+            VolumeNotFound, VolumeNotLocal, SnapshotNotFound: As `local` and `known`.
+        """
+        found = self.local(volume).name
+        if not name:
+            return self._directories.data(found)
+        return self._folders.path(found, self.known(found, name).name)
 
     async def create(self, request: pb.CreateSnapshotRequest) -> pb.CreateSnapshotResponse:
         """Copy what a volume has now.

@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from scow.core.archive.read.faults import Fault
 from scow.image.archives import tar_writer
 from scow.image.archives.names import clean, target
 from scow.image.archives.pipes import PipeWriter
 from scow.image.content.buffers import streaming
-from scow.image.workers.faults import Fault
 
 
 @pytest.mark.parametrize(

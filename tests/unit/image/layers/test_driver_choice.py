@@ -20,9 +20,9 @@ POOL = UnpackPool(1, 1, Limits(1, 1))
 _PROBE = """
 import sys
 from pathlib import Path
-from scow.image import syscalls
 from scow.image.layers.drivers import probe
-syscalls.keep_capabilities(0)
+from scow.kernel import workers
+workers.keep_capabilities(0)
 print(probe.erofs(Path(sys.argv[1]), Path(sys.argv[1])))
 """
 

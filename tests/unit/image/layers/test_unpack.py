@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from scow.image.layers.unpack.apply import OPAQUE_XATTR, Applied, Applier
-from scow.image.layers.unpack.tree import Tree
-from scow.image.workers import faults
-from scow.image.workers.faults import Fault
-from scow.image.workers.streams import TarStream
+from scow.core.archive.read import faults
+from scow.core.archive.read.apply import Applied
+from scow.core.archive.read.faults import Fault
+from scow.core.archive.read.streams import TarStream
+from scow.core.archive.read.tree import Tree
+from scow.image.layers.unpack.apply import OPAQUE_XATTR, Applier
 
 Entry = tuple[str, bytes, dict[str, Any]]
 REG, DIR, SYM, LNK, FIFO = (

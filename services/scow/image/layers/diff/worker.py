@@ -18,9 +18,9 @@ import threading
 from isal import isal_zlib
 
 from scow.core import memory
-from scow.image import syscalls
 from scow.image.layers.diff.changeset import Changeset, is_empty
 from scow.image.layers.diff.written import Written
+from scow.kernel import workers
 
 _CAP_DAC_OVERRIDE = 1 << 1
 _PIECE = 1 << 20
@@ -120,8 +120,8 @@ def main() -> None:
     """Do the one job."""
     root, descriptor, parent = map(int, sys.argv[1:])
     memory.share_one_arena()
-    syscalls.die_with_parent(parent)
-    syscalls.keep_capabilities(_CAP_DAC_OVERRIDE)
+    workers.die_with_parent(parent)
+    workers.keep_capabilities(_CAP_DAC_OVERRIDE)
     try:
         answer = dataclasses.asdict(make(root, descriptor))
     except OSError as error:

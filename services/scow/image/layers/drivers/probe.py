@@ -20,12 +20,12 @@ import tempfile
 from pathlib import Path
 
 from scow.contract.errors import ScowError
+from scow.core.archive.read.streams import TarStream
 from scow.core.server import load_config
 from scow.image import syscalls
 from scow.image.layers.erofs import INDEX, TAR
 from scow.image.layers.erofs.collect import Collector
 from scow.image.layers.erofs.write import write
-from scow.image.workers.streams import TarStream
 from scow.kernel.trees import remove_tree
 
 _NAME = "image-kernel.json"

@@ -7,6 +7,12 @@ import os
 import stat
 from array import array
 
+from scow.core.archive.read import headers
+from scow.core.archive.read.apply import Applied
+from scow.core.archive.read.faults import LIMIT, Fault, corrupt, hostile
+from scow.core.archive.read.headers import Entry
+from scow.core.archive.read.streams import TarStream
+from scow.core.archive.read.tree import components, link_target
 from scow.image.layers.erofs import xattrs
 from scow.image.layers.erofs.nodes import (
     Node,
@@ -17,13 +23,7 @@ from scow.image.layers.erofs.nodes import (
     new_directory,
 )
 from scow.image.layers.erofs.ondisk import BLOCK, BLOCK_BITS
-from scow.image.layers.unpack import headers
-from scow.image.layers.unpack.apply import Applied
-from scow.image.layers.unpack.headers import Entry
-from scow.image.layers.unpack.marks import Mark, is_mark, link_target, mark_of
-from scow.image.layers.unpack.tree import components
-from scow.image.workers.faults import LIMIT, Fault, corrupt, hostile
-from scow.image.workers.streams import TarStream
+from scow.image.layers.unpack.marks import Mark, is_mark, mark_of
 
 # Names, targets, attributes and maps are held in memory until the tar ends.
 _TEXT_MAX = 512 << 20
@@ -133,7 +133,7 @@ class Collector:
             node.xattrs = {**(node.xattrs or {}), **(self._xattrs(node, entry) or {})} or None
 
     def _add_link(self, parent: Node, name: bytes, entry: Entry) -> None:
-        target = link_target(entry)
+        target = link_target(entry.name, entry.link)
         source = existing(self.root, target[:-1], entry.name)
         check_name(target[-1], entry.name)
         node = None if source is None else children(source).get(target[-1])

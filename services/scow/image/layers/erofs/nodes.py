@@ -8,8 +8,8 @@ from __future__ import annotations
 import stat
 from array import array
 
+from scow.core.archive.read.faults import hostile
 from scow.image.layers.erofs.ondisk import NAME_MAX
-from scow.image.workers.faults import hostile
 
 _PATH_MAX = 4095  # bytes of a path without the NUL (limits.h)
 _LINKS_MAX = 40  # symlinks followed for one name (path_resolution(7))

@@ -9,6 +9,7 @@ import os
 from array import array
 from collections.abc import Iterator
 
+from scow.core.archive.read.faults import LIMIT, Fault, corrupt
 from scow.image.layers.erofs.nodes import Node
 from scow.image.layers.erofs.ondisk import (
     BLOCK,
@@ -18,7 +19,6 @@ from scow.image.layers.erofs.ondisk import (
     TAR_START,
     blocks,
 )
-from scow.image.workers.faults import LIMIT, Fault, corrupt
 
 _CHUNK_BITS_MIN = 3  # a page
 # A file has at most this many chunks, and four more for each extent: so the index grows with the tar alone.

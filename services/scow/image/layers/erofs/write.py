@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 
+from scow.core.archive.read.faults import LIMIT, Fault
 from scow.image.layers.erofs import ondisk, xattrs
 from scow.image.layers.erofs.nodes import Node, children
 from scow.image.layers.erofs.ondisk import (
@@ -19,7 +20,6 @@ from scow.image.layers.erofs.ondisk import (
     blocks,
 )
 from scow.image.layers.erofs.sparse import Area, chunk_bits, chunk_count
-from scow.image.workers.faults import LIMIT, Fault
 
 _TYPES = {
     stat.S_IFREG: 1,

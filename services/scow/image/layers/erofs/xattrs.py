@@ -10,6 +10,7 @@ import stat
 import struct
 from collections.abc import Iterable
 
+from scow.core.archive.read.faults import LIMIT, Fault, hostile
 from scow.image.layers.erofs.ondisk import (
     NAME_MAX,
     XATTR,
@@ -18,7 +19,6 @@ from scow.image.layers.erofs.ondisk import (
     XATTR_VALUE_MAX,
     XATTRS_MAX,
 )
-from scow.image.workers.faults import LIMIT, Fault, hostile
 
 OPAQUE = "user.overlay.opaque"
 _OVERLAY = ("user.overlay.", "trusted.overlay.")

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from scow.image.layers.unpack.tree import Tree, path_of
+from scow.core.archive.read.tree import Tree, path_of
 
 # Differences that are told; one is enough to know.
 MOST = 20

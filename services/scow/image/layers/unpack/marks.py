@@ -1,4 +1,4 @@
-"""What names of entries say beyond naming a file: whiteouts, opaque marks, targets of hard links.
+"""What names of entries say beyond naming a file: whiteouts and opaque marks.
 
 OCI image specification, layer.md, "Whiteouts". Every form of a layer asks here, so that all mean the same.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scow.image.layers.unpack.headers import Entry
-from scow.image.layers.unpack.tree import components
-from scow.image.workers.faults import Fault, hostile
+from scow.core.archive.read.faults import hostile
+from scow.core.archive.read.headers import Entry
 
 WHITEOUT = b".wh."
 _AUFS = b".wh..wh."
@@ -53,18 +52,3 @@ def mark_of(parts: list[bytes], entry: Entry) -> Mark | None:
     if hidden in (b"", b".", b".."):
         raise hostile("a whiteout hides nothing", entry.name)
     return Mark(above, hidden)
-
-
-def link_target(entry: Entry) -> list[bytes]:
-    """Return the components of a hard link's target.
-
-    Raises:
-        Fault: It is none that a layer can have.
-    """
-    try:
-        target = components(entry.link)
-    except Fault as fault:
-        raise hostile("a hard link leads outside of the archive", entry.name) from fault
-    if not target:
-        raise hostile("a hard link has no target", entry.name)
-    return target

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from scow.core.archive.read.faults import LIMIT, Fault
 from scow.image.layers.erofs import check, ondisk, xattrs
 from scow.image.layers.erofs.nodes import Node
 from scow.image.layers.erofs.sparse import chunk_bits, chunk_count
 from scow.image.layers.erofs.write import write
-from scow.image.workers.faults import LIMIT, Fault
 from tests.support.layertars import Entry, index, reg, tar_of
 
 DIR = tarfile.DIRTYPE

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import zstandard
 
-from scow.image.workers import faults
-from scow.image.workers.faults import Fault
-from scow.image.workers.streams import Feed, TarStream, plain
+from scow.core.archive.read import faults
+from scow.core.archive.read.faults import Fault
+from scow.core.archive.read.streams import Feed, TarStream, plain
 
 PLAIN = os.urandom(300_000) + bytes(2_000_000) + b"end"
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {

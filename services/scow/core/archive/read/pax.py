@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from scow.image.workers.faults import corrupt
-from scow.image.workers.streams import TarStream
+from scow.core.archive.read.faults import corrupt
+from scow.core.archive.read.streams import TarStream
 
 SparseMap = list[tuple[int, int]]
 

@@ -10,7 +10,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from scow.image.layers.unpack.pax import (
+from scow.core.archive.read.faults import corrupt, hostile
+from scow.core.archive.read.pax import (
     Pax,
     SparseMap,
     bounded_ns,
@@ -19,8 +20,7 @@ from scow.image.layers.unpack.pax import (
     old_gnu_map,
     parse_pax,
 )
-from scow.image.workers.faults import corrupt, hostile
-from scow.image.workers.streams import TarStream
+from scow.core.archive.read.streams import TarStream
 
 BLOCK = 512
 _ZERO = bytes(BLOCK)
@@ -96,7 +96,7 @@ def entries(stream: TarStream) -> Iterator[Entry]:
         if padding:
             stream.skip(padding)
     if pax is not None or long_name or long_link:
-        raise corrupt("the layer is cut short: an extended header has no entry after it")
+        raise corrupt("the archive is cut short: an extended header has no entry after it")
 
 
 def _header(stream: TarStream) -> bytes | None:
@@ -105,7 +105,7 @@ def _header(stream: TarStream) -> bytes | None:
     if not block:
         return None
     if len(block) < BLOCK:
-        raise corrupt("the layer is cut short: it ends within a header")
+        raise corrupt("the archive is cut short: it ends within a header")
     if block == _ZERO:
         if stream.read(BLOCK).strip(b"\0"):
             raise corrupt("a header follows the mark of the archive's end")
@@ -134,7 +134,7 @@ def _meta(stream: TarStream, block: bytes) -> bytes:
         raise corrupt(f"an extended header claims {size} bytes")
     data = stream.read(size)
     if len(data) < size:
-        raise corrupt("the layer is cut short: it ends within an extended header")
+        raise corrupt("the archive is cut short: it ends within an extended header")
     stream.skip(-size % BLOCK)
     return data
 

@@ -14,9 +14,9 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from scow.image import syscalls
-from scow.image.workers.ahead import Ahead
-from scow.image.workers.faults import LIMIT, Fault, corrupt
+from scow.core.archive.read.ahead import Ahead
+from scow.core.archive.read.faults import LIMIT, Fault, corrupt
+from scow.kernel import syscalls
 
 _PIECE = 1 << 18
 # Of a file, after which the kernel is asked to begin to write it to the disk: the last fsync has less to wait for.
@@ -27,7 +27,7 @@ _GZIP, _ZSTD, _XZ, _BZIP2 = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\x00", b
 _ZSTD_WINDOW_MAX = 1 << 27
 # zstandard does not tell a cut frame from a whole one. So a frame of our own follows the last: only after a whole one
 # does it come out again.
-_END = b"scow: here the layer ends"
+_END = b"scow: here the archive ends"
 
 # Tells that more is wanted than `available` bytes, and returns the new number and whether it is final.
 Await = Callable[[int], tuple[int, bool]]
@@ -64,7 +64,7 @@ class Feed:
         size = min(size, self._available - self._position)
         data = os.pread(self._descriptor, size, self._position)
         if not data:
-            raise corrupt("the layer's file is shorter than it was said to be")
+            raise corrupt("the archive's file is shorter than it was said to be")
         before, self._position = self._position, self._position + len(data)
         _let_write(self._descriptor, before, self._position)
         return data
@@ -179,13 +179,13 @@ def _members(
             try:
                 yield from current.pieces(data)
             except damage as error:
-                raise corrupt(f"the layer cannot be decompressed: {error}") from error
+                raise corrupt(f"the archive cannot be decompressed: {error}") from error
             data = b""
             if current.eof:
                 data = current.unused
                 current = None
     if current is not None:
-        raise corrupt("the layer is cut short: its compressed data has no end")
+        raise corrupt("the archive is cut short: its compressed data has no end")
 
 
 class _Readable:
@@ -216,9 +216,9 @@ def _zstd(pieces: Iterator[bytes]) -> Iterator[bytes]:
             yield held[: -len(_END)]
             held = held[-len(_END) :]
     except zstandard.ZstdError as error:
-        raise corrupt(f"the layer cannot be decompressed: {error}") from error
+        raise corrupt(f"the archive cannot be decompressed: {error}") from error
     if held != _END:
-        raise corrupt("the layer is cut short: its compressed data has no end")
+        raise corrupt("the archive is cut short: its compressed data has no end")
 
 
 def _followed_by(pieces: Iterator[bytes], last: bytes) -> Iterator[bytes]:
@@ -259,7 +259,7 @@ class TarStream:
         for piece in pieces:
             self._total += len(piece)
             if self._total > self._limit:
-                raise Fault(LIMIT, f"the layer is larger than {self._limit} bytes")
+                raise Fault(LIMIT, f"the archive is larger than {self._limit} bytes")
             yield piece
 
     def _hashing(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -312,7 +312,7 @@ class TarStream:
                 if self._next():
                     continue
                 if strict:
-                    raise corrupt("the layer is cut short: it ends within a file")
+                    raise corrupt("the archive is cut short: it ends within a file")
                 return
             take = min(left, size)
             part = self._piece[self._position : self._position + take]

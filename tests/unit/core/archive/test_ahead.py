@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scow.image.workers.ahead import Ahead
+from scow.core.archive.read.ahead import Ahead
 from tests.support.processes import wait_for
 
 

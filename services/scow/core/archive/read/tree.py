@@ -11,8 +11,8 @@ import errno
 import os
 import stat
 
-from scow.image.syscalls import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, openat2
-from scow.image.workers.faults import Fault, hostile
+from scow.core.archive.read.faults import Fault, hostile
+from scow.kernel.syscalls import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, openat2
 from scow.kernel.trees import remove_tree
 
 _OPEN_MAX = 256
@@ -36,6 +36,21 @@ def components(name: bytes) -> list[bytes]:
         raise hostile("an entry has an absolute name", name)
     if b".." in parts:
         raise hostile('an entry has ".." in its name', name)
+    return parts
+
+
+def link_target(entry: bytes, target: bytes) -> list[bytes]:
+    """Return the components of a hard link's target.
+
+    Raises:
+        Fault: It is none that an archive can have.
+    """
+    try:
+        parts = components(target)
+    except Fault as fault:
+        raise hostile("a hard link leads outside of the archive", entry) from fault
+    if not parts:
+        raise hostile("a hard link has no target", entry)
     return parts
 
 
@@ -106,7 +121,7 @@ class Tree:
     def existing(self, parts: list[bytes], entry: bytes) -> int:
         """Return a new descriptor of a directory that must be there."""
         try:
-            return openat2(self.root, b"/".join(parts) or b".", _DIRECTORY, _BENEATH)
+            return openat2(self.root, b"/".join(parts) or b".", _DIRECTORY, resolve=_BENEATH)
         except OSError as error:
             raise _unresolved(error, entry) from error
 

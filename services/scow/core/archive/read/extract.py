@@ -1,0 +1,88 @@
+"""`python -m scow.core.archive.read.extract ROOT PARENT MAX_BYTES MAX_ENTRIES DEVICES`: an archive into a directory.
+
+The archive comes from standard input, the directory is a descriptor. One line of JSON on standard output tells how it
+went: {"done": {"size", "inodes", "has_root", "skipped_xattrs"}} or {"fault": {"kind", "message", "entry"}}. The process
+keeps no capability but those that writing files takes, and ends with its parent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from scow.core import memory
+from scow.core.archive.read import headers
+from scow.core.archive.read.apply import Applier
+from scow.core.archive.read.faults import DISK_FULL, REFUSED, Fault, hostile
+from scow.core.archive.read.headers import Entry
+from scow.core.archive.read.streams import TarStream, plain
+from scow.core.archive.read.tree import Tree
+from scow.core.disk import FULL
+from scow.kernel import workers
+
+# CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP (linux/capability.h)
+_CAPABILITIES = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 27 | 1 << 31
+# Names in an answer: an archive may have any number of them.
+_SHOWN = 16
+_DEVICES = (headers.CHAR, headers.BLOCK_DEVICE)
+_PIECE = 1 << 18
+
+
+class _Input:
+    """Standard input."""
+
+    def read(self, size: int = _PIECE) -> bytes:
+        """Return some bytes, none at the end."""
+        return os.read(0, size)
+
+
+class _WithoutDevices(Applier):
+    """Refuses device nodes."""
+
+    def special(self, parts: list[bytes], entry: Entry) -> bool:
+        """Refuse a device node."""
+        if entry.kind in _DEVICES:
+            raise hostile("an entry is a device node", entry.name)
+        return False
+
+
+def _extract(root: int, size: int, entries: int, devices: bool) -> dict[str, Any]:
+    _, pieces = plain(_Input())
+    stream = TarStream(pieces, size, hashed=False)
+    tree = Tree(f"/proc/self/fd/{root}")
+    applied = (Applier if devices else _WithoutDevices)(tree, stream, entries).run()
+    stream.finish()
+    return {
+        "size": applied.size,
+        "inodes": applied.inodes,
+        "has_root": applied.has_root,
+        "skipped_xattrs": sorted(applied.skipped_xattrs)[:_SHOWN],
+    }
+
+
+def _answer(root: int, size: int, entries: int, devices: int) -> dict[str, Any]:
+    try:
+        return {"done": _extract(root, size, entries, bool(devices))}
+    except Fault as fault:
+        about = {"kind": fault.kind, "message": fault.message, "entry": fault.entry}
+    except OSError as error:
+        kind = DISK_FULL if error.errno in FULL else REFUSED
+        about = {"kind": kind, "message": str(error), "entry": ""}
+    return {"fault": about}
+
+
+def main() -> None:
+    """Extract, and tell."""
+    memory.share_one_arena()
+    root, parent, *limits = (int(argument) for argument in sys.argv[1:])
+    workers.die_with_parent(parent)
+    workers.keep_capabilities(_CAPABILITIES)
+    size, entries, devices = limits
+    os.write(1, json.dumps(_answer(root, size, entries, devices)).encode())
+    os._exit(0)  # a thread may still be reading ahead
+
+
+if __name__ == "__main__":
+    main()
