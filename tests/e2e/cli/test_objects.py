@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+from pathlib import Path
 
 from tests.e2e.cli.support import shown
 from tests.support.busybox import rootfs_tar
@@ -116,6 +117,22 @@ def test_snapshots(engine: Engine) -> None:
     assert engine.cli("volume", "snapshot", "rm", "data@one").stdout == "data@one\n"
     assert engine.cli("volume", "snapshot", "rm", "data@one", check=False).returncode == 1
     engine.cli("volume", "rm", "data")
+
+
+def test_volume_archives(engine: Engine, tmp_path: Path) -> None:
+    engine.cli("run", "--rm", "-v", "data:/d", "busybox", "sh", "-c", "echo kept > /d/file")
+    file = tmp_path / "data.tar"
+    engine.cli("volume", "export", "-o", str(file), "data")
+    made = engine.cli("volume", "import", "--label", "a=1", "copy", str(file)).stdout
+    assert made == "copy\n"
+    done = engine.cli("run", "--rm", "-v", "copy:/d", "busybox", "cat", "/d/file")
+    assert done.stdout == "kept\n"
+    assert engine.cli("volume", "import", "again", stdin=file.read_bytes()).stdout == "again\n"
+    refused = engine.cli("volume", "import", "copy", str(file), check=False)
+    assert (refused.returncode, "there is a volume copy" in refused.stderr) == (1, True)
+    refused = engine.cli("volume", "import", "other", str(tmp_path / "none"), check=False)
+    assert (refused.returncode, "no such file" in refused.stderr) == (1, True)
+    engine.cli("volume", "rm", "data", "copy", "again")
 
 
 def test_networks(engine: Engine) -> None:
