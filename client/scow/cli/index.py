@@ -53,6 +53,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "container.lifecycle",
         "Block until one or more containers stop, then print their exit codes",
     ),
+    "build": ("build.build", "Build an image from a Dockerfile"),
+    "builder du": ("build.cache", "Disk usage of the build cache"),
+    "builder prune": ("build.cache", "Remove build cache"),
+    "builds inspect": ("build.history", "Show a build and its steps as JSON"),
+    "builds logs": ("build.history", "Show the output of a build, and follow one that runs"),
+    "builds ls": ("build.history", "List builds"),
+    "builds rm": ("build.history", "Remove builds from the history"),
+    "builds stop": ("build.history", "Stop running builds"),
     "history": ("image.history", "Show the history of an image"),
     "container prune": ("system.prune", "Remove all stopped containers"),
     "image gc": (
@@ -128,6 +136,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 GROUPS: dict[str, str] = {
+    "builder": "Manage builds and the build cache",
+    "builds": "Manage the history of builds (scow's own)",
     "container": "Manage containers",
     "image": "Manage images",
     "manifest": "Manage image manifests and manifest lists",
@@ -160,10 +170,13 @@ ALIASES: dict[str, str] = {
             "wait",
         )
     },
+    "builder build": "build",
+    "builds list": "builds ls",
     "container ls": "ps",
     "container list": "ps",
     "container ps": "ps",
     "container remove": "rm",
+    "image build": "build",
     "image check": "system check",
     "image history": "history",
     "image import": "import",
@@ -188,8 +201,6 @@ ALIASES: dict[str, str] = {
 # Docker's commands that are not here: what is next to them in the alphabet means something else.
 DOCKERS_OWN = (
     *(
-        "build",
-        "builder",
         "buildx",
         "compose",
         "config",

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from scow.client._async.builds import AsyncBuilding, AsyncBuilds
     from scow.client._async.client import AsyncClient
     from scow.client._async.containers import AsyncContainers
     from scow.client._async.images import AsyncImages
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
     from scow.client._async.store import AsyncStore
     from scow.client._async.stream import AsyncStream
     from scow.client._async.volumes import AsyncVolumes
+    from scow.client._context import ContextDirectory
     from scow.client._link import DEFAULT_HOST, traceparent
     from scow.client._options import ContainerOptions
     from scow.client._results import ExecResult, RunResult
+    from scow.client._sync.builds import Building, Builds
     from scow.client._sync.client import Client
     from scow.client._sync.containers import Containers
     from scow.client._sync.images import Images
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_HOST",
     "AsyncAttachment",
+    "AsyncBuilding",
+    "AsyncBuilds",
     "AsyncClient",
     "AsyncContainers",
     "AsyncExecution",
@@ -59,9 +64,12 @@ __all__ = [
     "AsyncStream",
     "AsyncVolumes",
     "Attachment",
+    "Building",
+    "Builds",
     "Client",
     "ContainerOptions",
     "Containers",
+    "ContextDirectory",
     "CredentialStore",
     "Credentials",
     "ExecResult",
@@ -87,7 +95,12 @@ _HOMES = {
     "RunResult": "_results",
     "CredentialStore": "credentials",
     "Credentials": "credentials",
+    "ContextDirectory": "_context",
     "Client": "_sync.client",
+    "Builds": "_sync.builds",
+    "Building": "_sync.builds",
+    "AsyncBuilds": "_async.builds",
+    "AsyncBuilding": "_async.builds",
     "Containers": "_sync.containers",
     "Images": "_sync.images",
     "Logs": "_sync.logs",

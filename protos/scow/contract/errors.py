@@ -240,6 +240,10 @@ class InvalidArchive(InvalidArgument):
     """A tar that cannot be read, or that reaches outside of its root."""
 
 
+class InvalidContext(InvalidArgument):
+    """A build context that cannot be used: it cannot be fetched or read, or has changed while it was sent."""
+
+
 class InvalidPageToken(InvalidArgument):
     """A page token that this service did not make."""
 
@@ -290,6 +294,14 @@ class BindSourceNotFound(NotFound):
 
 class LeaseNotFound(NotFound):
     """No such lease, or it has expired."""
+
+
+class FileNotFound(NotFound):
+    """An image's file system, or a build context, has no such file."""
+
+
+class BuildNotFound(NotFound):
+    """No such build in the history."""
 
 
 class UserNotFound(NotFound):
@@ -346,6 +358,10 @@ class ImageHasReferences(FailedPrecondition):
 
 class ContentMissing(FailedPrecondition):
     """A part of an image or index is not in the store."""
+
+
+class BuildFailed(FailedPrecondition):
+    """A step of a build failed. Facts: `line` and `excerpt` of the Dockerfile, `step`, and `exit_code` of a program."""
 
 
 class VolumeInUse(FailedPrecondition):

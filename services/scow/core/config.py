@@ -35,10 +35,12 @@ class Part:
     Attributes:
         metrics: Added to the port of `server.metrics`. A new service takes a new number.
         stage: Services of a higher stage call those of lower ones, and so are stopped before them.
+        on_demand: scowd starts it when somebody connects, and it ends when nobody needs it any more.
     """
 
     metrics: int
     stage: int
+    on_demand: bool = False
 
 
 PARTS = {
@@ -46,10 +48,18 @@ PARTS = {
     "volume": Part(metrics=1, stage=0),
     "network": Part(metrics=2, stage=0),
     "container": Part(metrics=3, stage=1),
+    "build": Part(metrics=4, stage=2, on_demand=True),
 }
 SERVICES = tuple(PARTS)
 # Of the environment, but no keys of the configuration.
-_OTHER_VARIABLES = ("SCOW_HOST", "SCOW_CONFIG", "SCOW_CLIENT_", "SCOW_TEST_", "SCOW_RESIDENT")
+_OTHER_VARIABLES = (
+    "SCOW_HOST",
+    "SCOW_CONFIG",
+    "SCOW_CLIENT_",
+    "SCOW_TEST_",
+    "SCOW_RESIDENT",
+    "SCOW_ON_DEMAND",
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ class ServerSection:
     # Events kept in each journal.
     journal_keep: int = 100_000
     # Address of the Prometheus metrics, "127.0.0.1:9410"; empty means none. The image service
-    # has this port, volume the next, network and container those after it.
+    # has this port, volume the next, network, container and build those after it.
     metrics: str = ""
 
 
@@ -271,6 +281,16 @@ class ContainerSection:
 
 
 @dataclass(frozen=True)
+class BuildSection:
+    """The build service."""
+
+    # Programs of RUN steps at once, over all builds; 0 means one for each processor, and 4 at least.
+    max_steps: int = 0
+    # Seconds without a call after which the service ends, where it is started when somebody needs it; 0 means never.
+    idle_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole configuration of one engine."""
 
@@ -286,6 +306,7 @@ class Config:
     network: NetworkSection = field(default_factory=NetworkSection)
     volume: VolumeSection = field(default_factory=VolumeSection)
     container: ContainerSection = field(default_factory=ContainerSection)
+    build: BuildSection = field(default_factory=BuildSection)
 
     def socket(self, service: str) -> Path:
         """Return the path of a service's socket."""

@@ -46,6 +46,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._observe = observe
         self._long: set[asyncio.Task[Any]] = set()
         self._stopping = False
+        self._under_way = 0
+        self._last = time.monotonic()
+
+    def idle_seconds(self) -> float:
+        """Return for how long there was no call."""
+        return 0.0 if self._under_way else time.monotonic() - self._last
 
     def cut_long_calls(self) -> None:
         """End calls that could last for ever with UNAVAILABLE; new ones end at once."""
@@ -140,18 +146,22 @@ class _Around:
     def __enter__(self) -> _Around:
         self._bound.__enter__()
         owner = self._call._owner
+        owner._under_way += 1
         if self._call._long and (task := asyncio.current_task()) is not None:
             owner._long.add(task)
             task.add_done_callback(owner._long.discard)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        seconds = time.monotonic() - self._began
+        owner = self._call._owner
+        owner._under_way -= 1
+        owner._last = time.monotonic()
+        seconds = owner._last - self._began
         if kind in (asyncio.CancelledError, GeneratorExit):
             self._code = "CANCELLED"
         _log.debug("call", code=self._code, ms=round(seconds * 1000, 2))
-        if self._call._owner._observe is not None:
-            self._call._owner._observe(self._call._method, self._code, seconds)
+        if owner._observe is not None:
+            owner._observe(self._call._method, self._code, seconds)
         # A generator that is closed from another context cannot reset its variables; they end with it.
         with contextlib.suppress(ValueError):
             self._bound.__exit__(None, None, None)

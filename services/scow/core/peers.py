@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from scow.api.container.v1.container_pb2_grpc import ContainerServiceAsyncStub
     from scow.api.image.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
     from scow.api.image.v1.image_pb2_grpc import ImageServiceAsyncStub
+    from scow.api.image.v1.layer_pb2_grpc import LayerServiceAsyncStub
+    from scow.api.image.v1.registry_pb2_grpc import RegistryServiceAsyncStub
+    from scow.api.image.v1.store_pb2_grpc import StoreServiceAsyncStub
     from scow.api.network.v1.network_pb2_grpc import NetworkServiceAsyncStub
     from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceAsyncStub
 
@@ -127,6 +130,27 @@ class Peers:
         from scow.api.image.v1.archive_pb2_grpc import ArchiveServiceStub
 
         return ArchiveServiceStub(self.channel("image"))
+
+    @cached_property
+    def layer(self) -> LayerServiceAsyncStub:
+        """Layers one by one, which the image service serves too."""
+        from scow.api.image.v1.layer_pb2_grpc import LayerServiceStub
+
+        return LayerServiceStub(self.channel("image"))
+
+    @cached_property
+    def registry(self) -> RegistryServiceAsyncStub:
+        """Registries, which the image service talks to."""
+        from scow.api.image.v1.registry_pb2_grpc import RegistryServiceStub
+
+        return RegistryServiceStub(self.channel("image"))
+
+    @cached_property
+    def store(self) -> StoreServiceAsyncStub:
+        """Leases and usage of the image service's store."""
+        from scow.api.image.v1.store_pb2_grpc import StoreServiceStub
+
+        return StoreServiceStub(self.channel("image"))
 
     @cached_property
     def volume(self) -> VolumeServiceAsyncStub:

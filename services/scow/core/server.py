@@ -44,6 +44,12 @@ from scow.core.store import Store
 # Of a unix socket's path, with the final NUL (unix(7)).
 _SOCKET_PATH_MAX = 108
 _MANY = 1_000_000
+# What a service that was started because somebody needed it says when nobody does any more.
+IDLE = "X_SCOW_IDLE=1"
+# The variable by which scowd tells a service that it is such a one.
+ON_DEMAND = "SCOW_ON_DEMAND"
+# Looks at whether it is idle, in the time for which it must be.
+_LOOKS = 4
 _UNCOUNTED = 8
 
 
@@ -75,6 +81,7 @@ class Wiring:
         close: Called last.
         more: Names in the contract of what is registered beside the service that the process is called after,
             "StoreService"; health and reflection tell of them too.
+        idle_seconds: Where it was started because somebody needed it, it says so when there was no call for so long.
     """
 
     register: Callable[[grpc.aio.Server], None]
@@ -82,6 +89,7 @@ class Wiring:
     drain: Callable[[], Awaitable[None]] = _nothing
     close: Callable[[], Awaitable[None]] = _nothing
     more: Sequence[str] = ()
+    idle_seconds: float = 0.0
 
 
 Wire = Callable[[Context], Awaitable[Wiring]]
@@ -219,32 +227,50 @@ async def _run(context: Context, wiring: Wiring, stop: asyncio.Event) -> None:
     names = [f"{package}.{name}" for name in (f"{context.name.capitalize()}Service", *wiring.more)]
     healthy = _add_standard_services(server, names)
     await _reconcile(context, wiring)
-    await _listen(server, context.config.socket(context.name))
+    path = context.config.socket(context.name)
+    own = await _listen(server, path)
     for name in ("", *names):
         await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
     memory.give_back()
     notify("READY=1")
     context.log.info("serving", socket=str(context.config.socket(context.name)))
     timer = asyncio.create_task(_reconcile_often(context, wiring))
+    resting = asyncio.create_task(_tell_idleness(wiring.idle_seconds, interceptor))
     await stop.wait()
+    resting.cancel()
     notify("STOPPING=1")
     context.log.info("stopping")
     timer.cancel()
     await healthy.enter_graceful_shutdown()
+    _leave(path, own)
     interceptor.cut_long_calls()
     await asyncio.gather(server.stop(section.drain_seconds), wiring.drain())
 
 
-async def _listen(server: grpc.aio.Server, path: Path) -> None:
-    """Bind the socket with mode 0660."""
+async def _listen(server: grpc.aio.Server, path: Path) -> int:
+    """Bind the socket with mode 0660, in the place of what has its path; return its inode's number.
+
+    gRPC deletes what has the name that it was given when it ends. By then another may have the path, so it is given one
+    that does not stay.
+    """
+    new = path.with_suffix(".new")
     old = os.umask(0o117)
     try:
         with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-        server.add_insecure_port(f"unix://{path.absolute()}")
+            new.unlink()
+        server.add_insecure_port(f"unix://{new.absolute()}")
         await server.start()
     finally:
         os.umask(old)
+    new.rename(path)
+    return path.stat().st_ino
+
+
+def _leave(path: Path, own: int) -> None:
+    """Delete the socket, unless another has its path by now: whoever comes then shall not wait."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_ino == own:
+            path.unlink()
 
 
 def _add_standard_services(
@@ -271,6 +297,16 @@ async def _reconcile(context: Context, wiring: Wiring) -> None:
         context.log.info(
             "reconciled", object=action.object, action=action.action, detail=action.detail
         )
+
+
+async def _tell_idleness(seconds: float, interceptor: CallInterceptor) -> None:
+    """Tell the supervisor when nobody has needed this service for so long."""
+    if not seconds or not os.environ.get(ON_DEMAND):
+        return
+    while True:
+        await asyncio.sleep(seconds / _LOOKS)
+        if interceptor.idle_seconds() >= seconds:
+            notify(IDLE)
 
 
 async def _reconcile_often(context: Context, wiring: Wiring) -> None:

@@ -28,6 +28,12 @@ def to_proto(ns: int | None) -> Timestamp | None:
     return Timestamp(seconds=ns // 1_000_000_000, nanos=ns % 1_000_000_000)
 
 
+def now_proto() -> Timestamp:
+    """Return the message for the present time."""
+    now = now_ns()
+    return Timestamp(seconds=now // _NANO, nanos=now % _NANO)
+
+
 def from_proto(timestamp: Timestamp) -> int:
     """Return nanoseconds since 1970 UTC."""
     return timestamp.seconds * 1_000_000_000 + timestamp.nanos
@@ -60,3 +66,10 @@ def parse_moment(text: str, key: str) -> int:
             which=key,
             do="use 2026-01-02T15:04:05Z, seconds since 1970, or a duration back from now like 10m",
         ) from None
+
+
+def to_rfc3339(ns: int) -> str:
+    """Return a time as RFC 3339 with nanoseconds."""
+    seconds, rest = divmod(ns, _NANO)
+    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"

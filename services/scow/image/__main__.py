@@ -11,6 +11,7 @@ import grpc
 import scow.core.lean  # noqa: F401  before what loads structlog
 from scow.api.image.v1.archive_pb2_grpc import add_ArchiveServiceServicer_to_server
 from scow.api.image.v1.image_pb2_grpc import add_ImageServiceServicer_to_server
+from scow.api.image.v1.layer_pb2_grpc import add_LayerServiceServicer_to_server
 from scow.api.image.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
 from scow.api.image.v1.store_pb2_grpc import add_StoreServiceServicer_to_server
 from scow.api.types.v1.types_pb2 import ReconcileAction
@@ -25,13 +26,16 @@ from scow.image.catalog.removal import Removal
 from scow.image.catalog.search import Searcher
 from scow.image.create.commit import Committer
 from scow.image.create.index import Indexer
+from scow.image.create.layers import LayerMaker
 from scow.image.create.tar_import import Importer
 from scow.image.maintenance import Maintenance
 from scow.image.metadata.tables import MIGRATIONS
 from scow.image.reconcile import Reconciler
 from scow.image.rpc.archive import ArchiveServicer
 from scow.image.rpc.image import ImageServicer
+from scow.image.rpc.layer import LayerServicer
 from scow.image.rpc.registry import RegistryServicer
+from scow.image.stacks.reader import StackReader
 from scow.image.transfer.push import Pusher
 from scow.image.transfer.remote import RemoteManifests
 from scow.image.wiring import Parts, make_parts
@@ -48,13 +52,19 @@ async def wire(context: Context) -> Wiring:
     keeping = Maintenance(parts)
     serving = _make_registry(parts)
     reconcile = _make_reconcile(parts, keeping, serving)
-    servicers = (_images(parts, reconcile), _archives(parts), _registries(parts))
+    servicers = (
+        _images(parts, reconcile),
+        _archives(parts),
+        _registries(parts),
+        _layers(parts),
+    )
 
     def register(server: grpc.aio.Server) -> None:
-        images, archives, registries = servicers
+        images, archives, registries, layers = servicers
         add_ImageServiceServicer_to_server(images, server)
         add_ArchiveServiceServicer_to_server(archives, server)
         add_RegistryServiceServicer_to_server(registries, server)
+        add_LayerServiceServicer_to_server(layers, server)
         add_StoreServiceServicer_to_server(keeping.servicer, server)
 
     async def drain() -> None:
@@ -74,7 +84,7 @@ async def wire(context: Context) -> Wiring:
         reconcile=reconcile,
         drain=drain,
         close=close,
-        more=("ArchiveService", "RegistryService", "StoreService"),
+        more=("ArchiveService", "LayerService", "RegistryService", "StoreService"),
     )
 
 
@@ -117,11 +127,26 @@ def _archives(parts: Parts) -> ArchiveServicer:
     plain = PlainLayers(parts.settings, blobs, pool)
     return ArchiveServicer(
         parts.images,
-        Committer(rows, blobs, leases, parts.records, parts.snapshots),
+        Committer(rows, blobs, leases, parts.records, parts.snapshots, pool),
         Loader(parts.settings, rows, blobs, parts.layers, leases, parts.records, pool),
         Saver(rows, blobs, leases, Selector(rows, blobs, parts.images), plain),
         parts.context.requests,
     )
+
+
+def _layers(parts: Parts) -> LayerServicer:
+    maker = LayerMaker(
+        parts.rows,
+        parts.blobs,
+        parts.leases,
+        parts.layers,
+        parts.records,
+        parts.images,
+        parts.snapshots,
+        parts.pool,
+    )
+    reader = StackReader(parts.layers, parts.unpacking)
+    return LayerServicer(parts.images, maker, reader, parts.context.requests)
 
 
 def _registries(parts: Parts) -> RegistryServicer:

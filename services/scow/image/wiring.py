@@ -43,6 +43,7 @@ class Parts:
     leases: Leases
     pool: UnpackPool
     layers: Layers
+    unpacking: LayersOnDemand
     records: Records
     images: Images
     registries: Registries
@@ -84,6 +85,7 @@ def make_parts(context: Context) -> Parts:
         leases=leases,
         pool=pool,
         layers=layers,
+        unpacking=unpacking,
         records=records,
         images=images,
         registries=registries,

@@ -3,7 +3,8 @@
 The parent imports grpc but makes no object of it, so that forking is safe at any time and the pages of
 the common modules are shared. Each child runs `python -m scow.<service>` in itself, tells "ready" by sd_notify on the
 supervisor's socket, and is sent SIGTERM by the kernel when the supervisor dies, so that a new scowd can start
-anew. A service that ends is started again, after a pause that doubles up to ten seconds.
+anew. A service that ends is started again, after a pause that doubles up to ten seconds. One that is needed now and
+then alone is started when somebody connects to its socket (`doorway`), and ends when it says that nobody needs it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ import scow.core.server  # noqa: F401
 from scow.contract.backoff import Pauses
 from scow.contract.errors import FailedPrecondition
 from scow.core.config import PARTS, Config
-from scow.core.server import notify
+from scow.core.server import IDLE, ON_DEMAND, notify
+from scow.scowd.doorway import Doorway
 
 _PR_SET_PDEATHSIG = 1
 _PAUSE_MIN = 0.1
@@ -52,6 +54,10 @@ class Child:
     pauses: Pauses = field(default_factory=lambda: Pauses(_PAUSE_MIN, _PAUSE_MAX))
     # When to start it again, on the monotonic clock; 0 is not planned.
     start_at: float = 0.0
+    # Where those who connect wait for it, if it is started when somebody does.
+    doorway: Doorway | None = None
+    # It was told to end because nobody needs it.
+    resting: bool = False
 
 
 class Supervisor:
@@ -66,6 +72,9 @@ class Supervisor:
         self._config = config
         self._arguments = arguments
         self._children = {name: Child(name) for name in PARTS}
+        for name, child in self._children.items():
+            if PARTS[name].on_demand:
+                child.doorway = Doorway(config.socket(name))
         self._stopping = False
         self._announced = False
         self._failed = False
@@ -77,7 +86,9 @@ class Supervisor:
             gc.collect()
             gc.freeze()
             for child in self._children.values():
-                if self._may_start(child):
+                if child.doorway is not None:
+                    self._wait_for_somebody(child, selector)
+                elif self._may_start(child):
                     self._start(child)
             while not (self._stopping or self._failed):
                 self._step(selector)
@@ -115,18 +126,23 @@ class Supervisor:
 
     def _step(self, selector: selectors.BaseSelector) -> None:
         """Wait for the next thing to happen and deal with it."""
-        plans = [c.start_at for c in self._children.values() if c.start_at]
+        self._selector = selector
+        plans = [c.start_at for c in self._children.values() if c.start_at and not c.pid]
         timeout = max(0.0, min(plans) - time.monotonic()) if plans else None
         for key, _ in selector.select(timeout):
             source = key.fileobj
             if source is self._notifications:
                 self._read_notifications()
+            elif isinstance(key.data, Child):
+                selector.unregister(source)
+                key.data.start_at = time.monotonic()
             elif isinstance(source, socket.socket):
                 with contextlib.suppress(BlockingIOError):
                     source.recv(4096)
         self._reap()
         for child in self._children.values():
-            if child.start_at and child.start_at <= time.monotonic() and not self._stopping:
+            due = child.start_at and not child.pid and child.start_at <= time.monotonic()
+            if due and not self._stopping:
                 self._start(child)
 
     def _read_notifications(self) -> None:
@@ -136,22 +152,43 @@ class Supervisor:
             except BlockingIOError:
                 return
             for _level, kind, content in ancillary:
-                if kind == socket.SCM_CREDENTIALS and b"READY=1" in data:
-                    self._on_ready(struct.unpack("3i", content)[0])
+                if kind != socket.SCM_CREDENTIALS:
+                    continue
+                pid = struct.unpack("3i", content)[0]
+                if b"READY=1" in data:
+                    self._on_ready(pid)
+                elif IDLE.encode() in data:
+                    self._on_idle(pid)
 
     def _may_start(self, child: Child) -> bool:
         """Tell whether the services that this one calls serve: the container service asks them when it comes back."""
         stage = PARTS[child.name].stage
         return all(c.ready for c in self._children.values() if PARTS[c.name].stage < stage)
 
+    def _wait_for_somebody(self, child: Child, selector: selectors.BaseSelector) -> None:
+        """Start a service when somebody connects."""
+        assert child.doorway is not None
+        selector.register(child.doorway.open(), selectors.EVENT_READ, child)
+
+    def _on_idle(self, pid: int) -> None:
+        """End a service that nobody needs; whoever connects meanwhile waits for the next one."""
+        for child in self._children.values():
+            if child.pid == pid and child.doorway is not None and not child.resting:
+                child.resting = True
+                self._wait_for_somebody(child, self._selector)
+                os.kill(pid, signal.SIGTERM)
+
     def _on_ready(self, pid: int) -> None:
         for child in self._children.values():
             if child.pid == pid:
                 child.ready = True
+                if child.doorway is not None:
+                    child.doorway.relay()
         for child in self._children.values():
-            if not child.started and self._may_start(child):
+            if not child.started and child.doorway is None and self._may_start(child):
                 self._start(child)
-        if not self._announced and all(c.ready for c in self._children.values()):
+        needed = [c for c in self._children.values() if c.doorway is None]
+        if not self._announced and all(c.ready for c in needed):
             self._announced = True
             notify("READY=1")
             print(f"scow serves at unix://{self._config.run.absolute()}", flush=True)  # noqa: T201
@@ -171,6 +208,9 @@ class Supervisor:
     def _on_exit(self, child: Child, code: int) -> None:
         child.pid = 0
         if self._stopping:
+            return
+        if child.resting:
+            child.resting = child.ready = False
             return
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         print(f"scowd: scow-{child.name} ended with {how}", file=sys.stderr, flush=True)  # noqa: T201
@@ -207,7 +247,11 @@ class Supervisor:
             os.close(self._lock)  # or the children would hold it when the supervisor is killed
             for thing in self._to_close_in_child:
                 thing.close()
+            for child in self._children.values():
+                if child.doorway is not None and child.doorway.listener is not None:
+                    child.doorway.listener.close()
             os.environ["NOTIFY_SOCKET"] = str(self._config.run / "notify.sock")
+            os.environ[ON_DEMAND] = "1" if PARTS[name].on_demand else ""
             sys.argv = [f"scow-{name}", *self._arguments]
             _set_name(f"scow-{name}")
             runpy.run_module(f"scow.{name}", run_name="__main__", alter_sys=True)
@@ -226,6 +270,9 @@ class Supervisor:
     def _stop_all(self, selector: selectors.BaseSelector) -> None:
         """Stop the services of each stage, those that call others first."""
         self._stopping = True
+        for child in self._children.values():
+            if child.doorway is not None:
+                child.doorway.close()
         notify("STOPPING=1")
         grace = self._config.server.drain_seconds + 5
         for stage in sorted({part.stage for part in PARTS.values()}, reverse=True):

@@ -15,7 +15,7 @@ from scow.api.image.v1 import image_pb2 as pb
 from scow.build.frontend.plan import Plan
 from scow.build.frontend.steps import BaseImage, BuildStage
 from scow.build.frontend.variables import Options
-from scow.image.oci import manifests
+from scow.core.image_config import config_json
 from scow.words.dockerfile import parser
 from tests.support import dockerfiles
 from tests.support.builders import BASE_PATH, Buildah, BuildKit, Built, Classic
@@ -88,7 +88,7 @@ def compare(
     builder: Builder, folder: Path, args: dict[str, str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     theirs = normal(builder.build(folder, args).config)
-    mine = normal(manifests.config_json(ours((folder / "Dockerfile").read_bytes(), args).config))
+    mine = normal(config_json(ours((folder / "Dockerfile").read_bytes(), args).config))
     if builder.name == "buildah":
         # It writes down the directory that the image begins with, Docker leaves it out.
         mine.setdefault("WorkingDir", "/")

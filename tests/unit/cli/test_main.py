@@ -140,7 +140,7 @@ def test_group_help_names_its_commands(capsys: pytest.CaptureFixture[str]) -> No
         (["top"], 1, "scow: unknown command: scow top\n"),
         (["update"], 1, "scow: unknown command: scow update\n"),
         (["network", "mend"], 1, "scow: unknown command: scow network mend\n"),
-        (["image", "build"], 1, "scow: unknown command: scow image build\n"),
+        (["image", "bundle"], 1, "scow: unknown command: scow image bundle\n"),
         (["ps", "--nope"], 125, "scow: unknown flag: --nope"),
         (["rm"], 1, "scow: 'scow rm' requires at least 1 argument"),
         (["container", "rm"], 1, "scow: 'scow container rm' requires at least 1 argument"),

@@ -9,6 +9,7 @@ from scow.client._async.service import AsyncService
 from scow.client._link import SERVICES, Link
 
 if TYPE_CHECKING:
+    from scow.client._async.builds import AsyncBuilds
     from scow.client._async.containers import AsyncContainers
     from scow.client._async.images import AsyncImages
     from scow.client._async.manifests import AsyncManifests
@@ -53,6 +54,13 @@ class AsyncClient:
         if name not in self._services:
             self._services[name] = AsyncService(self._link, name)
         return self._services[name]
+
+    @cached_property
+    def builds(self) -> AsyncBuilds:
+        """The build service."""
+        from scow.client._async.builds import AsyncBuilds
+
+        return AsyncBuilds(self._service("build"))
 
     @cached_property
     def containers(self) -> AsyncContainers:

@@ -9,6 +9,7 @@ from scow.client._link import SERVICES, Link
 from scow.client._sync.service import Service
 
 if TYPE_CHECKING:
+    from scow.client._sync.builds import Builds
     from scow.client._sync.containers import Containers
     from scow.client._sync.images import Images
     from scow.client._sync.manifests import Manifests
@@ -53,6 +54,13 @@ class Client:
         if name not in self._services:
             self._services[name] = Service(self._link, name)
         return self._services[name]
+
+    @cached_property
+    def builds(self) -> Builds:
+        """The build service."""
+        from scow.client._sync.builds import Builds
+
+        return Builds(self._service("build"))
 
     @cached_property
     def containers(self) -> Containers:

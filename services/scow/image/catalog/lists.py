@@ -55,7 +55,7 @@ class Lists:
         _check_patterns(wanted.get("reference", ()))
         rows = following(self._in_time(wanted), asked.page_token, key=_key)
         if not asked.all:
-            hidden = self._rows.in_indexes_only()
+            hidden = self._rows.in_indexes_only() | self._rows.transient_images()
             rows = [row for row in rows if row.id not in hidden]
         found: list[pb.Image] = []
         others = self._without_image(wanted) if asked.all and not asked.page_token else []

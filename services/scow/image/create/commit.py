@@ -5,54 +5,30 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
 from scow.api.image.v1 import archive_pb2 as pb
-from scow.contract.errors import ContentMissing
 from scow.core.times import now_ns
 from scow.image.content.blobs import Blobs, Ingest
 from scow.image.content.digests import digest_of
 from scow.image.create import configuration as derive
+from scow.image.create.base import GZIP_LAYER, Base, base_of
 from scow.image.gc.leases import Leases
 from scow.image.layers.diff.differ import write_layer
 from scow.image.layers.diff.written import Written
 from scow.image.metadata.records import Content, Records
-from scow.image.metadata.tables import ImageStore, Snapshot
+from scow.image.metadata.tables import ImageStore
 from scow.image.oci import manifests
 from scow.image.oci.manifests import Descriptor
 from scow.image.oci.reference import Reference
 from scow.image.snapshots.owners import Snapshots
+from scow.image.workers.pool import UnpackPool
 from scow.words.dockerfile import changes
 
-_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
-# Docker's names of layers, in OCI's words: a manifest is of one kind.
-_OCI_TYPES = {
-    "application/vnd.docker.image.rootfs.diff.tar.gzip": _LAYER_TYPE,
-    "application/vnd.docker.image.rootfs.diff.tar": "application/vnd.oci.image.layer.v1.tar",
-    "": _LAYER_TYPE,
-}
 _log = structlog.get_logger()
 # Called in the transaction that records an image, with its id.
 Recorded = Callable[[sqlite3.Connection, str], None]
-
-
-@dataclass(frozen=True)
-class _Base:
-    """The image that a snapshot lies on: its configuration, byte for byte, and its layers as they were sent."""
-
-    image: str
-    data: bytes
-    configuration: manifests.Configuration
-    layers: tuple[Descriptor, ...]
-
-    def digests(self) -> list[str]:
-        return [
-            self.image,
-            *self.configuration.diff_ids,
-            *(layer.digest for layer in self.layers),
-        ]
 
 
 class Committer:
@@ -65,12 +41,14 @@ class Committer:
         leases: Leases,
         records: Records,
         snapshots: Snapshots,
+        pool: UnpackPool,
     ) -> None:
         self._rows = rows
         self._blobs = blobs
         self._leases = leases
         self._records = records
         self._snapshots = snapshots
+        self._pool = pool
 
     async def commit(
         self, request: pb.CommitRequest, reference: Reference | None, recorded: Recorded
@@ -89,7 +67,7 @@ class Committer:
             DiskFull, LimitExceeded, DataLoss: Nothing is left then.
         """
         snapshot = self._snapshots.find(request.owner)
-        base = self._base(snapshot)
+        base = base_of(self._rows, self._blobs, snapshot.image)
         config = base.configuration.config
         if request.HasField("config"):
             config = request.config
@@ -99,7 +77,7 @@ class Committer:
                 contextlib.closing(self._blobs.ingest(name)) as ingest,
                 self._leases.hold(base.digests()),
             ):
-                written = await write_layer(self._snapshots.changes(snapshot), ingest)
+                written = await write_layer(self._pool, self._snapshots.changes(snapshot), ingest)
                 self._snapshots.find(request.owner)  # a release meanwhile took files away
                 with self._leases.hold([written.digest, written.diff_id]):
                     layer = await self._keep(written, ingest, base)
@@ -108,23 +86,7 @@ class Committer:
                     layers = [*base.layers, *([layer] if layer else [])]
                     return await self._record(data, layers, reference, recorded)
 
-    def _base(self, snapshot: Snapshot) -> _Base:
-        data = self._blobs.read(snapshot.image)
-        configuration = manifests.parse_configuration(data)
-        count = len(configuration.diff_ids)
-        for row in self._rows.manifests_of(snapshot.image):
-            layers = manifests.parse_manifest(self._blobs.read(row.digest), count).layers
-            here = all(self._rows.blob_size(layer.digest) is not None for layer in layers)
-            if here and len(layers) == count:
-                return _Base(snapshot.image, data, configuration, tuple(map(_in_oci, layers)))
-        raise ContentMissing(
-            f"layers of image {snapshot.image} are not here",
-            what="image",
-            which=snapshot.image,
-            do="pull or load it again",
-        )
-
-    async def _keep(self, written: Written, ingest: Ingest, base: _Base) -> Descriptor | None:
+    async def _keep(self, written: Written, ingest: Ingest, base: Base) -> Descriptor | None:
         """Make the layer a blob; a layer that changes nothing is kept only where there is no other."""
         if written.skipped:
             _log.warning("files that look like whiteouts are left out", count=written.skipped)
@@ -133,7 +95,7 @@ class Committer:
         await self._blobs.commit(ingest)
         with self._rows.transaction() as tx:
             self._rows.insert_blob(tx, written.digest, written.size)
-        return Descriptor(written.digest, written.size, _LAYER_TYPE)
+        return Descriptor(written.digest, written.size, GZIP_LAYER)
 
     async def _record(
         self,
@@ -157,8 +119,3 @@ class Committer:
 
 def _step(request: pb.CommitRequest) -> derive.Step:
     return derive.Step(now_ns(), request.created_by, request.author, request.message)
-
-
-def _in_oci(layer: Descriptor) -> Descriptor:
-    kind = _OCI_TYPES.get(layer.media_type, layer.media_type)
-    return Descriptor(layer.digest, layer.size, kind)

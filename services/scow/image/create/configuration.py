@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scow.api.image.v1.image_pb2 import ImageConfig
-from scow.image.oci.manifests import config_json, format_time
+from scow.core.image_config import config_json
+from scow.core.times import to_rfc3339
 
 # Of the container that the base was made of, as old Docker versions wrote them down.
 _OF_THE_BASE = frozenset(
@@ -54,7 +55,7 @@ def derive(base: bytes, config: ImageConfig, step: Step, diff_id: str | None) ->
         **{key: item for key, item in unknown.items() if key not in _KNOWN},
         **config_json(config),
     }
-    value |= _texts(author=step.author, comment=step.comment, created=format_time(step.created_ns))
+    value |= _texts(author=step.author, comment=step.comment, created=to_rfc3339(step.created_ns))
     value["history"] = [*(value.get("history") or []), _history(step, empty=diff_id is None)]
     rootfs = value["rootfs"]
     value["rootfs"] = {**rootfs, "diff_ids": [*rootfs["diff_ids"], *([diff_id] if diff_id else [])]}
@@ -63,7 +64,7 @@ def derive(base: bytes, config: ImageConfig, step: Step, diff_id: str | None) ->
 
 def _history(step: Step, *, empty: bool) -> dict[str, Any]:
     entry: dict[str, Any] = _texts(
-        created=format_time(step.created_ns),
+        created=to_rfc3339(step.created_ns),
         created_by=step.created_by,
         author=step.author,
         comment=step.comment,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.archive.read.streams import compression
@@ -14,6 +14,7 @@ from scow.image.archives.pipes import PipeWriter
 from scow.image.content.blobs import Blobs, Ingest
 from scow.image.content.digests import digest_of
 from scow.image.create.download import download
+from scow.image.create.growing import unpack_growing
 from scow.image.gc.leases import Leases
 from scow.image.layers.store import Layers
 from scow.image.metadata.records import Content, Records
@@ -97,34 +98,10 @@ class Importer:
         """Write the tar down while it is being unpacked."""
         start, rest = await _peek(chunks)
         if compression(start) not in _EXPANDED:
-            return await self._unpack(ingest, _write(ingest, rest))
-        number, unpacked = await self._unpack(ingest, self._expand(ingest, rest))
+            return await unpack_growing(self._layers, ingest, _write(ingest, rest))
+        number, unpacked = await unpack_growing(self._layers, ingest, self._expand(ingest, rest))
         ingest.claim(unpacked.diff_id, unpacked.tar_size)  # what was read is the plain tar
         return number, unpacked
-
-    async def _unpack(
-        self, ingest: Ingest, writing: Coroutine[None, None, None]
-    ) -> tuple[int, Unpacked]:
-        """Unpack an ingest while it is being written; the first failure of the two ends both."""
-        # Who sends may stall for as long as it likes, and others must be able to unpack meanwhile.
-        unpacking = asyncio.create_task(self._layers.unpack(ingest, slot=False))
-        feeding = asyncio.create_task(writing)
-        try:
-            await asyncio.wait([unpacking, feeding], return_when=asyncio.FIRST_COMPLETED)
-            if not unpacking.done():
-                await feeding
-                ingest.finish()
-            return await unpacking
-        except BaseException as error:
-            ingest.fail(error)
-            unpacking.cancel()
-            await asyncio.wait([unpacking])
-            if not unpacking.cancelled() and unpacking.exception() is None:
-                await self._layers.discard(unpacking.result()[0])
-            raise
-        finally:
-            feeding.cancel()
-            await asyncio.wait([feeding])
 
     async def _expand(self, ingest: Ingest, chunks: AsyncIterator[bytes]) -> None:
         """Let a worker write the ingest: the plain tar."""

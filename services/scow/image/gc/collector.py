@@ -126,8 +126,10 @@ class Collector:
     def _forget_image(self, tx: sqlite3.Connection, image: str) -> list[str]:
         """Forget an image; return its layers, the topmost first."""
         diff_ids = self._rows.diff_ids(image)
+        told = image not in self._rows.transient_images()
         self._rows.delete_image(tx, image)
-        self._journal.append(tx, "image", image, "delete")
+        if told:
+            self._journal.append(tx, "image", image, "delete")
         return diff_ids[::-1]
 
     async def discard(self, gone: Gone) -> None:
@@ -141,6 +143,7 @@ class Collector:
     async def sweep(self) -> Gone:
         """Forget and delete what nothing holds."""
         with self._rows.transaction() as tx:
-            gone = self.forget(tx, (), ())
+            transient = self._rows.transient_images()
+            gone = self.forget(tx, [image for image in transient if not self._keeps(image)], ())
         await self.discard(gone)
         return gone

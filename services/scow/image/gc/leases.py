@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -59,12 +60,24 @@ class KeptLeases:
 
     def create(self, digests: Iterable[str], seconds: int, labels: Mapping[str, str]) -> pb.Lease:
         """Keep digests, here or not yet, for so many seconds (0: a day)."""
-        row = Lease(secrets.token_hex(16), _end(seconds), json.dumps(dict(labels), sort_keys=True))
         with self._rows.transaction() as tx:
-            self._rows.set_lease(tx, row, digests)
+            row = self._rows.lease(self.insert(tx, digests, seconds, labels))
+            assert row is not None
             lease = self._message(row)
             remember(tx, lease)
         return lease
+
+    def insert(
+        self,
+        tx: sqlite3.Connection,
+        digests: Iterable[str],
+        seconds: int,
+        labels: Mapping[str, str],
+    ) -> str:
+        """Record a lease, as `create` does, in the transaction of something else; return its id."""
+        row = Lease(secrets.token_hex(16), _end(seconds), json.dumps(dict(labels), sort_keys=True))
+        self._rows.set_lease(tx, row, digests)
+        return row.id
 
     def renew(self, lease_id: str, digests: Iterable[str], seconds: int) -> pb.Lease:
         """Give a lease a new end, so many seconds from now (0: a day), and further digests to keep.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from scow.contract.errors import ContentMissing
 from scow.core.tasks import together
 from scow.image.gc.leases import Leases
@@ -41,6 +43,28 @@ class LayersOnDemand:
             distinct = dict(zip(diff_ids, blobs, strict=True))
             await together(*(self._add(blob, diff_id) for diff_id, blob in distinct.items()))
             return self._rows.layers(image_id)
+
+    async def ensure_all(self, blobs: Mapping[str, str]) -> list[Layer]:
+        """Return layers, given by diff id with their blobs, in their order; those that are missing are unpacked.
+
+        Raises:
+            As `ensure`.
+        """
+        with self._leases.hold([*blobs, *blobs.values()]):
+            missing = {
+                diff_id: blob for diff_id, blob in blobs.items() if not self._rows.layer(diff_id)
+            }
+            for blob in missing.values():
+                if self._rows.blob_size(blob) is None:
+                    raise ContentMissing(
+                        f"the layer {blob} is not here",
+                        what="layer",
+                        which=blob,
+                        do="build or pull again what has it",
+                    )
+            await together(*(self._add(blob, diff_id) for diff_id, blob in missing.items()))
+            found = [self._rows.layer(diff_id) for diff_id in blobs]
+            return [layer for layer in found if layer is not None]
 
     async def _add(self, blob: str, diff_id: str) -> None:
         async def work(_: None) -> Layer:

@@ -28,6 +28,7 @@ from scow.image.content.blobs import Blobs, Ingest, lost, open_blob
 from scow.image.content.digests import SHA256, algorithm_of
 from scow.image.layers.drivers import Driver, Lower
 from scow.image.metadata.tables import ImageStore, Layer
+from scow.image.stacks.layer import LayerFiles
 from scow.image.workers.pool import Source, Unpacked
 from scow.kernel.trees import remove_tree
 
@@ -101,6 +102,19 @@ class Layers:
             )
         found = self._lowers[layer.number] = driver.lower(self.path(layer.number))
         return found
+
+    def files(self, layer: Layer) -> LayerFiles:
+        """Open a layer's files, to be read and closed.
+
+        Raises:
+            LayerCorrupt: Its folder is damaged.
+            KernelUnsupported: It is in a form that does not work here.
+        """
+        self.lower(layer)
+        try:
+            return self._drivers[layer.driver].files(self.path(layer.number))
+        except OSError as error:
+            raise lost(layer.blob) from error
 
     async def unpack(
         self, source: Source, driver: Driver | None = None, *, slot: bool = True

@@ -241,6 +241,10 @@ class Reader:
             return set()
         return {row["image"] for row in self._store.all(IN_INDEXES_ONLY)}
 
+    def transient_images(self) -> set[str]:
+        """Return the images that only work under way needs."""
+        return {row["image"] for row in self._store.all("SELECT image FROM transient")}
+
     def used_images(self) -> set[str]:
         """Return the images of which there are snapshots."""
         return {row["image"] for row in self._store.all("SELECT DISTINCT image FROM snapshots")}

@@ -63,7 +63,7 @@ class Records:
 
         Args:
             content: What has arrived. Who calls holds leases on all that it names.
-            action: "pull", "load", "import", "commit", "push" or "create".
+            action: "pull", "load", "import", "commit", "push", "create" or "build"; empty is not told in the journal.
             recorded: Called at the end of the transaction, with what is returned.
 
         Raises:
@@ -168,5 +168,7 @@ class Records:
             self._rows.add_repo_digest(tx, digest_reference, image)
         for reference in content.references:
             self._rows.set_name(tx, Name(reference, top, image))
+        if not action:
+            return
         name = next(iter((*content.references, *content.repo_digests)), "")
         self._journal.append(tx, "image", image or top, action, {"name": name, **content.facts})

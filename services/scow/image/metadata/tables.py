@@ -15,6 +15,7 @@
     snapshots       owner (key) | number | image | created_ns                 folders snapshots/<number>
     leases          id (key) | expires_ns | labels                            labels: JSON
     lease_content   lease, digest (key)                                       of blobs, manifests and images
+    transient       image (key)                                               images that only work under way needs
     faults          kind, digest (key) | fault | detail | found_ns            "blob"s and "layer"s that stayed damaged
     numbers         last                                                      the last number that was given out
 
@@ -143,6 +144,11 @@ MIGRATIONS = (
     CREATE TABLE numbers (last INTEGER NOT NULL);
     INSERT INTO numbers VALUES (0);
     """,
+    """
+    CREATE TABLE transient (
+        image TEXT PRIMARY KEY REFERENCES images(id) ON DELETE CASCADE
+    );
+    """,
 )
 
 
@@ -227,6 +233,14 @@ class ImageStore(Reader):
         tx.execute("UPDATE images SET used_ns = max(used_ns, ?) WHERE id = ?", (now, image_id))
 
     @staticmethod
+    def set_transient(tx: sqlite3.Connection, image_id: str, transient: bool) -> None:
+        """Note that an image is needed for work under way alone, or that it is not."""
+        if transient:
+            tx.execute("INSERT OR IGNORE INTO transient VALUES (?)", (image_id,))
+        else:
+            tx.execute("DELETE FROM transient WHERE image = ?", (image_id,))
+
+    @staticmethod
     def set_pinned(tx: sqlite3.Connection, image_id: str, pinned: bool) -> None:
         """Pin an image, or let it go."""
         tx.execute("UPDATE images SET pinned = ? WHERE id = ?", (int(pinned), image_id))
@@ -264,6 +278,7 @@ class ImageStore(Reader):
             "INSERT OR REPLACE INTO names VALUES (?, ?, ?)",
             (name.reference, name.manifest, name.image),
         )
+        tx.execute("DELETE FROM transient WHERE image = ?", (name.image,))
 
     @staticmethod
     def unname(tx: sqlite3.Connection, reference: str) -> None:

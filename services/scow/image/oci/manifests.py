@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.contract import strict_json
 from scow.contract.errors import InvalidManifest, LimitExceeded, PlatformNotFound
+from scow.core.image_config import config_json
+from scow.core.times import to_rfc3339
 from scow.image.content.digests import algorithm_of, digest_of, is_digest
 from scow.image.oci.platforms import Platform, canonical, choose
 
@@ -389,35 +391,6 @@ def _image_config(value: dict[str, Any]) -> pb.ImageConfig:
     return config
 
 
-def config_json(config: pb.ImageConfig) -> dict[str, Any]:
-    """Return a configuration's `config` object, without what is empty."""
-    value: dict[str, Any] = {
-        "User": config.user,
-        "ExposedPorts": {port: {} for port in config.exposed_ports},
-        "Env": list(config.env),
-        "Entrypoint": list(config.entrypoint),
-        "Cmd": list(config.cmd),
-        "Volumes": {path: {} for path in config.volumes},
-        "WorkingDir": config.working_dir,
-        "Labels": dict(config.labels),
-        "StopSignal": config.stop_signal,
-        "Shell": list(config.shell),
-        "OnBuild": list(config.on_build),
-    }
-    if config.HasField("healthcheck"):
-        check = config.healthcheck
-        value["Healthcheck"] = {
-            "Test": list(check.test),
-            "Interval": check.interval,
-            "Timeout": check.timeout,
-            "StartPeriod": check.start_period,
-            "Retries": check.retries,
-        }
-        if check.start_interval:
-            value["Healthcheck"]["StartInterval"] = check.start_interval
-    return {key: found for key, found in value.items() if found}
-
-
 def make_configuration(
     config: pb.ImageConfig,
     platform: Platform,
@@ -426,7 +399,7 @@ def make_configuration(
     comment: str,
 ) -> bytes:
     """Return the configuration blob of a new image."""
-    created = format_time(created_ns)
+    created = to_rfc3339(created_ns)
     value: dict[str, Any] = {
         "architecture": platform.architecture,
         "os": platform.os,
@@ -440,7 +413,9 @@ def make_configuration(
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def make_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
+def make_manifest(
+    config: Descriptor, layers: Sequence[Descriptor], annotations: Mapping[str, str] | None = None
+) -> bytes:
     """Return the manifest blob of a new image."""
 
     def entry(descriptor: Descriptor) -> dict[str, Any]:
@@ -455,6 +430,7 @@ def make_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
         "mediaType": OCI_MANIFEST,
         "config": entry(config),
         "layers": [entry(layer) for layer in layers],
+        **({"annotations": dict(sorted(annotations.items()))} if annotations else {}),
     }
     return json.dumps(value, separators=(",", ":")).encode()
 
@@ -479,10 +455,3 @@ def parse_time(text: str) -> int:
     seconds = int((moment - epoch).total_seconds())
     ns = seconds * _NANO + int((digits + "0" * 9)[:9])
     return ns if -(1 << 63) <= ns < 1 << 63 else 0
-
-
-def format_time(ns: int) -> str:
-    """Return a time as RFC 3339 with nanoseconds."""
-    seconds, rest = divmod(ns, _NANO)
-    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"

@@ -12,7 +12,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -196,6 +196,25 @@ class UnpackPool:
         async with self.lend() as worker:
             worker.start(job, [])
             return list(_result(await worker.receive(), fresh)["differences"])
+
+    async def diff(
+        self, root: int, file: int, compress: bool, mount_points: Collection[bytes]
+    ) -> dict[str, Any]:
+        """Let a worker write the layer of an upper directory to a file; return its answer (`layers.diff`).
+
+        Args:
+            root: Descriptor of the directory.
+            file: Of an empty file.
+            compress: With gzip.
+            mount_points: See `Changeset`.
+        """
+        names = [os.fsdecode(path) for path in mount_points]
+        job = {"op": "diff", "compress": compress, "mount_points": names}
+        async with self.lend() as worker:
+            worker.start(job, [root, file])
+            message = await worker.receive()
+            answer: dict[str, Any] = message["done"]
+            return answer
 
     @contextlib.asynccontextmanager
     async def lend(self, *, slot: bool = True) -> AsyncIterator[Worker]:

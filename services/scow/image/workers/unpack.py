@@ -15,6 +15,8 @@ It takes jobs from a SOCK_SEQPACKET socket, one JSON message each, and answers i
     -> {"op": "expand", "max_bytes": n} + pipe, file
     <- {"written": n}                       so much of the decompressed bytes is in the file
     <- {"done": {}}
+    -> {"op": "diff", "compress": bool, "mount_points": [...]} + upper directory, file
+    <- {"done": {...}}                      `layers.diff.written`, or "errno" and "message"
     -> {"op": "compare", "kept": path, "fresh": path, "since_ns": n}   <- {"done": {"differences": [...]}}
 
 What is to be split or expanded comes through a pipe. A layer's file is compressed or not: "unpack" writes the files in
@@ -24,6 +26,7 @@ it keeps no capability but those that writing files takes, and dies with the ser
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import socket
@@ -39,6 +42,7 @@ from scow.core.disk import FULL
 from scow.image.archives.decompression import expand
 from scow.image.archives.splitter import Pipe, Splitter, Tell
 from scow.image.content.buffers import streaming
+from scow.image.layers.diff import layer as diff
 from scow.image.layers.erofs import INDEX, TAR
 from scow.image.layers.erofs.collect import Collector
 from scow.image.layers.erofs.write import write
@@ -86,6 +90,8 @@ class Worker:
                 return {"done": self._split(job, descriptors[0])}
             if job["op"] == "compare":
                 return {"done": _compare(job)}
+            if job["op"] == "diff":
+                return {"done": _diff(job, descriptors)}
             work = self._index if job["op"] == "index" else self._unpack
             return {"done": work(job, descriptors[0])}
         except Fault as fault:
@@ -156,6 +162,16 @@ def _facts(compression: str, applied: Applied, diff_id: str, tar_size: int) -> d
         "compression": compression,
         "skipped_xattrs": sorted(applied.skipped_xattrs)[:_SHOWN],
     }
+
+
+def _diff(job: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+    try:
+        root, file = descriptors
+        points = list(map(os.fsencode, job["mount_points"]))
+        written = diff.make(root, file, compress=job["compress"], mount_points=points)
+        return dataclasses.asdict(written)
+    except OSError as error:
+        return {"errno": error.errno or 0, "message": str(error)}
 
 
 def _compare(job: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
 from scow.contract.errors import InvalidArgument
+from scow.core.image_config import config_json
 from scow.image.oci import manifests
 from scow.words.dockerfile import changes
 
@@ -41,7 +42,7 @@ def test_a_healthcheck() -> None:
 
 
 def test_the_interval_at_the_start_is_kept() -> None:
-    written = manifests.config_json(changed("HEALTHCHECK --start-interval=2s CMD x"))
+    written = config_json(changed("HEALTHCHECK --start-interval=2s CMD x"))
     assert written["Healthcheck"]["StartInterval"] == 2 * 10**9
     document = {"os": "linux", "architecture": "amd64", "config": written}
     document["rootfs"] = {"type": "layers", "diff_ids": []}
@@ -59,7 +60,7 @@ def test_the_rest() -> None:
         'SHELL ["/bin/bash", "-c"]',
         "ONBUILD RUN true",
     )
-    written = manifests.config_json(config)
+    written = config_json(config)
     assert written == {
         "ExposedPorts": {"53/udp": {}, "80/tcp": {}},
         "Labels": {"a": "b", "c": "d e"},

@@ -201,27 +201,6 @@ class BuildOptions(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
-    class AuthEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        @_builtins.property
-        def value(self) -> _image_pb2.Auth: ...
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _image_pb2.Auth | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    @_typing.final
     class AnnotationsEntry(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -268,7 +247,6 @@ class BuildOptions(_message.Message):
     CGROUP_PARENT_FIELD_NUMBER: _builtins.int
     SECRETS_FIELD_NUMBER: _builtins.int
     SSH_FIELD_NUMBER: _builtins.int
-    AUTH_FIELD_NUMBER: _builtins.int
     OUTPUTS_FIELD_NUMBER: _builtins.int
     SOURCE_DATE_EPOCH_FIELD_NUMBER: _builtins.int
     REWRITE_TIMESTAMP_FIELD_NUMBER: _builtins.int
@@ -338,10 +316,6 @@ class BuildOptions(_message.Message):
     @_builtins.property
     def ssh(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
-    def auth(self) -> _containers.MessageMap[_builtins.str, _image_pb2.Auth]:
-        """Credentials by registry, "docker.io"."""
-
-    @_builtins.property
     def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___BuildOutput]: ...
     @_builtins.property
     def annotations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
@@ -383,7 +357,6 @@ class BuildOptions(_message.Message):
         cgroup_parent: _builtins.str = ...,
         secrets: _abc.Iterable[_builtins.str] | None = ...,
         ssh: _abc.Iterable[_builtins.str] | None = ...,
-        auth: _abc.Mapping[_builtins.str, _image_pb2.Auth] | None = ...,
         outputs: _abc.Iterable[Global___BuildOutput] | None = ...,
         source_date_epoch: _builtins.int | None = ...,
         rewrite_timestamp: _builtins.bool = ...,
@@ -396,7 +369,7 @@ class BuildOptions(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dockerfile", b"_dockerfile", "_source_date_epoch", b"_source_date_epoch", "dockerfile", b"dockerfile", "source_date_epoch", b"source_date_epoch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dockerfile", b"_dockerfile", "_source_date_epoch", b"_source_date_epoch", "annotations", b"annotations", "auth", b"auth", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "cgroup_parent", b"cgroup_parent", "check", b"check", "contexts", b"contexts", "cpu_quota", b"cpu_quota", "cpu_shares", b"cpu_shares", "cpuset_cpus", b"cpuset_cpus", "dockerfile", b"dockerfile", "dockerfile_path", b"dockerfile_path", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "labels", b"labels", "memory", b"memory", "memory_swap", b"memory_swap", "nano_cpus", b"nano_cpus", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "outputs", b"outputs", "pids_limit", b"pids_limit", "platforms", b"platforms", "pull", b"pull", "request_id", b"request_id", "rewrite_timestamp", b"rewrite_timestamp", "run_seconds", b"run_seconds", "secrets", b"secrets", "shm_size", b"shm_size", "source_date_epoch", b"source_date_epoch", "squash", b"squash", "ssh", b"ssh", "tags", b"tags", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dockerfile", b"_dockerfile", "_source_date_epoch", b"_source_date_epoch", "annotations", b"annotations", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "cgroup_parent", b"cgroup_parent", "check", b"check", "contexts", b"contexts", "cpu_quota", b"cpu_quota", "cpu_shares", b"cpu_shares", "cpuset_cpus", b"cpuset_cpus", "dockerfile", b"dockerfile", "dockerfile_path", b"dockerfile_path", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "labels", b"labels", "memory", b"memory", "memory_swap", b"memory_swap", "nano_cpus", b"nano_cpus", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "outputs", b"outputs", "pids_limit", b"pids_limit", "platforms", b"platforms", "pull", b"pull", "request_id", b"request_id", "rewrite_timestamp", b"rewrite_timestamp", "run_seconds", b"run_seconds", "secrets", b"secrets", "shm_size", b"shm_size", "source_date_epoch", b"source_date_epoch", "squash", b"squash", "ssh", b"ssh", "tags", b"tags", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dockerfile: _TypeAlias = _typing.Literal["dockerfile"]  # noqa: Y015
     _WhichOneofArgType__dockerfile: _TypeAlias = _typing.Literal["_dockerfile", b"_dockerfile"]  # noqa: Y015
@@ -489,35 +462,53 @@ class BuildRequest(_message.Message):
 
     @_typing.final
     class Content(_message.Message):
-        """Content of a file that was asked for, in pieces."""
+        """Contents of files that were asked for, in pieces, one file after the other."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
+        @_typing.final
+        class Piece(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            INDEX_FIELD_NUMBER: _builtins.int
+            CHUNK_FIELD_NUMBER: _builtins.int
+            LAST_FIELD_NUMBER: _builtins.int
+            ENTRY_FIELD_NUMBER: _builtins.int
+            index: _builtins.int
+            """Number in the listing."""
+            chunk: _builtins.bytes
+            last: _builtins.bool
+            """No more of this file. `entry` is as it was then, when that differs from the listing."""
+            @_builtins.property
+            def entry(self) -> Global___ContextEntry: ...
+            def __init__(
+                self,
+                *,
+                index: _builtins.int = ...,
+                chunk: _builtins.bytes = ...,
+                last: _builtins.bool = ...,
+                entry: Global___ContextEntry | None = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "entry", b"entry", "index", b"index", "last", b"last"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
         CONTEXT_FIELD_NUMBER: _builtins.int
-        INDEX_FIELD_NUMBER: _builtins.int
-        CHUNK_FIELD_NUMBER: _builtins.int
-        LAST_FIELD_NUMBER: _builtins.int
-        ENTRY_FIELD_NUMBER: _builtins.int
+        PIECES_FIELD_NUMBER: _builtins.int
         context: _builtins.str
-        index: _builtins.int
-        """Number in the listing."""
-        chunk: _builtins.bytes
-        last: _builtins.bool
-        """No more of this file. `entry` is as it was then, when that differs from the listing."""
         @_builtins.property
-        def entry(self) -> Global___ContextEntry: ...
+        def pieces(self) -> _containers.RepeatedCompositeFieldContainer[Global___BuildRequest.Content.Piece]: ...
         def __init__(
             self,
             *,
             context: _builtins.str = ...,
-            index: _builtins.int = ...,
-            chunk: _builtins.bytes = ...,
-            last: _builtins.bool = ...,
-            entry: Global___ContextEntry | None = ...,
+            pieces: _abc.Iterable[Global___BuildRequest.Content.Piece] | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "context", b"context", "entry", b"entry", "index", b"index", "last", b"last"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "pieces", b"pieces"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -568,6 +559,29 @@ class BuildRequest(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
+    class Credentials(_message.Message):
+        """Of a registry; `auth` is absent where the client has none."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        REGISTRY_FIELD_NUMBER: _builtins.int
+        AUTH_FIELD_NUMBER: _builtins.int
+        registry: _builtins.str
+        @_builtins.property
+        def auth(self) -> _image_pb2.Auth: ...
+        def __init__(
+            self,
+            *,
+            registry: _builtins.str = ...,
+            auth: _image_pb2.Auth | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "registry", b"registry"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class Failure(_message.Message):
         """What was asked for cannot be had."""
 
@@ -576,7 +590,7 @@ class BuildRequest(_message.Message):
         WHICH_FIELD_NUMBER: _builtins.int
         MESSAGE_FIELD_NUMBER: _builtins.int
         which: _builtins.str
-        """The context or secret."""
+        """"context/NAME", "archive/NAME", "secret/ID"."""
         message: _builtins.str
         def __init__(
             self,
@@ -622,6 +636,7 @@ class BuildRequest(_message.Message):
     SECRET_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def open(self) -> Global___BuildOptions:
         """First message."""
@@ -638,6 +653,8 @@ class BuildRequest(_message.Message):
     def failure(self) -> Global___BuildRequest.Failure: ...
     @_builtins.property
     def agent(self) -> Global___BuildRequest.Agent: ...
+    @_builtins.property
+    def credentials(self) -> Global___BuildRequest.Credentials: ...
     def __init__(
         self,
         *,
@@ -648,12 +665,13 @@ class BuildRequest(_message.Message):
         secret: Global___BuildRequest.Secret | None = ...,
         failure: Global___BuildRequest.Failure | None = ...,
         agent: Global___BuildRequest.Agent | None = ...,
+        credentials: Global___BuildRequest.Credentials | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "archive", b"archive", "content", b"content", "failure", b"failure", "listing", b"listing", "message", b"message", "open", b"open", "secret", b"secret"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "archive", b"archive", "content", b"content", "credentials", b"credentials", "failure", b"failure", "listing", b"listing", "message", b"message", "open", b"open", "secret", b"secret"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "archive", b"archive", "content", b"content", "failure", b"failure", "listing", b"listing", "message", b"message", "open", b"open", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "archive", b"archive", "content", b"content", "credentials", b"credentials", "failure", b"failure", "listing", b"listing", "message", b"message", "open", b"open", "secret", b"secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["open", "listing", "content", "archive", "secret", "failure", "agent"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["open", "listing", "content", "archive", "secret", "failure", "agent", "credentials"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -1041,6 +1059,24 @@ class BuildResponse(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
+    class WantCredentials(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        REGISTRY_FIELD_NUMBER: _builtins.int
+        registry: _builtins.str
+        """"docker.io" """
+        def __init__(
+            self,
+            *,
+            registry: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["registry", b"registry"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class OutputChunk(_message.Message):
         """Files for `local` and `tar`: a tar."""
 
@@ -1100,6 +1136,7 @@ class BuildResponse(_message.Message):
     WANT_SECRET_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
+    WANT_CREDENTIALS_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def accepted(self) -> Global___BuildResponse.Accepted: ...
@@ -1118,6 +1155,8 @@ class BuildResponse(_message.Message):
     @_builtins.property
     def agent(self) -> Global___BuildResponse.Agent: ...
     @_builtins.property
+    def want_credentials(self) -> Global___BuildResponse.WantCredentials: ...
+    @_builtins.property
     def result(self) -> Global___BuildResult:
         """Last message."""
 
@@ -1132,13 +1171,14 @@ class BuildResponse(_message.Message):
         want_secret: Global___BuildResponse.WantSecret | None = ...,
         output: Global___BuildResponse.OutputChunk | None = ...,
         agent: Global___BuildResponse.Agent | None = ...,
+        want_credentials: Global___BuildResponse.WantCredentials | None = ...,
         result: Global___BuildResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "agent", b"agent", "event", b"event", "message", b"message", "output", b"output", "result", b"result", "want_archive", b"want_archive", "want_content", b"want_content", "want_listing", b"want_listing", "want_secret", b"want_secret"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "agent", b"agent", "event", b"event", "message", b"message", "output", b"output", "result", b"result", "want_archive", b"want_archive", "want_content", b"want_content", "want_credentials", b"want_credentials", "want_listing", b"want_listing", "want_secret", b"want_secret"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "agent", b"agent", "event", b"event", "message", b"message", "output", b"output", "result", b"result", "want_archive", b"want_archive", "want_content", b"want_content", "want_listing", b"want_listing", "want_secret", b"want_secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "agent", b"agent", "event", b"event", "message", b"message", "output", b"output", "result", b"result", "want_archive", b"want_archive", "want_content", b"want_content", "want_credentials", b"want_credentials", "want_listing", b"want_listing", "want_secret", b"want_secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["accepted", "event", "want_listing", "want_content", "want_archive", "want_secret", "output", "agent", "result"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["accepted", "event", "want_listing", "want_content", "want_archive", "want_secret", "output", "agent", "want_credentials", "result"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 

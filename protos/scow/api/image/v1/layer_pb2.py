@@ -27,7 +27,7 @@ from scow.api.image.v1 import image_pb2 as scow_dot_api_dot_image_dot_v1_dot_ima
 from scow.api.types.v1 import types_pb2 as scow_dot_api_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dscow/api/image/v1/layer.proto\x12\x11scow.api.image.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dscow/api/image/v1/image.proto\x1a\x1dscow/api/types/v1/types.proto\"J\n\x05Layer\x12\x0f\n\x07\x64iff_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x12\n\nmedia_type\x18\x04 \x01(\t\"O\n\x0fGetStackRequest\x12\r\n\x05image\x18\x01 \x01(\t\x12-\n\x08platform\x18\x02 \x01(\x0b\x32\x1b.scow.api.types.v1.Platform\"|\n\x10GetStackResponse\x12\'\n\x05image\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Image\x12(\n\x06layers\x18\x02 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\x15\n\rconfiguration\x18\x03 \x01(\x0c\"\xfe\x01\n\x11WriteLayerRequest\x12\x39\n\x04open\x18\x01 \x01(\x0b\x32).scow.api.image.v1.WriteLayerRequest.OpenH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x1a\x91\x01\n\x04Open\x12\x13\n\x0bttl_seconds\x18\x01 \x01(\x03\x12\x45\n\x06labels\x18\x02 \x03(\x0b\x32\x35.scow.api.image.v1.WriteLayerRequest.Open.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07message\"L\n\x12WriteLayerResponse\x12\'\n\x05layer\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Layer\x12\r\n\x05lease\x18\x02 \x01(\t\"\xea\x01\n\x12\x43ommitLayerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x03 \x01(\x03\x12\x41\n\x06labels\x18\x04 \x03(\x0b\x32\x31.scow.api.image.v1.CommitLayerRequest.LabelsEntry\x12*\n\x06latest\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"M\n\x13\x43ommitLayerResponse\x12\'\n\x05layer\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Layer\x12\r\n\x05lease\x18\x02 \x01(\t\"%\n\x11\x46indLayersRequest\x12\x10\n\x08\x64iff_ids\x18\x01 \x03(\t\"&\n\x12\x46indLayersResponse\x12\x10\n\x08\x64iff_ids\x18\x01 \x03(\t\"\x8d\x02\n\x10MakeImageRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12(\n\x06layers\x18\x02 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\x15\n\rconfiguration\x18\x03 \x01(\x0c\x12\x12\n\nreferences\x18\x04 \x03(\t\x12\x11\n\ttransient\x18\x05 \x01(\x08\x12I\n\x0b\x61nnotations\x18\x06 \x03(\x0b\x32\x34.scow.api.image.v1.MakeImageRequest.AnnotationsEntry\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x11MakeImageResponse\x12\'\n\x05image\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Image\"H\n\rLookUpRequest\x12(\n\x06layers\x18\x01 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\r\n\x05paths\x18\x02 \x03(\x0c\"\xf1\x01\n\x04\x46ile\x12\x0c\n\x04path\x18\x01 \x01(\x0c\x12\x0c\n\x04mode\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12\x0b\n\x03gid\x18\x04 \x01(\r\x12\x0c\n\x04size\x18\x05 \x01(\x03\x12\x10\n\x08mtime_ns\x18\x06 \x01(\x03\x12\x0c\n\x04link\x18\x07 \x01(\x0c\x12\x33\n\x06xattrs\x18\x08 \x03(\x0b\x32#.scow.api.image.v1.File.XattrsEntry\x12\x0e\n\x06\x64\x65vice\x18\t \x01(\r\x12\x11\n\thard_link\x18\n \x01(\x0c\x1a-\n\x0bXattrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"X\n\x05\x46ound\x12%\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x17.scow.api.image.v1.File\x12(\n\x07parents\x18\x02 \x03(\x0b\x32\x17.scow.api.image.v1.File\"9\n\x0eLookUpResponse\x12\'\n\x05\x66ound\x18\x01 \x03(\x0b\x32\x18.scow.api.image.v1.Found\"e\n\x0fReadTreeRequest\x12(\n\x06layers\x18\x01 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\x0c\n\x04path\x18\x02 \x01(\x0c\x12\x0c\n\x04list\x18\x03 \x01(\x08\x12\x0c\n\x04only\x18\x04 \x03(\x0c\"\x7f\n\x10ReadTreeResponse\x12\'\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x17.scow.api.image.v1.FileH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12&\n\x05\x66iles\x18\x03 \x03(\x0b\x32\x17.scow.api.image.v1.FileB\t\n\x07message2\xf7\x04\n\x0cLayerService\x12S\n\x08GetStack\x12\".scow.api.image.v1.GetStackRequest\x1a#.scow.api.image.v1.GetStackResponse\x12[\n\nWriteLayer\x12$.scow.api.image.v1.WriteLayerRequest\x1a%.scow.api.image.v1.WriteLayerResponse(\x01\x12\\\n\x0b\x43ommitLayer\x12%.scow.api.image.v1.CommitLayerRequest\x1a&.scow.api.image.v1.CommitLayerResponse\x12Y\n\nFindLayers\x12$.scow.api.image.v1.FindLayersRequest\x1a%.scow.api.image.v1.FindLayersResponse\x12V\n\tMakeImage\x12#.scow.api.image.v1.MakeImageRequest\x1a$.scow.api.image.v1.MakeImageResponse\x12M\n\x06LookUp\x12 .scow.api.image.v1.LookUpRequest\x1a!.scow.api.image.v1.LookUpResponse\x12U\n\x08ReadTree\x12\".scow.api.image.v1.ReadTreeRequest\x1a#.scow.api.image.v1.ReadTreeResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dscow/api/image/v1/layer.proto\x12\x11scow.api.image.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dscow/api/image/v1/image.proto\x1a\x1dscow/api/types/v1/types.proto\"J\n\x05Layer\x12\x0f\n\x07\x64iff_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x12\n\nmedia_type\x18\x04 \x01(\t\"O\n\x0fGetStackRequest\x12\r\n\x05image\x18\x01 \x01(\t\x12-\n\x08platform\x18\x02 \x01(\x0b\x32\x1b.scow.api.types.v1.Platform\"|\n\x10GetStackResponse\x12\'\n\x05image\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Image\x12(\n\x06layers\x18\x02 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\x15\n\rconfiguration\x18\x03 \x01(\x0c\"\xfe\x01\n\x11WriteLayerRequest\x12\x39\n\x04open\x18\x01 \x01(\x0b\x32).scow.api.image.v1.WriteLayerRequest.OpenH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x1a\x91\x01\n\x04Open\x12\x13\n\x0bttl_seconds\x18\x01 \x01(\x03\x12\x45\n\x06labels\x18\x02 \x03(\x0b\x32\x35.scow.api.image.v1.WriteLayerRequest.Open.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07message\"L\n\x12WriteLayerResponse\x12\'\n\x05layer\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Layer\x12\r\n\x05lease\x18\x02 \x01(\t\"\x80\x02\n\x12\x43ommitLayerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x03 \x01(\x03\x12\x41\n\x06labels\x18\x04 \x03(\x0b\x32\x31.scow.api.image.v1.CommitLayerRequest.LabelsEntry\x12*\n\x06latest\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmount_points\x18\x06 \x03(\x0c\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"M\n\x13\x43ommitLayerResponse\x12\'\n\x05layer\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Layer\x12\r\n\x05lease\x18\x02 \x01(\t\"%\n\x11\x46indLayersRequest\x12\x10\n\x08\x64iff_ids\x18\x01 \x03(\t\"&\n\x12\x46indLayersResponse\x12\x10\n\x08\x64iff_ids\x18\x01 \x03(\t\"\x8d\x02\n\x10MakeImageRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12(\n\x06layers\x18\x02 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\x15\n\rconfiguration\x18\x03 \x01(\x0c\x12\x12\n\nreferences\x18\x04 \x03(\t\x12\x11\n\ttransient\x18\x05 \x01(\x08\x12I\n\x0b\x61nnotations\x18\x06 \x03(\x0b\x32\x34.scow.api.image.v1.MakeImageRequest.AnnotationsEntry\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x11MakeImageResponse\x12\'\n\x05image\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Image\"[\n\rLookUpRequest\x12(\n\x06layers\x18\x01 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\r\n\x05paths\x18\x02 \x03(\x0c\x12\x11\n\tno_follow\x18\x03 \x01(\x08\"\xf1\x01\n\x04\x46ile\x12\x0c\n\x04path\x18\x01 \x01(\x0c\x12\x0c\n\x04mode\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12\x0b\n\x03gid\x18\x04 \x01(\r\x12\x0c\n\x04size\x18\x05 \x01(\x03\x12\x10\n\x08mtime_ns\x18\x06 \x01(\x03\x12\x0c\n\x04link\x18\x07 \x01(\x0c\x12\x33\n\x06xattrs\x18\x08 \x03(\x0b\x32#.scow.api.image.v1.File.XattrsEntry\x12\x0e\n\x06\x64\x65vice\x18\t \x01(\r\x12\x11\n\thard_link\x18\n \x01(\x0c\x1a-\n\x0bXattrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"X\n\x05\x46ound\x12%\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x17.scow.api.image.v1.File\x12(\n\x07parents\x18\x02 \x03(\x0b\x32\x17.scow.api.image.v1.File\"9\n\x0eLookUpResponse\x12\'\n\x05\x66ound\x18\x01 \x03(\x0b\x32\x18.scow.api.image.v1.Found\"e\n\x0fReadTreeRequest\x12(\n\x06layers\x18\x01 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\x0c\n\x04path\x18\x02 \x01(\x0c\x12\x0c\n\x04list\x18\x03 \x01(\x08\x12\x0c\n\x04only\x18\x04 \x03(\x0c\"\x99\x01\n\x10ReadTreeResponse\x12\x39\n\x06pieces\x18\x01 \x03(\x0b\x32).scow.api.image.v1.ReadTreeResponse.Piece\x1aJ\n\x05Piece\x12\'\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x17.scow.api.image.v1.FileH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05piece2\xf7\x04\n\x0cLayerService\x12S\n\x08GetStack\x12\".scow.api.image.v1.GetStackRequest\x1a#.scow.api.image.v1.GetStackResponse\x12[\n\nWriteLayer\x12$.scow.api.image.v1.WriteLayerRequest\x1a%.scow.api.image.v1.WriteLayerResponse(\x01\x12\\\n\x0b\x43ommitLayer\x12%.scow.api.image.v1.CommitLayerRequest\x1a&.scow.api.image.v1.CommitLayerResponse\x12Y\n\nFindLayers\x12$.scow.api.image.v1.FindLayersRequest\x1a%.scow.api.image.v1.FindLayersResponse\x12V\n\tMakeImage\x12#.scow.api.image.v1.MakeImageRequest\x1a$.scow.api.image.v1.MakeImageResponse\x12M\n\x06LookUp\x12 .scow.api.image.v1.LookUpRequest\x1a!.scow.api.image.v1.LookUpResponse\x12U\n\x08ReadTree\x12\".scow.api.image.v1.ReadTreeRequest\x1a#.scow.api.image.v1.ReadTreeResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,35 +57,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WRITELAYERRESPONSE']._serialized_start=687
   _globals['_WRITELAYERRESPONSE']._serialized_end=763
   _globals['_COMMITLAYERREQUEST']._serialized_start=766
-  _globals['_COMMITLAYERREQUEST']._serialized_end=1000
+  _globals['_COMMITLAYERREQUEST']._serialized_end=1022
   _globals['_COMMITLAYERREQUEST_LABELSENTRY']._serialized_start=629
   _globals['_COMMITLAYERREQUEST_LABELSENTRY']._serialized_end=674
-  _globals['_COMMITLAYERRESPONSE']._serialized_start=1002
-  _globals['_COMMITLAYERRESPONSE']._serialized_end=1079
-  _globals['_FINDLAYERSREQUEST']._serialized_start=1081
-  _globals['_FINDLAYERSREQUEST']._serialized_end=1118
-  _globals['_FINDLAYERSRESPONSE']._serialized_start=1120
-  _globals['_FINDLAYERSRESPONSE']._serialized_end=1158
-  _globals['_MAKEIMAGEREQUEST']._serialized_start=1161
-  _globals['_MAKEIMAGEREQUEST']._serialized_end=1430
-  _globals['_MAKEIMAGEREQUEST_ANNOTATIONSENTRY']._serialized_start=1380
-  _globals['_MAKEIMAGEREQUEST_ANNOTATIONSENTRY']._serialized_end=1430
-  _globals['_MAKEIMAGERESPONSE']._serialized_start=1432
-  _globals['_MAKEIMAGERESPONSE']._serialized_end=1492
-  _globals['_LOOKUPREQUEST']._serialized_start=1494
-  _globals['_LOOKUPREQUEST']._serialized_end=1566
-  _globals['_FILE']._serialized_start=1569
-  _globals['_FILE']._serialized_end=1810
-  _globals['_FILE_XATTRSENTRY']._serialized_start=1765
-  _globals['_FILE_XATTRSENTRY']._serialized_end=1810
-  _globals['_FOUND']._serialized_start=1812
-  _globals['_FOUND']._serialized_end=1900
-  _globals['_LOOKUPRESPONSE']._serialized_start=1902
-  _globals['_LOOKUPRESPONSE']._serialized_end=1959
-  _globals['_READTREEREQUEST']._serialized_start=1961
-  _globals['_READTREEREQUEST']._serialized_end=2062
-  _globals['_READTREERESPONSE']._serialized_start=2064
-  _globals['_READTREERESPONSE']._serialized_end=2191
-  _globals['_LAYERSERVICE']._serialized_start=2194
-  _globals['_LAYERSERVICE']._serialized_end=2825
+  _globals['_COMMITLAYERRESPONSE']._serialized_start=1024
+  _globals['_COMMITLAYERRESPONSE']._serialized_end=1101
+  _globals['_FINDLAYERSREQUEST']._serialized_start=1103
+  _globals['_FINDLAYERSREQUEST']._serialized_end=1140
+  _globals['_FINDLAYERSRESPONSE']._serialized_start=1142
+  _globals['_FINDLAYERSRESPONSE']._serialized_end=1180
+  _globals['_MAKEIMAGEREQUEST']._serialized_start=1183
+  _globals['_MAKEIMAGEREQUEST']._serialized_end=1452
+  _globals['_MAKEIMAGEREQUEST_ANNOTATIONSENTRY']._serialized_start=1402
+  _globals['_MAKEIMAGEREQUEST_ANNOTATIONSENTRY']._serialized_end=1452
+  _globals['_MAKEIMAGERESPONSE']._serialized_start=1454
+  _globals['_MAKEIMAGERESPONSE']._serialized_end=1514
+  _globals['_LOOKUPREQUEST']._serialized_start=1516
+  _globals['_LOOKUPREQUEST']._serialized_end=1607
+  _globals['_FILE']._serialized_start=1610
+  _globals['_FILE']._serialized_end=1851
+  _globals['_FILE_XATTRSENTRY']._serialized_start=1806
+  _globals['_FILE_XATTRSENTRY']._serialized_end=1851
+  _globals['_FOUND']._serialized_start=1853
+  _globals['_FOUND']._serialized_end=1941
+  _globals['_LOOKUPRESPONSE']._serialized_start=1943
+  _globals['_LOOKUPRESPONSE']._serialized_end=2000
+  _globals['_READTREEREQUEST']._serialized_start=2002
+  _globals['_READTREEREQUEST']._serialized_end=2103
+  _globals['_READTREERESPONSE']._serialized_start=2106
+  _globals['_READTREERESPONSE']._serialized_end=2259
+  _globals['_READTREERESPONSE_PIECE']._serialized_start=2185
+  _globals['_READTREERESPONSE_PIECE']._serialized_end=2259
+  _globals['_LAYERSERVICE']._serialized_start=2262
+  _globals['_LAYERSERVICE']._serialized_end=2893
 # @@protoc_insertion_point(module_scope)

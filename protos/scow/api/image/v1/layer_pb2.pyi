@@ -227,6 +227,7 @@ class CommitLayerRequest(_message.Message):
     TTL_SECONDS_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     LATEST_FIELD_NUMBER: _builtins.int
+    MOUNT_POINTS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     owner: _builtins.str
     """"container/<id>" """
@@ -237,6 +238,10 @@ class CommitLayerRequest(_message.Message):
     def latest(self) -> _timestamp_pb2.Timestamp:
         """Times of files that are later become this one; absent leaves them."""
 
+    @_builtins.property
+    def mount_points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """What the runtime made to mount upon, absolute: empty files and directories there are no changes."""
+
     def __init__(
         self,
         *,
@@ -245,10 +250,11 @@ class CommitLayerRequest(_message.Message):
         ttl_seconds: _builtins.int = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         latest: _timestamp_pb2.Timestamp | None = ...,
+        mount_points: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["latest", b"latest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "latest", b"latest", "owner", b"owner", "request_id", b"request_id", "ttl_seconds", b"ttl_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "latest", b"latest", "mount_points", b"mount_points", "owner", b"owner", "request_id", b"request_id", "ttl_seconds", b"ttl_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -412,6 +418,9 @@ class LookUpRequest(_message.Message):
 
     LAYERS_FIELD_NUMBER: _builtins.int
     PATHS_FIELD_NUMBER: _builtins.int
+    NO_FOLLOW_FIELD_NUMBER: _builtins.int
+    no_follow: _builtins.bool
+    """Leave the last component of each path as it is when it is a link."""
     @_builtins.property
     def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Layer]: ...
     @_builtins.property
@@ -423,10 +432,11 @@ class LookUpRequest(_message.Message):
         *,
         layers: _abc.Iterable[Global___Layer] | None = ...,
         paths: _abc.Iterable[_builtins.bytes] | None = ...,
+        no_follow: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["layers", b"layers", "paths", b"paths"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["layers", b"layers", "no_follow", b"no_follow", "paths", b"paths"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -595,32 +605,46 @@ Global___ReadTreeRequest: _TypeAlias = ReadTreeRequest  # noqa: Y015
 class ReadTreeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    FILE_FIELD_NUMBER: _builtins.int
-    CHUNK_FIELD_NUMBER: _builtins.int
-    FILES_FIELD_NUMBER: _builtins.int
-    chunk: _builtins.bytes
-    """Of the last file."""
-    @_builtins.property
-    def file(self) -> Global___File:
-        """Directories come before what is in them, names in the order of their bytes."""
+    @_typing.final
+    class Piece(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
 
+        FILE_FIELD_NUMBER: _builtins.int
+        CHUNK_FIELD_NUMBER: _builtins.int
+        chunk: _builtins.bytes
+        """Of the last file's content."""
+        @_builtins.property
+        def file(self) -> Global___File:
+            """Directories come before what is in them, names in the order of their bytes."""
+
+        def __init__(
+            self,
+            *,
+            file: Global___File | None = ...,
+            chunk: _builtins.bytes = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "file", b"file", "piece", b"piece"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "file", b"file", "piece", b"piece"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType_piece: _TypeAlias = _typing.Literal["file", "chunk"]  # noqa: Y015
+        _WhichOneofArgType_piece: _TypeAlias = _typing.Literal["piece", b"piece"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType_piece) -> _WhichOneofReturnType_piece | None: ...
+
+    PIECES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___File]:
-        """Many files, with `list`."""
+    def pieces(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReadTreeResponse.Piece]:
+        """In their order."""
 
     def __init__(
         self,
         *,
-        file: Global___File | None = ...,
-        chunk: _builtins.bytes = ...,
-        files: _abc.Iterable[Global___File] | None = ...,
+        pieces: _abc.Iterable[Global___ReadTreeResponse.Piece] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "file", b"file", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "file", b"file", "files", b"files", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pieces", b"pieces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["file", "chunk"]  # noqa: Y015
-    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadTreeResponse: _TypeAlias = ReadTreeResponse  # noqa: Y015

@@ -1,6 +1,6 @@
 """What an owner changed in its snapshot, as a layer.
 
 - `changeset` turns the upper directory of an overlay into a layer's tar;
-- `worker` is the process that does so, and hashes and compresses what comes out;
+- `layer` hashes and compresses what comes out, in a worker;
 - `differ` is the service's side of it.
 """

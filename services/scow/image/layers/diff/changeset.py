@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Collection
 
 from scow.core.archive import headers
 from scow.core.archive.headers import Entry
-from scow.core.archive.pack import Packer, xattrs_of
+from scow.core.archive.pack import Packer, Write, xattrs_of
 from scow.image.layers.unpack.apply import OPAQUE_XATTR
 from scow.image.layers.unpack.marks import OPAQUE, WHITEOUT
 
@@ -33,19 +34,48 @@ _PATH_MAX = 4095
 class Changeset(Packer):
     """Writes a layer.
 
+    Args:
+        write: Takes the archive, piece by piece.
+        mount_points: Paths that the runtime may have made to mount upon, without a slash at the beginning: empty files,
+            and directories that have nothing but mount points, are no changes.
+
     Attributes:
         skipped: Files that are left out because a layer cannot have their names: they would be whiteouts.
     """
 
-    skipped = 0
+    def __init__(self, write: Write, mount_points: Collection[bytes] = ()) -> None:
+        super().__init__(write)
+        self._mount_points = frozenset(mount_points)
+        self.skipped = 0
 
     def choose(self, directory: int, path: bytes, names: list[bytes]) -> list[bytes]:
         """Leave out what is not a change, or cannot be said."""
         chosen = [name for name in names if not name.startswith(WHITEOUT)]
         self.skipped += len(names) - len(chosen)
         if path in (b"", b"etc/"):
-            return [name for name in chosen if not _is_mount_point(directory, name, path + name)]
-        return chosen
+            chosen = [name for name in chosen if not _is_mount_point(directory, name, path + name)]
+        if not self._mount_points:
+            return chosen
+        return [name for name in chosen if not self._is_stub(directory, name, path + name)]
+
+    def _is_stub(self, directory: int, name: bytes, path: bytes) -> bool:
+        """Tell whether an entry is one of the mount points and has nothing else."""
+        if path not in self._mount_points:
+            return False
+        try:
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if not stat.S_ISDIR(status.st_mode):
+                return stat.S_ISREG(status.st_mode) and status.st_size == 0
+            folder = os.open(name, _FOLDER, dir_fd=directory)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                raise
+            return False
+        try:
+            names = map(os.fsencode, os.listdir(folder))
+            return all(self._is_stub(folder, each, path + b"/" + each) for each in names)
+        finally:
+            os.close(folder)
 
     def special(
         self, directory: int, name: bytes, path: bytes, status: os.stat_result

@@ -1,31 +1,38 @@
-"""The service's side of making layers of snapshots: a process for each."""
+"""The service's side of making layers of snapshots: a worker does it."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import errno
-import json
 import os
-import sys
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
-from scow.contract.errors import DataLoss, Internal, LimitExceeded
+from scow.contract.errors import DataLoss, LimitExceeded
 from scow.core import disk
 from scow.image.content.blobs import Ingest
 from scow.image.layers.diff.written import Written
+from scow.image.workers.pool import UnpackPool
 
-_WORKER = "scow.image.layers.diff.worker"
 
-
-async def write_layer(changes: Path, ingest: Ingest) -> Written:
+async def write_layer(
+    pool: UnpackPool,
+    changes: Path,
+    ingest: Ingest,
+    *,
+    compress: bool = True,
+    mount_points: Collection[bytes] = (),
+) -> Written:
     """Write the layer of a snapshot's changes to an ingest.
 
-    When the caller is cancelled, the process ends.
+    When the caller is cancelled, the worker ends.
 
     Args:
+        pool: Who writes.
         changes: The upper directory.
         ingest: An empty one. Afterwards it may be committed.
+        compress: With gzip; otherwise it gets the plain tar.
+        mount_points: See `Changeset`.
 
     Raises:
         DiskFull: No space is left.
@@ -37,37 +44,15 @@ async def write_layer(changes: Path, ingest: Ingest) -> Written:
     except OSError as error:
         raise _unreadable(str(error), changes) from error
     try:
-        numbers = (root, ingest.descriptor, os.getpid())
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", _WORKER, *map(str, numbers)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            pass_fds=(root, ingest.descriptor),
-            process_group=0,
-        )
+        answer = await pool.diff(root, ingest.descriptor, compress, mount_points)
     finally:
         os.close(root)
-    try:
-        output, _ = await process.communicate()
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        raise
-    written = _result(output, changes, ingest.path)
+    written = _result(answer, changes, ingest.path)
     ingest.claim(written.digest, written.size)
     return written
 
 
-def _result(output: bytes, changes: Path, file: Path) -> Written:
-    if not output:
-        raise Internal(
-            "the process that reads a snapshot ended unexpectedly",
-            what="process",
-            which=_WORKER,
-            do="try again; the service's log has more",
-        )
-    answer = json.loads(output)
+def _result(answer: dict[str, Any], changes: Path, file: Path) -> Written:
     if "errno" not in answer:
         return Written(**answer)
     if answer["errno"] in disk.FULL:

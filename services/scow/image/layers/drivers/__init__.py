@@ -9,6 +9,7 @@ Vocabulary and life cycle, the same for every driver:
 - `damage` looks whether the folder is what was written; `differences` compares all of it with a fresh one.
 - `source` gives what is left of the layer in a folder, for another `unpack` into another folder.
 - `sync` lets a folder that was filled and renamed reach the disk.
+- `files` reads the layer's files without mounting anything (`scow.image.stacks`).
 
 Layers of one image may be of different drivers: `lower` is all that a snapshot needs to know of them.
 
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Protocol
 
 from scow.api.types.v1.types_pb2 import Mount
+from scow.image.stacks.layer import LayerFiles
 from scow.image.workers.pool import Source, Unpacked
 
 
@@ -94,3 +96,10 @@ class Driver(Protocol):
 
     async def sync(self, folder: Path) -> None:
         """Let a folder reach the disk, with the name that it has."""
+
+    def files(self, folder: Path) -> LayerFiles:
+        """Open the layer's files, to be read and closed.
+
+        Raises:
+            OSError: The folder is damaged.
+        """

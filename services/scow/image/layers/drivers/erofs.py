@@ -17,6 +17,7 @@ from scow.contract.errors import LayerCorrupt
 from scow.core.disk import sync, writing
 from scow.image.layers.drivers import Lower
 from scow.image.layers.erofs import INDEX, TAR, check
+from scow.image.layers.erofs.files import ErofsFiles
 from scow.image.workers.pool import Source, Unpacked, UnpackPool
 
 
@@ -81,6 +82,10 @@ class Erofs:
     async def sync(self, folder: Path) -> None:
         """Write tar, index and folders out."""
         await asyncio.to_thread(_sync, folder)
+
+    def files(self, folder: Path) -> ErofsFiles:
+        """Open the index and the tar."""
+        return ErofsFiles(folder)
 
 
 def _differences(kept: Path, fresh: Path) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from scow.contract.errors import LayerCorrupt
 from scow.image.content.sync import SharedSync
 from scow.image.layers.drivers import Lower
+from scow.image.layers.unpack.files import UnpackedFiles
 from scow.image.workers.pool import Source, Unpacked, UnpackPool
 
 
@@ -63,3 +64,7 @@ class Overlay:
     async def sync(self, folder: Path) -> None:
         """Write the whole file system out: asking for each file takes longer."""
         await self._sync()
+
+    def files(self, folder: Path) -> UnpackedFiles:
+        """Open the folder."""
+        return UnpackedFiles(folder)

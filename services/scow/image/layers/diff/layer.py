@@ -1,28 +1,18 @@
-"""The worker: `python -m scow.image.layers.diff.worker ROOT FILE PARENT`.
-
-It writes the layer of the directory that the descriptor ROOT names to the descriptor FILE, compressed, and
-prints one JSON object: `Written` as a dictionary, or `{"errno": n, "message": text}`. It reads what a container
-wrote: it keeps no capability but that to read everything, and dies with the service.
-"""
+"""Writing the layer of a directory, in a worker (`workers.unpack`, "diff")."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 import os
 import queue
-import sys
 import threading
+from collections.abc import Collection
 
 from isal import isal_zlib
 
-from scow.core import memory
 from scow.image.layers.diff.changeset import Changeset, is_empty
 from scow.image.layers.diff.written import Written
-from scow.kernel import workers
 
-_CAP_DAC_OVERRIDE = 1 << 1
 _PIECE = 1 << 20
 _AHEAD = 4  # pieces between the thread that reads files and the one that hashes
 _LEVEL = 1
@@ -30,18 +20,19 @@ _GZIP = 31  # window bits, with gzip's header (zlib.h, deflateInit2)
 
 
 class Layer:
-    """A layer's file: what is written to it is hashed and compressed by another thread.
+    """A layer's file: what is written to it is hashed, and compressed if it shall be, by another thread.
 
     Measured: 5,000 files of 40 MB take as long with and without compression, since there is less to write, and pushes
     are smaller.
 
     Args:
         descriptor: The file.
+        compress: With gzip.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, compress: bool) -> None:
         self._descriptor = descriptor
-        self._compressor = isal_zlib.compressobj(_LEVEL, wbits=_GZIP)
+        self._compressor = isal_zlib.compressobj(_LEVEL, wbits=_GZIP) if compress else None
         self._plain, self._packed = hashlib.sha256(), hashlib.sha256()
         self._size = 0
         self._buffer = bytearray()
@@ -68,7 +59,8 @@ class Layer:
         self.close()
         if self._error is not None:
             raise self._error
-        plain, packed = (f"sha256:{found.hexdigest()}" for found in (self._plain, self._packed))
+        digests = (self._plain, self._packed if self._compressor else self._plain)
+        plain, packed = (f"sha256:{found.hexdigest()}" for found in digests)
         return plain, packed, self._size
 
     def close(self) -> None:
@@ -82,31 +74,40 @@ class Layer:
                 continue
             try:
                 self._plain.update(piece)
-                self._store(self._compressor.compress(piece))
+                self._store(self._compressor.compress(piece) if self._compressor else piece)
             except Exception as error:  # noqa: BLE001 - raised in the other thread
                 self._error = error
-        if self._error is None:
+        if self._error is None and self._compressor is not None:
             try:
                 self._store(self._compressor.flush())
             except OSError as error:
                 self._error = error
 
     def _store(self, data: bytes) -> None:
-        self._packed.update(data)
+        if self._compressor is not None:
+            self._packed.update(data)
         self._size += len(data)
         view = memoryview(data)
         while view:
             view = view[os.write(self._descriptor, view) :]
 
 
-def make(root: int, descriptor: int) -> Written:
+def make(
+    root: int, descriptor: int, *, compress: bool, mount_points: Collection[bytes] = ()
+) -> Written:
     """Write the layer of a directory to a file.
+
+    Args:
+        root: Descriptor of the directory.
+        descriptor: Of an empty file.
+        compress: With gzip; otherwise the file is the plain tar.
+        mount_points: See `Changeset`.
 
     Raises:
         OSError: Something cannot be read, or the file not be written.
     """
-    layer = Layer(descriptor)
-    packer = Changeset(layer.write)
+    layer = Layer(descriptor, compress=compress)
+    packer = Changeset(layer.write, mount_points)
     try:
         packer.pack(root)
     except BaseException:
@@ -114,20 +115,3 @@ def make(root: int, descriptor: int) -> Written:
         raise
     diff_id, digest, size = layer.finish()
     return Written(diff_id, digest, size, is_empty(packer, root), packer.skipped)
-
-
-def main() -> None:
-    """Do the one job."""
-    root, descriptor, parent = map(int, sys.argv[1:])
-    memory.share_one_arena()
-    workers.die_with_parent(parent)
-    workers.keep_capabilities(_CAP_DAC_OVERRIDE)
-    try:
-        answer = dataclasses.asdict(make(root, descriptor))
-    except OSError as error:
-        answer = {"errno": error.errno or 0, "message": str(error)}
-    sys.stdout.write(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    main()

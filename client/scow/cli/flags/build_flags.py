@@ -1,0 +1,146 @@
+"""The flags of `build`, as data, with the functions that check their values."""
+
+from __future__ import annotations
+
+import os
+
+from scow.cli.flags.container_flags import label_text
+from scow.cli.flags.parser import Flag
+from scow.client import specs
+
+PROGRESS = ("auto", "plain", "tty", "quiet", "rawjson")
+
+
+def _progress(text: str) -> str:
+    if text not in PROGRESS:
+        raise ValueError(f"invalid progress mode {text}: use {', '.join(PROGRESS)}")
+    return text
+
+
+def build_arg(text: str) -> tuple[str, str | None]:
+    """Return name and value of NAME=VALUE; without a value, that of the environment, or None.
+
+    Raises:
+        ValueError: There is no name.
+    """
+    name, equals, value = text.partition("=")
+    if not name:
+        raise ValueError(f"invalid build argument {text!r}: use NAME=VALUE")
+    return name, value if equals else os.environ.get(name)
+
+
+def fields(text: str) -> dict[str, str]:
+    """Return "type=local,dest=out" as a dictionary.
+
+    Raises:
+        ValueError: A part is not KEY=VALUE.
+    """
+    found = {}
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        if not key or not equals:
+            raise ValueError(f"invalid value {part!r}: use KEY=VALUE")
+        found[key.strip().lower()] = value
+    return found
+
+
+def secret(text: str) -> dict[str, str]:
+    """Return a secret: id=NAME[,src=FILE][,env=VARIABLE].
+
+    Raises:
+        ValueError: No such form.
+    """
+    found = fields(text)
+    found["src"] = found.pop("source", found.get("src", ""))
+    unknown = found.keys() - {"id", "src", "env", "type"}
+    if unknown:
+        raise ValueError(f"unexpected key {sorted(unknown)[0]!r}: use id, src, env and type")
+    if not found.get("id"):
+        raise ValueError("missing id")
+    return found
+
+
+def named_context(text: str) -> tuple[str, str]:
+    """Return name and source of `--build-context`.
+
+    Raises:
+        ValueError: No such form.
+    """
+    name, equals, value = text.partition("=")
+    if not name or not equals or not value:
+        raise ValueError(
+            f"invalid context value {text!r}: use NAME=DIRECTORY, NAME=URL or NAME=docker-image://IMAGE"
+        )
+    return name, value
+
+
+def _size(text: str) -> int:
+    return specs.parse_size(text)
+
+
+BUILD_FLAGS = (
+    Flag("tag", "t", "list", 'Name and optionally a tag in the "name:tag" format'),
+    Flag("file", "f", "string", 'Name of the Dockerfile (default "PATH/Dockerfile")'),
+    Flag("build-arg", kind="list", help="Set build-time variables", parse=build_arg),
+    Flag(
+        "build-context",
+        kind="list",
+        help="Additional build contexts (e.g., name=path)",
+        parse=named_context,
+    ),
+    Flag("target", kind="string", help="Set the target build stage to build"),
+    Flag("label", kind="list", help="Set metadata for an image", parse=label_text),
+    Flag("annotation", kind="list", help="Add annotation to the image", parse=label_text),
+    Flag("platform", kind="list", help="Set target platform for build"),
+    Flag("no-cache", help="Do not use cache when building the image"),
+    Flag("no-cache-filter", kind="list", help="Do not cache specified stages"),
+    Flag("pull", help="Always attempt to pull all referenced images"),
+    Flag("quiet", "q", help="Suppress the build output and print image ID on success"),
+    Flag(
+        "progress",
+        kind="string",
+        default="auto",
+        help="Set type of progress output (auto, plain, tty, quiet, rawjson)",
+        parse=_progress,
+    ),
+    Flag("network", kind="string", help="Set the networking mode for the RUN instructions"),
+    Flag(
+        "add-host",
+        kind="list",
+        help="Add a custom host-to-IP mapping (host:ip)",
+        parse=specs.parse_extra_host,
+    ),
+    Flag("ulimit", kind="list", help="Ulimit options", parse=specs.parse_ulimit),
+    Flag("shm-size", kind="int", shows="bytes", help="Size of /dev/shm", parse=_size),
+    Flag("memory", "m", "int", "Memory limit of RUN", shows="bytes", parse=_size),
+    Flag(
+        "memory-swap",
+        kind="int",
+        shows="bytes",
+        help="Memory and swap limit of RUN together: -1 to enable unlimited swap",
+        parse=specs.parse_swap,
+    ),
+    Flag("cpu-shares", "c", "int", "CPU shares of RUN (relative weight)"),
+    Flag("cpuset-cpus", kind="string", help="CPUs in which to allow execution of RUN (0-3, 0,1)"),
+    Flag("pids-limit", kind="int", help="Processes that RUN may have (scow's own)"),
+    Flag(
+        "run-timeout",
+        kind="int",
+        shows="seconds",
+        help="Seconds that one RUN may take (scow's own)",
+    ),
+    Flag(
+        "secret",
+        kind="list",
+        help='Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")',
+        parse=secret,
+    ),
+    Flag("iidfile", kind="string", help="Write the image ID to a file"),
+    Flag("metadata-file", kind="string", help="Write build result metadata to a file"),
+    Flag("check", help="Only look for mistakes in the Dockerfile"),
+    Flag("force-rm", help="Accepted for compatibility: containers of RUN never stay"),
+    Flag("rm", default=True, help="Accepted for compatibility: containers of RUN never stay"),
+    Flag("load", help="Accepted for compatibility: the image is in the store in any case"),
+    Flag("isolation", kind="string", help="Accepted for compatibility: default"),
+    Flag("compress", help="Accepted for compatibility"),
+)

@@ -1,0 +1,186 @@
+"""`build`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from scow.cli.flags.build_flags import BUILD_FLAGS
+from scow.cli.flags.parser import Options, Refused, Verb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scow.api.build.v1 import build_pb2 as pb
+    from scow.api.image.v1.image_pb2 import Auth
+    from scow.cli.context import Context
+    from scow.cli.output.build_progress import View
+    from scow.client import Building, ContextDirectory
+    from scow.contract.errors import ScowError
+
+_IMAGE = "docker-image://"
+
+
+def _build(options: Options, context: Context) -> int:
+    from scow.cli.output.build_progress import make_view
+    from scow.contract.errors import ScowError
+
+    asked, directories = _asked(options)
+    mode = "quiet" if options.quiet else options.progress
+    view = make_view(sys.stderr, mode)
+    building = context.client.builds.build_progress(
+        asked, directories, secrets=_secrets(options), auth=lambda name: _auth(name, context)
+    )
+    try:
+        with building:
+            result = view.follow(_events(building))
+    except ScowError as error:
+        _tell_failure(error, view, asked, context)
+        return 1
+    if result is None:
+        raise Refused("the build ended without a result")
+    _finish(options, result, context)
+    return 0
+
+
+def _events(building: Building) -> Iterator[pb.BuildEvent]:
+    for response in building:
+        if response.HasField("event"):
+            yield response.event
+
+
+def _auth(registry: str, context: Context) -> Auth | None:
+    return context.auth("busybox" if registry == "docker.io" else f"{registry}/any")
+
+
+def _asked(options: Options) -> tuple[pb.BuildOptions, dict[str, ContextDirectory]]:
+    """Return what is to be built, and the directories that are sent."""
+    from scow.api.build.v1 import build_pb2 as pb
+    from scow.client import ContextDirectory
+
+    path = options.args[0]
+    name = options.file or "Dockerfile"
+    asked = pb.BuildOptions(
+        dockerfile=_dockerfile(path, options.file),
+        dockerfile_path=name,
+        target=options.target,
+        build_args={key: value for key, value in options.build_arg if value is not None},
+        labels=dict(_pair(text) for text in options.label),
+        annotations=dict(_pair(text) for text in options.annotation),
+        tags=options.tag,
+        no_cache=options.no_cache,
+        no_cache_stages=[stage for text in options.no_cache_filter for stage in text.split(",")],
+        pull=options.pull,
+        check=options.check,
+    )
+    _limits(asked, options)
+    own_ignore = f"{options.file}.dockerignore" if options.file else ""
+    ignore = own_ignore if own_ignore and os.path.exists(own_ignore) else None
+    directories = {
+        "": ContextDirectory(path, ignore_file=os.path.abspath(ignore) if ignore else None)
+    }
+    for context, source in options.build_context:
+        if source.startswith(_IMAGE):
+            asked.contexts.add(name=context, image=source.removeprefix(_IMAGE))
+        else:
+            directories[context] = ContextDirectory(source)
+    return asked, directories
+
+
+def _dockerfile(path: str, file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read()
+    name = file or os.path.join(path, "Dockerfile")
+    try:
+        with open(name, "rb") as opened:
+            return opened.read()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise Refused(f"failed to read dockerfile: open {name}: {reason}") from None
+
+
+def _limits(asked: pb.BuildOptions, options: Options) -> None:
+    from scow.api.types.v1.types_pb2 import Platform
+    from scow.client import specs
+
+    asked.network = options.network
+    asked.extra_hosts.extend(options.add_host)
+    for limit in options.ulimit:
+        asked.ulimits.add(**limit)
+    asked.shm_size = options.shm_size
+    asked.memory, asked.memory_swap = options.memory, options.memory_swap
+    asked.cpu_shares, asked.cpuset_cpus = options.cpu_shares, options.cpuset_cpus
+    asked.pids_limit, asked.run_seconds = options.pids_limit, options.run_timeout
+    for text in options.platform:
+        for each in text.split(","):
+            asked.platforms.append(Platform(**specs.parse_platform(each)))
+    if os.environ.get("SOURCE_DATE_EPOCH", "").isdigit():
+        asked.source_date_epoch = int(os.environ["SOURCE_DATE_EPOCH"])
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    return key, value
+
+
+def _secrets(options: Options) -> dict[str, bytes]:
+    found = {}
+    for secret in options.secret:
+        name, source, variable = secret["id"], secret.get("src", ""), secret.get("env", "")
+        if not source and not variable:
+            variable = name if name in os.environ else ""
+            source = "" if variable else name
+        if variable:
+            found[name] = os.environ.get(variable, "").encode()
+            continue
+        try:
+            with open(source, "rb") as file:
+                found[name] = file.read()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise Refused(f"failed to read secret {name}: open {source}: {reason}") from None
+    return found
+
+
+def _tell_failure(error: ScowError, view: View, asked: pb.BuildOptions, context: Context) -> None:
+    from scow.cli.output.build_progress import failure
+
+    line = error.metadata.get("line", "")
+    text = asked.dockerfile.decode("utf-8", "replace")
+    number = int(line) if line.isdigit() else 0
+    for each in failure(view, str(error), text, asked.dockerfile_path, number):
+        context.warn(each)
+
+
+def _finish(options: Options, result: pb.BuildResult, context: Context) -> None:
+    image = result.images[0].image_id if result.images else ""
+    if options.iidfile:
+        _write(options.iidfile, image)
+    if options.metadata_file:
+        _write(options.metadata_file, result.metadata)
+    if options.quiet and image:
+        context.out(image)
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with open(path, "w") as file:
+            file.write(text)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise Refused(f"open {path}: {reason}") from None
+
+
+VERBS = (
+    Verb(
+        "build",
+        "[OPTIONS] PATH | URL | -",
+        "Build an image from a Dockerfile",
+        _build,
+        flags=BUILD_FLAGS,
+        least=1,
+        most=1,
+        reads_input=lambda options: options.file == "-" or "-" in options.args,
+    ),
+)

@@ -1,0 +1,73 @@
+"""`python -m scow.build`: the build service."""
+
+from __future__ import annotations
+
+import os
+
+import scow.core.lean  # noqa: F401  before what loads structlog
+from scow.api.build.v1 import build_pb2 as pb
+from scow.api.build.v1.build_pb2_grpc import add_BuildServiceServicer_to_server
+from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.build.cache.mounts import CacheMounts
+from scow.build.cache.prune import Pruner
+from scow.build.cache.records import Cache
+from scow.build.context.directory import Directories
+from scow.build.context.session import Session
+from scow.build.graph.build import Build
+from scow.build.graph.flights import Flights
+from scow.build.graph.run import Runner
+from scow.build.graph.sources import Sources
+from scow.build.graph.stages import Machinery
+from scow.build.history.builds import Builds, Running
+from scow.build.peers.containers import Containers
+from scow.build.peers.images import Images
+from scow.build.peers.layers import Layers
+from scow.build.reconcile import Reconciler
+from scow.build.rpc import BuildServicer
+from scow.build.store import MIGRATIONS, BuildStore
+from scow.core.server import Context, Wiring, main
+
+
+async def wire(context: Context) -> Wiring:
+    """Make the service's parts."""
+    base = context.config.data("build")
+    base.chmod(0o711)  # caches that containers mount are looked up through it
+    rows = BuildStore(context.store)
+    layers, containers = Layers(context.peers), Containers(context.peers)
+    images = Images(context.peers)
+    cache = Cache(rows, layers)
+    directories, mounts = Directories(base), CacheMounts(base, rows)
+    builds = Builds(base, rows, context.journal)
+    at_once = context.config.build.max_steps or max(4, os.cpu_count() or 1)
+    machinery = Machinery(layers, cache, Runner(layers, containers, at_once), Flights())
+    reconciler = Reconciler(builds, cache, containers, directories, mounts, rows)
+
+    async def build(options: pb.BuildOptions, session: Session, running: Running) -> pb.BuildResult:
+        sources = Sources(layers, images, directories, rows, session, running.progress, options)
+        try:
+            return await Build(
+                machinery, sources, running.progress, options, running.record.id
+            ).run()
+        finally:
+            await sources.close()
+
+    async def reconcile() -> list[ReconcileAction]:
+        return await reconciler.reconcile()
+
+    servicer = BuildServicer(
+        builds,
+        build,
+        Pruner(rows, cache, directories, mounts),
+        context.journal,
+        context.requests,
+        reconcile,
+    )
+    return Wiring(
+        register=lambda server: add_BuildServiceServicer_to_server(servicer, server),
+        reconcile=reconcile,
+        idle_seconds=context.config.build.idle_seconds,
+    )
+
+
+if __name__ == "__main__":
+    main("build", MIGRATIONS, wire)

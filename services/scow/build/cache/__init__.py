@@ -1,0 +1,1 @@
+"""Results of steps by what they are made of."""

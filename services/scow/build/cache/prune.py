@@ -1,0 +1,159 @@
+"""What the cache holds, and what of it may go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scow.api.build.v1 import build_pb2 as pb
+from scow.api.types.v1.types_pb2 import Filter
+from scow.build.cache.mounts import CacheMounts
+from scow.build.cache.records import Cache
+from scow.build.context.directory import Directories
+from scow.build.store import BuildStore
+from scow.core import disk
+from scow.core import filters as filter_rules
+from scow.core.times import now_ns, parse_moment, to_proto
+
+_FILTERS = frozenset({"type", "id", "description", "inuse", "shared", "until", "unused-for"})
+_REGULAR, _CONTEXT, _MOUNT = "regular", "source.local", "exec.cachemount"
+_NANO = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class _Item:
+    message: pb.CacheRecord
+    used_ns: int
+
+
+class Pruner:
+    """Counts and prunes.
+
+    Args:
+        rows: The tables.
+        cache: Results of steps.
+        directories: What clients sent of directories.
+        mounts: Caches that RUN mounts.
+    """
+
+    def __init__(
+        self, rows: BuildStore, cache: Cache, directories: Directories, mounts: CacheMounts
+    ) -> None:
+        self._rows = rows
+        self._cache = cache
+        self._directories = directories
+        self._mounts = mounts
+
+    async def usage(self, filters: Sequence[Filter]) -> list[pb.CacheRecord]:
+        """Return what there is, the one that was used last first.
+
+        Raises:
+            InvalidFilter: See this class.
+        """
+        return [item.message for item in self._items(filters)]
+
+    async def prune(self, request: pb.PruneRequest) -> pb.PruneResponse:
+        """Delete what nobody uses, the one that was used longest ago first, until enough is gone.
+
+        Raises:
+            InvalidFilter: See this class.
+        """
+        response = pb.PruneResponse()
+        items = self._items(request.filters)
+        total = sum(item.message.size for item in items)
+        limit = now_ns() - request.keep_seconds * _NANO
+        for item in reversed(items):
+            if request.keep_size and total <= request.keep_size:
+                break
+            if item.message.in_use or (request.keep_seconds and item.used_ns > limit):
+                continue
+            if not await self._remove(item.message):
+                continue
+            total -= item.message.size
+            response.space_reclaimed += item.message.size
+            response.removed.append(item.message)
+        return response
+
+    async def _remove(self, record: pb.CacheRecord) -> bool:
+        """Delete one; False when it has come into use meanwhile."""
+        if record.type == _CONTEXT:
+            with self._rows.transaction() as tx:
+                self._rows.delete_context(tx, record.id)
+            self._directories.remove(record.id)
+            return True
+        if record.type == _MOUNT:
+            return await self._mounts.remove(record.id)
+        found = self._rows.record(record.id)
+        if found is None or record.id in self._cache.used:
+            return False
+        await self._cache.remove(found)
+        return True
+
+    def _items(self, filters: Sequence[Filter]) -> list[_Item]:
+        wanted = filter_rules.parse(filters, _FILTERS)
+        items = [*self._results(), *self._contexts(), *self._cache_mounts()]
+        chosen = [item for item in items if _matches(item, wanted)]
+        return sorted(chosen, key=lambda item: -item.used_ns)
+
+    def _results(self) -> list[_Item]:
+        items = []
+        for record in self._rows.records():
+            message = pb.CacheRecord(
+                id=record.key,
+                type=record.type,
+                description=record.description,
+                size=record.layer.size if record.layer else 0,
+                created_at=to_proto(record.created_ns),
+                used_at=to_proto(record.used_ns),
+                usage_count=record.uses,
+                in_use=record.key in self._cache.used,
+            )
+            items.append(_Item(message, record.used_ns))
+        return items
+
+    def _contexts(self) -> list[_Item]:
+        items = []
+        for number, (used_ns, size) in self._rows.contexts().items():
+            message = pb.CacheRecord(
+                id=number,
+                type=_CONTEXT,
+                description="files of a build context",
+                size=size,
+                used_at=to_proto(used_ns),
+                in_use=self._directories.is_busy(number),
+            )
+            items.append(_Item(message, used_ns))
+        return items
+
+    def _cache_mounts(self) -> list[_Item]:
+        items = []
+        for name, (created_ns, used_ns, uses) in self._rows.mounts().items():
+            message = pb.CacheRecord(
+                id=name,
+                type=_MOUNT,
+                description="a cache that RUN mounts",
+                size=disk.usage(self._mounts.path(name))[0],
+                created_at=to_proto(created_ns),
+                used_at=to_proto(used_ns),
+                usage_count=uses,
+                in_use=self._mounts.is_busy(name),
+            )
+            items.append(_Item(message, used_ns))
+        return items
+
+
+def _matches(item: _Item, wanted: dict[str, list[str]]) -> bool:
+    message = item.message
+    for key in ("until", "unused-for"):
+        if key in wanted and item.used_ns > min(parse_moment(v, key) for v in wanted[key]):
+            return False
+    if "type" in wanted and message.type not in wanted["type"]:
+        return False
+    if "id" in wanted and not any(message.id.startswith(v) for v in wanted["id"]):
+        return False
+    for key, value in (("inuse", message.in_use), ("shared", message.shared)):
+        if key in wanted and filter_rules.boolean(key, wanted[key]) != value:
+            return False
+    return "description" not in wanted or any(
+        v in message.description for v in wanted["description"]
+    )

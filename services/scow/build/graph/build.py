@@ -1,0 +1,233 @@
+"""One build: from the client's wishes to images."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import dataclass
+
+from scow.api.build.v1 import build_pb2 as pb
+from scow.api.image.v1 import image_pb2, layer_pb2
+from scow.build.export import configuration
+from scow.build.frontend.plan import Plan
+from scow.build.frontend.steps import (
+    BaseImage,
+    BuildStage,
+    ContextSource,
+    ImageSource,
+    StageSource,
+)
+from scow.build.frontend.variables import Options
+from scow.build.graph.sources import Sources, platform_of
+from scow.build.graph.stages import Machinery, StageResult, Stages
+from scow.build.history.progress import Progress
+from scow.contract.errors import InvalidArgument, InvalidContext
+from scow.words.dockerfile import parser
+from scow.words.dockerfile.syntax import Dockerfile
+from scow.words.platforms import host, parse
+
+_DOCKERFILE_MAX = 8 << 20
+
+
+@dataclass(frozen=True)
+class Built:
+    """The image of one platform."""
+
+    platform: str
+    image: image_pb2.Image
+    stack: tuple[layer_pb2.Layer, ...]
+    configuration: bytes
+
+
+class Build:
+    """One build.
+
+    Args:
+        machinery: What all builds share.
+        sources: Where files come from.
+        progress: Who is told.
+        options: What is built.
+        build: Its id.
+    """
+
+    def __init__(
+        self,
+        machinery: Machinery,
+        sources: Sources,
+        progress: Progress,
+        options: pb.BuildOptions,
+        build: str,
+    ) -> None:
+        self._machinery = machinery
+        self._sources = sources
+        self._progress = progress
+        self._options = options
+        self._build = build
+
+    async def run(self) -> pb.BuildResult:
+        """Build.
+
+        Raises:
+            ScowError: It failed.
+        """
+        dockerfile = await self._dockerfile()
+        platforms = [_platform_text(p) for p in self._options.platforms] or [str(host())]
+        if len(platforms) > 1:
+            raise InvalidArgument(
+                "several platforms in one build", what="platform", do="build one after the other"
+            )
+        built = await self._platform(dockerfile, platforms[0])
+        if built is None:  # only checked
+            return pb.BuildResult(build_id=self._build)
+        return self._result(built)
+
+    async def _dockerfile(self) -> Dockerfile:
+        name = self._options.dockerfile_path or "Dockerfile"
+        step = self._progress.step(f"[internal] load build definition from {name}")
+        with step.running():
+            if self._options.HasField("dockerfile"):
+                data = self._options.dockerfile
+            else:
+                data = await self._read(name)
+            step.status("transferring dockerfile", len(data), len(data), completed=True)
+            return parser.parse(data, name)
+
+    async def _read(self, name: str) -> bytes:
+        """Read a small file of the main context."""
+        tree = await self._sources.context("")
+        entry = tree.resolve(os.fsencode(name))
+        if not entry.is_file or entry.size > _DOCKERFILE_MAX:
+            raise InvalidContext(
+                f"{name} is not a file of at most {_DOCKERFILE_MAX} bytes",
+                what="file",
+                which=name,
+                do="name the Dockerfile with -f",
+            )
+        return b"".join([data async for _, data in tree.contents.read([entry])])
+
+    async def _platform(self, dockerfile: Dockerfile, platform: str) -> Built | None:
+        plan = Plan(dockerfile, self._asked(platform))
+        bases: dict[str, bytes] = {}
+        while wanted := plan.missing():
+            found = await asyncio.gather(*(self._base(source, platform) for source in wanted))
+            for source, (base, data) in zip(wanted, found, strict=True):
+                plan.provide(source, base)
+                bases[repr(source)] = data
+        stages = plan.stages()
+        self._warn(plan)
+        if self._options.check:
+            return None
+        epoch = (
+            self._options.source_date_epoch if self._options.HasField("source_date_epoch") else None
+        )
+        if epoch is None and plan.source_date_epoch.isascii() and plan.source_date_epoch.isdigit():
+            self._options.source_date_epoch = epoch = int(plan.source_date_epoch)
+        building = Stages(
+            self._machinery, self._sources, self._progress, self._options, self._build, stages
+        )
+        target = stages[-1]
+        result = await building.run(target.index)
+        lineage = _lineage(target, stages, building, bases)
+        return await self._export(target, result, lineage, epoch)
+
+    def _asked(self, platform: str) -> Options:
+        return Options(
+            target=self._options.target,
+            build_args=dict(self._options.build_args),
+            platform=platform,
+            build_platform=str(host()),
+            contexts=frozenset(c.name for c in self._options.contexts if c.name),
+            labels=dict(self._options.labels),
+            all_stages=self._options.check,
+        )
+
+    async def _base(
+        self, source: ImageSource | ContextSource, platform: str
+    ) -> tuple[BaseImage, bytes]:
+        """Return what evaluation must know of a base, and its configuration."""
+        if isinstance(source, ContextSource):
+            image = self._sources.image_of_context(source.name)
+            if image is None:
+                return BaseImage(image_pb2.ImageConfig()), b""
+            source = ImageSource(image)
+        found = await self._sources.image(source.reference, source.platform or platform)
+        return BaseImage(found.image.config, found.image.author), found.configuration
+
+    def _warn(self, plan: Plan) -> None:
+        for finding in plan.findings():
+            warning = pb.Warning(
+                rule=finding.rule,
+                message=finding.message,
+                detail=finding.description,
+                url=finding.url,
+                file=finding.file,
+                line=finding.position.line,
+            )
+            self._progress.warn(warning)
+
+    async def _export(
+        self,
+        target: BuildStage,
+        result: StageResult,
+        lineage: configuration.Lineage,
+        epoch: int | None,
+    ) -> Built:
+        step = self._progress.step("exporting to image", self._progress.steps[-1:])
+        with step.running():
+            epoch_ns = None if epoch is None else epoch * 1_000_000_000
+            data = configuration.make(lineage, result.stack, epoch_ns)
+            image = await self._machinery.layers.make_image(
+                layer_pb2.MakeImageRequest(
+                    layers=result.stack,
+                    configuration=data,
+                    references=self._options.tags,
+                    annotations=self._options.annotations,
+                )
+            )
+            step.status(f"writing image {image.id}", 1, 1, completed=True)
+            for reference in self._options.tags:
+                step.status(f"naming to {reference}", 1, 1, completed=True)
+            return Built(target.platform, image, result.stack, data)
+
+    def _result(self, built: Built) -> pb.BuildResult:
+        image = pb.BuiltImage(
+            platform=platform_of(built.platform),
+            image_id=built.image.id,
+            digest=built.image.manifest_digest,
+        )
+        metadata = {
+            "containerimage.config.digest": built.image.id,
+            "containerimage.digest": built.image.manifest_digest,
+            "image.name": ",".join(self._options.tags),
+            "buildx.build.ref": self._build,
+        }
+        return pb.BuildResult(
+            build_id=self._build,
+            images=[image],
+            references=self._options.tags,
+            digest=built.image.manifest_digest,
+            metadata=json.dumps({key: text for key, text in metadata.items() if text}),
+        )
+
+
+def _lineage(
+    target: BuildStage, stages: tuple[BuildStage, ...], building: Stages, bases: dict[str, bytes]
+) -> configuration.Lineage:
+    by_index = {stage.index: stage for stage in stages}
+    found = [target]
+    while isinstance(found[0].base, StageSource):
+        found.insert(0, by_index[found[0].base.index])
+    pairs = tuple((stage, building.made(stage.index)) for stage in found)
+    return configuration.Lineage(bases.get(repr(found[0].base), b""), pairs)
+
+
+def _platform_text(platform: object) -> str:
+    parts = (getattr(platform, name) for name in ("os", "architecture", "variant"))
+    text = "/".join(part for part in parts if part)
+    try:
+        return str(parse(text))
+    except ValueError as error:
+        raise InvalidArgument(
+            f"platform {text}: {error}", what="platform", which=text, do="write linux/arm64"
+        ) from None

@@ -1,0 +1,210 @@
+"""Where the steps of one build get files from: contexts, images, stages. Each is got once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+
+from scow.api.build.v1 import build_pb2 as pb
+from scow.api.image.v1 import image_pb2, layer_pb2
+from scow.api.types.v1.types_pb2 import Platform
+from scow.build.context.directory import Directories, Packs
+from scow.build.context.files import FileTree
+from scow.build.context.session import Session
+from scow.build.context.stack import tree_of
+from scow.build.frontend.steps import ContextSource, ImageSource, ScratchSource, Source, StageSource
+from scow.build.graph.keys import Stack
+from scow.build.history.progress import Progress, Step
+from scow.build.peers.images import Images
+from scow.build.peers.layers import Layers
+from scow.build.store import BuildStore
+from scow.contract.errors import ImageNotFound, InvalidContext, PlatformNotFound
+from scow.core.actor import current_actor
+from scow.core.times import now_ns
+
+StageStack = Callable[[int], Awaitable[Stack]]
+
+
+class Sources:
+    """The sources of one build.
+
+    Args:
+        layers: Who keeps layers.
+        images: Who fetches images.
+        directories: What clients sent of their directories.
+        rows: The tables.
+        session: The conversation with the client.
+        progress: Who is told.
+        options: Of the build.
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        images: Images,
+        directories: Directories,
+        rows: BuildStore,
+        session: Session,
+        progress: Progress,
+        options: pb.BuildOptions,
+    ) -> None:
+        self._layers = layers
+        self._images = images
+        self._directories = directories
+        self._rows = rows
+        self._session = session
+        self._progress = progress
+        self._options = options
+        self._contexts = {context.name: context for context in options.contexts}
+        self._got: dict[str, asyncio.Task[FileTree]] = {}
+        self._found: dict[tuple[str, str], asyncio.Task[layer_pb2.GetStackResponse]] = {}
+        self.ignore: tuple[str, ...] = ()
+        self.ignore_files: tuple[str, ...] = (".dockerignore",)
+        # Given back when the build ends.
+        self._opened = contextlib.ExitStack()
+
+    async def close(self) -> None:
+        """End what is under way, and give all back."""
+        tasks = [*self._got.values(), *self._found.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._opened.close()
+
+    async def image(self, reference: str, platform: str) -> layer_pb2.GetStackResponse:
+        """Return an image with its layers: the one that is here, or else, or with `pull`, that of its registry.
+
+        Raises:
+            ScowError: What the image service says.
+        """
+        key = (reference, platform)
+        if key not in self._found:
+            self._found[key] = asyncio.create_task(self._image(reference, platform))
+        return await asyncio.shield(self._found[key])
+
+    def image_of_context(self, name: str) -> str | None:
+        """Return the image that a named context is, None where it is something else."""
+        context = self._contexts.get(name)
+        if context is None or context.WhichOneof("source") != "image":
+            return None
+        return context.image
+
+    async def _image(self, reference: str, platform: str) -> layer_pb2.GetStackResponse:
+        wanted = platform_of(platform)
+        step = self._progress.step(f"[internal] load metadata for {reference}")
+        with step.running():
+            if not self._options.pull:
+                with contextlib.suppress(ImageNotFound, PlatformNotFound):
+                    return await self._layers.stack(reference, wanted)
+            await self._pull(reference, wanted, step)
+            return await self._layers.stack(reference, wanted)
+
+    async def _pull(self, reference: str, platform: Platform | None, step: Step) -> None:
+        auth = await self._session.credentials(domain_of(reference))
+        request = image_pb2.PullRequest(reference=reference, platform=platform, auth=auth)
+        async for message in self._images.pull(request):
+            if message.WhichOneof("message") == "layer":
+                layer = message.layer
+                done = layer.phase in (
+                    image_pb2.LayerProgress.PHASE_DONE,
+                    image_pb2.LayerProgress.PHASE_EXISTS,
+                )
+                step.status(layer.digest, layer.current, layer.total, completed=done)
+
+    async def tree(
+        self, source: Source, paths: Sequence[str], stage: StageStack, platform: str
+    ) -> FileTree:
+        """Return the tree of a source.
+
+        Args:
+            source: What it is.
+            paths: What is wanted of it.
+            stage: Gives the stack of a stage.
+            platform: Of an image, unless the source says so itself.
+        """
+        if isinstance(source, ContextSource) and self.image_of_context(source.name) is None:
+            return await self.context(source.name)
+        return await tree_of(self._layers, await self.stack(source, stage, platform), paths)
+
+    async def stack(self, source: Source, stage: StageStack, platform: str) -> Stack:
+        """Return the layers of a stage or image."""
+        if isinstance(source, StageSource):
+            return await stage(source.index)
+        if isinstance(source, ScratchSource):
+            return ()
+        if isinstance(source, ContextSource):
+            image = self.image_of_context(source.name)
+            if image is None:  # a directory as a base: its files are copied
+                raise InvalidContext(
+                    f"the context {source.name!r} is not an image",
+                    what="context",
+                    which=source.name,
+                    do="give it as docker-image://NAME",
+                )
+            source = ImageSource(image)
+        return tuple((await self.image(source.reference, source.platform or platform)).layers)
+
+    async def context(self, name: str) -> FileTree:
+        """Return the files of a context.
+
+        Raises:
+            InvalidContext: There is none with the name, or it cannot be had.
+        """
+        if name not in self._got:
+            self._got[name] = asyncio.create_task(self._context(name))
+        return await asyncio.shield(self._got[name])
+
+    async def _context(self, name: str) -> FileTree:
+        context = self._contexts.get(name)
+        if context is None:
+            raise InvalidContext(
+                f"the build has no context {name!r}",
+                what="context",
+                which=name,
+                do="give it with --build-context" if name else "give the build a directory",
+            )
+        step = self._progress.step(f"[internal] load build context{f' {name}' if name else ''}")
+        with step.running():
+            if context.WhichOneof("source") == "directory":
+                return await self._directory(context, step)
+            raise InvalidContext(
+                "this kind of context is not supported",
+                what="context",
+                which=name,
+                do="use a directory",
+            )
+
+    async def _directory(self, context: pb.BuildContext, step: Step) -> FileTree:
+        want = pb.BuildResponse.WantListing(
+            context=context.name,
+            ignore=self.ignore if not context.name else (),
+            ignore_files=self.ignore_files if not context.name else (".dockerignore",),
+        )
+        identity = f"{current_actor.get()}\n{context.directory}"
+        tree, transfer = await self._directories.receive(self._session, want, identity)
+        assert isinstance(tree.contents, Packs)
+        self._opened.callback(tree.contents.close)
+        with self._rows.transaction() as tx:
+            self._rows.put_context(tx, transfer.number, now_ns(), transfer.size)
+        step.status("transferring context", transfer.sent, transfer.sent, completed=True)
+        for skipped in transfer.skipped:
+            self._progress.warn(pb.Warning(message=skipped, vertex=step.vertex.id))
+        return tree
+
+
+def platform_of(text: str) -> Platform | None:
+    """Return a platform, None for an empty text."""
+    if not text:
+        return None
+    os, _, rest = text.partition("/")
+    architecture, _, variant = rest.partition("/")
+    return Platform(os=os, architecture=architecture, variant=variant)
+
+
+def domain_of(reference: str) -> str:
+    """Return the registry of a reference."""
+    first, slash, _ = reference.partition("/")
+    if slash and (first == "localhost" or "." in first or ":" in first):
+        return first
+    return "docker.io"

@@ -1,0 +1,1 @@
+"""Builds that ran or run, and what happened in them."""

@@ -1,0 +1,29 @@
+"""Images by name, as builds need them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from scow.api.image.v1 import image_pb2, registry_pb2
+from scow.core.peers import Peers, translated
+
+
+class Images:
+    """Images, one call a method. Errors are those of `scow.contract.errors`."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    async def pull(self, request: image_pb2.PullRequest) -> AsyncIterator[image_pb2.PullResponse]:
+        """Fetch an image; the last message has it."""
+        with translated("image"):
+            async for message in self._peers.image.Pull(request):
+                yield message
+
+    async def push(
+        self, request: registry_pb2.PushRequest
+    ) -> AsyncIterator[registry_pb2.PushResponse]:
+        """Send an image to its registry."""
+        with translated("image"):
+            async for message in self._peers.registry.Push(request):
+                yield message

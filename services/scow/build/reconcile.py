@@ -1,0 +1,71 @@
+"""Records compared with the other services and with folders: what a killed service left is given back."""
+
+from __future__ import annotations
+
+import structlog
+
+from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.build.cache.mounts import CacheMounts
+from scow.build.cache.records import Cache
+from scow.build.context.directory import Directories
+from scow.build.history.builds import Builds
+from scow.build.peers.containers import Containers
+from scow.build.store import BuildStore
+from scow.contract.errors import ScowError
+
+_log = structlog.get_logger()
+
+
+class Reconciler:
+    """Reconciles."""
+
+    def __init__(
+        self,
+        builds: Builds,
+        cache: Cache,
+        containers: Containers,
+        directories: Directories,
+        mounts: CacheMounts,
+        rows: BuildStore,
+    ) -> None:
+        self._builds = builds
+        self._cache = cache
+        self._containers = containers
+        self._directories = directories
+        self._mounts = mounts
+        self._rows = rows
+
+    async def reconcile(self) -> list[ReconcileAction]:
+        """Compare all, and tell what was done. A service that does not answer is asked the next time."""
+        ended = self._builds.reconcile()
+        actions = [_action(f"build/{build}", "recorded", "the service ended") for build in ended]
+        for part in (self._remove_containers, self._cache.reconcile):
+            try:
+                actions += await part()
+            except ScowError as error:
+                _log.info("not reconciled", error=str(error))
+        return actions + self._remove_folders()
+
+    async def _remove_containers(self) -> list[ReconcileAction]:
+        """Remove the containers of builds that have ended."""
+        actions = []
+        for container, build in (await self._containers.of_builds()).items():
+            if build not in self._builds.running:
+                await self._containers.remove(container)
+                actions.append(_action(f"container/{container}", "released", "its build has ended"))
+        return actions
+
+    def _remove_folders(self) -> list[ReconcileAction]:
+        actions = []
+        known = self._rows.contexts()
+        for number in self._directories.numbers() - known.keys():
+            if not self._directories.is_busy(number):
+                self._directories.remove(number)
+                actions.append(
+                    _action(f"context/{number}", "released", "a folder without a record")
+                )
+        return actions
+
+
+def _action(name: str, done: str, detail: str) -> ReconcileAction:
+    return ReconcileAction(object=name, action=done, detail=detail)
