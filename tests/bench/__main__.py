@@ -58,7 +58,9 @@ def _start(stack: contextlib.ExitStack, options: argparse.Namespace) -> Bench:
     net = Net()
     stack.callback(net.close)
     registry = stack.enter_context(Registry())
-    engine = stack.enter_context(Engine())
+    # Where /run is: on a tmpfs.
+    runs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scow-", dir="/dev/shm")))
+    engine = stack.enter_context(Engine(run_base=runs))
     import_busybox(engine)
     near = stack.enter_context(Registry(storage=registry.storage, prefix=net.prefix))
     content = Content(folder, registry, near, net.prefix)
@@ -70,7 +72,7 @@ def _start(stack: contextlib.ExitStack, options: argparse.Namespace) -> Bench:
     for kind, program in kinds:
         if kind.name in options.without.split(",") or not shutil.which(program):
             continue
-        peer: Peer = kind(net, insecure=[near.address])
+        peer: Peer = kind(net, insecure=[near.address], run_base=runs)
         stack.enter_context(peer)
         peer.cli("import", "-", "busybox", stdin=rootfs_tar())
         peers[kind.name] = peer

@@ -39,14 +39,17 @@ class Engine:
 
     Args:
         settings: Further keys of the configuration as SCOW_* variables.
+        run_base: Where the run directory is made; None means beside the root.
     """
 
-    def __init__(self, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, settings: dict[str, str] | None = None, run_base: Path | None = None
+    ) -> None:
         letters = string.ascii_lowercase + string.digits
         self.instance = "t" + "".join(secrets.choice(letters) for _ in range(6))
         self.base = Path(tempfile.mkdtemp(prefix=f"scow-{self.instance}-"))
         self.root = self.base / "root"
-        self.run = self.base / "run"
+        self.run = run_base / self.instance if run_base else self.base / "run"
         self.host = f"unix://{self.run}"
         self.log = self.base / "scowd.log"
         # Credentials of this engine's user, apart from those of whoever runs the tests.
@@ -239,7 +242,7 @@ class Engine:
             except Exception as error:  # the engine may be broken by the test's design
                 left.append(f"containers: {error!r}\n{self.read_log()}")
             self.stop(signal.SIGTERM if self._scowd.poll() is None else signal.SIGKILL)
-        for pid in processes.mentioning(str(self.base)):
+        for pid in {*processes.mentioning(str(self.base)), *processes.mentioning(str(self.run))}:
             if processes.name(pid) != "scow-spawner":
                 left.append(f"process {' '.join(processes.command_line(pid))}")
             processes.kill(pid)
@@ -253,6 +256,7 @@ class Engine:
         )
         remove_cgroups(self.instance)
         shutil.rmtree(self.base)
+        shutil.rmtree(self.run, ignore_errors=True)
         return left
 
     def remove_containers(self) -> None:

@@ -65,8 +65,12 @@ class _Tool:
 
     name = ""
 
-    def __init__(self, net: Net, *, insecure: Sequence[str] = ()) -> None:
+    def __init__(
+        self, net: Net, *, insecure: Sequence[str] = (), run_base: Path | None = None
+    ) -> None:
         self.base = Path(tempfile.mkdtemp(prefix=f"scow-{self.name}-"))
+        # What is in /run where a machine has one engine.
+        self.run = (run_base or self.base) / f"run-{self.name}"
         self.cgroup = f"tpeer{self.name}{secrets.token_hex(3)}"
         self._net = net
         self._insecure = insecure
@@ -96,9 +100,11 @@ class _Tool:
 
     def close(self) -> None:
         """Stop it and delete its data."""
-        unmount_below(self.base)
+        for folder in (self.base, self.run):
+            unmount_below(folder)
         remove_cgroups(self.cgroup)
-        shutil.rmtree(self.base, ignore_errors=True)
+        for folder in (self.base, self.run):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Docker(_Tool):
@@ -106,8 +112,10 @@ class Docker(_Tool):
 
     name = "docker"
 
-    def __init__(self, net: Net, *, insecure: Sequence[str] = ()) -> None:
-        super().__init__(net, insecure=insecure)
+    def __init__(
+        self, net: Net, *, insecure: Sequence[str] = (), run_base: Path | None = None
+    ) -> None:
+        super().__init__(net, insecure=insecure, run_base=run_base)
         self.socket = self.base / "docker.sock"
         flags = [f"--insecure-registry={registry}" for registry in insecure]
         with (self.base / "log").open("wb") as log:
@@ -117,7 +125,7 @@ class Docker(_Tool):
                     "dockerd",
                     f"--host=unix://{self.socket}",
                     f"--data-root={self.base}/data",
-                    f"--exec-root={self.base}/exec",
+                    f"--exec-root={self.run}",
                     f"--pidfile={self.base}/pid",
                     f"--cgroup-parent=/{self.cgroup}",
                     *flags,
@@ -142,7 +150,7 @@ class Docker(_Tool):
 
     def monitors(self) -> list[int]:
         """Return containerd's shims."""
-        found = processes.mentioning(str(self.base))
+        found = processes.mentioning(str(self.run))
         return [pid for pid in found if processes.name(pid).startswith("containerd-shim")]
 
     def close(self) -> None:
@@ -153,7 +161,7 @@ class Docker(_Tool):
                 self.cli("rm", "-f", *listed)
         self._daemon.send_signal(signal.SIGTERM)
         self._daemon.wait(60)
-        for pid in processes.mentioning(str(self.base)):
+        for pid in processes.mentioning(str(self.run)):
             processes.kill(pid)
         super().close()
 
@@ -175,7 +183,7 @@ class Podman(_Tool):
             *self._net.prefix,
             "podman",
             f"--root={self.base}/data",
-            f"--runroot={self.base}/run",
+            f"--runroot={self.run}",
             f"--tmpdir={self.base}/tmp",
             "--cgroup-manager=cgroupfs",
             "--events-backend=file",

@@ -25,7 +25,12 @@ Rule = dict[str, Any]
 
 
 def default(capabilities: Collection[str], machine: str = "", kernel: str = "") -> dict[str, Any]:
-    """Return the default profile for a container; the arguments are those of `custom`."""
+    """Return the default profile for a container, not to be changed; the arguments are those of `custom`."""
+    return _default_for(frozenset(capabilities), machine, kernel)
+
+
+@functools.lru_cache(maxsize=64)
+def _default_for(capabilities: frozenset[str], machine: str, kernel: str) -> dict[str, Any]:
     return _choose(_default(), capabilities, machine, kernel)
 
 
