@@ -96,7 +96,8 @@ class Endpoints:
     def can_publish(self, endpoint: Endpoint) -> bool:
         """Tell whether ports of the host can lead to an endpoint."""
         network = self._by_id()[endpoint.network_id]
-        return self._driver(network).capabilities.ports and bool(endpoint.addresses)
+        able = self._driver(network).capabilities.ports and not network.internal
+        return able and bool(endpoint.addresses)
 
     def port_request(self, mapping: PortMapping, network: Network) -> PortRequest:
         """Return a checked wish for ports of a network's endpoint.
@@ -140,7 +141,7 @@ class Endpoints:
                 self._driver(wish.network).attach(wish.network, endpoint),
                 self.names.follow(wish.owner, [*others, endpoint]),
             )
-            await self.publisher.publish(endpoint)
+            await self._publish(endpoint, others)
             self._write_files(wish, [*others, endpoint])
             endpoint = replace(endpoint, ready=True)
             with self._store.transaction() as tx:
@@ -148,9 +149,17 @@ class Endpoints:
                 self._tell(tx, wish.network, endpoint, "connect")
         except BaseException:
             # Also when the caller went away: what the thread is doing for it is undone after it.
-            await asyncio.shield(self._release(endpoint, wish.network))
+            await asyncio.shield(self.release(endpoint))
             raise
         return endpoint
+
+    async def _publish(self, endpoint: Endpoint, others: Sequence[Endpoint]) -> None:
+        """Have ports lead to a new endpoint: its own, or those that another one had until the record of this one."""
+        before = next((other for other in others if self.publisher.holds(other.id)), None)
+        if endpoint.ports and before is not None:
+            await self.publisher.move(before, endpoint)
+        else:
+            await self.publisher.publish(endpoint)
 
     def _lease(self, wish: Wish) -> Endpoint:
         """Hold the ports and record an endpoint with addresses of its own."""
@@ -180,18 +189,30 @@ class Endpoints:
         found = routing.routers([*others, endpoint], self._by_id())
         endpoint = replace(endpoint, routers=found[identity])
         try:
-            if not any(other.ports for other in others):
+            held = next((other for other in others if other.ports), None)
+            if held is None and not wish.network.internal:
                 published = self.publisher.take(identity, wish.ports)
                 endpoint = replace(endpoint, ports=tuple(published))
+            others = [replace(other, routers=found[other.id]) for other in others]
+            if held is not None and self._gateway_of([*others, endpoint]) == identity:
+                # Answers go by the default route, so ports lead where that is.
+                endpoint = replace(endpoint, ports=held.ports)
+                others = [replace(other, ports=()) for other in others]
             with self._store.transaction() as tx:
                 self._rows.insert_endpoint(tx, endpoint, wish.network)
                 self._rows.set_resolving(tx, wish.owner, self._resolving(wish))
                 for other in others:
-                    self._rows.set_routers(tx, replace(other, routers=found[other.id]))
+                    self._rows.set_routers(tx, other)
+                    self._rows.set_ports(tx, other)
         except BaseException:
             self.publisher.let_go(identity)
             raise
         return endpoint
+
+    def _gateway_of(self, endpoints: Sequence[Endpoint]) -> str:
+        """Return the id of an owner's endpoint to which ports lead, or nothing; see `can_publish`."""
+        able = [endpoint for endpoint in endpoints if self.can_publish(endpoint)]
+        return max(able, key=lambda e: len(e.routers)).id if able else ""
 
     def _resolving(self, wish: Wish) -> Resolving:
         known = self._rows.resolving(wish.owner)
@@ -267,6 +288,9 @@ class Endpoints:
         resolver = self._resolver(wish, addresses)
         if len(endpoints) > 1 and self._parts.files.exist(wish.owner):
             self._parts.files.set_resolver(wish.owner, resolver)
+            if wish.capabilities.namespace:
+                own = [str(address.ip) for address in endpoints[-1].addresses]
+                self._parts.files.change_hosts(wish.owner, wish.names(), new=own, gone=own)
             return
         if wish.capabilities.namespace:
             texts = [str(address.ip) for address in addresses]
@@ -300,17 +324,19 @@ class Endpoints:
             response.endpoint.CopyFrom(endpoint_message(network, endpoint))
         return response
 
-    async def detach(self, owner: str, network: str = "") -> None:
+    async def detach(self, owner: str, network: str = "") -> pb.DetachResponse:
         """Unplug an owner from a network, or from all; it is not an error when it is not attached."""
         requests.check_owner(owner)
         async with self.lock:
             if not network:
                 await self.release_owner(owner)
-                return
+                return pb.DetachResponse()
             left = self._networks.get(network)
             for endpoint in self._rows.endpoints_of(owner):
                 if endpoint.network_id == left.id:
                     await asyncio.shield(self.release(endpoint))
+            present = [port for e in self._rows.endpoints_of(owner) for port in e.ports]
+            return pb.DetachResponse(ports=[port.to_proto() for port in present])
 
     async def release_owner(self, owner: str) -> None:
         """Give back all that an owner has. The lock is held."""
@@ -324,13 +350,31 @@ class Endpoints:
         networks = self._by_id()
         others = [e for e in self._rows.endpoints_of(endpoint.owner) if e.id != endpoint.id]
         found = routing.routers(others, networks)
-        moved = [replace(e, routers=found[e.id]) for e in others if e.routers != found[e.id]]
+        moved = {e.id: replace(e, routers=found[e.id]) for e in others if e.routers != found[e.id]}
+        others = [moved.get(other.id, other) for other in others]
+        heir = next((e for e in others if e.id == self._gateway_of(others)), None)
+        if heir is not None and endpoint.ports:
+            endpoint = await self._bequeath(endpoint, heir)
+        resolving = self._rows.resolving(endpoint.owner)
         await self._release(endpoint, networks[endpoint.network_id], at_once=True)
-        for other in moved:
+        if others and resolving is not None and self._parts.files.exist(endpoint.owner):
+            own = [str(address.ip) for address in endpoint.addresses]
+            called = requests.host_names(resolving.hostname, endpoint.aliases)
+            self._parts.files.change_hosts(endpoint.owner, called, gone=own)
+        for other in moved.values():
             await self._try(self._driver(networks[other.network_id]).route(other))
         with self._store.transaction() as tx:
-            for other in moved:
+            for other in moved.values():
                 self._rows.set_routers(tx, other)
+
+    async def _bequeath(self, endpoint: Endpoint, heir: Endpoint) -> Endpoint:
+        """Have the ports of an endpoint that goes lead to another one; return it without them."""
+        left, new = replace(endpoint, ports=()), replace(heir, ports=endpoint.ports)
+        with self._store.transaction() as tx:
+            self._rows.set_ports(tx, left)
+            self._rows.set_ports(tx, new)
+        await self._try(self.publisher.move(endpoint, new))
+        return left
 
     async def _release(self, endpoint: Endpoint, network: Network, at_once: bool = False) -> None:
         self.names.forget(endpoint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scow.api.network.v1 import network_pb2 as pb
@@ -68,9 +68,19 @@ class Wish:
 
     def names(self) -> list[str]:
         """Return what the container's address is called in its own hosts file."""
-        short = self.hostname.partition(".")[0]
-        own = [self.hostname, short] if short != self.hostname else [self.hostname]
-        return [*own, *(alias for alias in self.aliases if alias not in own)]
+        return host_names(self.hostname, self.aliases)
+
+
+def host_names(hostname: str, aliases: Sequence[str]) -> list[str]:
+    """Return what a container's address is called in its own hosts file.
+
+    Args:
+        hostname: With the domain behind a dot, if there is one.
+        aliases: Further names in the network.
+    """
+    short = hostname.partition(".")[0]
+    own = [hostname, short] if short != hostname else [hostname]
+    return [*own, *(alias for alias in aliases if alias not in own)]
 
 
 def check(

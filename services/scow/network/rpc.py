@@ -86,8 +86,7 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
 
     async def Detach(self, request: pb.DetachRequest, context: Context) -> pb.DetachResponse:
         """Unplug an owner."""
-        await self._endpoints.detach(request.owner, request.network)
-        return pb.DetachResponse()
+        return await self._endpoints.detach(request.owner, request.network)
 
     async def Publish(self, request: pb.PublishRequest, context: Context) -> pb.PublishResponse:
         """Publish further ports."""

@@ -409,15 +409,9 @@ class NetworkStore:
 
     @staticmethod
     def set_routers(tx: sqlite3.Connection, endpoint: Endpoint) -> None:
-        """Record which default routes lead by an endpoint, and which ports to it."""
-        tx.execute(
-            "UPDATE endpoints SET routers = ?, ports = ? WHERE id = ?",
-            (
-                json.dumps([str(router) for router in endpoint.routers]),
-                json.dumps(to_json(endpoint.ports)),
-                endpoint.id,
-            ),
-        )
+        """Record which default routes lead by an endpoint."""
+        routers = json.dumps([str(router) for router in endpoint.routers])
+        tx.execute("UPDATE endpoints SET routers = ? WHERE id = ?", (routers, endpoint.id))
 
     @staticmethod
     def set_ports(tx: sqlite3.Connection, endpoint: Endpoint) -> None:

@@ -10,7 +10,9 @@ import pytest
 from scow.client import Client
 from scow.contract.errors import NetworkInUse
 from tests.e2e.cli.support import shown
+from tests.support import processes
 from tests.support.engine import Engine, as_root
+from tests.support.net import free_port, http_get
 
 pytestmark = as_root()
 
@@ -238,3 +240,37 @@ def test_options_of_networks_and_endpoints(engine: Engine) -> None:
     assert engine.cli("exec", "box", "cat", setting).stdout == "1\n"
     strange = engine.cli("network", "create", "-o", "com.docker.network.x=1", "strange")
     assert "com.docker.network.x has no effect" in strange.stderr
+
+
+def test_ports_lead_where_the_default_route_is(engine: Engine) -> None:
+    port = free_port()
+    page = "mkdir -p /www && echo page > /www/index.html && exec httpd -f -h /www"
+    engine.cli("network", "create", "--subnet", "10.77.1.0/24", "alpha")
+    engine.cli("network", "create", "--subnet", "10.77.2.0/24", "beta")
+    arguments = ("-p", f"{port}:80", "--network", "beta", "busybox", "sh", "-c", page)
+    engine.cli("run", "-d", "--name", "box", *arguments)
+
+    def served() -> bool:
+        try:
+            return http_get(f"http://127.0.0.1:{port}/") == b"page\n"
+        except OSError:
+            return False
+
+    processes.wait_for(served, "the page")
+    for change in (("connect", "alpha"), ("disconnect", "beta"), ("connect", "beta")):
+        engine.cli("network", *change, "box")
+        assert served(), change
+        assert engine.cli("port", "box", "80/tcp").stdout.startswith(f"0.0.0.0:{port}\n")
+    assert routes(engine, "box").startswith("default via 10.77.1.1 ")
+    hosts = engine.cli("exec", "box", "cat", "/etc/hosts").stdout
+    assert [hosts.count(f"10.77.{number}.") for number in (1, 2)] == [1, 1]
+    engine.cli("network", "disconnect", "alpha", "box")
+    assert served()
+    engine.kill_service("network")
+    engine.wait_healthy()
+    assert served()
+    engine.cli("network", "disconnect", "beta", "box")
+    assert not served()
+    assert engine.cli("port", "box").stdout == ""
+    engine.cli("network", "connect", "beta", "box")
+    assert served()

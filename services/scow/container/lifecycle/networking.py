@@ -174,9 +174,9 @@ class Networking:
         present = {endpoint.network for endpoint in described.endpoints}
         if set(wanted) == present and respond is None:
             return False
+        changed = pb.Container(ports=described.ports)
         for name in sorted(present - set(wanted)):
-            await self._unplug(entry, name)
-        changed = pb.Container()
+            await self._unplug(entry, name, changed)
         for name in [name for name in wanted if name not in present]:
             request = self._request(entry, wanted[name], described.netns_path)
             _add(changed, await self._shared.networks.attach(request))
@@ -184,15 +184,20 @@ class Networking:
             kept = [e for e in draft.endpoints if e.network in wanted]
             del draft.endpoints[:]
             draft.endpoints.extend([*kept, *changed.endpoints])
+            del draft.ports[:]
+            draft.ports.extend(changed.ports)
             if respond is not None:
                 remember(tx, respond(draft))
         return True
 
-    async def _unplug(self, entry: Entry, network: str) -> None:
+    async def _unplug(self, entry: Entry, network: str, changed: pb.Container) -> None:
+        """Detach a container, and tell which of its ports are published from then on."""
         try:
-            await self._shared.networks.detach(entry.owner, network)
+            response = await self._shared.networks.detach(entry.owner, network)
         except NetworkNotFound:
             return  # nobody is attached to what is gone
+        del changed.ports[:]
+        changed.ports.extend(response.ports)
 
 
 def _drop(draft: pb.Container, network: str) -> None:
@@ -225,7 +230,10 @@ def _add(found: pb.Container, response: network_pb2.AttachResponse) -> None:
     if not response.HasField("endpoint"):
         return
     e = response.endpoint
-    found.ports.extend(e.ports)
+    if e.ports:
+        # They lead where the default route is, which a later network may have.
+        del found.ports[:]
+        found.ports.extend(e.ports)
     found.endpoints.add(
         network=e.network,
         network_id=e.network_id,

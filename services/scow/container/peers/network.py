@@ -41,11 +41,11 @@ class Networks:
         request = network_pb2.UnpublishRequest(owner=owner, ports=ports)
         return list((await ask("network", lambda: self._peers.network.Unpublish(request))).ports)
 
-    async def detach(self, owner: str, network: str = "") -> None:
+    async def detach(self, owner: str, network: str = "") -> network_pb2.DetachResponse:
         """Unplug an owner from a network, or from all; an unknown owner is not an error.
 
         Raises:
             NetworkNotFound: There is no such network.
         """
         request = network_pb2.DetachRequest(owner=owner, network=network)
-        await ask("network", lambda: self._peers.network.Detach(request))
+        return await ask("network", lambda: self._peers.network.Detach(request))

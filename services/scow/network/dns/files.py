@@ -247,6 +247,27 @@ class Files:
         for each in (made, path):
             each.write_text(text)
 
+    def change_hosts(
+        self, owner: str, names: Sequence[str], new: Iterable[str] = (), gone: Iterable[str] = ()
+    ) -> None:
+        """Change the lines with a running container's own addresses in its hosts, and no others.
+
+        Args:
+            owner: Whose.
+            names: What its addresses are called.
+            new: Addresses that it has from now on.
+            gone: Addresses that it has no more.
+        """
+        path = self.paths(owner).hosts
+        lines = {f"{address}\t{' '.join(names)}\n" for address in gone}
+        text = "".join(line for line in _read(path).splitlines(True) if line not in lines)
+        if text and not text.endswith("\n"):
+            text += "\n"
+        added = "".join(f"{address}\t{' '.join(names)}\n" for address in new)
+        # The file itself is mounted into the container, as with resolv.conf.
+        with writing(self._base):
+            path.write_text(text + added)
+
     def write(self, owner: str, resolver: Resolver, hosts: str, hostname: str) -> None:
         """Write an owner's files, all of them or none."""
         folder = self._folder(owner)

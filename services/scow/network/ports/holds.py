@@ -92,6 +92,11 @@ class Holds:
         """Return what is held for an endpoint."""
         return tuple(self._held.get(endpoint, ()))
 
+    def move(self, endpoint: str, to: str) -> None:
+        """Have another endpoint hold what one holds."""
+        if held := self._held.pop(endpoint, None):
+            self._held[to] = held
+
     def give_back(self, endpoint: str) -> None:
         """Let go of an endpoint's ports, if it has any."""
         for held in self._held.pop(endpoint, ()):

@@ -105,9 +105,28 @@ class Publisher:
         await self._relay.shut_some(endpoint.id, sockets)
         await self._divert(verb, changed)
 
+    async def move(self, endpoint: Endpoint, to: Endpoint) -> None:
+        """Have all ports of an endpoint lead to another one, whose record has them.
+
+        Raises:
+            ScowError: The kernel refuses; reconciliation does it again.
+        """
+        await self._relay.shut(endpoint.id)
+        self._holds.move(endpoint.id, to.id)
+        # In one transaction, so that no port is closed for a moment.
+        await self._worker.run(self._table.build, self._wanted(""))
+        if any(port.protocol == "udp" for port in to.ports):
+            for verb, each in (("delete", replace(endpoint, ports=to.ports)), ("add", to)):
+                await self._worker.run(self._table.forget_flows, verb, each)
+        await self.carry(to)
+
     def release(self, endpoint_id: str, published: Sequence[Publish]) -> None:
         """Let go of some of an endpoint's ports."""
         self._holds.release(endpoint_id, published)
+
+    def holds(self, endpoint_id: str) -> bool:
+        """Tell whether ports are held for an endpoint."""
+        return bool(self._holds.of(endpoint_id))
 
     def let_go(self, endpoint_id: str) -> None:
         """Let go of what was taken and never published."""

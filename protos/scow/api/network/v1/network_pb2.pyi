@@ -807,12 +807,19 @@ Global___DetachRequest: _TypeAlias = DetachRequest  # noqa: Y015
 class DetachResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    PORTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.PortMapping]:
+        """Those of the owner that are published from now on: they follow the default route into another network."""
+
     def __init__(
         self,
+        *,
+        ports: _abc.Iterable[_types_pb2.PortMapping] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ports", b"ports"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
