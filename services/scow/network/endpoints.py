@@ -349,32 +349,40 @@ class Endpoints:
         """Give back one endpoint of an owner that lives on with the others. The lock is held."""
         networks = self._by_id()
         others = [e for e in self._rows.endpoints_of(endpoint.owner) if e.id != endpoint.id]
-        found = routing.routers(others, networks)
-        moved = {e.id: replace(e, routers=found[e.id]) for e in others if e.routers != found[e.id]}
-        others = [moved.get(other.id, other) for other in others]
-        heir = next((e for e in others if e.id == self._gateway_of(others)), None)
-        if heir is not None and endpoint.ports:
-            endpoint = await self._bequeath(endpoint, heir)
+        if others:
+            endpoint = await self._bequeath(endpoint, others, networks)
         resolving = self._rows.resolving(endpoint.owner)
         await self._release(endpoint, networks[endpoint.network_id], at_once=True)
         if others and resolving is not None and self._parts.files.exist(endpoint.owner):
             own = [str(address.ip) for address in endpoint.addresses]
             called = requests.host_names(resolving.hostname, endpoint.aliases)
             self._parts.files.change_hosts(endpoint.owner, called, gone=own)
-        for other in moved.values():
-            await self._try(self._driver(networks[other.network_id]).route(other))
-        with self._store.transaction() as tx:
-            for other in moved.values():
-                self._rows.set_routers(tx, other)
 
-    async def _bequeath(self, endpoint: Endpoint, heir: Endpoint) -> Endpoint:
-        """Have the ports of an endpoint that goes lead to another one; return it without them."""
-        left, new = replace(endpoint, ports=()), replace(heir, ports=endpoint.ports)
+    async def _bequeath(
+        self, endpoint: Endpoint, others: Sequence[Endpoint], networks: dict[str, Network]
+    ) -> Endpoint:
+        """Have an endpoint's default routes and ports lead by others; return it without them.
+
+        Routes and ports are recorded together, since answers go by the default route. Reconciliation makes the rest
+        follow.
+        """
+        found = routing.routers(others, networks)
+        ports, left = endpoint.ports, replace(endpoint, routers=(), ports=())
+        rest = [replace(other, routers=found[other.id]) for other in others]
+        heir = self._gateway_of(rest)
+        rest = [replace(e, ports=ports) if ports and e.id == heir else e for e in rest]
+        if rest == list(others):
+            return endpoint
         with self._store.transaction() as tx:
-            self._rows.set_ports(tx, left)
-            self._rows.set_ports(tx, new)
-        await self._try(self.publisher.move(endpoint, new))
-        return left
+            for each in (left, *rest):
+                self._rows.set_routers(tx, each)
+                self._rows.set_ports(tx, each)
+        for before, now in zip(others, rest, strict=True):
+            if now.routers != before.routers:
+                await self._try(self._driver(networks[now.network_id]).route(now))
+            if now.ports != before.ports:
+                await self._try(self.publisher.move(endpoint, now))
+        return left if heir else replace(left, ports=ports)
 
     async def _release(self, endpoint: Endpoint, network: Network, at_once: bool = False) -> None:
         self.names.forget(endpoint)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
+
 import structlog
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.contract.errors import LinkFailed
 from scow.core.owners import unknown_owners
 from scow.core.peers import Peers
 from scow.network.endpoints import Endpoints, Parts
@@ -43,6 +47,7 @@ class Reconciler:
             wanted = self._endpoints.wanted()
             actions += await self._hold_ports(wanted)
             actions += await self._restore(wanted)
+            await self._route(wanted)
             await self._endpoints.names.restore(wanted.endpoints)
             owners = {endpoint.owner for endpoint in wanted.endpoints}
             for name in self._parts.files.remove_others(owners):
@@ -85,6 +90,16 @@ class Reconciler:
         if fault := await self._parts.worker.run(self._parts.table.restore, wanted):
             actions.append(_action("table", "rebuilt", fault))
         return actions
+
+    async def _route(self, wanted: Wanted) -> None:
+        """Have default routes lead where the records say, for owners that are in several networks."""
+        several = Counter(endpoint.owner for endpoint in wanted.endpoints)
+        networks = {network.id: network for network in wanted.networks}
+        for endpoint in wanted.endpoints:
+            if several[endpoint.owner] > 1 and endpoint.routers:
+                driver = self._parts.drivers[networks[endpoint.network_id].driver]
+                with contextlib.suppress(LinkFailed):  # it has ended, and is left to its owner
+                    await driver.route(endpoint)
 
     async def _warn(self) -> None:
         """Say once that another firewall is in the way: no rule of ours can override it."""
