@@ -17,7 +17,7 @@ import structlog
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.contract.errors import InvalidArgument, ScowError
+from scow.contract.errors import InvalidArgument, KernelUnsupported, ScowError
 from scow.core.config import NetworkSection
 from scow.core.journal import Journal
 from scow.core.store import Store
@@ -136,6 +136,8 @@ class Endpoints:
         endpoint = self._lease(wish) if known is None else await self._plug_again(known, wish)
         try:
             others = [e for e in self._rows.endpoints_of(wish.owner) if e.id != endpoint.id]
+            # Before the link is there: what it sends until then would be lost.
+            await self._change_sender("add", wish.network, endpoint)
             # Side by side: links and the name server's sockets take a millisecond or more each.
             await _both(
                 self._driver(wish.network).attach(wish.network, endpoint),
@@ -388,6 +390,7 @@ class Endpoints:
         self.names.forget(endpoint)
         await self._try(self.publisher.withdraw(endpoint))
         await self._try(self._driver(network).detach(endpoint, at_once=at_once))
+        await self._try(self._change_sender("delete", network, endpoint))
         with self._store.transaction() as tx:
             self._rows.delete_endpoint(tx, endpoint.id)
             if endpoint.ready:
@@ -397,6 +400,14 @@ class Endpoints:
         await self._try(self.names.leave(endpoint.owner, left))
         if not left:
             self._parts.files.remove(endpoint.owner)
+
+    async def _change_sender(self, verb: str, network: Network, endpoint: Endpoint) -> None:
+        """Let an endpoint send from its addresses, or do so no more; build the table where it is not what it was."""
+        table, worker = self._parts.table, self._parts.worker
+        try:
+            await worker.run(table.change_sender, verb, network, endpoint)
+        except KernelUnsupported:
+            await worker.run(table.build, self.wanted(endpoint.id if verb == "delete" else ""))
 
     async def _try(self, step: Awaitable[None]) -> None:
         """Do what reconciliation would do again: a failure is no reason to keep an owner's resources."""

@@ -15,6 +15,7 @@ MTU = f"{_PREFIX}driver.mtu"
 BRIDGE_NAME = f"{_PREFIX}bridge.name"
 MASQUERADE = f"{_PREFIX}bridge.enable_ip_masquerade"
 ICC = f"{_PREFIX}bridge.enable_icc"
+ALLOW_SPOOFING = "scow.network.allow_spoofing"
 HOST_BINDING = f"{_PREFIX}bridge.host_binding_ipv4"
 _INTERFACE = f"{_PREFIX}container_iface_prefix"
 _INHIBIT_IPV4 = f"{_PREFIX}bridge.inhibit_ipv4"
@@ -46,6 +47,7 @@ class BridgeOptions:
         mtu: In bytes; 0 means the engine's.
         masquerade: Whether packets to elsewhere get the host's address.
         icc: Whether its endpoints may talk to each other.
+        spoofing: Whether its endpoints may send from addresses that are not theirs: routers, shared addresses.
         stem: Of the names of containers' interfaces.
         inhibit_ipv4: Whether the bridge goes without an address of IPv4.
         snat: Source addresses for packets to elsewhere, by version; without one the host's own.
@@ -55,6 +57,7 @@ class BridgeOptions:
     mtu: int = 0
     masquerade: bool = True
     icc: bool = True
+    spoofing: bool = False
     stem: str = names.STEM
     inhibit_ipv4: bool = False
     snat: tuple[str, ...] = ()
@@ -80,6 +83,7 @@ def bridge(options: Mapping[str, str]) -> BridgeOptions:
         mtu=mtu(options),
         masquerade=_flag(options, MASQUERADE, True),
         icc=_flag(options, ICC, True),
+        spoofing=_flag(options, ALLOW_SPOOFING, False),
         stem=stem,
         inhibit_ipv4=_flag(options, _INHIBIT_IPV4, False),
         snat=tuple(options[key] for key in (_HOST_IPV4, _HOST_IPV6) if options.get(key)),

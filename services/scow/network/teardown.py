@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from scow.network.firewall import rules
+from scow.network.firewall import rules, spoofing
 from scow.network.firewall.nftables import Nftables
 from scow.network.ipam.addresses import FAMILIES
 from scow.network.kernel import links, names
@@ -19,6 +19,7 @@ def teardown(instance: str) -> list[str]:
     nftables = Nftables()
     for family in FAMILIES:
         nftables.run(rules.remove(family, instance))
+    nftables.run(spoofing.remove(instance))
     nftables.close()
     bridge = names.bridge(instance)
     with Netlink() as netlink:

@@ -186,8 +186,8 @@ def build(
         commands.append(_add(family, "set", table, name=name, type=kind, flags=["interval"]))
     for name, chain in _CHAINS.items():
         commands.append(_add(family, "chain", table, name=name, **chain))
-    for name, expression, comment in _rules(family, bridges):
-        commands.append(_add(family, "rule", table, chain=name, expr=expression, comment=comment))
+    for name, expression, text in _rules(family, bridges):
+        commands.append(_add(family, "rule", table, chain=name, expr=expression, comment=text))
     return commands + change_elements(table, "add", elements(published))
 
 
@@ -231,7 +231,7 @@ def _rules(family: Family, bridges: Sequence[Bridge]) -> list[tuple[str, list[An
         ("prerouting", [to_others, local, jump]),
         ("output", [local, jump] if family.diverts_loopback else [to_others, local, jump]),
     ]
-    return [(chain, expression, _comment(expression)) for chain, expression in rules]
+    return [(chain, expression, comment(expression)) for chain, expression in rules]
 
 
 def _bridge_rules(family: Family, bridge: Bridge) -> list[tuple[str, list[Any]]]:
@@ -296,7 +296,8 @@ def _in(key: Any, name: str, operator: str = "==") -> dict[str, Any]:
     return _match(key, f"@{name}", operator)
 
 
-def _comment(expression: list[Any]) -> str:
+def comment(expression: list[Any]) -> str:
+    """Return a rule's comment, which tells whether it is the one that it must be."""
     return f"scow {zlib.crc32(json.dumps(expression).encode()):08x}"
 
 
@@ -316,7 +317,7 @@ def differences(
         return f"chains were missing: {', '.join(missing)}"
     rules = [entry["rule"] for entry in listed if "rule" in entry]
     present = sorted((rule["chain"], rule.get("comment", "")) for rule in rules)
-    if present != sorted((chain, comment) for chain, _, comment in _rules(family, bridges)):
+    if present != sorted((chain, text) for chain, _, text in _rules(family, bridges)):
         return "rules were changed"
     if set(parse_elements(listed, family)) != set(elements(published)):
         return "published ports were changed"

@@ -9,9 +9,9 @@ from functools import cached_property
 import structlog
 
 from scow.network import options
-from scow.network.firewall import conntrack, rules
+from scow.network.firewall import conntrack, rules, spoofing
 from scow.network.firewall.nftables import Nftables
-from scow.network.ipam.addresses import FAMILIES, Family, Pool, family_of, of_family
+from scow.network.ipam.addresses import FAMILIES, Address, Family, Pool, family_of, of_family
 from scow.network.kernel import links
 from scow.network.kernel.netlink import Netlink
 from scow.network.store import Endpoint, Network
@@ -35,6 +35,16 @@ class Wanted:
             if network.bridge and pool.subnet.version == family.version
         ]
 
+    def senders(self) -> list[spoofing.Sender]:
+        """Return what may come from which link."""
+        networks = {network.id: network for network in self.networks}
+        found = [sender(networks[e.network_id], e) for e in self.endpoints]
+        return [each for each in found if each is not None]
+
+    def routers(self) -> list[Address]:
+        """Return the host's addresses on bridges."""
+        return [g for network in self.networks if network.bridge for g in network.gateways()]
+
     def published(self, family: Family) -> list[rules.Published]:
         """Return the published ports of a family that lead to endpoints with an address of it."""
         return [
@@ -43,6 +53,17 @@ class Wanted:
             for port in published_by(e)
             if port.address.version == family.version
         ]
+
+
+def sender(network: Network, endpoint: Endpoint) -> spoofing.Sender | None:
+    """Return what may come from an endpoint's link, if it is one on a bridge."""
+    if not network.bridge or not endpoint.link:
+        return None
+    addresses = [*endpoint.addresses, *endpoint.link_local]
+    own = tuple(address.ip for address in addresses)
+    return spoofing.Sender(
+        endpoint.link, endpoint.mac, own, options.bridge(network.options).spoofing
+    )
 
 
 def _bridge(network: Network, pool: Pool) -> rules.Bridge:
@@ -105,6 +126,21 @@ class Table:
         if changed:
             self._nftables.run(rules.change_elements(self._instance, verb, changed))
 
+    def change_sender(self, verb: str, network: Network, endpoint: Endpoint) -> None:
+        """Let an endpoint send from its addresses, or do so no more.
+
+        Args:
+            verb: "add" or "delete".
+            network: Of the endpoint.
+            endpoint: Whose.
+
+        Raises:
+            KernelUnsupported: The table is not what it was; nothing was changed.
+        """
+        changed = sender(network, endpoint)
+        if changed is not None:
+            self._nftables.run(spoofing.change(self._instance, verb, [changed]))
+
     def forget_flows(self, verb: str, endpoint: Endpoint) -> None:
         """Make flows of UDP follow a change of ports: at first they go to the host, at last to the container."""
         for family in FAMILIES:
@@ -122,6 +158,9 @@ class Table:
         for family in FAMILIES:
             bridges, published = wanted.bridges(family), wanted.published(family)
             commands += rules.build(family, self._instance, bridges, published)
+        commands += spoofing.build(
+            self._instance, f"{self._instance}-", wanted.senders(), wanted.routers()
+        )
         self._nftables.run(commands)
         self.is_built = True
 
@@ -142,8 +181,16 @@ class Table:
         return fault
 
     def _fault(self, wanted: Wanted) -> str:
-        faults = (self._fault_in(family, wanted) for family in FAMILIES)
+        faults = [self._fault_in(family, wanted) for family in FAMILIES]
+        faults.append(self._fault_of_senders(wanted))
         return next((fault for fault in faults if fault), "")
+
+    def _fault_of_senders(self, wanted: Wanted) -> str:
+        listed = self._nftables.list_table("bridge", self._instance)
+        if listed is not None and not self._comparable:
+            return ""
+        prefix = f"{self._instance}-"
+        return spoofing.differences(listed, prefix, wanted.senders(), wanted.routers())
 
     def _fault_in(self, family: Family, wanted: Wanted) -> str:
         listed = self._nftables.list_table(family.nft, self._instance)
