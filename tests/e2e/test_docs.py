@@ -38,7 +38,8 @@ def registry() -> Iterator[dict[str, str]]:
 def test_page(page: Path, engine: Engine, registry: dict[str, str], tmp_path: Path) -> None:
     blocks = _BLOCK.findall(page.read_text())
     assert blocks, f"{page} shows no commands"
-    own = {**registry, "POLICY": str(engine.policy)}
+    engine.plugins.mkdir(exist_ok=True)
+    own = {**registry, "POLICY": str(engine.policy), "PLUGINS": str(engine.plugins)}
     environment = {**engine.env, **own, "PATH": f"{BIN}:{engine.env.get('PATH', '')}"}
     for language, code in blocks:
         shell = ["bash", "-euo", "pipefail", "-x", "-c", code]

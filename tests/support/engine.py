@@ -64,7 +64,9 @@ class Engine:
         self.policy = self.base / "policy.toml"
         self.policy.write_text(ACCEPT_ALL)
         trust = {"SCOW_IMAGE_TRUST_POLICY": str(self.policy)}
-        self._settings = {**clean_environment(), **trust, **(settings or {})}
+        self.plugins = self.base / "plugins"
+        plugins = {"SCOW_VOLUME_PLUGIN_DIRS": str(self.plugins)}
+        self._settings = {**clean_environment(), **trust, **plugins, **(settings or {})}
         self._scowd: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Engine:

@@ -15,6 +15,7 @@ import grpc
 
 from scow.api.volume.v1 import volume_pb2 as pb
 from scow.api.volume.v1.archive_pb2_grpc import ArchiveServiceStub
+from scow.api.volume.v1.plugin_pb2_grpc import PluginServiceStub
 from scow.api.volume.v1.snapshot_pb2_grpc import SnapshotServiceStub
 from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceStub
 from tests.support import processes
@@ -36,6 +37,7 @@ class VolumeService(Service):
         super().__init__("volume", root=root, settings=settings, folder="/dev/shm")
         self.volumes: Any = VolumeServiceStub(self.channel)
         self.snapshots: Any = SnapshotServiceStub(self.channel)
+        self.plugins: Any = PluginServiceStub(self.channel)
         self.archives: Any = ArchiveServiceStub(self.channel)
 
     def make(self, name: str = "data") -> Path:

@@ -100,6 +100,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "network ls": ("network.network", "List networks"),
     "network prune": ("network.change", "Remove all unused networks"),
     "network rm": ("network.change", "Remove one or more networks"),
+    "plugin disable": ("system.plugins", "Disable a plugin"),
+    "plugin enable": ("system.plugins", "Enable a plugin"),
+    "plugin inspect": (
+        "system.plugins",
+        "Display detailed information on one or more plugins",
+    ),
+    "plugin ls": ("system.plugins", "List plugins"),
     "volume clone": (
         "volume.snapshots",
         "Make a volume with the content of another one, or of a snapshot (scow's own)",
@@ -142,6 +149,7 @@ GROUPS: dict[str, str] = {
     "image": "Manage images",
     "manifest": "Manage image manifests and manifest lists",
     "network": "Manage networks",
+    "plugin": "Manage plugins",
     "system": "Manage scow",
     "volume": "Manage volumes",
     "volume snapshot": "Manage snapshots of volumes (scow's own)",
@@ -191,6 +199,7 @@ ALIASES: dict[str, str] = {
     "image tag": "tag",
     "network list": "network ls",
     "network remove": "network rm",
+    "plugin list": "plugin ls",
     "system info": "info",
     "volume list": "volume ls",
     "volume remove": "volume rm",
@@ -211,7 +220,6 @@ DOCKERS_OWN = (
     ),
     *(
         "node",
-        "plugin",
         "rename",
         "secret",
         "service",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scow.client._async.logs import AsyncLogs
     from scow.client._async.manifests import AsyncManifests
     from scow.client._async.networks import AsyncNetworks
+    from scow.client._async.plugins import AsyncPlugins
     from scow.client._async.session import AsyncAttachment, AsyncExecution
     from scow.client._async.snapshots import AsyncSnapshots
     from scow.client._async.store import AsyncStore
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from scow.client._sync.logs import Logs
     from scow.client._sync.manifests import Manifests
     from scow.client._sync.networks import Networks
+    from scow.client._sync.plugins import Plugins
     from scow.client._sync.session import Attachment, Execution
     from scow.client._sync.snapshots import Snapshots
     from scow.client._sync.store import Store
@@ -59,6 +61,7 @@ __all__ = [
     "AsyncLogs",
     "AsyncManifests",
     "AsyncNetworks",
+    "AsyncPlugins",
     "AsyncSnapshots",
     "AsyncStore",
     "AsyncStream",
@@ -78,6 +81,7 @@ __all__ = [
     "Logs",
     "Manifests",
     "Networks",
+    "Plugins",
     "RunResult",
     "Snapshots",
     "Store",
@@ -106,6 +110,7 @@ _HOMES = {
     "Logs": "_sync.logs",
     "Manifests": "_sync.manifests",
     "Networks": "_sync.networks",
+    "Plugins": "_sync.plugins",
     "Snapshots": "_sync.snapshots",
     "Volumes": "_sync.volumes",
     "Store": "_sync.store",
@@ -118,6 +123,7 @@ _HOMES = {
     "AsyncLogs": "_async.logs",
     "AsyncManifests": "_async.manifests",
     "AsyncNetworks": "_async.networks",
+    "AsyncPlugins": "_async.plugins",
     "AsyncSnapshots": "_async.snapshots",
     "AsyncVolumes": "_async.volumes",
     "AsyncStore": "_async.store",

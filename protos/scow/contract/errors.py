@@ -288,6 +288,10 @@ class SnapshotNotFound(NotFound):
     """The volume has no such snapshot."""
 
 
+class PluginNotFound(NotFound):
+    """No such plugin."""
+
+
 class BindSourceNotFound(NotFound):
     """The host path of a bind mount does not exist."""
 
@@ -374,6 +378,22 @@ class VolumeHasSnapshots(FailedPrecondition):
 
 class VolumeNotLocal(FailedPrecondition):
     """The volume's data are not in a folder of the engine's own, and the request needs that."""
+
+
+class PluginRefused(FailedPrecondition):
+    """A plugin says that it cannot do what it was asked."""
+
+
+class PluginFaulty(FailedPrecondition):
+    """A plugin's answer is not what the protocol says."""
+
+
+class PluginDisabled(FailedPrecondition):
+    """The plugin is disabled in this engine."""
+
+
+class PluginInUse(FailedPrecondition):
+    """Volumes of the plugin are mounted."""
 
 
 class ReadOnlyStorage(FailedPrecondition):
@@ -478,6 +498,10 @@ class RegistryUnavailable(Unavailable):
 
 class SourceUnavailable(Unavailable):
     """What is to be imported cannot be fetched."""
+
+
+class PluginUnavailable(Unavailable):
+    """A plugin is not there, or does not answer in time."""
 
 
 class ServiceUnavailable(Unavailable):

@@ -262,6 +262,14 @@ class VolumeSection:
     # Limits on archives that volumes are made of: bytes when decompressed, and entries.
     max_import_bytes: int = 1 << 40
     max_import_entries: int = 16_000_000
+    # Where sockets (NAME.sock) and specifications (NAME.spec, NAME.json) of volume plugins are; earlier ones win.
+    plugin_dirs: tuple[str, ...] = (
+        "/run/docker/plugins",
+        "/etc/docker/plugins",
+        "/usr/lib/docker/plugins",
+    )
+    # Seconds for each call of a plugin.
+    plugin_seconds: float = 60.0
 
 
 @dataclass(frozen=True)

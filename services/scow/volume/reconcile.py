@@ -41,3 +41,9 @@ class Reconciliation:
         actions += await self.volumes.reconcile()
         await asyncio.to_thread(self.directories.empty_trash)
         return actions
+
+    async def release_gone(self, volume: str) -> None:
+        """Let those go who hold a volume and are gone: what their plugin could not do then may be possible now."""
+        gone = await unknown_owners(self.peers, self.volumes.rows.owners(volume))
+        if gone:
+            await self.holds.reconcile(gone)

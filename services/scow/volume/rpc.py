@@ -73,6 +73,7 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
         """Delete a volume and its data."""
 
         async def remove() -> None:
+            await self._reconciliation.release_gone(request.name)
             await self._volumes.remove(request.name, request.force)
             await self._empty_trash()
 

@@ -6,6 +6,7 @@
     holds    owner, name (key) | active | mounted       who holds which volume; ends with Release
     wishes   owner (key) | request            what the owner acquired, a scow.api.volume.v1.AcquireRequest
     snapshots, former                         see scow.volume.snapshots.store
+    plugins                                   see scow.volume.plugins.store
 
 Labels and options are JSON objects. The row is written after the driver made the volume's place; before that one goes
 it is marked as `removing`, and deleted last: nobody sees a row that is marked.
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 
 from scow.api.volume.v1.volume_pb2 import AcquireRequest
 from scow.core.store import Store
+from scow.volume.plugins import store as plugins
 from scow.volume.snapshots import store as snapshots
 
 MIGRATIONS = (
@@ -58,6 +60,7 @@ MIGRATIONS = (
     );
     """,
     snapshots.MIGRATION,
+    plugins.MIGRATION,
 )
 
 
@@ -182,6 +185,14 @@ class VolumeStore:
         """Return the names of the volumes that may be mounted for an owner."""
         rows = self._store.all("SELECT name FROM holds WHERE owner = ? AND mounted", (owner,))
         return [row["name"] for row in rows]
+
+    def mounted_of(self, driver: str) -> list[str]:
+        """Return the names of a driver's volumes that are mounted for somebody."""
+        query = (
+            "SELECT DISTINCT name FROM holds JOIN volumes USING (name)"
+            " WHERE driver = ? AND mounted ORDER BY name"
+        )
+        return [row["name"] for row in self._store.all(query, (driver,))]
 
     def wish(self, owner: str) -> AcquireRequest | None:
         """Return what an owner acquired, None when that is not on record."""

@@ -273,6 +273,8 @@ class Volumes:
             name=volume.name,
             driver=volume.driver,
             mountpoint=driver.path(volume) if driver else "",
+            fault=driver.fault() if driver else f"there is no driver {volume.driver}",
+            scope=driver.capabilities.scope if driver else "",
             created_at=to_proto(volume.created_ns),
             labels=volume.labels,
             options=volume.options,

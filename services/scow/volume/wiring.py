@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 
 from scow.api.volume.v1.archive_pb2_grpc import add_ArchiveServiceServicer_to_server
+from scow.api.volume.v1.plugin_pb2_grpc import add_PluginServiceServicer_to_server
 from scow.api.volume.v1.snapshot_pb2_grpc import add_SnapshotServiceServicer_to_server
 from scow.api.volume.v1.volume_pb2_grpc import add_VolumeServiceServicer_to_server
 from scow.core.server import Context, Wiring
@@ -15,6 +16,8 @@ from scow.volume.directories import Directories
 from scow.volume.holds import Holds
 from scow.volume.new_volumes import NewVolumes
 from scow.volume.peers.container import Containers
+from scow.volume.plugins.plugins import Plugins
+from scow.volume.plugins.rpc import PluginServicer
 from scow.volume.reconcile import Reconciliation
 from scow.volume.rpc import VolumeServicer
 from scow.volume.snapshots.clones import Clones
@@ -32,7 +35,8 @@ def make(context: Context) -> Wiring:
     base = context.config.data("volume")
     store, journal, requests = context.store, context.journal, context.requests
     directories = Directories(base)
-    volumes = Volumes(store, journal, drivers.make(directories))
+    plugins = Plugins(context.config.volume, store, journal)
+    volumes = Volumes(store, journal, drivers.make(directories, plugins))
     staging = Staging(base, directories)
     containers = Containers(context.peers)
     stillness = Stillness(volumes.rows, containers)
@@ -50,16 +54,18 @@ def make(context: Context) -> Wiring:
         context.config.volume, snapshots, new_volumes, directories, folders, staging
     )
     archive_servicer = ArchiveServicer(archives, requests)
+    plugin_servicer = PluginServicer(plugins, volumes.rows, reconciliation, requests)
     snapshot_servicer = SnapshotServicer(snapshots, clones, directories, requests)
 
     def register(server: grpc.aio.Server) -> None:
         add_VolumeServiceServicer_to_server(servicer, server)
         add_SnapshotServiceServicer_to_server(snapshot_servicer, server)
         add_ArchiveServiceServicer_to_server(archive_servicer, server)
+        add_PluginServiceServicer_to_server(plugin_servicer, server)
 
     return Wiring(
         register=register,
         reconcile=reconciliation.run,
         close=staging.close,
-        more=("SnapshotService", "ArchiveService"),
+        more=("SnapshotService", "ArchiveService", "PluginService"),
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.e2e.cli.support import shown
 from tests.support.busybox import rootfs_tar
 from tests.support.engine import Engine, as_root
+from tests.support.volumeplugin import VolumePlugin
 
 pytestmark = as_root()
 
@@ -133,6 +134,34 @@ def test_volume_archives(engine: Engine, tmp_path: Path) -> None:
     refused = engine.cli("volume", "import", "other", str(tmp_path / "none"), check=False)
     assert (refused.returncode, "no such file" in refused.stderr) == (1, True)
     engine.cli("volume", "rm", "data", "copy", "again")
+
+
+def test_plugins(engine: Engine) -> None:
+    with VolumePlugin(engine.plugins, "tmp") as plugin:
+        engine.cli("volume", "create", "-d", "tmp", "data")
+        engine.cli("run", "--rm", "-v", "data:/d", "busybox", "sh", "-c", "echo kept > /d/file")
+        assert plugin.mounted() == []
+        engine.cli("run", "-d", "--name", "user", "-v", "data:/d:ro", "busybox", "sleep", "1000")
+        assert engine.cli("exec", "user", "cat", "/d/file").stdout == "kept\n"
+        head, line = engine.cli("plugin", "ls").stdout.splitlines()
+        assert head.split() == ["NAME", "TYPES", "ENABLED", "STATUS"]
+        assert line.split() == ["tmp", "VolumeDriver", "true", "ready"]
+        assert engine.cli("plugin", "ls", "-q", "-f", "enabled=false").stdout == ""
+        (shape,) = json.loads(engine.cli("plugin", "inspect", "tmp").stdout)
+        assert (shape["Volumes"], shape["Enabled"]) == (["data"], True)
+        refused = engine.cli("plugin", "disable", "tmp", check=False)
+        assert (refused.returncode, "are mounted: data" in refused.stderr) == (1, True)
+        engine.cli("rm", "-f", "user")
+        assert plugin.mounted() == []
+        assert engine.cli("plugin", "disable", "tmp").stdout == "tmp\n"
+        refused = engine.cli("run", "--rm", "-v", "data:/d", "busybox", check=False)
+        assert (refused.returncode, "plugin tmp is disabled" in refused.stderr) == (125, True)
+        engine.cli("plugin", "enable", "tmp")
+        plugin.stop()
+        refused = engine.cli("run", "--rm", "-v", "data:/d", "busybox", check=False)
+        assert (refused.returncode, "plugin tmp cannot be asked" in refused.stderr) == (125, True)
+        plugin.start()
+        engine.cli("volume", "rm", "data")
 
 
 def test_networks(engine: Engine) -> None:

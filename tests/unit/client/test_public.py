@@ -13,7 +13,16 @@ import scow.client
 from scow.client import AsyncClient
 
 _ROOT = Path(__file__).resolve().parents[3]
-_FACES = ("containers", "images", "manifests", "store", "volumes", "snapshots", "networks")
+_FACES = (
+    "containers",
+    "images",
+    "manifests",
+    "store",
+    "volumes",
+    "snapshots",
+    "plugins",
+    "networks",
+)
 
 
 def test_the_list_is_what_there_is() -> None:

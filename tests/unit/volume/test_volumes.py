@@ -14,7 +14,7 @@ from scow.contract.errors import (
     VolumeInUse,
     VolumeNotFound,
 )
-from scow.core.config import Config
+from scow.core.config import Config, VolumeSection
 from scow.core.journal import Journal
 from scow.core.peers import Peers
 from scow.core.store import Store
@@ -22,6 +22,7 @@ from scow.volume import drivers
 from scow.volume.directories import Directories
 from scow.volume.holds import Holds
 from scow.volume.peers.container import Containers
+from scow.volume.plugins.plugins import Plugins
 from scow.volume.stillness import Stillness
 from scow.volume.store import MIGRATIONS
 from scow.volume.volumes import Volumes
@@ -35,7 +36,8 @@ class Service:
     def __init__(self, store: Store, folder: Path) -> None:
         directories = Directories(folder)
         journal = Journal(store, "test", 1000)
-        self.volumes = Volumes(store, journal, drivers.make(directories))
+        plugins = Plugins(VolumeSection(plugin_dirs=()), store, journal)
+        self.volumes = Volumes(store, journal, drivers.make(directories, plugins))
         self.holds = Holds(
             self.volumes, directories, Stillness(self.volumes.rows, Containers(Peers(Config())))
         )

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from scow.api.image.v1.image_pb2 import Image
     from scow.api.network.v1.network_pb2 import Network
     from scow.api.types.v1.types_pb2 import Platform
+    from scow.api.volume.v1.plugin_pb2 import Plugin
     from scow.api.volume.v1.snapshot_pb2 import Snapshot
     from scow.api.volume.v1.volume_pb2 import Volume
 
 _NONE = "<none>"
 _COMMAND_WIDTH = 20
 _MOUNT_WIDTH = 15
+_FAULT_WIDTH = 50
 
 
 def _label(labels: Mapping[str, str]) -> Callable[[str], str]:
@@ -172,7 +174,8 @@ def volume_row(volume: Volume) -> Row:
     return Row(
         Name=volume.name,
         Driver=volume.driver or "local",
-        Scope="local",
+        Scope=volume.scope or "local",
+        Fault=volume.fault,
         Mountpoint=volume.mountpoint,
         Labels=labels_text(volume.labels),
         Label=_label(volume.labels),
@@ -200,4 +203,17 @@ def snapshot_row(snapshot: Snapshot, *, now: int = 0) -> Row:
         Frozen=str(snapshot.frozen).lower(),
         Labels=labels_text(snapshot.labels),
         Label=_label(snapshot.labels),
+    )
+
+
+def plugin_row(plugin: Plugin, *, full: bool = False) -> Row:
+    """Return a plugin's line; with `full` nothing is cut."""
+    fault = plugin.fault or "ready"
+    return Row(
+        Name=plugin.name,
+        Types=",".join(plugin.implements),
+        Enabled=str(plugin.enabled).lower(),
+        Status=fault if full else ellipsis(fault, _FAULT_WIDTH),
+        Socket=plugin.socket,
+        Source=plugin.source,
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from scow.client._async.images import AsyncImages
     from scow.client._async.manifests import AsyncManifests
     from scow.client._async.networks import AsyncNetworks
+    from scow.client._async.plugins import AsyncPlugins
     from scow.client._async.snapshots import AsyncSnapshots
     from scow.client._async.store import AsyncStore
     from scow.client._async.volumes import AsyncVolumes
@@ -97,6 +98,13 @@ class AsyncClient:
         from scow.client._async.volumes import AsyncVolumes
 
         return AsyncVolumes(self._service("volume"))
+
+    @cached_property
+    def plugins(self) -> AsyncPlugins:
+        """The volume service, as far as it knows plugins."""
+        from scow.client._async.plugins import AsyncPlugins
+
+        return AsyncPlugins(self._service("volume"))
 
     @cached_property
     def snapshots(self) -> AsyncSnapshots:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from scow.client._sync.images import Images
     from scow.client._sync.manifests import Manifests
     from scow.client._sync.networks import Networks
+    from scow.client._sync.plugins import Plugins
     from scow.client._sync.snapshots import Snapshots
     from scow.client._sync.store import Store
     from scow.client._sync.volumes import Volumes
@@ -97,6 +98,13 @@ class Client:
         from scow.client._sync.volumes import Volumes
 
         return Volumes(self._service("volume"))
+
+    @cached_property
+    def plugins(self) -> Plugins:
+        """The volume service, as far as it knows plugins."""
+        from scow.client._sync.plugins import Plugins
+
+        return Plugins(self._service("volume"))
 
     @cached_property
     def snapshots(self) -> Snapshots:

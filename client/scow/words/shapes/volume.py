@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def volume_shape(volume: Volume, names: Mapping[str, str] | None = None) -> Struct:
-    """Return a volume in Docker's shape, with scow's own `Uses`: which containers have it where.
+    """Return a volume in Docker's shape, with scow's own `Uses`, which containers have it where, and `Fault`, why not.
 
     Args:
         volume: Which one.
@@ -26,7 +26,8 @@ def volume_shape(volume: Volume, names: Mapping[str, str] | None = None) -> Stru
         Mountpoint=volume.mountpoint,
         Name=volume.name,
         Options=mapping_or_nil(volume.options),
-        Scope="local",
+        Scope=volume.scope or "local",
+        Fault=volume.fault,
         Uses=[_use(use, names or {}) for use in volume.uses],
     )
 

@@ -103,6 +103,9 @@ class Driver(Protocol):
     def path(self, volume: Volume) -> str:
         """Return where on the host the data are, as far as is known without asking; empty when that is nowhere."""
 
+    def fault(self) -> str:
+        """Return why its volumes cannot be had now, as far as is known without asking; empty when they can."""
+
     def folder(self, volume: Volume) -> Path | None:
         """Return the folder of the engine's own that holds the data, None where it is not one.
 

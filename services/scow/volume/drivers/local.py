@@ -63,6 +63,10 @@ class LocalDriver:
         """Return the folder, as Docker does also for what the options name."""
         return str(self._directories.data(volume.name))
 
+    def fault(self) -> str:
+        """Return nothing: folders are always there."""
+        return ""
+
     def folder(self, volume: Volume) -> Path | None:
         """Return the folder, unless the data are elsewhere."""
         return None if is_elsewhere(volume) else self._directories.data(volume.name)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from scow.contract.errors import InvalidArgument
+from scow.contract.errors import InvalidArgument, PluginRefused
+from scow.core.config import VolumeSection
+from scow.core.journal import Journal
+from scow.core.store import Store
 from scow.volume.directories import Directories
 from scow.volume.drivers import Driver, LocalDriver, Source
-from scow.volume.store import Volume
-from tests.integration.volume.drivers.suite import Case, DriverSuite
+from scow.volume.plugins.plugins import Plugins
+from scow.volume.store import MIGRATIONS, Volume
+from tests.integration.volume.drivers.suite import Case, DriverSuite, Stage
+from tests.support.volumeplugin import VolumePlugin
 
 
 @asynccontextmanager
@@ -22,6 +28,28 @@ async def local(folder: Path) -> AsyncIterator[Driver]:
 
 class TestLocal(DriverSuite):
     case = Case(local)
+
+
+@asynccontextmanager
+async def plugin(folder: Path) -> AsyncIterator[Driver]:
+    process = VolumePlugin(folder / "plugins", "tmp")
+    # A further driver is of the same plugin.
+    with contextlib.nullcontext() if process.socket.exists() else process:
+        store = Store.open(folder / "volume.db", MIGRATIONS)
+        settings = VolumeSection(plugin_dirs=(str(folder / "plugins"),))
+        yield Plugins(settings, store, Journal(store, "test", 100)).driver("tmp")
+        store.close()
+
+
+class TestPlugin(DriverSuite):
+    case = Case(plugin, bad=("bad", "1"))
+
+    async def test_bad_options_are_refused_and_make_nothing(self, stage: Stage) -> None:
+        """Options are the plugin's: it says in a sentence of its own what is wrong."""
+        volume = Volume("bad", "driver", 1, options={"bad": "1"})
+        with pytest.raises(PluginRefused, match="no such option: bad"):
+            await stage.driver.create(volume)
+        await stage.driver.remove(volume)
 
 
 class TestLocalFileSystem(DriverSuite):

@@ -16,6 +16,7 @@ HEADERS = {
     "Name": "VOLUME NAME",
     "Driver": "DRIVER",
     "Scope": "SCOPE",
+    "Fault": "FAULT",
     "Mountpoint": "MOUNTPOINT",
     "Labels": "LABELS",
     "Links": "LINKS",

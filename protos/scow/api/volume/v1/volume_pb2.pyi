@@ -78,12 +78,19 @@ class Volume(_message.Message):
     ANONYMOUS_FIELD_NUMBER: _builtins.int
     OWNERS_FIELD_NUMBER: _builtins.int
     USES_FIELD_NUMBER: _builtins.int
+    FAULT_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     driver: _builtins.str
-    """"local"."""
+    """"local", or the name of a plugin."""
     mountpoint: _builtins.str
+    """Empty where that is not known."""
     anonymous: _builtins.bool
     """Made without a name, for one container."""
+    fault: _builtins.str
+    """Why its driver, a plugin, cannot be used now, as far as is known; empty when it can. The volume stays meanwhile."""
+    scope: _builtins.str
+    """"local", of this machine, or "global", of several machines."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -112,10 +119,12 @@ class Volume(_message.Message):
         anonymous: _builtins.bool = ...,
         owners: _abc.Iterable[_builtins.str] | None = ...,
         uses: _abc.Iterable[Global___VolumeUse] | None = ...,
+        fault: _builtins.str = ...,
+        scope: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "created_at", b"created_at", "driver", b"driver", "labels", b"labels", "mountpoint", b"mountpoint", "name", b"name", "options", b"options", "owners", b"owners", "uses", b"uses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "created_at", b"created_at", "driver", b"driver", "fault", b"fault", "labels", b"labels", "mountpoint", b"mountpoint", "name", b"name", "options", b"options", "owners", b"owners", "scope", b"scope", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
