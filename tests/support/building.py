@@ -60,6 +60,7 @@ def build(
     *,
     secrets: dict[str, bytes] | None = None,
     contexts: dict[str, Path] | None = None,
+    agents: dict[str, str] | None = None,
     **options: Any,
 ) -> Told:
     """Build, and return what was told."""
@@ -67,7 +68,9 @@ def build(
     directories = {"": ContextDirectory(folder)}
     directories |= {name: ContextDirectory(path) for name, path in (contexts or {}).items()}
     told = Told()
-    with client.builds.build_progress(asked, directories, secrets=secrets, timeout=120) as building:
+    with client.builds.build_progress(
+        asked, directories, secrets=secrets, agents=agents, timeout=120
+    ) as building:
         for response in building:
             if response.HasField("result"):
                 told.result = response.result

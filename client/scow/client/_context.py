@@ -19,6 +19,9 @@ from scow.words import ignore as ignore_rules
 from scow.words.ignore import Ignore
 
 _PIECE = 1 << 20
+# Seconds that an SSH agent may take (it may ask its user), and bytes of a message.
+_AGENT_SECONDS = 60.0
+_AGENT_MAX = 1 << 18
 # Bytes of a message, and entries of one.
 _MESSAGE = 1 << 20
 _ENTRIES = 2000
@@ -173,6 +176,7 @@ class Answers:
         directories: By the names of their contexts.
         secrets: By id.
         auth: Gives the credentials for a registry.
+        agents: Sockets of SSH agents, by id.
     """
 
     def __init__(
@@ -180,7 +184,10 @@ class Answers:
         directories: Mapping[str, ContextDirectory],
         secrets: Mapping[str, bytes],
         auth: Callable[[str], Auth | None],
+        agents: Mapping[str, str],
     ) -> None:
+        self._agents = dict(agents)
+        self._connections: dict[int, _AgentConnection] = {}
         self._directories = directories
         self._secrets = secrets
         self._auth = auth
@@ -201,7 +208,24 @@ class Answers:
             registry = response.want_credentials.registry
             found = pb.BuildRequest.Credentials(registry=registry, auth=self._auth(registry))
             return iter([pb.BuildRequest(credentials=found)])
+        if kind == "agent":
+            return self._agent(response.agent)
         return None
+
+    def _agent(self, asked: pb.BuildResponse.Agent) -> Iterator[pb.BuildRequest]:
+        """Hand what a program says to its agent on, and give the answer."""
+        number = asked.connection
+        if asked.close:
+            if number in self._connections:
+                self._connections.pop(number).close()
+            return
+        try:
+            if number not in self._connections:
+                self._connections[number] = _AgentConnection(self._agents[asked.id])
+            for data in self._connections[number].answers(asked.data):
+                yield pb.BuildRequest(agent=pb.BuildRequest.Agent(connection=number, data=data))
+        except (OSError, KeyError):
+            yield pb.BuildRequest(agent=pb.BuildRequest.Agent(connection=number, close=True))
 
     def _listing(self, want: pb.BuildResponse.WantListing) -> Iterator[pb.BuildRequest]:
         try:
@@ -216,6 +240,54 @@ class Answers:
                 yield pb.BuildRequest(content=content)
         except (OSError, InvalidContext) as error:
             yield _failure(f"context/{want.context}", error)
+
+
+class _AgentConnection:
+    """A connection to an SSH agent, which gives one answer for each message (draft-miller-ssh-agent, section 3).
+
+    Args:
+        path: The agent's socket.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(_AGENT_SECONDS)
+        self._socket.connect(path)
+        self._asked = b""
+
+    def answers(self, data: bytes) -> Iterator[bytes]:
+        """Send what was asked, and give an answer for each whole message.
+
+        Raises:
+            OSError: The agent does not answer, or says something else.
+        """
+        self._asked += data
+        while len(self._asked) >= 4:
+            end = 4 + int.from_bytes(self._asked[:4], "big")
+            if end > _AGENT_MAX:
+                raise OSError("a message for an agent is too long")
+            if len(self._asked) < end:
+                return
+            message, self._asked = self._asked[:end], self._asked[end:]
+            self._socket.sendall(message)
+            head = self._exactly(4)
+            size = int.from_bytes(head, "big")
+            if size > _AGENT_MAX:
+                raise OSError("a message of an agent is too long")
+            yield head + self._exactly(size)
+
+    def _exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            piece = self._socket.recv(size - len(data))
+            if not piece:
+                raise OSError("the agent has hung up")
+            data += piece
+        return data
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
 
 
 def _failure(which: str, error: Exception) -> pb.BuildRequest:

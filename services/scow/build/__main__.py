@@ -15,6 +15,7 @@ from scow.build.context.directory import Directories
 from scow.build.context.session import Session
 from scow.build.graph.build import Build
 from scow.build.graph.flights import Flights
+from scow.build.graph.mounts import StepMounts
 from scow.build.graph.run import Runner
 from scow.build.graph.sources import Sources
 from scow.build.graph.stages import Machinery
@@ -26,6 +27,7 @@ from scow.build.reconcile import Reconciler
 from scow.build.rpc import BuildServicer
 from scow.build.store import MIGRATIONS, BuildStore
 from scow.core.server import Context, Wiring, main
+from scow.kernel.trees import remove_tree
 
 
 async def wire(context: Context) -> Wiring:
@@ -39,7 +41,17 @@ async def wire(context: Context) -> Wiring:
     directories, mounts = Directories(base), CacheMounts(base, rows)
     builds = Builds(base, rows, context.journal)
     at_once = context.config.build.max_steps or max(4, os.cpu_count() or 1)
-    machinery = Machinery(layers, cache, Runner(layers, containers, at_once), Flights())
+    work, run = base / "work", context.config.run.absolute() / "build"
+    for folder in (work, run):  # of steps of a service that was killed
+        remove_tree(folder)
+        folder.mkdir(mode=0o711)
+    machinery = Machinery(
+        layers,
+        cache,
+        Runner(layers, containers, at_once),
+        Flights(),
+        StepMounts(mounts, work, run),
+    )
     reconciler = Reconciler(builds, cache, containers, directories, mounts, rows)
 
     async def build(options: pb.BuildOptions, session: Session, running: Running) -> pb.BuildResult:

@@ -60,7 +60,7 @@ class BuildServicer(pb_grpc.BuildServiceServicer):
             raise InvalidArgument(
                 "a build starts with what to build", what="message", do="send `open` first"
             )
-        session = Session(request_iterator)
+        session = Session(request_iterator, first.open.ssh)
         running = self._builds.begin(first.open)
         task = asyncio.create_task(self._run(first.open, session, running))
         running.task = task

@@ -70,6 +70,18 @@ def test_the_same_step_in_two_builds_runs_once(client: Client, tmp_path: Path) -
     assert len({one.result.images[0].image_id for one in told}) == 1
 
 
+def test_stages_that_do_not_need_each_other_run_side_by_side(
+    client: Client, tmp_path: Path
+) -> None:
+    # Each waits for the others by files in a cache that all mount: one after the other they would wait for ever.
+    wait = "touch /c/{0}; while [ ! -e /c/a -o ! -e /c/b -o ! -e /c/c ]; do sleep 0.05; done"
+    names = "abc"
+    run = f"RUN --mount=type=cache,target=/c,id={tmp_path.name} {wait}; echo {{0}} > /out-{{0}}\n"
+    stages = [f"FROM busybox AS {name}\n{run.format(name)}" for name in names]
+    last = "FROM scratch\n" + "".join(f"COPY --from={name} /out-{name} /\n" for name in names)
+    build(client, files(tmp_path), "".join(stages) + last)
+
+
 def test_the_cache_outlives_the_service(own_engine: Engine, tmp_path: Path) -> None:
     with Client(own_engine.host) as client:
         files(tmp_path, src__a="one")

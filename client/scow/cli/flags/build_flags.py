@@ -135,6 +135,11 @@ BUILD_FLAGS = (
         help='Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")',
         parse=secret,
     ),
+    Flag(
+        "ssh",
+        kind="list",
+        help='SSH agent socket to expose to the build (format: "default|<id>[=<socket>]")',
+    ),
     Flag("iidfile", kind="string", help="Write the image ID to a file"),
     Flag("metadata-file", kind="string", help="Write build result metadata to a file"),
     Flag("check", help="Only look for mistakes in the Dockerfile"),

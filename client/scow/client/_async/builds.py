@@ -93,6 +93,7 @@ class AsyncBuilds:
         directories: Mapping[str, ContextDirectory],
         *,
         secrets: Mapping[str, bytes] | None = None,
+        agents: Mapping[str, str] | None = None,
         auth: Callable[[str], Auth | None] = lambda registry: None,
         timeout: float | None = None,
     ) -> AsyncBuilding:
@@ -102,6 +103,7 @@ class AsyncBuilds:
             options: What is built; contexts of directories are added.
             directories: The directories, by the names of their contexts.
             secrets: What RUN may ask for, by id.
+            agents: Sockets of SSH agents that RUN may use, by id.
             auth: Gives the credentials for a registry ("docker.io"), when the build needs them.
             timeout: Seconds.
 
@@ -117,7 +119,8 @@ class AsyncBuilds:
         for name, directory in directories.items():
             options.contexts.add(name=name, directory=directory.identity)
         options.secrets.extend(secrets or {})
-        answers = Answers(directories, secrets or {}, auth)
+        options.ssh.extend(agents or {})
+        answers = Answers(directories, secrets or {}, auth, agents or {})
         return AsyncBuilding(self._service, options, answers, timeout)
 
     async def get(self, build: str = "", *, timeout: float | None = None) -> pb.GetResponse:

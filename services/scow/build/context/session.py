@@ -7,7 +7,7 @@ each key, so that a client which sends faster than its files are stored is slowe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1.image_pb2 import Auth
@@ -30,10 +30,14 @@ class Session:
 
     Args:
         requests: What the client sends, after its first message.
+        agents: SSH agents that it has, by id.
     """
 
-    def __init__(self, requests: AsyncIterator[pb.BuildRequest]) -> None:
+    def __init__(
+        self, requests: AsyncIterator[pb.BuildRequest], agents: Collection[str] = ()
+    ) -> None:
         self._requests = requests
+        self.agents = frozenset(agents)
         self._outgoing: asyncio.Queue[pb.BuildResponse] = asyncio.Queue(_AHEAD)
         self._waiting: dict[str, asyncio.Queue[pb.BuildRequest]] = {}
         self._ended = asyncio.Event()
@@ -46,6 +50,8 @@ class Session:
                 kind = request.WhichOneof("message") or ""
                 key = _KEYS[kind](request) if kind in _KEYS else ""
                 queue = self._waiting.get(key)
+                if queue is None and kind == "agent":
+                    continue  # of a connection that has ended meanwhile
                 if queue is None:
                     raise InvalidArgument(
                         f"the client sent {kind} that it was not asked for",

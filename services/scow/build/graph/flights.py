@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from scow.build.history.progress import Step
+from scow.contract.errors import Cancelled
 
 T = TypeVar("T")
 
@@ -67,6 +68,16 @@ class Flights(Generic[T]):
             step: Who is told about it.
             work: Does it.
         """
+        while True:
+            started = key not in self._flights
+            try:
+                return await self._join(key, step, work)
+            except Cancelled:
+                # The client of the build that began it has gone; ours has not, or this task would be cancelled.
+                if started:
+                    raise
+
+    async def _join(self, key: str, step: Step, work: Callable[[Listeners], Awaitable[T]]) -> T:
         flight = self._flights.get(key)
         if flight is None:
             listeners = Listeners()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.container.v1 import container_pb2
@@ -37,19 +37,19 @@ class Mounted:
 
     Attributes:
         mounts: Of the container.
-        keys: What of them counts in the key.
         env: Further variables.
         points: Paths that the runtime makes to mount upon.
+        env_files: Files with the values of secret variables.
     """
 
     mounts: tuple[container_pb2.MountSpec, ...] = ()
-    keys: tuple[object, ...] = ()
     env: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
+    env_files: Mapping[str, str] = field(default_factory=dict)
 
 
-def key(step: RunStep, stack: Stack, options: pb.BuildOptions, mounted: Mounted) -> str:
-    """Return the key of a step."""
+def key(step: RunStep, stack: Stack, options: pb.BuildOptions, mounted: Sequence[object]) -> str:
+    """Return the key of a step; `mounted` is what counts of its mounts."""
     env = [
         pair
         for pair in step.env
@@ -66,7 +66,7 @@ def key(step: RunStep, stack: Stack, options: pb.BuildOptions, mounted: Mounted)
         step.security,
         list(step.devices),
         [(script.name, script.content) for script in step.scripts],
-        list(mounted.keys),
+        list(mounted),
     )
 
 
@@ -215,7 +215,8 @@ def _config(
         entrypoint=step.args[:1],
         command=step.args[1:],
         override_entrypoint=True,
-        env=[*step.env, *mounted.env],
+        env=[*step.proxies, *step.env, *mounted.env],
+        env_files=mounted.env_files,
         working_dir=step.workdir,
         user=step.user,
         labels={LABEL: build},

@@ -53,7 +53,7 @@ class Sources:
         self._images = images
         self._directories = directories
         self._rows = rows
-        self._session = session
+        self.session = session
         self._progress = progress
         self._options = options
         self._contexts = {context.name: context for context in options.contexts}
@@ -101,7 +101,7 @@ class Sources:
             return await self._layers.stack(reference, wanted)
 
     async def _pull(self, reference: str, platform: Platform | None, step: Step) -> None:
-        auth = await self._session.credentials(domain_of(reference))
+        auth = await self.session.credentials(domain_of(reference))
         request = image_pb2.PullRequest(reference=reference, platform=platform, auth=auth)
         async for message in self._images.pull(request):
             if message.WhichOneof("message") == "layer":
@@ -182,7 +182,7 @@ class Sources:
             ignore_files=self.ignore_files if not context.name else (".dockerignore",),
         )
         identity = f"{current_actor.get()}\n{context.directory}"
-        tree, transfer = await self._directories.receive(self._session, want, identity)
+        tree, transfer = await self._directories.receive(self.session, want, identity)
         assert isinstance(tree.contents, Packs)
         self._opened.callback(tree.contents.close)
         with self._rows.transaction() as tx:

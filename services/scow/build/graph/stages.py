@@ -10,20 +10,22 @@ from dataclasses import dataclass
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1.layer_pb2 import Layer
 from scow.build.cache.records import Cache
-from scow.build.context.files import tree_of_data
+from scow.build.context.files import FileTree, tree_of_data
 from scow.build.frontend.steps import (
     AnyStep,
     BuildStage,
     CopyStep,
     ImageSource,
     RunStep,
+    Source,
     WorkdirStep,
 )
-from scow.build.graph import copy, layer_tar, workdir
+from scow.build.graph import copy, layer_tar, mounts, workdir
 from scow.build.graph import run as runs
 from scow.build.graph.flights import Flights, Listeners
 from scow.build.graph.keys import Stack
 from scow.build.graph.layer_tar import Item
+from scow.build.graph.mounts import StepMounts
 from scow.build.graph.run import Runner
 from scow.build.graph.sources import Sources
 from scow.build.history.progress import Progress, Step
@@ -44,6 +46,7 @@ class Machinery:
     cache: Cache
     runner: Runner
     flights: Flights[Record]
+    mounts: StepMounts
 
 
 @dataclass(frozen=True)
@@ -193,13 +196,18 @@ class Stages:
                 raise
 
     async def _run_step(self, stage: BuildStage, step: RunStep, told: Step, stack: Stack) -> Record:
-        mounted = runs.Mounted()
-        key = runs.key(step, stack, self._options, mounted)
+        async def tree(source: Source, paths: Sequence[str]) -> FileTree:
+            return await self._sources.tree(source, paths, self.stack, stage.platform)
+
+        keyed = await mounts.keys(step, tree)
+        key = runs.key(step, stack, self._options, keyed)
 
         async def work(listeners: Listeners) -> Made:
-            response = await self._machinery.runner.run(
-                step, stack, stage.platform, self._options, mounted, self._build, key, listeners
-            )
+            ready = self._machinery.mounts.ready(step, self._sources.session, tree)
+            async with ready as mounted:
+                response = await self._machinery.runner.run(
+                    step, stack, stage.platform, self._options, mounted, self._build, key, listeners
+                )
             return (response.layer if response.HasField("layer") else None), response.lease
 
         try:

@@ -13,7 +13,10 @@ from scow.container.spec import capabilities, limits, mounts, seccomp, security_
 from scow.container.spec import devices as devicelist
 from scow.container.spec import namespaces as modes
 from scow.container.spec import process as defaults
+from scow.contract.errors import InvalidArgument
 
+# Characters of a variable (MAX_ARG_STRLEN of linux/binfmts.h).
+_VARIABLE_MAX = 128 << 10
 _MASKED = (
     "/proc/acpi",
     "/proc/asound",
@@ -99,7 +102,7 @@ def _process(
         "terminal": config.tty,
         "user": user,
         "args": list(described.args),
-        "env": defaults.process_env(described, tty=config.tty),
+        "env": [*defaults.process_env(described, tty=config.tty), *_of_files(config)],
         "cwd": described.working_dir,
         "capabilities": sets,
         "noNewPrivileges": options.no_new_privileges,
@@ -112,6 +115,34 @@ def _process(
     if profile:
         process["apparmorProfile"] = profile
     return process
+
+
+def _of_files(config: pb.ContainerConfig) -> list[str]:
+    """Return the variables whose values are in files.
+
+    Raises:
+        InvalidArgument: A file that cannot be read, or is longer than a variable may be.
+    """
+    found = []
+    for name, path in sorted(config.env_files.items()):
+        try:
+            with open(path, encoding="utf-8") as file:
+                text = file.read(_VARIABLE_MAX + 1)
+        except (OSError, ValueError) as error:
+            raise _unreadable(name, str(error)) from None
+        if len(text) > _VARIABLE_MAX or "\0" in text:
+            raise _unreadable(name, "it is too long, or no text")
+        found.append(f"{name}={text}")
+    return found
+
+
+def _unreadable(name: str, why: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"the file of the variable {name} cannot be used: {why}",
+        what="variable",
+        which=name,
+        do="give a file with text of at most 128 KiB",
+    )
 
 
 def _annotations(config: pb.ContainerConfig) -> dict[str, str]:

@@ -30,7 +30,11 @@ def _build(options: Options, context: Context) -> int:
     mode = "quiet" if options.quiet else options.progress
     view = make_view(sys.stderr, mode)
     building = context.client.builds.build_progress(
-        asked, directories, secrets=_secrets(options), auth=lambda name: _auth(name, context)
+        asked,
+        directories,
+        secrets=_secrets(options),
+        agents=_agents(options),
+        auth=lambda name: _auth(name, context),
     )
     try:
         with building:
@@ -140,6 +144,20 @@ def _secrets(options: Options) -> dict[str, bytes]:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise Refused(f"failed to read secret {name}: open {source}: {reason}") from None
+    return found
+
+
+def _agents(options: Options) -> dict[str, str]:
+    """Return the sockets of SSH agents: `default`, `ID` or `ID=SOCKET`."""
+    found = {}
+    for text in options.ssh:
+        name, _, path = text.partition("=")
+        path = path or os.environ.get("SSH_AUTH_SOCK", "")
+        if not path:
+            raise Refused(
+                f"invalid empty ssh agent socket for {name}: make sure SSH_AUTH_SOCK is set"
+            )
+        found[name] = path
     return found
 
 
