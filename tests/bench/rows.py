@@ -10,6 +10,7 @@ from tests.bench.logs import read_log, read_long_log, write_log, write_long_log
 from tests.bench.memory import memory_at_rest, memory_of_containers
 from tests.bench.moves import load, push, save
 from tests.bench.pulls import pull, pull_changed, pull_eight, pull_large, pull_small
+from tests.bench.volumes import copy_up, start_with_mounts, volume_life, volume_writes
 
 ROWS = (
     life,
@@ -36,6 +37,10 @@ ROWS = (
     load,
     commit,
     commit_and_run,
+    copy_up,
+    volume_life,
+    start_with_mounts,
+    volume_writes,
     listing,
     growth,
 )

@@ -273,10 +273,11 @@ def _resolved_volume(
 
 
 def _resolved_other(request: pb.MountRequest) -> pb.ResolvedMount:
+    resolve = {"tmpfs": mounts.tmpfs, "image": mounts.image}.get(request.type, mounts.bind)
     return pb.ResolvedMount(
-        mount=mounts.tmpfs(request) if request.type == "tmpfs" else mounts.bind(request),
+        mount=resolve(request),
         type=request.type,
-        read_only=request.read_only,
+        read_only=request.read_only or request.type == "image",
         propagation=(request.propagation or "rprivate") if request.type == "bind" else "",
         request=request,
     )

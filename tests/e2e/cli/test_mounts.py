@@ -120,6 +120,35 @@ def test_options_and_labels_of_a_volume_that_is_made(engine: Engine) -> None:
     assert made.options["o"] == "size=64k,mode=700"
 
 
+def test_an_image(engine: Engine) -> None:
+    engine.cli(
+        "run", "--name", "maker", "busybox", "sh", "-c", "mkdir /d; echo 1 >/d/one; rm /bin/sleep"
+    )
+    engine.cli("commit", "maker", "tools")
+    engine.cli("rm", "maker")
+    whole = "type=image,source=tools,target=/x"
+    script = "cat /x/d/one; test -e /x/bin/sleep; echo $?; ls -A /x/proc; (: >/x/new) 2>&1; true"
+    said = run(engine, "--mount", whole, script=script)
+    assert said.startswith("1\n1\n")
+    assert "Read-only file system" in said
+    part = "type=image,source=tools,target=/x,image-subpath=d"
+    flags = ["--name", "user", "--mount", part, "--mount", f"{whole}/deep"]
+    engine.cli("create", *flags, "busybox", "sh", "-c", "ls /x; ls /x/deep | wc -l")
+    refused_ = engine.cli("start", "-a", "user", check=False)
+    assert "Read-only file system" in refused_.stderr  # no place can be made in an image
+    engine.cli("rm", "user")
+    engine.cli("run", "--name", "user", "--mount", part, "busybox", "cat", "/x/one")
+    in_use = engine.cli("rmi", "tools", check=False)
+    assert in_use.returncode == 1
+    assert engine.cli("start", "-a", "user").stdout == "1\n"
+    engine.cli("rm", "user")
+    engine.cli("rmi", "tools")
+    missing = refused(engine, "--mount", "type=image,source=none,target=/x")
+    assert "none" in missing
+    outside = refused(engine, "--mount", "type=image,source=busybox,target=/x,image-subpath=../a")
+    assert "subpath must be a relative path within the image" in outside
+
+
 def test_volumes_from_containers_in_any_state(engine: Engine, tree: Path) -> None:
     made = ["-v", f"{tree}:/b:ro", "-v", "vol:/v", "-v", "/anon", "--tmpfs", "/t"]
     engine.cli("create", "--name", "source", *made, "busybox", "sleep", "100")

@@ -11,7 +11,7 @@ from typing import Any
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1 import image_pb2
 from scow.api.volume.v1 import volume_pb2
-from scow.container.lifecycle import volumes_from
+from scow.container.lifecycle import image_mounts, volumes_from
 from scow.container.logs import options
 from scow.container.model import attachments, image_config, names, validation
 from scow.container.model.containers import Containers, Entry
@@ -80,6 +80,7 @@ class Creation:
         if more:
             # The same owner replaces what it held: the first mounts, in the same places, stay what they are.
             held = await volumes.acquire(entry.owner, [*wanted, *more])
+        await image_mounts.prepare(images, entry, held)
         await self._fill_volumes(entry, prepared, held)
         data = self._shared.paths.data(entry.id)
         with writing(data.parent):
@@ -151,6 +152,7 @@ class Creation:
         """
         await together(
             _tried(self._shared.images.release(entry.owner)),
+            _tried(image_mounts.release(self._shared.images, entry)),
             _tried(self._shared.volumes.release(entry.owner, remove_anonymous=True)),
         )
         self._shared.paths.discard_data(entry.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from scow.api.container.v1 import container_pb2 as pb
+from scow.container.lifecycle import image_mounts
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.kill import Signals
 from scow.container.model import states
@@ -60,6 +61,7 @@ class Removal:
             await together(
                 self._give_back(entry),
                 self._shared.images.release(entry.owner),
+                image_mounts.release(self._shared.images, entry),
             )
         except ScowError as error:
             with containers.change(entry) as (_, draft):

@@ -8,7 +8,7 @@ from typing import Any
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.api.types.v1.types_pb2 import Mount
-from scow.container.lifecycle import execution, remount, warnings
+from scow.container.lifecycle import execution, image_mounts, remount, warnings
 from scow.container.lifecycle.activation import activate
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.exit import Exits
@@ -138,7 +138,7 @@ class Starter:
         volumes = await activate(self._shared, self._cleanup, self._mounted, entry)
         made = document.make(entry.described, volumes, around)
         with writing(state.parent):
-            bundle.write(around.bundle, made, entry.rootfs.mounts)
+            bundle.write(around.bundle, made, entry.rootfs.mounts, image_mounts.layers(entry))
         request = {
             "id": entry.id,
             "bundle": str(around.bundle),

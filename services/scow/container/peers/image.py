@@ -24,6 +24,11 @@ class Images:
             request.platform.CopyFrom(config.platform)
         return await ask("image", lambda: self._peers.image.Prepare(request))
 
+    async def prepare_mount(self, owner: str, image: str) -> image_pb2.PrepareResponse:
+        """Make a snapshot of an image that is mounted beside a container's own."""
+        request = image_pb2.PrepareRequest(image=image, owner=owner)
+        return await ask("image", lambda: self._peers.image.Prepare(request))
+
     async def release(self, owner: str) -> None:
         """Delete an owner's snapshot; it is not an error when there is none."""
         request = image_pb2.ReleaseRequest(owner=owner)

@@ -73,7 +73,8 @@ class Queries:
                 owner
                 for owner in request.owners
                 if not owner.startswith(_OWNER)
-                or not self._shared.containers.knows(owner.removeprefix(_OWNER))
+                # What a container holds several of has a name behind its own: container/<id>/image/0.
+                or not self._shared.containers.knows(owner.removeprefix(_OWNER).partition("/")[0])
             ]
         )
 

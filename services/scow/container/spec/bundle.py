@@ -1,26 +1,35 @@
-"""The OCI bundle of a container on disk: config.json and rootfs.json in its state folder."""
+"""The OCI bundle of a container on disk: config.json, rootfs.json and images.json in its state folder."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scow.api.types.v1.types_pb2 import Mount
 
 
-def write(bundle: Path, spec: dict[str, Any], rootfs: Sequence[Mount]) -> None:
+def write(
+    bundle: Path,
+    spec: dict[str, Any],
+    rootfs: Sequence[Mount],
+    images: Mapping[str, Sequence[Mount]],
+) -> None:
     """Write the bundle. No fsync: it is made anew at each start.
 
     Args:
         bundle: The folder, which is made.
         spec: config.json.
         rootfs: The mounts that make the root file system.
+        images: The mounts that make each image that is mounted besides, by its place.
     """
     bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(bundle / "rootfs.json", described(rootfs))
+    if images:
+        found = {place: described(mounts) for place, mounts in images.items()}
+        _write(bundle / "images.json", found)
     _write(bundle / "config.json", spec)
 
 

@@ -4,6 +4,6 @@ Nothing is mounted here: the shim mounts, inside the container's own mount names
 """
 
 from scow.volume.mounts.requests import check, check_all
-from scow.volume.mounts.resolution import bind, tmpfs, volume
+from scow.volume.mounts.resolution import bind, image, tmpfs, volume
 
-__all__ = ["bind", "check", "check_all", "tmpfs", "volume"]
+__all__ = ["bind", "check", "check_all", "image", "tmpfs", "volume"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from scow.api.volume.v1 import volume_pb2 as pb
 from scow.contract.errors import InvalidMount
 
-TYPES = ("bind", "volume", "tmpfs", "overlay")
+TYPES = ("bind", "volume", "tmpfs", "overlay", "image")
 PROPAGATIONS = ("rprivate", "private", "rshared", "shared", "rslave", "slave")
 RECURSIONS = ("enabled", "disabled", "writable", "readonly")
 _HOST = frozenset(("bind", "overlay"))  # their source is a path of the host
@@ -51,6 +51,10 @@ def check(request: pb.MountRequest) -> None:
         _check_path(request)
     elif request.type == "volume":
         _check_volume(request)
+    elif request.type == "image":
+        if not request.source:
+            raise invalid(request, "field Source must not be empty", "name an image")
+        _check_subpath(request, "image")
     elif request.source:
         raise invalid(request, "field Source must not be specified", "a tmpfs has none")
 
@@ -74,8 +78,9 @@ def _check_options(request: pb.MountRequest) -> None:
     tmpfs += [request.tmpfs_size] if request.type != "overlay" else []
     host: list[object] = [request.propagation, request.recursion, request.create_source]
     volume: list[object] = [request.no_copy, request.volume_driver, request.volume_labels]
-    volume += [request.volume_options, request.subpath, request.exclusive]
+    volume += [request.volume_options, request.exclusive]
     for field, given, types in (
+        ("Subpath", [request.subpath], ("volume", "image")),
         ("TmpfsOptions", tmpfs, ("tmpfs",)),
         ("BindOptions", host, _HOST),
         ("VolumeOptions", volume, ("volume",)),
@@ -117,8 +122,12 @@ def _check_volume(request: pb.MountRequest) -> None:
     if request.read_only and request.exclusive:
         text = "a read-only mount writes nothing that could be exclusive"
         raise invalid(request, text, "leave out one of both")
+    _check_subpath(request, "volume")
+
+
+def _check_subpath(request: pb.MountRequest, whole: str) -> None:
     if request.subpath and not _is_local(request.subpath):
-        text = "subpath must be a relative path within the volume"
+        text = f"subpath must be a relative path within the {whole}"
         raise invalid(request, text, "leave out .. and the leading /")
 
 

@@ -17,7 +17,7 @@ _DEFAULT_TMPFS_MODE = 0o1777
 _SUBPATH = "scow.subpath="
 _ONCE = "scow.once"
 _CHECKED, _MAKE, _LINK = "scow.checked", "scow.make", "scow.link="
-OVERLAY = "scow.overlay"
+OVERLAY, IMAGE = "scow.overlay", "scow.image"
 
 
 def bind(request: pb.MountRequest) -> Mount:
@@ -85,6 +85,12 @@ def tmpfs(request: pb.MountRequest) -> Mount:
     if not {"ro", "rw"}.intersection(given):
         options.append("ro" if request.read_only else "rw")
     return Mount(destination=request.target, type="tmpfs", source="tmpfs", options=options)
+
+
+def image(request: pb.MountRequest) -> Mount:
+    """Return the mount of an image; what it is made of is the image service's to say."""
+    options = [f"{_SUBPATH}{request.subpath}"] if request.subpath else []
+    return Mount(destination=request.target, type=IMAGE, source=request.source, options=options)
 
 
 def volume(request: pb.MountRequest, source: Source | None) -> Mount:

@@ -112,9 +112,9 @@ def _prepare(plan: Plan) -> tuple[int, int]:
     sysctls.apply(spec.sysctl, own)
     rootfs.isolate(spec)
     root = rootfs.mount_root(spec, plan.layers)
+    rootfs.fill(root, spec, plan.cgroup.visible(own_namespace(spec)), plan.layers)
     for descriptor in plan.layers.values():
         os.close(descriptor)
-    rootfs.fill(root, spec, plan.cgroup.visible(own_namespace(spec)))
     slave = -1
     if spec.process.terminal:
         master = devices.open_master(root, "/dev/pts/ptmx")

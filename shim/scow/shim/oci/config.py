@@ -126,6 +126,8 @@ class Spec:
     root_path: str
     root_readonly: bool
     rootfs: tuple[Mount, ...]
+    # Of images that are mounted besides, by their places.
+    images: dict[str, tuple[Mount, ...]]
     hostname: str
     domainname: str
     mounts: tuple[Mount, ...]
@@ -210,7 +212,7 @@ def _invalid(place: str, why: str) -> ShimError:
 def load(bundle: str) -> Spec:
     """Read `bundle`/config.json and, where it exists, rootfs.json."""
     root = _Node(_read(os.path.join(bundle, "config.json"), dict), "")
-    return parse(root.value, bundle, load_rootfs(bundle))
+    return parse(root.value, bundle, load_rootfs(bundle), load_images(bundle))
 
 
 def load_rootfs(bundle: str) -> tuple[Mount, ...]:
@@ -221,12 +223,26 @@ def load_rootfs(bundle: str) -> tuple[Mount, ...]:
     return parse_rootfs(_read(path, list))
 
 
+def load_images(bundle: str) -> dict[str, tuple[Mount, ...]]:
+    """Read the mounts of `bundle`/images.json, by the images' places; none when there is no such file."""
+    path = os.path.join(bundle, "images.json")
+    if not os.path.exists(path):
+        return {}
+    node = _Node(_read(path, dict), "images.json:")
+    return {place: node.each(place, _mount) for place in node.value}
+
+
 def parse_rootfs(value: list[Any]) -> tuple[Mount, ...]:
     """Make mounts of what rootfs.json has."""
     return _Node({"rootfs": value}, "").each("rootfs", _mount)
 
 
-def parse(config: dict[str, Any], bundle: str, rootfs: tuple[Mount, ...] = ()) -> Spec:
+def parse(
+    config: dict[str, Any],
+    bundle: str,
+    rootfs: tuple[Mount, ...] = (),
+    images: dict[str, tuple[Mount, ...]] | None = None,
+) -> Spec:
     """Make a Spec of a parsed config.json; `root.path` is relative to `bundle`."""
     node = _Node(config, "")
     linux = node.node("linux")
@@ -235,6 +251,7 @@ def parse(config: dict[str, Any], bundle: str, rootfs: tuple[Mount, ...] = ()) -
         root_path=os.path.join(bundle, node.node("root").text("path", "rootfs")),
         root_readonly=node.node("root").flag("readonly"),
         rootfs=rootfs,
+        images=images or {},
         hostname=node.text("hostname"),
         domainname=node.text("domainname"),
         mounts=node.each("mounts", _mount),

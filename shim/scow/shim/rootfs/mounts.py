@@ -166,7 +166,16 @@ def detached(mount: Mount, options: Options) -> int:
     """
     if options.bind or mount.type == "bind":
         return bind(mount, options)
-    made = filesystem(mount, options)
+    return part_of(filesystem(mount, options), mount)
+
+
+def part_of(made: int, mount: Mount) -> int:
+    """Return the part of a mount that its options ask for, as a mount; the whole one is closed.
+
+    Raises:
+        ShimError: As `attach`.
+    """
+    options = parse_options(mount.options)
     if not options.subpath:
         return made
     try:

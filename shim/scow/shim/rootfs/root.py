@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from scow.kernel import mountinfo, syscalls
 from scow.shim.errors import ShimError, from_os_error
 from scow.shim.oci.config import Mount, Spec
-from scow.shim.rootfs import cgroup_mount, devices, mounts, overlay, throwaway
+from scow.shim.rootfs import cgroup_mount, devices, images, mounts, overlay, throwaway
 from scow.shim.spawner import layers
 
 _PROPAGATION = {
@@ -115,10 +115,23 @@ def _mount_one(entry: Mount, path: str, lower: Mapping[str, int]) -> None:
         os.close(target)
 
 
-def fill(root: int, spec: Spec, cgroups: cgroup_mount.Cgroups) -> None:
-    """Mount what the configuration lists, make /dev, mask and protect paths."""
+def fill(
+    root: int, spec: Spec, cgroups: cgroup_mount.Cgroups, held: Mapping[str, int] | None = None
+) -> None:
+    """Mount what the configuration lists, make /dev, mask and protect paths.
+
+    Args:
+        root: Descriptor of the root file system.
+        spec: The container's configuration.
+        cgroups: Of the container.
+        held: Layers that the spawner has mounted, for images that are mounted besides.
+    """
     for mount in spec.mounts:
-        mount_entry(root, mount, cgroups)
+        if mount.type == images.TYPE:
+            made = images.make(spec.images.get(mount.destination, ()), held or {})
+            _put(root, mount, mounts.part_of(made, mount))
+        else:
+            mount_entry(root, mount, cgroups)
     if not _dev_is_bound(spec):
         devices.make_nodes(root, spec.devices)
     for path in spec.masked_paths:
@@ -134,13 +147,16 @@ def mount_entry(root: int, mount: Mount, cgroups: cgroup_mount.Cgroups) -> None:
         cgroup_mount.attach(root, mount, options, cgroups)
         return
     if mount.type == throwaway.TYPE:
-        made = throwaway.make(mount, options)
-        try:
-            mounts.put(root, mount, made)
-        finally:
-            os.close(made)
+        _put(root, mount, throwaway.make(mount, options))
         return
     mounts.attach(root, mount, options)
+
+
+def _put(root: int, mount: Mount, made: int) -> None:
+    try:
+        mounts.put(root, mount, made)
+    finally:
+        os.close(made)
 
 
 def _dev_is_bound(spec: Spec) -> bool:

@@ -85,6 +85,9 @@ file ``root.path`` of config.json is the root file system itself. A layer that i
 ``{"type": "erofs", "source": "/abs/layer.erofs", "options": ["device=/abs/layer.tar"]}``; in ``lowerdir`` its source
 stands for it. The spawner mounts it once for all containers (see `layers`).
 
+``images.json``: of images that are mounted besides, by their places, what ``rootfs.json`` has of the root file
+system. Their entries in ``mounts`` have the type ``scow.image``.
+
 The mount option ``scow.namespace=/proc/PID/ns/mnt`` on a bind means: the source is a directory of that mount namespace,
 without links; what is mounted there is shared.
 
@@ -103,6 +106,7 @@ import argparse
 import dataclasses
 import fcntl
 import gc
+import itertools
 import json
 import os
 import signal
@@ -244,7 +248,8 @@ class Spawner:
         bundle = request.get("bundle")
         if not isinstance(bundle, str):
             return {}
-        return self._layers.hold(config.load_rootfs(bundle))
+        images = config.load_images(bundle).values()
+        return self._layers.hold(itertools.chain(config.load_rootfs(bundle), *images))
 
 
 def _decode(raw: bytes) -> dict[str, Any]:

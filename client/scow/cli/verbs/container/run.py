@@ -103,9 +103,10 @@ def _create_pulled(config: ContainerConfig, options: Options, context: Context) 
             _pull(options, context)
         try:
             return containers.create_from(config, name=options.name)
-        except (ImageNotFound, PlatformNotFound):
+        except (ImageNotFound, PlatformNotFound) as error:
             tries += 1
-            if options.pull == "never" or tries > _PULLS:
+            mounted = {mount.source for mount in config.mounts if mount.type == "image"}
+            if options.pull == "never" or tries > _PULLS or error.which in mounted - {config.image}:
                 raise
         if not options.quiet:
             from scow.words.references import with_tag

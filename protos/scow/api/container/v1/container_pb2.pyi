@@ -364,11 +364,11 @@ class MountSpec(_message.Message):
     RECURSION_FIELD_NUMBER: _builtins.int
     EXCLUSIVE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """"bind", "volume", "tmpfs", or "overlay": a bind with a layer on top that takes what is written, in memory, and is
-    gone when the container ends.
+    """"bind", "volume", "tmpfs"; "overlay": a bind with a layer on top that takes what is written, in memory, and is
+    gone when the container ends; "image": the root file system of an image, read-only.
     """
     source: _builtins.str
-    """Host path, or volume name; an empty volume name makes an anonymous volume."""
+    """Host path, or volume name; an empty volume name makes an anonymous volume; or an image."""
     target: _builtins.str
     read_only: _builtins.bool
     propagation: _builtins.str
@@ -383,7 +383,7 @@ class MountSpec(_message.Message):
     """Permission bits; tmpfs only; 0 means 01777."""
     volume_driver: _builtins.str
     subpath: _builtins.str
-    """Volume: a relative path in it, which is mounted instead of all of it."""
+    """Volume or image: a relative path in it, which is mounted instead of all of it."""
     recursion: _builtins.str
     """Bind: "enabled" (also when empty): with the mounts below, which are read-only with it where propagation is private;
     "disabled": without them; "writable": they stay writable; "readonly": they are read-only, or it fails.

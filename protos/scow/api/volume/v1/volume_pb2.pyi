@@ -675,6 +675,7 @@ class ResolvedMount(_message.Message):
     ANONYMOUS_FIELD_NUMBER: _builtins.int
     FILL_PATH_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """What it is: "bind", "volume" or "tmpfs"."""
     name: _builtins.str
@@ -696,6 +697,10 @@ class ResolvedMount(_message.Message):
     def request(self) -> Global___MountRequest:
         """What was asked for, with the name of an anonymous volume."""
 
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Mount]:
+        """Of an image: how it is mounted, lowest first. Filled in by the container service, which asks the image service."""
+
     def __init__(
         self,
         *,
@@ -708,10 +713,11 @@ class ResolvedMount(_message.Message):
         anonymous: _builtins.bool = ...,
         fill_path: _builtins.str = ...,
         request: Global___MountRequest | None = ...,
+        layers: _abc.Iterable[_types_pb2.Mount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["mount", b"mount", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "driver", b"driver", "fill_path", b"fill_path", "mount", b"mount", "name", b"name", "propagation", b"propagation", "read_only", b"read_only", "request", b"request", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "driver", b"driver", "fill_path", b"fill_path", "layers", b"layers", "mount", b"mount", "name", b"name", "propagation", b"propagation", "read_only", b"read_only", "request", b"request", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
