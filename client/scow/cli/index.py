@@ -93,6 +93,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "network connect": ("network.change", "Connect a container to a network"),
     "network create": ("network.change", "Create a network"),
     "network disconnect": ("network.change", "Disconnect a container from a network"),
+    "network exposure": ("network.view", "List what is reachable, and by whom (scow's own)"),
+    "network graph": (
+        "network.view",
+        "Print networks, containers, addresses and ports as a picture (scow's own)",
+    ),
     "network inspect": (
         "network.network",
         "Display detailed information on one or more networks",
