@@ -31,7 +31,7 @@ def test_containers_outlive_the_service(node: Node) -> None:
     paused = node.run_detached("sleep", "60")
     node.stub.Pause(pb.PauseRequest(container=paused.id))
     node.stop("container")
-    time.sleep(0.8 * PATIENCE)
+    processes.wait_for(lambda: not processes.alive(ends.pid), "the end of the one that ends")
     assert processes.alive(running.pid)
     node.start("container")
     found = node.get("outlives")
@@ -92,7 +92,7 @@ def test_killed_between_the_execution_and_its_record(node: Node) -> None:
 def test_a_container_that_removes_itself_does_so_without_the_service(node: Node) -> None:
     container = node.run_detached("sleep", "0.3", auto_remove=True)
     node.stop("container")
-    time.sleep(0.5 * PATIENCE)
+    processes.wait_for(lambda: not processes.alive(container.pid), "its end")
     node.start("container")
     eventually(lambda: not node.stub.List(pb.ListRequest(all=True)).containers)
     assert node.wait(container.id).exit_code == 0

@@ -103,12 +103,17 @@ def test_several_clients_and_one_that_goes_away(node: Node) -> None:
         iter([pb.AttachRequest(open=pb.AttachRequest.Open(container=container.id, stdout=True))])
     )
     assert next(leaver).attached
-    watcher = in_background(attach, node, container.id)
-    time.sleep(0.2)
+    watcher = node.stub.Attach(
+        iter([pb.AttachRequest(open=pb.AttachRequest.Open(container=container.id, stdout=True))]),
+        timeout=60 * PATIENCE,
+    )
+    assert next(watcher).attached
     leaver.cancel()
     writer = attach(node, container.id, pb.AttachRequest(stdin=b"it\n"), stdin=True)
     assert writer == (0, b"got it\n")
-    assert watcher.result(10 * PATIENCE) == (0, b"got it\n")
+    *output, last = watcher
+    assert b"".join(response.stdout for response in output) == b"got it\n"
+    assert last.exit.code == 0
     node.remove(container.id)
 
 
