@@ -3,88 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from scow.contract.errors import InvalidConfig
 from scow.core.config import ImageSection
-from scow.core.journal import Journal
-from scow.core.store import Store
 from scow.core.times import now_ns
-from scow.image.content.blobs import Blobs
 from scow.image.content.digests import digest_of
-from scow.image.gc.collector import Collector
-from scow.image.gc.leases import KeptLeases, Leases
+from scow.image.gc.leases import KeptLeases
 from scow.image.gc.watermarks import Watermarks
-from scow.image.metadata.tables import (
-    MIGRATIONS,
-    Image,
-    ImageStore,
-    Layer,
-    Manifest,
-    Name,
-    Snapshot,
-)
-
-_BASE = digest_of(b"base")
-
-
-class Folders:
-    """Stands for the folders of layers: notes which are deleted."""
-
-    def __init__(self) -> None:
-        self.deleted: list[int] = []
-
-    async def discard(self, number: int) -> None:
-        self.deleted.append(number)
-
-
-@dataclass
-class Shop:
-    """A store with images of two layers, the lower of which all share."""
-
-    rows: ImageStore
-    leases: Leases
-    folders: Folders
-    collector: Collector
-    base: Path
-    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    count: int = 0
-
-    def add(self, name: str, used_ns: int = 0) -> str:
-        """Add an image with a name; return its id."""
-        self.count += 1
-        image, manifest, top = (digest_of(f"{name} {kind}".encode()) for kind in "imt")
-        with self.rows.transaction() as tx:
-            self.rows.insert_image(
-                tx, Image(image, self.count, self.count, used_ns), [_BASE, top], b""
-            )
-            for digest in (manifest, image):
-                self.rows.insert_blob(tx, digest, 10)
-            self.rows.insert_manifest(tx, Manifest(manifest, "", image), [image])
-            self.rows.insert_layer(tx, Layer(top, self.count, "overlay", top, 100, 1, 1))
-            if self.count == 1:
-                self.rows.insert_layer(tx, Layer(_BASE, 1000, "overlay", _BASE, 50, 1, 1))
-            self.rows.set_name(tx, Name(name, manifest, image))
-        return image
-
-    def drop(self, *images: str) -> list[str]:
-        """Drop images; return the ids of those that are gone."""
-        _, gone = asyncio.run(self.collector.drop(images))
-        return gone.images
+from scow.image.metadata.tables import Snapshot
+from tests.unit.image.shop import Shop, open_shop
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
-    store = Store.open(tmp_path / "image.db", MIGRATIONS)
-    rows, leases, folders = ImageStore(store), Leases(), Folders()
-    blobs = Blobs(tmp_path)
-    collector = Collector(rows, blobs, folders, leases, Journal(store, "test", 100))  # type: ignore[arg-type]
-    return Shop(rows, leases, folders, collector, tmp_path)
+    return open_shop(tmp_path)
 
 
 def test_a_shared_layer_goes_with_the_last_image(shop: Shop) -> None:
