@@ -63,7 +63,13 @@ class Engine:
         # A trust policy apart from the machine's; a test may change it, and sets it back.
         self.policy = self.base / "policy.toml"
         self.policy.write_text(ACCEPT_ALL)
-        trust = {"SCOW_IMAGE_TRUST_POLICY": str(self.policy)}
+        # What builds may be made from, likewise.
+        self.sources = self.base / "sources.toml"
+        self.sources.write_text(ACCEPT_ALL)
+        trust = {
+            "SCOW_IMAGE_TRUST_POLICY": str(self.policy),
+            "SCOW_BUILD_SOURCE_POLICY": str(self.sources),
+        }
         self.plugins = self.base / "plugins"
         plugins = {"SCOW_VOLUME_PLUGIN_DIRS": str(self.plugins)}
         self._settings = {**clean_environment(), **trust, **plugins, **(settings or {})}

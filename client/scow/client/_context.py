@@ -11,6 +11,7 @@ import socket
 import stat
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from typing import BinaryIO
 
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1.image_pb2 import Auth
@@ -191,6 +192,8 @@ class Answers:
         self._directories = directories
         self._secrets = secrets
         self._auth = auth
+        # Contexts that are sent as they are, by their names.
+        self.archives: Mapping[str, BinaryIO] = {}
 
     def to(self, response: pb.BuildResponse) -> Iterator[pb.BuildRequest] | None:
         """Return the answers to what the service asks; None when it asks nothing."""
@@ -199,6 +202,8 @@ class Answers:
             return self._listing(response.want_listing)
         if kind == "want_content":
             return self._content(response.want_content)
+        if kind == "want_archive":
+            return self._archive(response.want_archive.context)
         if kind == "want_secret":
             name = response.want_secret.id
             value = self._secrets.get(name)
@@ -233,6 +238,15 @@ class Answers:
                 yield pb.BuildRequest(listing=listing)
         except (OSError, InvalidContext) as error:
             yield _failure(f"context/{want.context}", error)
+
+    def _archive(self, context: str) -> Iterator[pb.BuildRequest]:
+        try:
+            while chunk := self.archives[context].read(_PIECE):
+                yield _chunk(context, chunk)
+        except OSError as error:
+            yield _failure(f"archive/{context}", error)
+            return
+        yield _chunk(context, b"", last=True)
 
     def _content(self, want: pb.BuildResponse.WantContent) -> Iterator[pb.BuildRequest]:
         try:
@@ -288,6 +302,11 @@ class _AgentConnection:
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
+
+
+def _chunk(context: str, chunk: bytes, *, last: bool = False) -> pb.BuildRequest:
+    archive = pb.BuildRequest.Archive(context=context, chunk=chunk, last=last)
+    return pb.BuildRequest(archive=archive)
 
 
 def _failure(which: str, error: Exception) -> pb.BuildRequest:

@@ -8,10 +8,12 @@ import scow.core.lean  # noqa: F401  before what loads structlog
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.build.v1.build_pb2_grpc import add_BuildServiceServicer_to_server
 from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.build import policy
 from scow.build.cache.mounts import CacheMounts
 from scow.build.cache.prune import Pruner
 from scow.build.cache.records import Cache
 from scow.build.context.directory import Directories
+from scow.build.context.remote import Remotes, prepare
 from scow.build.context.session import Session
 from scow.build.graph.build import Build
 from scow.build.graph.flights import Flights
@@ -40,6 +42,7 @@ async def wire(context: Context) -> Wiring:
     cache = Cache(rows, layers)
     directories, mounts = Directories(base), CacheMounts(base, rows)
     builds = Builds(base, rows, context.journal)
+    scratch = prepare(base)
     at_once = context.config.build.max_steps or max(4, os.cpu_count() or 1)
     work, run = base / "work", context.config.run.absolute() / "build"
     for folder in (work, run):  # of steps of a service that was killed
@@ -55,7 +58,13 @@ async def wire(context: Context) -> Wiring:
     reconciler = Reconciler(builds, cache, containers, directories, mounts, rows)
 
     async def build(options: pb.BuildOptions, session: Session, running: Running) -> pb.BuildResult:
-        sources = Sources(layers, images, directories, rows, session, running.progress, options)
+        rules = policy.load(context.config.build.source_policy)
+        remotes = Remotes(scratch, rules)
+        sources = Sources(
+            *(layers, images, directories, rows, session, running.progress, options),
+            remotes,
+            rules,
+        )
         try:
             return await Build(
                 machinery, sources, running.progress, options, running.record.id

@@ -296,6 +296,8 @@ class BuildSection:
     max_steps: int = 0
     # Seconds without a call after which the service ends, where it is started when somebody needs it; 0 means never.
     idle_seconds: float = 60.0
+    # What builds may be made from (docs/guide/building.md). Without a file here all is; elsewhere there must be one.
+    source_policy: Path = Path("/etc/scow/sources.toml")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Self
+from typing import BinaryIO, Self
 
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1.image_pb2 import Auth
@@ -92,6 +92,7 @@ class Builds:
         options: pb.BuildOptions,
         directories: Mapping[str, ContextDirectory],
         *,
+        archives: Mapping[str, BinaryIO] | None = None,
         secrets: Mapping[str, bytes] | None = None,
         agents: Mapping[str, str] | None = None,
         auth: Callable[[str], Auth | None] = lambda registry: None,
@@ -102,6 +103,7 @@ class Builds:
         Args:
             options: What is built; contexts of directories are added.
             directories: The directories, by the names of their contexts.
+            archives: Contexts that are sent as they are, tars or a Dockerfile alone, by their names; they are read.
             secrets: What RUN may ask for, by id.
             agents: Sockets of SSH agents that RUN may use, by id.
             auth: Gives the credentials for a registry ("docker.io"), when the build needs them.
@@ -121,6 +123,9 @@ class Builds:
         options.secrets.extend(secrets or {})
         options.ssh.extend(agents or {})
         answers = Answers(directories, secrets or {}, auth, agents or {})
+        answers.archives = archives or {}
+        for name in answers.archives:
+            options.contexts.add(name=name, archive=True)
         return Building(self._service, options, answers, timeout)
 
     def get(self, build: str = "", *, timeout: float | None = None) -> pb.GetResponse:

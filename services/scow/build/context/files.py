@@ -7,12 +7,14 @@ without a slash at the beginning; the root is b"". Links are followed within the
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from scow.contract.errors import FileNotFound, InvalidContext
+from scow.words.ignore import UNTOUCHED, Ignore
 
 _LINKS_MAX = 40
 PATH_MAX = 4095
@@ -167,6 +169,33 @@ class FileTree:
             if entry.is_directory:
                 ahead += [self._join(path, name) for name in reversed(self.names(path))]
         return found
+
+    def without(self, rules: Ignore, keep: bytes) -> FileTree:
+        """Return the tree without what rules exclude.
+
+        Args:
+            rules: The rules.
+            keep: A path that stays in any case.
+        """
+        decided: dict[bytes, int] = {b"": UNTOUCHED}
+        kept: dict[bytes, Entry] = {}
+        for entry in self.walk(b""):
+            parent = entry.path.rpartition(b"/")[0]
+            verdict = rules.decide(os.fsdecode(entry.path), decided[parent])
+            decided[entry.path] = verdict
+            if rules.is_excluded(verdict) and entry.path != keep:
+                continue
+            while parent and parent not in kept:  # what is taken in again needs its directories
+                kept[parent] = self.entries[parent]
+                parent = parent.rpartition(b"/")[0]
+            kept[entry.path] = entry
+        order = sorted(
+            kept.values(), key=lambda entry: (bool(entry.hard_link), entry.path.split(b"/"))
+        )
+        for entry in order:
+            if entry.hard_link and entry.hard_link not in kept:
+                entry.hard_link = b""
+        return FileTree(order, self.contents, self.identity)
 
     @staticmethod
     def _join(directory: bytes, name: bytes) -> bytes:

@@ -88,6 +88,8 @@ class Build:
         with step.running():
             if self._options.HasField("dockerfile"):
                 data = self._options.dockerfile
+            elif name.startswith(("http://", "https://")):
+                data = await self._sources.text(name, _DOCKERFILE_MAX)
             else:
                 data = await self._read(name)
             step.status("transferring dockerfile", len(data), len(data), completed=True)

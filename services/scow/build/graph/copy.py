@@ -79,16 +79,16 @@ def select(step: CopyStep, tree: FileTree, documents: FileTree) -> Selection:
         FileNotFound: A source is not there.
         InvalidArgument: A malformed pattern.
     """
-    excluded = _Excluded(step.exclude)
+    excluded = Excluded(step.exclude)
     files: list[Selected] = []
-    tops = [path for source in step.paths for path in _tops(tree, os.fsencode(source))]
-    several = len(step.paths) > 1 or len(tops) > 1 or len(step.files) > 0
+    named = [path for source in step.paths for path in tops(tree, os.fsencode(source))]
+    several = len(step.paths) > 1 or len(named) > 1 or len(step.files) > 0
     into = step.destination.endswith("/") or several or step.keeps_parents
-    for top in tops:
+    for top in named:
         entry = tree.resolve(top)
         name = _kept_name(step, top)
         if entry.is_directory:
-            files += _directory(tree, entry, name, excluded)
+            files += directory(tree, entry, name, excluded)
             into = True
         elif not excluded.matches(top):
             last = top.rpartition(b"/")[2]
@@ -98,7 +98,7 @@ def select(step: CopyStep, tree: FileTree, documents: FileTree) -> Selection:
     return Selection(tuple(files), into)
 
 
-def _tops(tree: FileTree, source: bytes) -> list[bytes]:
+def tops(tree: FileTree, source: bytes) -> list[bytes]:
     """Return the paths that one source of a step means."""
     clean = b"/".join(part for part in source.split(b"/") if part not in (b"", b"."))
     if not match.is_pattern(clean):
@@ -126,7 +126,7 @@ def _kept_name(step: CopyStep, top: bytes) -> bytes:
     return top
 
 
-def _directory(tree: FileTree, top: Entry, name: bytes, excluded: _Excluded) -> list[Selected]:
+def directory(tree: FileTree, top: Entry, name: bytes, excluded: Excluded) -> list[Selected]:
     """Return a directory's content, which is what is copied of it."""
     found = [Selected(name, top, tree)]
     cut = len(top.path) + 1 if top.path else 0
@@ -137,13 +137,14 @@ def _directory(tree: FileTree, top: Entry, name: bytes, excluded: _Excluded) -> 
     return found
 
 
-class _Excluded:
+class Excluded:
     """Patterns of `--exclude`."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._ignore = Ignore(patterns) if patterns else None
 
     def matches(self, path: bytes) -> bool:
+        """Tell whether a path is left out."""
         return self._ignore is not None and self._ignore.excludes(os.fsdecode(path))
 
 

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1 import image_pb2, layer_pb2
 from scow.api.types.v1.types_pb2 import Platform
 from scow.build.context.directory import Directories, Packs
 from scow.build.context.files import FileTree
+from scow.build.context.remote import Remotes
 from scow.build.context.session import Session
 from scow.build.context.stack import tree_of
-from scow.build.frontend.steps import ContextSource, ImageSource, ScratchSource, Source, StageSource
+from scow.build.frontend.steps import (
+    ContextSource,
+    CopyStep,
+    ImageSource,
+    ScratchSource,
+    Source,
+    StageSource,
+)
+from scow.build.graph import add, copy
+from scow.build.graph.copy import Selection
 from scow.build.graph.keys import Stack
 from scow.build.history.progress import Progress, Step
 from scow.build.peers.images import Images
 from scow.build.peers.layers import Layers
+from scow.build.policy import SourcePolicy
 from scow.build.store import BuildStore
 from scow.contract.errors import ImageNotFound, InvalidContext, PlatformNotFound
 from scow.core.actor import current_actor
 from scow.core.times import now_ns
+from scow.words import ignore
 
 StageStack = Callable[[int], Awaitable[Stack]]
 
@@ -37,6 +50,8 @@ class Sources:
         session: The conversation with the client.
         progress: Who is told.
         options: Of the build.
+        remotes: Fetches what is elsewhere.
+        policy: What the build may be made from.
     """
 
     def __init__(
@@ -48,6 +63,8 @@ class Sources:
         session: Session,
         progress: Progress,
         options: pb.BuildOptions,
+        remotes: Remotes,
+        policy: SourcePolicy,
     ) -> None:
         self._layers = layers
         self._images = images
@@ -56,6 +73,8 @@ class Sources:
         self.session = session
         self._progress = progress
         self._options = options
+        self._remotes = remotes
+        self._policy = policy
         self._contexts = {context.name: context for context in options.contexts}
         self._got: dict[str, asyncio.Task[FileTree]] = {}
         self._found: dict[tuple[str, str], asyncio.Task[layer_pb2.GetStackResponse]] = {}
@@ -70,6 +89,7 @@ class Sources:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._remotes.close()
         self._opened.close()
 
     async def image(self, reference: str, platform: str) -> layer_pb2.GetStackResponse:
@@ -78,6 +98,7 @@ class Sources:
         Raises:
             ScowError: What the image service says.
         """
+        self._policy.check_image(reference)
         key = (reference, platform)
         if key not in self._found:
             self._found[key] = asyncio.create_task(self._image(reference, platform))
@@ -127,6 +148,16 @@ class Sources:
             return await self.context(source.name)
         return await tree_of(self._layers, await self.stack(source, stage, platform), paths)
 
+    async def select(self, step: CopyStep, tree: FileTree, documents: FileTree) -> Selection:
+        """Find what a step copies; what ADD names elsewhere is fetched.
+
+        Raises:
+            ScowError: Something is not there, or not allowed.
+        """
+        if step.is_add:
+            return await add.select(step, tree, documents, self._remotes)
+        return copy.select(step, tree, documents)
+
     async def stack(self, source: Source, stage: StageStack, platform: str) -> Stack:
         """Return the layers of a stage or image."""
         if isinstance(source, StageSource):
@@ -166,14 +197,69 @@ class Sources:
             )
         step = self._progress.step(f"[internal] load build context{f' {name}' if name else ''}")
         with step.running():
-            if context.WhichOneof("source") == "directory":
+            kind = context.WhichOneof("source")
+            if kind == "directory":
                 return await self._directory(context, step)
+            if kind == "url":
+                return await self._filtered(await self._remotes.context(context.url), context)
+            if kind == "archive":
+                tree = await self._remotes.received(self._archive(context), "the context")
+                return await self._filtered(tree, context)
             raise InvalidContext(
                 "this kind of context is not supported",
                 what="context",
                 which=name,
                 do="use a directory",
             )
+
+    async def text(self, url: str, largest: int) -> bytes:
+        """Return a small file of a URL.
+
+        Raises:
+            ScowError: It cannot be had, or is larger.
+        """
+        found = await self._remotes.file(url)
+        if found.size > largest:
+            raise InvalidContext(
+                f"{url[:200]} has more than {largest} bytes",
+                what="file",
+                which=url[:200],
+                do="name a Dockerfile",
+            )
+        return os.pread(found.descriptor, found.size, 0)
+
+    async def _archive(self, context: pb.BuildContext) -> AsyncIterator[bytes]:
+        """Give the archive that the client sends."""
+        key = f"archive/{context.name}"
+        self.session.expect(key)
+        try:
+            want = pb.BuildResponse.WantArchive(context=context.name)
+            await self.session.send(pb.BuildResponse(want_archive=want))
+            while True:
+                request = await self.session.receive(key)
+                yield request.archive.chunk
+                if request.archive.last:
+                    return
+        finally:
+            self.session.done(key)
+
+    async def _filtered(self, tree: FileTree, context: pb.BuildContext) -> FileTree:
+        """Leave out what the tree's own ignore file says; the Dockerfile stays in any case."""
+        names = self.ignore_files if not context.name else (".dockerignore",)
+        entry = next(filter(None, (tree.follow(os.fsencode(name)) for name in names)), None)
+        if entry is None or not entry.is_file or entry.size > ignore.SIZE_MAX:
+            return tree
+        data = b"".join([piece async for _, piece in tree.contents.read([entry])])
+        try:
+            rules = ignore.Ignore.parse(data)
+        except ignore.InvalidIgnoreError as error:
+            raise InvalidContext(
+                f"the patterns of what is left out cannot be read: {error}",
+                what="file",
+                which=".dockerignore",
+                do="mend the line",
+            ) from None
+        return tree.without(rules, keep=os.fsencode(self._options.dockerfile_path or "Dockerfile"))
 
     async def _directory(self, context: pb.BuildContext, step: Step) -> FileTree:
         want = pb.BuildResponse.WantListing(

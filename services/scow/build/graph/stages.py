@@ -223,7 +223,7 @@ class Stages:
         tree = documents
         if step.paths:
             tree = await self._sources.tree(step.source, step.paths, self.stack, stage.platform)
-        selection = copy.select(step, tree, documents)
+        selection = await self._sources.select(step, tree, documents)
         key = copy.key(step, stack, selection)
 
         async def work(listeners: Listeners) -> Made:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scow.contract.errors import ScowError
 
 _IMAGE = "docker-image://"
+_URLS = ("http://", "https://", "git://", "ssh://", "git@")
 
 
 def _build(options: Options, context: Context) -> int:
@@ -32,6 +33,7 @@ def _build(options: Options, context: Context) -> int:
     building = context.client.builds.build_progress(
         asked,
         directories,
+        archives={"": sys.stdin.buffer} if options.args[0] == "-" else {},
         secrets=_secrets(options),
         agents=_agents(options),
         auth=lambda name: _auth(name, context),
@@ -65,8 +67,12 @@ def _asked(options: Options) -> tuple[pb.BuildOptions, dict[str, ContextDirector
 
     path = options.args[0]
     name = options.file or "Dockerfile"
+    if path == "-" and options.file == "-":
+        raise Refused("invalid argument: can't use stdin for both build context and dockerfile")
+    is_elsewhere = path == "-" or _is_url(path)
+    in_context = (is_elsewhere and options.file != "-") or _is_url(options.file)
     asked = pb.BuildOptions(
-        dockerfile=_dockerfile(path, options.file),
+        dockerfile=None if in_context else _dockerfile(path, options.file),
         dockerfile_path=name,
         target=options.target,
         build_args={key: value for key, value in options.build_arg if value is not None},
@@ -81,15 +87,24 @@ def _asked(options: Options) -> tuple[pb.BuildOptions, dict[str, ContextDirector
     _limits(asked, options)
     own_ignore = f"{options.file}.dockerignore" if options.file else ""
     ignore = own_ignore if own_ignore and os.path.exists(own_ignore) else None
-    directories = {
-        "": ContextDirectory(path, ignore_file=os.path.abspath(ignore) if ignore else None)
-    }
+    directories = {}
+    if _is_url(path):
+        asked.contexts.add(url=path)
+    elif path != "-":
+        ignored = os.path.abspath(ignore) if ignore else None
+        directories[""] = ContextDirectory(path, ignore_file=ignored)
     for context, source in options.build_context:
         if source.startswith(_IMAGE):
             asked.contexts.add(name=context, image=source.removeprefix(_IMAGE))
+        elif _is_url(source):
+            asked.contexts.add(name=context, url=source)
         else:
             directories[context] = ContextDirectory(source)
     return asked, directories
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(_URLS)
 
 
 def _dockerfile(path: str, file: str) -> bytes:
