@@ -102,6 +102,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "network.network",
         "Display detailed information on one or more networks",
     ),
+    "network limit": (
+        "network.view",
+        "Change the bandwidth that a container has in a network, also while it runs (scow's own)",
+    ),
     "network ls": ("network.network", "List networks"),
     "network prune": ("network.change", "Remove all unused networks"),
     "network rm": ("network.change", "Remove one or more networks"),

@@ -245,6 +245,19 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
             "UnpublishPorts", request, pb.UnpublishPortsResponse, unpublish
         )
 
+    async def LimitNetwork(
+        self, request: pb.LimitNetworkRequest, context: Context
+    ) -> pb.LimitNetworkResponse:
+        """Change the bandwidth that a container has in a network."""
+
+        async def limit() -> pb.LimitNetworkResponse:
+            entry = self._containers.find(request.container)
+            respond: Respond = lambda container: pb.LimitNetworkResponse(container=container)  # noqa: E731
+            await completed(self._parts.networking.limit(entry, request, respond))
+            return pb.LimitNetworkResponse(container=entry.described)
+
+        return await self._requests.once("LimitNetwork", request, pb.LimitNetworkResponse, limit)
+
     async def Disconnect(
         self, request: pb.DisconnectRequest, context: Context
     ) -> pb.DisconnectResponse:

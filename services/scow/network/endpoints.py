@@ -22,7 +22,7 @@ from scow.core.config import NetworkSection
 from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.core.times import now_ns
-from scow.network import options, requests, routing
+from scow.network import options, rates, requests, routing
 from scow.network.dns import files, listener
 from scow.network.dns.files import Files, Resolver
 from scow.network.dns.names import Names, has_names
@@ -143,6 +143,8 @@ class Endpoints:
                 self._driver(wish.network).attach(wish.network, endpoint),
                 self.names.follow(wish.owner, [*others, endpoint]),
             )
+            if rates.are_limited(endpoint):
+                await self._parts.worker.run(rates.apply, endpoint)
             await self._publish(endpoint, others)
             self._write_files(wish, [*others, endpoint])
             endpoint = replace(endpoint, ready=True)

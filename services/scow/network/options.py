@@ -15,6 +15,7 @@ MTU = f"{_PREFIX}driver.mtu"
 BRIDGE_NAME = f"{_PREFIX}bridge.name"
 MASQUERADE = f"{_PREFIX}bridge.enable_ip_masquerade"
 ICC = f"{_PREFIX}bridge.enable_icc"
+RATE_IN, RATE_OUT = "scow.network.rate_in", "scow.network.rate_out"
 ALLOW_SPOOFING = "scow.network.allow_spoofing"
 HOST_BINDING = f"{_PREFIX}bridge.host_binding_ipv4"
 _INTERFACE = f"{_PREFIX}container_iface_prefix"
@@ -35,6 +36,9 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 _STEM = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,9}")
 # What Docker takes: a setting of the interface itself, of these protocols.
 _SETTING = re.compile(r"net\.(ipv4|ipv6|mpls)\.([a-z0-9_]+)\.IFNAME\.([a-z0-9_]+)=([^\s,]{1,64})")
+_RATE = re.compile(r"([0-9]{1,15})(bit|kbit|mbit|gbit)?")
+_RATE_UNITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
+_LEAST_RATE, _MOST_RATE = 8000, 10**12
 _LEAST_MTU, _MOST_MTU = 68, 65535
 
 
@@ -118,6 +122,40 @@ def interface(options: Mapping[str, str]) -> str:
     if name and (not _NAME.fullmatch(name) or name in (".", "..", "lo", "all", "default")):
         raise _invalid(_IFNAME, name, "up to 15 letters, digits, '.', '-' and '_'")
     return name
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Bandwidth limits of an endpoint, in bits a second; 0 means none.
+
+    Attributes:
+        into: What the container may get.
+        out: What it may send.
+    """
+
+    into: int = 0
+    out: int = 0
+
+
+def rates(options: Mapping[str, str]) -> Rates:
+    """Return the limits that an endpoint's options give it.
+
+    Raises:
+        InvalidArgument: A value is not a rate.
+    """
+    return Rates(_rate(options, RATE_IN), _rate(options, RATE_OUT))
+
+
+def _rate(options: Mapping[str, str], key: str) -> int:
+    """Return a rate as tc(8) writes it: a number of bits a second, with "kbit", "mbit" or "gbit"."""
+    text = options.get(key, "")
+    if text in ("", "0"):
+        return 0
+    parts = _RATE.fullmatch(text.lower())
+    bits = int(parts[1]) * _RATE_UNITS[parts[2] or "bit"] if parts else 0
+    if not _LEAST_RATE <= bits <= _MOST_RATE:
+        raise _invalid(key, text, "a rate from 8kbit to 1000gbit, such as 10mbit")
+    return bits
 
 
 def settings(options: Mapping[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.contract.errors import LinkFailed
 from scow.core.owners import unknown_owners
 from scow.core.peers import Peers
+from scow.network import rates
 from scow.network.endpoints import Endpoints, Parts
 from scow.network.firewall.table import Wanted
 from scow.network.networks import Networks
@@ -87,6 +88,7 @@ class Reconciler:
             ids = {network.id for network in networks}
             endpoints = [e for e in wanted.endpoints if e.network_id in ids]
             actions += await driver.reconcile(networks, endpoints)
+        await self._parts.worker.run(rates.apply_all, wanted.endpoints)
         if fault := await self._parts.worker.run(self._parts.table.restore, wanted):
             actions.append(_action("table", "rebuilt", fault))
         return actions

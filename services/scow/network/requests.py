@@ -139,6 +139,7 @@ def check(
 
 def _options(given: Mapping[str, str]) -> dict[str, str]:
     options.settings(given)
+    options.rates(given)
     return dict(given)
 
 

@@ -14,6 +14,7 @@ from scow.core.journal import Journal
 from scow.core.paging import message_size, page
 from scow.core.requests import Requests
 from scow.network.endpoints import Endpoints
+from scow.network.limits import Limits
 from scow.network.networks import Networks
 from scow.network.publications import Publications
 from scow.network.reconcile import Reconciler
@@ -31,6 +32,7 @@ class Parts:
     endpoints: Endpoints
     reconciler: Reconciler
     publications: Publications
+    limits: Limits
 
 
 class NetworkServicer(pb_grpc.NetworkServiceServicer):
@@ -42,6 +44,7 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
         self._users = parts.user_networks
         self._reconciler = parts.reconciler
         self._publications = parts.publications
+        self._limits = parts.limits
         self._journal = journal
         self._requests = requests
 
@@ -97,6 +100,10 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
     ) -> pb.UnpublishResponse:
         """Publish ports no more."""
         return await self._publications.unpublish(request)
+
+    async def Limit(self, request: pb.LimitRequest, context: Context) -> pb.LimitResponse:
+        """Change the bandwidth that an owner has."""
+        return await self._limits.change(request)
 
     async def Reconcile(
         self, request: pb.ReconcileRequest, context: Context

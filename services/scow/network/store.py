@@ -414,6 +414,12 @@ class NetworkStore:
         tx.execute("UPDATE endpoints SET routers = ? WHERE id = ?", (routers, endpoint.id))
 
     @staticmethod
+    def set_endpoint_options(tx: sqlite3.Connection, endpoint: Endpoint) -> None:
+        """Record an endpoint's options."""
+        text = json.dumps(endpoint.options)
+        tx.execute("UPDATE endpoints SET options = ? WHERE id = ?", (text, endpoint.id))
+
+    @staticmethod
     def set_ports(tx: sqlite3.Connection, endpoint: Endpoint) -> None:
         """Record which ports lead to an endpoint."""
         ports = json.dumps(to_json(endpoint.ports))

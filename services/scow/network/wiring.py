@@ -15,6 +15,7 @@ from scow.network.firewall.table import Table
 from scow.network.firewall.watch import TableWatch
 from scow.network.ipam import subnets
 from scow.network.kernel.worker import Worker
+from scow.network.limits import Limits
 from scow.network.networks import Networks
 from scow.network.publications import Publications
 from scow.network.reconcile import Reconciler
@@ -44,8 +45,9 @@ async def wire(context: Context) -> Wiring:
     reconciler = Reconciler(rows, networks, endpoints, parts, context.peers)
     users = UserNetworks(context.store, context.journal, networks, endpoints, parts)
     publications = Publications(context.store, context.journal, networks, endpoints)
+    limits = Limits(context.store, networks, endpoints, worker)
     servicer = NetworkServicer(
-        rpc.Parts(networks, users, endpoints, reconciler, publications),
+        rpc.Parts(networks, users, endpoints, reconciler, publications, limits),
         context.journal,
         context.requests,
     )

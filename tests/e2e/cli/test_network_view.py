@@ -1,4 +1,4 @@
-"""`network exposure` and `network graph`."""
+"""`network exposure`, `network graph` and `network limit`."""
 
 from __future__ import annotations
 
@@ -57,3 +57,22 @@ def test_a_picture(engine: Engine) -> None:
     assert f"127.0.0.1:{port} -> 80/tcp" in words
     assert words.count("web") == 2
     assert engine.cli("network", "graph", "--format", "png", check=False).returncode != 0
+
+
+def test_a_limit_lasts_until_it_is_taken_away(engine: Engine) -> None:
+    engine.cli("run", "-d", "--name", "box", "busybox", "sleep", "600")
+
+    def limits() -> dict[str, str]:
+        found = shown(engine, "box")["NetworkSettings"]["Networks"]["bridge"]["DriverOpts"]
+        return dict(found or {})
+
+    engine.cli("network", "limit", "--rate-in", "10mbit", "--rate-out", "5mbit", "box")
+    both = {"scow.network.rate_in": "10mbit", "scow.network.rate_out": "5mbit"}
+    assert limits() == both
+    engine.cli("restart", "-t", "0", "box")
+    assert limits() == both
+    engine.cli("network", "limit", "--rate-in", "0", "box", "bridge")
+    assert limits() == {"scow.network.rate_out": "5mbit"}
+    wrong = engine.cli("network", "limit", "--rate-in", "fast", "box", check=False)
+    assert "10mbit" in wrong.stderr
+    assert engine.cli("network", "limit", "box", check=False).returncode != 0

@@ -10,6 +10,8 @@ from scow.api.container.v1.container_pb2 import (
     Container,
     DisconnectRequest,
     DisconnectResponse,
+    LimitNetworkRequest,
+    LimitNetworkResponse,
     NetworkAttachment,
 )
 from scow.api.network.v1 import network_pb2 as pb
@@ -190,6 +192,41 @@ class Networks:
             request_id=request_id(), container=container, network=network, force=force
         )
         self._containers().call("Disconnect", request, DisconnectResponse, timeout)
+
+    def limit(
+        self,
+        container: str,
+        network: str = "",
+        *,
+        rate_in: str = "",
+        rate_out: str = "",
+        timeout: float | None = None,
+    ) -> None:
+        """Change the bandwidth that a container has in a network, at once when it runs, and for each start later.
+
+        Args:
+            container: Name or id.
+            network: Name or id; empty means the first one that it is in.
+            rate_in: What it may get, "10mbit"; "0" means no limit, empty that it stays as it is.
+            rate_out: What it may send.
+            timeout: Seconds.
+
+        Raises:
+            NotConnected: The container is not in the network.
+            InvalidArgument: A rate is none.
+
+        Example::
+
+            client.networks.limit("box", rate_in="10mbit")
+        """
+        request = LimitNetworkRequest(
+            request_id=request_id(),
+            container=container,
+            network=network,
+            rate_in=rate_in,
+            rate_out=rate_out,
+        )
+        self._containers().call("LimitNetwork", request, LimitNetworkResponse, timeout)
 
     def get(self, network: str, *, timeout: float | None = None) -> pb.Network:
         """Describe one network and who is attached.

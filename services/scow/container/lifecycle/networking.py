@@ -7,6 +7,8 @@ a kill in between leaves nothing half done.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.network.v1 import network_pb2
 from scow.container.lifecycle.transitions import Respond
@@ -23,6 +25,8 @@ from scow.contract.errors import (
 )
 from scow.core.requests import remember
 
+# Options of an endpoint: what it may get and send.
+_RATE_IN, _RATE_OUT = "scow.network.rate_in", "scow.network.rate_out"
 _CHANGEABLE = (pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_RUNNING, pb.STATUS_PAUSED)
 
 
@@ -125,18 +129,35 @@ class Networking:
             network = await self._known(entry, name)
             present = any(each.network == network for each in entry.described.networks)
             if not present and not force:
-                raise NotConnected(
-                    f"container {entry.id} is not connected to network {network}",
-                    what="container",
-                    which=entry.described.name,
-                    do=f"see 'scow inspect {entry.described.name}'",
-                )
+                raise _not_connected(entry, network)
             with self._shared.containers.change(entry) as (tx, draft):
                 _leave(draft, network)
                 if not entry.alive:
                     remember(tx, respond(draft))
             if entry.alive:
                 await self.settle(entry, respond)
+
+    async def limit(self, entry: Entry, request: pb.LimitNetworkRequest, respond: Respond) -> None:
+        """Change the bandwidth that a container has in a network; see the contract.
+
+        Raises:
+            ScowError: As the contract says; then nothing has changed.
+        """
+        async with entry.lock:
+            self._check_changeable(entry)
+            attached = [each.network for each in entry.described.networks]
+            network = await self._known(entry, request.network) if request.network else attached[0]
+            if network not in attached:
+                raise _not_connected(entry, network)
+            wanted = {_RATE_IN: request.rate_in, _RATE_OUT: request.rate_out}
+            if entry.alive:
+                given = (request.rate_in, request.rate_out)
+                await self._shared.networks.limit(entry.owner, network, *given)
+            with self._shared.containers.change(entry) as (tx, draft):
+                for attachment in draft.networks:
+                    if attachment.network == network:
+                        _set_options(attachment, wanted)
+                remember(tx, respond(draft))
 
     async def _known(self, entry: Entry, name: str) -> str:
         """Return a network's name; one that was removed is still what a stopped container is to be in."""
@@ -198,6 +219,24 @@ class Networking:
             return  # nobody is attached to what is gone
         del changed.ports[:]
         changed.ports.extend(response.ports)
+
+
+def _not_connected(entry: Entry, network: str) -> NotConnected:
+    return NotConnected(
+        f"container {entry.id} is not connected to network {network}",
+        what="container",
+        which=entry.described.name,
+        do=f"see 'scow inspect {entry.described.name}'",
+    )
+
+
+def _set_options(attachment: pb.NetworkAttachment, wanted: Mapping[str, str]) -> None:
+    """Change options of an attachment: "0" takes one away, an empty value leaves it as it is."""
+    for key, value in wanted.items():
+        if value == "0":
+            attachment.driver_opts.pop(key, None)
+        elif value:
+            attachment.driver_opts[key] = value
 
 
 def _drop(draft: pb.Container, network: str) -> None:

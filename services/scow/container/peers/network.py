@@ -41,6 +41,13 @@ class Networks:
         request = network_pb2.UnpublishRequest(owner=owner, ports=ports)
         return list((await ask("network", lambda: self._peers.network.Unpublish(request))).ports)
 
+    async def limit(self, owner: str, network: str, rate_in: str, rate_out: str) -> None:
+        """Change the bandwidth that an owner has in a network."""
+        request = network_pb2.LimitRequest(
+            owner=owner, network=network, rate_in=rate_in, rate_out=rate_out
+        )
+        await ask("network", lambda: self._peers.network.Limit(request))
+
     async def detach(self, owner: str, network: str = "") -> network_pb2.DetachResponse:
         """Unplug an owner from a network, or from all; an unknown owner is not an error.
 

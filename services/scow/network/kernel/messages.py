@@ -41,6 +41,10 @@ def _number(value: int) -> bytes:
     return struct.pack("=I", value)
 
 
+def _long(value: int) -> bytes:
+    return struct.pack("=Q", value)
+
+
 def _short(value: int) -> bytes:
     return struct.pack("=H", value)
 
@@ -88,6 +92,12 @@ _LINK = {
 }
 _PEER.update(_LINK)
 _ADDRESS = {"IFA_ADDRESS": (1, _ip), "IFA_LOCAL": (2, _ip), "IFA_BROADCAST": (4, _ip)}
+_BUCKET = {
+    "TCA_TBF_PARMS": (1, bytes),
+    "TCA_TBF_RATE64": (4, _long),
+    "TCA_TBF_BURST": (6, _number),
+}
+_QUEUE = {"TCA_KIND": (1, _text), "TCA_OPTIONS": (2, _Nested(_BUCKET))}
 _ROUTE = {"RTA_OIF": (4, _number), "RTA_GATEWAY": (5, _ip)}
 
 
@@ -111,6 +121,11 @@ _ROUTES = _Kind(
 )
 
 
+_QUEUES = _Kind(struct.Struct("=BxxxiIII"), ("family", "index", "handle", "parent", "info"), _QUEUE)
+# By their place: links, addresses, routes; of neighbours and rules none; queues.
+_KINDS = {0: _LINKS, 1: _ADDRESSES, 2: _ROUTES, 5: _QUEUES}
+
+
 def encode(
     kind: int,
     fields: Mapping[str, int],
@@ -121,13 +136,13 @@ def encode(
     """Return a message's bytes.
 
     Args:
-        kind: RTM_NEWLINK ...: four to an object, of which links are the first, then addresses, then routes.
+        kind: RTM_NEWLINK ...: four to an object, in the order of rtnetlink(7).
         fields: Of the fixed part; 0 where there is none.
         attributes: With their values; `{"attrs": [...]}` for one with attributes.
         flags: NLM_F_REQUEST and so on.
         sequence: By which the answer is known.
     """
-    described = (_LINKS, _ADDRESSES, _ROUTES)[(kind - 16) // 4]
+    described = _KINDS[(kind - 16) // 4]
     head = described.head.pack(*(fields.get(name, 0) for name in described.fields))
     body = head + _attributes(attributes, described.attributes)
     return _HEADER.pack(_HEADER.size + len(body), kind, flags, sequence, 0) + body

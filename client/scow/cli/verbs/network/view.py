@@ -1,4 +1,4 @@
-"""`network exposure` and `network graph`."""
+"""`network exposure`, `network graph` and `network limit`."""
 
 from __future__ import annotations
 
@@ -58,6 +58,16 @@ def _graph(options: Options, context: Context) -> int:
     return 0
 
 
+def _limit(options: Options, context: Context) -> int:
+    container, network = (*options.args, "")[:2]
+    if not options.rate_in and not options.rate_out:
+        raise UsageError("give --rate-in, --rate-out or both")
+    context.client.networks.limit(
+        container, network, rate_in=options.rate_in, rate_out=options.rate_out
+    )
+    return 0
+
+
 VERBS = (
     Verb(
         "network exposure",
@@ -72,5 +82,17 @@ VERBS = (
         "Print networks, containers, addresses and ports as a picture (scow's own)",
         _graph,
         flags=(Flag("format", kind="string", help="text (default) or svg"),),
+    ),
+    Verb(
+        "network limit",
+        "[OPTIONS] CONTAINER [NETWORK]",
+        "Change the bandwidth that a container has in a network, also while it runs (scow's own)",
+        _limit,
+        flags=(
+            Flag("rate-in", kind="string", help="What it may get, such as 10mbit; 0 for no limit"),
+            Flag("rate-out", kind="string", help="What it may send"),
+        ),
+        least=1,
+        most=2,
     ),
 )

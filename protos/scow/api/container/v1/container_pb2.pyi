@@ -2482,6 +2482,59 @@ class UnpublishPortsResponse(_message.Message):
 Global___UnpublishPortsResponse: _TypeAlias = UnpublishPortsResponse  # noqa: Y015
 
 @_typing.final
+class LimitNetworkRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    RATE_IN_FIELD_NUMBER: _builtins.int
+    RATE_OUT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    container: _builtins.str
+    network: _builtins.str
+    """Name or id; empty means the first one that it is in."""
+    rate_in: _builtins.str
+    """What it may get and send, "10mbit"; "0" means no limit, empty that it stays as it is."""
+    rate_out: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        container: _builtins.str = ...,
+        network: _builtins.str = ...,
+        rate_in: _builtins.str = ...,
+        rate_out: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "network", b"network", "rate_in", b"rate_in", "rate_out", b"rate_out", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitNetworkRequest: _TypeAlias = LimitNetworkRequest  # noqa: Y015
+
+@_typing.final
+class LimitNetworkResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def container(self) -> Global___Container: ...
+    def __init__(
+        self,
+        *,
+        container: Global___Container | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitNetworkResponse: _TypeAlias = LimitNetworkResponse  # noqa: Y015
+
+@_typing.final
 class DisconnectRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

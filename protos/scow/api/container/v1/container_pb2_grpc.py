@@ -136,6 +136,11 @@ class ContainerServiceStub:
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.UnpublishPortsRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.UnpublishPortsResponse.FromString,
                 _registered_method=True)
+        self.LimitNetwork = channel.unary_unary(
+                '/scow.api.container.v1.ContainerService/LimitNetwork',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.LimitNetworkRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.LimitNetworkResponse.FromString,
+                _registered_method=True)
         self.Disconnect = channel.unary_unary(
                 '/scow.api.container.v1.ContainerService/Disconnect',
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.DisconnectRequest.SerializeToString,
@@ -319,6 +324,14 @@ class ContainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LimitNetwork(self, request, context):
+        """LimitNetwork changes the bandwidth that a container has in a network, at once when it runs, and for each start from then on.
+        Errors: FAILED_PRECONDITION NOT_CONNECTED; those of scow.api.network.v1.NetworkService.Limit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Disconnect(self, request, context):
         """Disconnect takes a container out of a network.
         Errors: NOT_FOUND NETWORK_NOT_FOUND; FAILED_PRECONDITION NOT_CONNECTED.
@@ -466,6 +479,11 @@ def add_ContainerServiceServicer_to_server(servicer, server):
                     servicer.UnpublishPorts,
                     request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.UnpublishPortsRequest.FromString,
                     response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.UnpublishPortsResponse.SerializeToString,
+            ),
+            'LimitNetwork': grpc.unary_unary_rpc_method_handler(
+                    servicer.LimitNetwork,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.LimitNetworkRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.LimitNetworkResponse.SerializeToString,
             ),
             'Disconnect': grpc.unary_unary_rpc_method_handler(
                     servicer.Disconnect,
@@ -1040,6 +1058,33 @@ class ContainerService:
             '/scow.api.container.v1.ContainerService/UnpublishPorts',
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.UnpublishPortsRequest.SerializeToString,
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.UnpublishPortsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LimitNetwork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.container.v1.ContainerService/LimitNetwork',
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.LimitNetworkRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.LimitNetworkResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -87,6 +87,10 @@ class ContainerServiceStub:
     """UnpublishPorts takes published ports back; connections that are there go on.
     Errors: those of scow.api.network.v1.NetworkService.Unpublish.
     """
+    LimitNetwork: _grpc.UnaryUnaryMultiCallable[_container_pb2.LimitNetworkRequest, _container_pb2.LimitNetworkResponse]
+    """LimitNetwork changes the bandwidth that a container has in a network, at once when it runs, and for each start from then on.
+    Errors: FAILED_PRECONDITION NOT_CONNECTED; those of scow.api.network.v1.NetworkService.Limit.
+    """
     Disconnect: _grpc.UnaryUnaryMultiCallable[_container_pb2.DisconnectRequest, _container_pb2.DisconnectResponse]
     """Disconnect takes a container out of a network.
     Errors: NOT_FOUND NETWORK_NOT_FOUND; FAILED_PRECONDITION NOT_CONNECTED.
@@ -163,6 +167,10 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     UnpublishPorts: _aio.UnaryUnaryMultiCallable[_container_pb2.UnpublishPortsRequest, _container_pb2.UnpublishPortsResponse]  # type: ignore[assignment]
     """UnpublishPorts takes published ports back; connections that are there go on.
     Errors: those of scow.api.network.v1.NetworkService.Unpublish.
+    """
+    LimitNetwork: _aio.UnaryUnaryMultiCallable[_container_pb2.LimitNetworkRequest, _container_pb2.LimitNetworkResponse]  # type: ignore[assignment]
+    """LimitNetwork changes the bandwidth that a container has in a network, at once when it runs, and for each start from then on.
+    Errors: FAILED_PRECONDITION NOT_CONNECTED; those of scow.api.network.v1.NetworkService.Limit.
     """
     Disconnect: _aio.UnaryUnaryMultiCallable[_container_pb2.DisconnectRequest, _container_pb2.DisconnectResponse]  # type: ignore[assignment]
     """Disconnect takes a container out of a network.
@@ -357,6 +365,16 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_container_pb2.UnpublishPortsResponse, _abc.Awaitable[_container_pb2.UnpublishPortsResponse]]:
         """UnpublishPorts takes published ports back; connections that are there go on.
         Errors: those of scow.api.network.v1.NetworkService.Unpublish.
+        """
+
+    @_abc_1.abstractmethod
+    def LimitNetwork(
+        self,
+        request: _container_pb2.LimitNetworkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_container_pb2.LimitNetworkResponse, _abc.Awaitable[_container_pb2.LimitNetworkResponse]]:
+        """LimitNetwork changes the bandwidth that a container has in a network, at once when it runs, and for each start from then on.
+        Errors: FAILED_PRECONDITION NOT_CONNECTED; those of scow.api.network.v1.NetworkService.Limit.
         """
 
     @_abc_1.abstractmethod

@@ -920,6 +920,52 @@ class UnpublishResponse(_message.Message):
 Global___UnpublishResponse: _TypeAlias = UnpublishResponse  # noqa: Y015
 
 @_typing.final
+class LimitRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    RATE_IN_FIELD_NUMBER: _builtins.int
+    RATE_OUT_FIELD_NUMBER: _builtins.int
+    owner: _builtins.str
+    """"container/<id>" """
+    network: _builtins.str
+    """Name or id; empty means "bridge"."""
+    rate_in: _builtins.str
+    """What it may get and send, "10mbit"; "0" means no limit, empty that it stays as it is."""
+    rate_out: _builtins.str
+    def __init__(
+        self,
+        *,
+        owner: _builtins.str = ...,
+        network: _builtins.str = ...,
+        rate_in: _builtins.str = ...,
+        rate_out: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["network", b"network", "owner", b"owner", "rate_in", b"rate_in", "rate_out", b"rate_out"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitRequest: _TypeAlias = LimitRequest  # noqa: Y015
+
+@_typing.final
+class LimitResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LimitResponse: _TypeAlias = LimitResponse  # noqa: Y015
+
+@_typing.final
 class ReconcileRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -80,6 +80,11 @@ class NetworkServiceStub:
                 request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.UnpublishRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.UnpublishResponse.FromString,
                 _registered_method=True)
+        self.Limit = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/Limit',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitResponse.FromString,
+                _registered_method=True)
         self.Reconcile = channel.unary_unary(
                 '/scow.api.network.v1.NetworkService/Reconcile',
                 request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.ReconcileRequest.SerializeToString,
@@ -167,6 +172,14 @@ class NetworkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Limit(self, request, context):
+        """Limit changes the bandwidth that an owner has in a network.
+        Errors: FAILED_PRECONDITION NOT_CONNECTED, KERNEL_UNSUPPORTED; INVALID_ARGUMENT; NOT_FOUND NETWORK_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Reconcile(self, request, context):
         """Reconcile compares records with links, rules and owners now, and tells what it did.
         """
@@ -228,6 +241,11 @@ def add_NetworkServiceServicer_to_server(servicer, server):
                     servicer.Unpublish,
                     request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.UnpublishRequest.FromString,
                     response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.UnpublishResponse.SerializeToString,
+            ),
+            'Limit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Limit,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitResponse.SerializeToString,
             ),
             'Reconcile': grpc.unary_unary_rpc_method_handler(
                     servicer.Reconcile,
@@ -484,6 +502,33 @@ class NetworkService:
             '/scow.api.network.v1.NetworkService/Unpublish',
             scow_dot_api_dot_network_dot_v1_dot_network__pb2.UnpublishRequest.SerializeToString,
             scow_dot_api_dot_network_dot_v1_dot_network__pb2.UnpublishResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Limit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/Limit',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,6 +65,10 @@ class NetworkServiceStub:
     """Unpublish publishes ports no more; connections that are there go on.
     Errors: NOT_FOUND PORT_NOT_PUBLISHED; FAILED_PRECONDITION NOT_CONNECTED.
     """
+    Limit: _grpc.UnaryUnaryMultiCallable[_network_pb2.LimitRequest, _network_pb2.LimitResponse]
+    """Limit changes the bandwidth that an owner has in a network.
+    Errors: FAILED_PRECONDITION NOT_CONNECTED, KERNEL_UNSUPPORTED; INVALID_ARGUMENT; NOT_FOUND NETWORK_NOT_FOUND.
+    """
     Reconcile: _grpc.UnaryUnaryMultiCallable[_network_pb2.ReconcileRequest, _network_pb2.ReconcileResponse]
     """Reconcile compares records with links, rules and owners now, and tells what it did."""
     Watch: _grpc.UnaryStreamMultiCallable[_network_pb2.WatchRequest, _network_pb2.WatchResponse]
@@ -106,6 +110,10 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     Unpublish: _aio.UnaryUnaryMultiCallable[_network_pb2.UnpublishRequest, _network_pb2.UnpublishResponse]  # type: ignore[assignment]
     """Unpublish publishes ports no more; connections that are there go on.
     Errors: NOT_FOUND PORT_NOT_PUBLISHED; FAILED_PRECONDITION NOT_CONNECTED.
+    """
+    Limit: _aio.UnaryUnaryMultiCallable[_network_pb2.LimitRequest, _network_pb2.LimitResponse]  # type: ignore[assignment]
+    """Limit changes the bandwidth that an owner has in a network.
+    Errors: FAILED_PRECONDITION NOT_CONNECTED, KERNEL_UNSUPPORTED; INVALID_ARGUMENT; NOT_FOUND NETWORK_NOT_FOUND.
     """
     Reconcile: _aio.UnaryUnaryMultiCallable[_network_pb2.ReconcileRequest, _network_pb2.ReconcileResponse]  # type: ignore[assignment]
     """Reconcile compares records with links, rules and owners now, and tells what it did."""
@@ -199,6 +207,16 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_network_pb2.UnpublishResponse, _abc.Awaitable[_network_pb2.UnpublishResponse]]:
         """Unpublish publishes ports no more; connections that are there go on.
         Errors: NOT_FOUND PORT_NOT_PUBLISHED; FAILED_PRECONDITION NOT_CONNECTED.
+        """
+
+    @_abc_1.abstractmethod
+    def Limit(
+        self,
+        request: _network_pb2.LimitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.LimitResponse, _abc.Awaitable[_network_pb2.LimitResponse]]:
+        """Limit changes the bandwidth that an owner has in a network.
+        Errors: FAILED_PRECONDITION NOT_CONNECTED, KERNEL_UNSUPPORTED; INVALID_ARGUMENT; NOT_FOUND NETWORK_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
