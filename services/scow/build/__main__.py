@@ -55,7 +55,9 @@ async def wire(context: Context) -> Wiring:
         Flights(),
         StepMounts(mounts, work, run),
     )
-    reconciler = Reconciler(builds, cache, containers, directories, mounts, rows)
+    reconciler = Reconciler(
+        builds, cache, containers, directories, mounts, rows, machinery.runner.active
+    )
 
     async def build(options: pb.BuildOptions, session: Session, running: Running) -> pb.BuildResult:
         rules = policy.load(context.config.build.source_policy)
@@ -71,6 +73,7 @@ async def wire(context: Context) -> Wiring:
             ).run()
         finally:
             await sources.close()
+            await machinery.runner.settle(running.record.id)
 
     async def reconcile() -> list[ReconcileAction]:
         return await reconciler.reconcile()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import structlog
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
@@ -17,7 +19,17 @@ _log = structlog.get_logger()
 
 
 class Reconciler:
-    """Reconciles."""
+    """Reconciles.
+
+    Args:
+        builds: All builds.
+        cache: Results of steps.
+        containers: Who makes those of RUN.
+        directories: What clients sent.
+        mounts: Caches that RUN mounts.
+        rows: The tables.
+        active: Containers that steps under way run in.
+    """
 
     def __init__(
         self,
@@ -27,7 +39,9 @@ class Reconciler:
         directories: Directories,
         mounts: CacheMounts,
         rows: BuildStore,
+        active: Set[str],
     ) -> None:
+        self._active = active
         self._builds = builds
         self._cache = cache
         self._containers = containers
@@ -50,7 +64,7 @@ class Reconciler:
         """Remove the containers of builds that have ended."""
         actions = []
         for container, build in (await self._containers.of_builds()).items():
-            if build not in self._builds.running:
+            if build not in self._builds.running and container not in self._active:
                 await self._containers.remove(container)
                 actions.append(_action(f"container/{container}", "released", "its build has ended"))
         return actions

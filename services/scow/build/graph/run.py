@@ -12,6 +12,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import structlog
+
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.container.v1 import container_pb2
 from scow.api.image.v1 import layer_pb2
@@ -23,6 +25,7 @@ from scow.build.peers.containers import LABEL, Containers
 from scow.build.peers.layers import Layers
 from scow.contract.errors import BuildFailed, DeadlineExceeded
 
+_log = structlog.get_logger()
 # Set from outside for the network alone: what they are makes no difference to the result.
 PROXIES = frozenset(
     name
@@ -97,6 +100,23 @@ class Runner:
         self._layers = layers
         self._containers = containers
         self._slots = asyncio.Semaphore(at_once)
+        # Containers that are being removed, by the build that they were made for.
+        self._removals: dict[str, set[asyncio.Task[None]]] = {}
+        # Those that are there now; a step may go on for another build than the one that began it.
+        self.active: set[str] = set()
+
+    def _remove(self, container: str, build: str) -> None:
+        """Remove a container while the build goes on."""
+        task = asyncio.create_task(self._containers.remove(container))
+        self._removals.setdefault(build, set()).add(task)
+        task.add_done_callback(lambda _: self.active.discard(container))
+
+    async def settle(self, build: str) -> None:
+        """Wait until all containers of a build are gone; one that stays is removed by reconciliation."""
+        tasks = self._removals.pop(build, set())
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                _log.warning("a container of a build is not removed", error=str(outcome))
 
     async def run(
         self,
@@ -134,6 +154,7 @@ class Runner:
             )
             config = _config(step, image.id, options, mounted, build)
             container = await self._created(config)
+            self.active.add(container)
             try:
                 seconds = options.run_seconds or None
                 try:
@@ -148,7 +169,7 @@ class Runner:
                 points = await self._made_points(stack, mounted.points)
                 return await self._layers.commit(f"container/{container}", label, points)
             finally:
-                await asyncio.shield(self._containers.remove(container))
+                self._remove(container, build)
 
     async def _created(self, config: container_pb2.ContainerConfig) -> str:
         """Make a container; when the build is cancelled meanwhile, it does not stay."""
