@@ -236,6 +236,10 @@ class InvalidDockerfile(InvalidArgument):
     """A Dockerfile that cannot be read. Facts: `file`, `line`, `column` and `excerpt`, the lines around with a mark."""
 
 
+class InvalidCniConfig(InvalidArgument):
+    """A CNI configuration that cannot be read, or is none."""
+
+
 class InvalidArchive(InvalidArgument):
     """A tar that cannot be read, or that reaches outside of its root."""
 
@@ -442,6 +446,10 @@ class UlimitRefused(FailedPrecondition):
 
 class LinkFailed(FailedPrecondition):
     """The kernel refused a change of links, addresses or routes."""
+
+
+class CniFailed(FailedPrecondition):
+    """A CNI plugin is missing, refuses, crashes, takes too long, or answers with rubbish."""
 
 
 class MountFailed(FailedPrecondition):

@@ -253,6 +253,10 @@ class NetworkSection:
     dns: tuple[str, ...] = ()
     # Name servers where the host has none that a container could reach.
     fallback_dns: tuple[str, ...] = ("8.8.8.8", "8.8.4.4")
+    # Folder of CNI configurations, folders of CNI plugins, and seconds that a plugin may take.
+    cni_conf_dir: Path = Path("/etc/cni/net.d")
+    cni_bin_dirs: tuple[str, ...] = ("/opt/cni/bin", "/usr/lib/cni")
+    cni_seconds: float = 30.0
 
 
 @dataclass(frozen=True)

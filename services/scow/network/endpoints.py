@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
 import structlog
 
@@ -39,6 +40,8 @@ from scow.network.ports.publisher import Publisher
 from scow.network.requests import Wish
 from scow.network.store import Endpoint, Network, NetworkStore, Resolving
 
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 _log = structlog.get_logger()
 
 
@@ -96,7 +99,7 @@ class Endpoints:
     def can_publish(self, endpoint: Endpoint) -> bool:
         """Tell whether ports of the host can lead to an endpoint."""
         network = self._by_id()[endpoint.network_id]
-        able = self._driver(network).capabilities.ports and not network.internal
+        able = self._driver(network).capabilities.linked and not network.internal
         return able and bool(endpoint.addresses)
 
     def port_request(self, mapping: PortMapping, network: Network) -> PortRequest:
@@ -139,12 +142,16 @@ class Endpoints:
             # Before the link is there: what it sends until then would be lost.
             await self._change_sender("add", wish.network, endpoint)
             # Side by side: links and the name server's sockets take a millisecond or more each.
-            await _both(
+            endpoint, _ = await _both(
                 self._driver(wish.network).attach(wish.network, endpoint),
                 self.names.follow(wish.owner, [*others, endpoint]),
             )
             if rates.are_limited(endpoint):
                 await self._parts.worker.run(rates.apply, endpoint)
+            if not wish.network.pools and endpoint.addresses:
+                with self._store.transaction() as tx:
+                    self._rows.set_addresses(tx, endpoint)
+                await self.names.follow(wish.owner, [*others, endpoint])
             await self._publish(endpoint, others)
             self._write_files(wish, [*others, endpoint])
             endpoint = replace(endpoint, ready=True)
@@ -237,8 +244,8 @@ class Endpoints:
         return replace(
             endpoint,
             addresses=addresses,
-            mac=wish.mac or leases.mac_of(addresses),
-            link=self._free_link(endpoint.id) if wish.capabilities.ports else "",
+            mac=wish.mac or (leases.mac_of(addresses) if addresses else ""),
+            link=self._free_link(endpoint.id) if wish.capabilities.linked else "",
             interface=self._free_interface(wish, others),
         )
 
@@ -441,11 +448,13 @@ class Endpoints:
         )
 
 
-async def _both(first: Awaitable[None], second: Awaitable[None]) -> None:
-    """Wait for both, and raise what the first one that failed raised."""
-    for result in await asyncio.gather(first, second, return_exceptions=True):
-        if result is not None:
+async def _both(first: Awaitable[_A], second: Awaitable[_B]) -> tuple[_A, _B]:
+    """Wait for both; return their results, or raise what the first one that failed raised."""
+    found = await asyncio.gather(first, second, return_exceptions=True)
+    for result in found:
+        if isinstance(result, BaseException):
             raise result
+    return cast("tuple[_A, _B]", found)
 
 
 def _versions(addresses: Iterable[Interface]) -> set[int]:

@@ -13,6 +13,7 @@ from scow.api.network.v1 import network_pb2_grpc as pb_grpc
 from scow.core.journal import Journal
 from scow.core.paging import message_size, page
 from scow.core.requests import Requests
+from scow.network.cni.calls import Calls
 from scow.network.endpoints import Endpoints
 from scow.network.limits import Limits
 from scow.network.networks import Networks
@@ -31,6 +32,7 @@ class Parts:
     user_networks: UserNetworks
     endpoints: Endpoints
     reconciler: Reconciler
+    calls: Calls
     publications: Publications
     limits: Limits
 
@@ -43,6 +45,7 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
         self._endpoints = parts.endpoints
         self._users = parts.user_networks
         self._reconciler = parts.reconciler
+        self._calls = parts.calls
         self._publications = parts.publications
         self._limits = parts.limits
         self._journal = journal
@@ -104,6 +107,28 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
     async def Limit(self, request: pb.LimitRequest, context: Context) -> pb.LimitResponse:
         """Change the bandwidth that an owner has."""
         return await self._limits.change(request)
+
+    async def CniAdd(self, request: pb.CniAddRequest, context: Context) -> pb.CniAddResponse:
+        """Attach a namespace by CNI."""
+        return await self._calls.add(request)
+
+    async def CniDel(self, request: pb.CniDelRequest, context: Context) -> pb.CniDelResponse:
+        """Take back what CniAdd made."""
+        return await self._calls.delete(request)
+
+    async def CniCheck(self, request: pb.CniCheckRequest, context: Context) -> pb.CniCheckResponse:
+        """Compare an attachment with what was made."""
+        return await self._calls.check(request)
+
+    async def CniStatus(
+        self, request: pb.CniStatusRequest, context: Context
+    ) -> pb.CniStatusResponse:
+        """Tell whether containers can be attached."""
+        return await self._calls.status(request)
+
+    async def CniGc(self, request: pb.CniGcRequest, context: Context) -> pb.CniGcResponse:
+        """Give back what nobody has."""
+        return await self._calls.collect(request)
 
     async def Reconcile(
         self, request: pb.ReconcileRequest, context: Context

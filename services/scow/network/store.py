@@ -426,6 +426,23 @@ class NetworkStore:
         tx.execute("UPDATE endpoints SET ports = ? WHERE id = ?", (ports, endpoint.id))
 
     @staticmethod
+    def set_addresses(tx: sqlite3.Connection, endpoint: Endpoint) -> None:
+        """Record the addresses that a driver chose for an endpoint.
+
+        Raises:
+            sqlite3.IntegrityError: Another one has one of them.
+        """
+        tx.execute("UPDATE endpoints SET mac = ? WHERE id = ?", (endpoint.mac, endpoint.id))
+        tx.execute("DELETE FROM leases WHERE endpoint_id = ?", (endpoint.id,))
+        tx.executemany(
+            "INSERT INTO leases VALUES (?,?,?,?)",
+            [
+                (endpoint.network_id, str(each.ip), each.network.prefixlen, endpoint.id)
+                for each in endpoint.addresses
+            ],
+        )
+
+    @staticmethod
     def delete_endpoint(tx: sqlite3.Connection, endpoint_id: str) -> None:
         """Forget an endpoint and its leases, and the owner's resolver with the last one."""
         tx.execute("DELETE FROM endpoints WHERE id = ?", (endpoint_id,))

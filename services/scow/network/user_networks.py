@@ -95,7 +95,7 @@ class UserNetworks:
             id=identity,
             name=request.name,
             driver=driver,
-            bridge=bridge if self._parts.drivers[driver].capabilities.ports else "",
+            bridge=bridge if self._parts.drivers[driver].capabilities.linked else "",
             created_ns=now_ns(),
             labels=dict(request.labels),
             options=dict(request.options),

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import resource
 from functools import partial
+from pathlib import Path
 
 from scow.api.network.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
 from scow.contract.errors import ScowError
 from scow.core.server import Context, Wiring
 from scow.network import drivers, rpc
+from scow.network.cni.calls import Calls
+from scow.network.cni.chain import Chain
+from scow.network.cni.plugin import Plugins
 from scow.network.dns.files import Files
+from scow.network.drivers.cni import CniDriver
 from scow.network.endpoints import Endpoints, Parts
 from scow.network.firewall.table import Table
 from scow.network.firewall.watch import TableWatch
@@ -30,9 +35,12 @@ async def wire(context: Context) -> Wiring:
     subnets.check_pools(context.config.network.default_address_pools)
     config, section = context.config, context.config.network
     worker = Worker()
+    plugins = Plugins([Path(each) for each in section.cni_bin_dirs], section.cni_seconds)
+    chain = Chain(plugins, config.data("network") / "cni")
+    cni = CniDriver(worker, chain, section.cni_conf_dir)
     parts = Parts(
         worker=worker,
-        drivers=drivers.make(worker, config.instance, section.mtu, section.forwarding),
+        drivers=drivers.make(worker, config.instance, section.mtu, section.forwarding, cni),
         table=Table(config.instance),
         files=Files(config.data("network")),
         section=section,
@@ -46,8 +54,9 @@ async def wire(context: Context) -> Wiring:
     users = UserNetworks(context.store, context.journal, networks, endpoints, parts)
     publications = Publications(context.store, context.journal, networks, endpoints)
     limits = Limits(context.store, networks, endpoints, worker)
+    calls = Calls(chain, section.cni_conf_dir)
     servicer = NetworkServicer(
-        rpc.Parts(networks, users, endpoints, reconciler, publications, limits),
+        rpc.Parts(networks, users, endpoints, reconciler, calls, publications, limits),
         context.journal,
         context.requests,
     )

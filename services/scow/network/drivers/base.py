@@ -47,12 +47,14 @@ class Capabilities:
 
     Attributes:
         namespace: A network namespace of their own, apart from the host's.
-        addresses: A link, and an address of each pool of the network.
-        ports: The host is their gateway, by a link for each, and ports of it can lead to them.
+        addresses: A link, and an address of each pool of the network; without pools the driver chooses addresses.
+        linked: A link in the host, which is their gateway.
+        ports: Ports of the host can lead to them: the engine's own work where they are linked, the driver's where not.
     """
 
     namespace: bool
     addresses: bool
+    linked: bool
     ports: bool
 
 
@@ -85,8 +87,8 @@ class Driver(Protocol):
             KernelUnsupported: The kernel lacks what is needed.
         """
 
-    async def attach(self, network: Network, endpoint: Endpoint) -> None:
-        """Plug an endpoint.
+    async def attach(self, network: Network, endpoint: Endpoint) -> Endpoint:
+        """Plug an endpoint; return it, with the addresses that it got where the driver chooses them itself.
 
         Args:
             network: Of the endpoint.

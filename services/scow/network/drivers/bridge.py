@@ -48,7 +48,7 @@ class BridgeDriver:
         forwarding: Whether the host is made a router.
     """
 
-    capabilities = Capabilities(namespace=True, addresses=True, ports=True)
+    capabilities = Capabilities(namespace=True, addresses=True, linked=True, ports=True)
 
     def __init__(self, worker: Worker, instance: str, mtu: int, forwarding: bool) -> None:
         self._worker = worker
@@ -67,7 +67,7 @@ class BridgeDriver:
         """Make the bridge, with the gateways of the pools."""
         return await self._worker.run(self._host.establish, network, choice)
 
-    async def attach(self, network: Network, endpoint: Endpoint) -> None:
+    async def attach(self, network: Network, endpoint: Endpoint) -> Endpoint:
         """Make the pair of links and set up the namespace."""
         if endpoint.link in self._doomed:
             await self._sweep()
@@ -79,6 +79,7 @@ class BridgeDriver:
             # The namespace was detached a moment ago and lives on: the old link is in the way.
             await self._sweep()
             await self._worker.run(self._host.plug, network, endpoint)
+        return endpoint
 
     async def is_attached(self, endpoint: Endpoint) -> bool:
         """Tell whether its link is there."""

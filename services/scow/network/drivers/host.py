@@ -14,7 +14,7 @@ from scow.network.store import Endpoint, Network
 class HostDriver:
     """Makes nothing: the record is all that there is of an endpoint."""
 
-    capabilities = Capabilities(namespace=False, addresses=False, ports=False)
+    capabilities = Capabilities(namespace=False, addresses=False, linked=False, ports=False)
 
     def check(self, network: Network) -> list[str]:
         """Accept any options."""
@@ -24,8 +24,9 @@ class HostDriver:
         """Make nothing."""
         return ()
 
-    async def attach(self, network: Network, endpoint: Endpoint) -> None:
+    async def attach(self, network: Network, endpoint: Endpoint) -> Endpoint:
         """Plug nothing."""
+        return endpoint
 
     async def route(self, endpoint: Endpoint) -> None:
         """Route nothing."""

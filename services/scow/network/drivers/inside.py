@@ -57,6 +57,24 @@ def has_link(endpoint: Endpoint, kind: str) -> bool:
         return found is not None and found.kind == kind
 
 
+def has_interface(endpoint: Endpoint) -> bool:
+    """Tell whether a link of an endpoint's name is in its namespace, of whatever kind."""
+    if netns.current_identity(endpoint.netns_path) != endpoint.netns_id:
+        return False
+    with _netlink(endpoint) as netlink:
+        return links.find_link(netlink, endpoint.interface) is not None
+
+
+def set_lo_up(endpoint: Endpoint) -> None:
+    """Bring lo of an endpoint's namespace up.
+
+    Raises:
+        LinkFailed: The namespace is gone.
+    """
+    with _netlink(endpoint) as netlink:
+        links.set_lo_up(netlink)
+
+
 def delete_link(endpoint: Endpoint, kind: str) -> None:
     """Delete an endpoint's link, which is of a kind, in its namespace, if both are there."""
     if has_link(endpoint, kind):

@@ -84,7 +84,7 @@ class SublinkDriver:
         kind: Macvlan or ipvlan.
     """
 
-    capabilities = Capabilities(namespace=True, addresses=True, ports=False)
+    capabilities = Capabilities(namespace=True, addresses=True, linked=False, ports=False)
 
     def __init__(self, worker: Worker, instance: str, kind: Kind) -> None:
         self._worker = worker
@@ -110,9 +110,10 @@ class SublinkDriver:
         """Make the parent, where it is the engine's, and try whether the kernel has the kind."""
         return await self._worker.run(self._host.establish, network, choice)
 
-    async def attach(self, network: Network, endpoint: Endpoint) -> None:
+    async def attach(self, network: Network, endpoint: Endpoint) -> Endpoint:
         """Make the link in the namespace, and set that up."""
         await self._worker.run(self._host.plug, network, endpoint)
+        return endpoint
 
     async def route(self, endpoint: Endpoint) -> None:
         """Replace the default routes of the namespace."""

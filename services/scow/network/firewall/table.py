@@ -80,7 +80,9 @@ def _bridge(network: Network, pool: Pool) -> rules.Bridge:
 
 
 def published_by(endpoint: Endpoint) -> list[rules.Published]:
-    """Return the ports that nftables diverts to an endpoint; the others are the relay's."""
+    """Return the ports that nftables diverts to an endpoint; the others are the relay's, or its driver's."""
+    if not endpoint.link:
+        return []
     return [
         rules.Published(address.ip, port)
         for port in endpoint.ports

@@ -56,7 +56,7 @@ class Publisher:
 
         What nftables diverts never comes to the relay; where they leave loopback out, it does.
         """
-        if not endpoint.addresses:
+        if not endpoint.addresses or not endpoint.link:
             return
         diverted = {
             p.publish for p in published_by(endpoint) if family_of(p.address).diverts_loopback

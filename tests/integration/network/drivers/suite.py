@@ -94,7 +94,7 @@ class Stage:
             name="box",
             addresses=addresses,
             mac=leases.mac_of(addresses) if addresses else "",
-            link=names.link(self.instance, identity) if self.driver.capabilities.ports else "",
+            link=names.link(self.instance, identity) if self.driver.capabilities.linked else "",
             interface=names.interface(0) if linked else "",
             netns_path=container.path if apart else "",
             netns_id=netns.current_identity(container.path) if apart else "",
@@ -113,7 +113,7 @@ class Stage:
 
     def host_gateways(self) -> list[str]:
         """Return the gateways that are addresses of the host."""
-        gateways = self.network.gateways() if self.driver.capabilities.ports else []
+        gateways = self.network.gateways() if self.driver.capabilities.linked else []
         return [str(gateway) for gateway in gateways]
 
     async def reconcile(self, *endpoints: Endpoint) -> list[str]:
@@ -163,7 +163,7 @@ class DriverSuite:
         for address, gateway in zip(endpoint.addresses, stage.network.gateways(), strict=True):
             assert f" {address} " in container.run("ip addr show dev eth0")
             assert f"default via {gateway}" in container.run(f"ip -{address.version} route")
-            if not stage.driver.capabilities.ports:
+            if not stage.driver.capabilities.linked:
                 continue
             with Answerer(stage.host, "host", 7000, address=str(gateway)):
                 # At once: an address is not tried out first, a link not waited for.
@@ -184,7 +184,7 @@ class DriverSuite:
         container, endpoint = await stage.attached()
         await stage.driver.detach(endpoint)
         await stage.driver.detach(endpoint)
-        if endpoint.addresses and not stage.driver.capabilities.ports:
+        if endpoint.addresses and not stage.driver.capabilities.linked:
             assert container.links() == {"lo"}
         for gateway in stage.host_gateways():
             with Answerer(stage.host, "host", 7000, address=gateway):
@@ -254,7 +254,7 @@ class DriverSuite:
         container, endpoint = await stage.attached()
         if not endpoint.addresses:
             return  # there is nothing to delete
-        if not stage.driver.capabilities.ports:
+        if not stage.driver.capabilities.linked:
             container.run("ip link del eth0")
             assert not await stage.driver.is_attached(endpoint)
             assert await stage.reconcile(endpoint) == [endpoint.owner]
@@ -274,7 +274,7 @@ class DriverSuite:
         stage.host.run("ip link add theirs type veth peer name theirs1")
         container, endpoint = await stage.attached()
         await stage.reconcile()
-        if stage.driver.capabilities.ports:
+        if stage.driver.capabilities.linked:
             assert container.links() == {"lo"}
         assert await stage.reconcile() == []
         assert {"theirs", "theirs1"} <= stage.host.links()

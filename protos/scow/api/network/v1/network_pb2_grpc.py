@@ -85,6 +85,31 @@ class NetworkServiceStub:
                 request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitResponse.FromString,
                 _registered_method=True)
+        self.CniAdd = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/CniAdd',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniAddRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniAddResponse.FromString,
+                _registered_method=True)
+        self.CniDel = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/CniDel',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniDelRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniDelResponse.FromString,
+                _registered_method=True)
+        self.CniCheck = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/CniCheck',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniCheckRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniCheckResponse.FromString,
+                _registered_method=True)
+        self.CniStatus = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/CniStatus',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniStatusRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniStatusResponse.FromString,
+                _registered_method=True)
+        self.CniGc = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/CniGc',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniGcRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniGcResponse.FromString,
+                _registered_method=True)
         self.Reconcile = channel.unary_unary(
                 '/scow.api.network.v1.NetworkService/Reconcile',
                 request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.ReconcileRequest.SerializeToString,
@@ -180,6 +205,43 @@ class NetworkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CniAdd(self, request, context):
+        """CniAdd attaches the namespace at a path to the network of a CNI configuration, for programs that have containers of
+        their own. The same call again has the same result. Errors: NOT_FOUND NETWORK_NOT_FOUND; INVALID_ARGUMENT
+        INVALID_CNI_CONFIG; FAILED_PRECONDITION CNI_FAILED, then nothing is left of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CniDel(self, request, context):
+        """CniDel takes back what CniAdd made. What is not attached is no error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CniCheck(self, request, context):
+        """CniCheck has plugins compare an attachment with what they made. FAILED_PRECONDITION CNI_FAILED when it is not whole.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CniStatus(self, request, context):
+        """CniStatus tells whether containers can be attached to a configuration's network; FAILED_PRECONDITION CNI_FAILED if not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CniGc(self, request, context):
+        """CniGc takes back what CniAdd made for namespaces that have gone, and has plugins give back what nobody has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Reconcile(self, request, context):
         """Reconcile compares records with links, rules and owners now, and tells what it did.
         """
@@ -246,6 +308,31 @@ def add_NetworkServiceServicer_to_server(servicer, server):
                     servicer.Limit,
                     request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitRequest.FromString,
                     response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitResponse.SerializeToString,
+            ),
+            'CniAdd': grpc.unary_unary_rpc_method_handler(
+                    servicer.CniAdd,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniAddRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniAddResponse.SerializeToString,
+            ),
+            'CniDel': grpc.unary_unary_rpc_method_handler(
+                    servicer.CniDel,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniDelRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniDelResponse.SerializeToString,
+            ),
+            'CniCheck': grpc.unary_unary_rpc_method_handler(
+                    servicer.CniCheck,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniCheckRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniCheckResponse.SerializeToString,
+            ),
+            'CniStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.CniStatus,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniStatusRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniStatusResponse.SerializeToString,
+            ),
+            'CniGc': grpc.unary_unary_rpc_method_handler(
+                    servicer.CniGc,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniGcRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniGcResponse.SerializeToString,
             ),
             'Reconcile': grpc.unary_unary_rpc_method_handler(
                     servicer.Reconcile,
@@ -529,6 +616,141 @@ class NetworkService:
             '/scow.api.network.v1.NetworkService/Limit',
             scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitRequest.SerializeToString,
             scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CniAdd(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/CniAdd',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniAddRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniAddResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CniDel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/CniDel',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniDelRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniDelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CniCheck(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/CniCheck',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniCheckRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniCheckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CniStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/CniStatus',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniStatusRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CniGc(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/CniGc',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniGcRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniGcResponse.FromString,
             options,
             channel_credentials,
             insecure,

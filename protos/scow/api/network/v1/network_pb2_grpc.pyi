@@ -69,6 +69,19 @@ class NetworkServiceStub:
     """Limit changes the bandwidth that an owner has in a network.
     Errors: FAILED_PRECONDITION NOT_CONNECTED, KERNEL_UNSUPPORTED; INVALID_ARGUMENT; NOT_FOUND NETWORK_NOT_FOUND.
     """
+    CniAdd: _grpc.UnaryUnaryMultiCallable[_network_pb2.CniAddRequest, _network_pb2.CniAddResponse]
+    """CniAdd attaches the namespace at a path to the network of a CNI configuration, for programs that have containers of
+    their own. The same call again has the same result. Errors: NOT_FOUND NETWORK_NOT_FOUND; INVALID_ARGUMENT
+    INVALID_CNI_CONFIG; FAILED_PRECONDITION CNI_FAILED, then nothing is left of it.
+    """
+    CniDel: _grpc.UnaryUnaryMultiCallable[_network_pb2.CniDelRequest, _network_pb2.CniDelResponse]
+    """CniDel takes back what CniAdd made. What is not attached is no error."""
+    CniCheck: _grpc.UnaryUnaryMultiCallable[_network_pb2.CniCheckRequest, _network_pb2.CniCheckResponse]
+    """CniCheck has plugins compare an attachment with what they made. FAILED_PRECONDITION CNI_FAILED when it is not whole."""
+    CniStatus: _grpc.UnaryUnaryMultiCallable[_network_pb2.CniStatusRequest, _network_pb2.CniStatusResponse]
+    """CniStatus tells whether containers can be attached to a configuration's network; FAILED_PRECONDITION CNI_FAILED if not."""
+    CniGc: _grpc.UnaryUnaryMultiCallable[_network_pb2.CniGcRequest, _network_pb2.CniGcResponse]
+    """CniGc takes back what CniAdd made for namespaces that have gone, and has plugins give back what nobody has."""
     Reconcile: _grpc.UnaryUnaryMultiCallable[_network_pb2.ReconcileRequest, _network_pb2.ReconcileResponse]
     """Reconcile compares records with links, rules and owners now, and tells what it did."""
     Watch: _grpc.UnaryStreamMultiCallable[_network_pb2.WatchRequest, _network_pb2.WatchResponse]
@@ -115,6 +128,19 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     """Limit changes the bandwidth that an owner has in a network.
     Errors: FAILED_PRECONDITION NOT_CONNECTED, KERNEL_UNSUPPORTED; INVALID_ARGUMENT; NOT_FOUND NETWORK_NOT_FOUND.
     """
+    CniAdd: _aio.UnaryUnaryMultiCallable[_network_pb2.CniAddRequest, _network_pb2.CniAddResponse]  # type: ignore[assignment]
+    """CniAdd attaches the namespace at a path to the network of a CNI configuration, for programs that have containers of
+    their own. The same call again has the same result. Errors: NOT_FOUND NETWORK_NOT_FOUND; INVALID_ARGUMENT
+    INVALID_CNI_CONFIG; FAILED_PRECONDITION CNI_FAILED, then nothing is left of it.
+    """
+    CniDel: _aio.UnaryUnaryMultiCallable[_network_pb2.CniDelRequest, _network_pb2.CniDelResponse]  # type: ignore[assignment]
+    """CniDel takes back what CniAdd made. What is not attached is no error."""
+    CniCheck: _aio.UnaryUnaryMultiCallable[_network_pb2.CniCheckRequest, _network_pb2.CniCheckResponse]  # type: ignore[assignment]
+    """CniCheck has plugins compare an attachment with what they made. FAILED_PRECONDITION CNI_FAILED when it is not whole."""
+    CniStatus: _aio.UnaryUnaryMultiCallable[_network_pb2.CniStatusRequest, _network_pb2.CniStatusResponse]  # type: ignore[assignment]
+    """CniStatus tells whether containers can be attached to a configuration's network; FAILED_PRECONDITION CNI_FAILED if not."""
+    CniGc: _aio.UnaryUnaryMultiCallable[_network_pb2.CniGcRequest, _network_pb2.CniGcResponse]  # type: ignore[assignment]
+    """CniGc takes back what CniAdd made for namespaces that have gone, and has plugins give back what nobody has."""
     Reconcile: _aio.UnaryUnaryMultiCallable[_network_pb2.ReconcileRequest, _network_pb2.ReconcileResponse]  # type: ignore[assignment]
     """Reconcile compares records with links, rules and owners now, and tells what it did."""
     Watch: _aio.UnaryStreamMultiCallable[_network_pb2.WatchRequest, _network_pb2.WatchResponse]  # type: ignore[assignment]
@@ -218,6 +244,49 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         """Limit changes the bandwidth that an owner has in a network.
         Errors: FAILED_PRECONDITION NOT_CONNECTED, KERNEL_UNSUPPORTED; INVALID_ARGUMENT; NOT_FOUND NETWORK_NOT_FOUND.
         """
+
+    @_abc_1.abstractmethod
+    def CniAdd(
+        self,
+        request: _network_pb2.CniAddRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.CniAddResponse, _abc.Awaitable[_network_pb2.CniAddResponse]]:
+        """CniAdd attaches the namespace at a path to the network of a CNI configuration, for programs that have containers of
+        their own. The same call again has the same result. Errors: NOT_FOUND NETWORK_NOT_FOUND; INVALID_ARGUMENT
+        INVALID_CNI_CONFIG; FAILED_PRECONDITION CNI_FAILED, then nothing is left of it.
+        """
+
+    @_abc_1.abstractmethod
+    def CniDel(
+        self,
+        request: _network_pb2.CniDelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.CniDelResponse, _abc.Awaitable[_network_pb2.CniDelResponse]]:
+        """CniDel takes back what CniAdd made. What is not attached is no error."""
+
+    @_abc_1.abstractmethod
+    def CniCheck(
+        self,
+        request: _network_pb2.CniCheckRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.CniCheckResponse, _abc.Awaitable[_network_pb2.CniCheckResponse]]:
+        """CniCheck has plugins compare an attachment with what they made. FAILED_PRECONDITION CNI_FAILED when it is not whole."""
+
+    @_abc_1.abstractmethod
+    def CniStatus(
+        self,
+        request: _network_pb2.CniStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.CniStatusResponse, _abc.Awaitable[_network_pb2.CniStatusResponse]]:
+        """CniStatus tells whether containers can be attached to a configuration's network; FAILED_PRECONDITION CNI_FAILED if not."""
+
+    @_abc_1.abstractmethod
+    def CniGc(
+        self,
+        request: _network_pb2.CniGcRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.CniGcResponse, _abc.Awaitable[_network_pb2.CniGcResponse]]:
+        """CniGc takes back what CniAdd made for namespaces that have gone, and has plugins give back what nobody has."""
 
     @_abc_1.abstractmethod
     def Reconcile(
