@@ -269,6 +269,117 @@ class Networks:
                 return networks
             request.page_token = response.next_page_token
 
+    def cni_add(
+        self,
+        network: str,
+        container_id: str,
+        netns_path: str,
+        *,
+        interface: str = "",
+        args: Mapping[str, str] | None = None,
+        capabilities: str = "",
+        timeout: float | None = None,
+    ) -> pb.CniAddResponse:
+        """Attach the namespace at a path to the network of a CNI configuration.
+
+        Args:
+            network: Name of the configuration.
+            container_id: Names the container to plugins.
+            netns_path: Absolute.
+            interface: Of the link in there; empty means eth0.
+            args: CNI_ARGS.
+            capabilities: An object of JSON, {"portMappings": [...]}.
+            timeout: Seconds.
+
+        Raises:
+            NetworkNotFound: No such configuration.
+            InvalidCniConfig: The configuration cannot be read.
+            CniFailed: A plugin fails; then nothing is left of it.
+
+        Example::
+
+            made = client.networks.cni_add("pod", "sandbox-1", "/run/netns/sandbox-1")
+            print(made.addresses)
+        """
+        request = pb.CniAddRequest(
+            network=network,
+            container_id=container_id,
+            netns_path=netns_path,
+            interface=interface,
+            args=args,
+            capabilities=capabilities,
+        )
+        return self._service.call("CniAdd", request, pb.CniAddResponse, timeout)
+
+    def cni_del(
+        self,
+        network: str,
+        container_id: str,
+        *,
+        interface: str = "",
+        timeout: float | None = None,
+    ) -> None:
+        """Take back what `cni_add` made; what is not attached is no error.
+
+        Raises:
+            CniFailed: A plugin fails; it can be done again.
+
+        Example::
+
+            client.networks.cni_del("pod", "sandbox-1")
+        """
+        request = pb.CniDelRequest(network=network, container_id=container_id, interface=interface)
+        self._service.call("CniDel", request, pb.CniDelResponse, timeout)
+
+    def cni_check(
+        self,
+        network: str,
+        container_id: str,
+        *,
+        interface: str = "",
+        timeout: float | None = None,
+    ) -> None:
+        """Have plugins compare an attachment with what they made.
+
+        Raises:
+            CniFailed: It is not whole, or not there.
+
+        Example::
+
+            client.networks.cni_check("pod", "sandbox-1")
+        """
+        request = pb.CniCheckRequest(
+            network=network, container_id=container_id, interface=interface
+        )
+        self._service.call("CniCheck", request, pb.CniCheckResponse, timeout)
+
+    def cni_status(self, network: str, *, timeout: float | None = None) -> None:
+        """Ask plugins whether they can attach containers.
+
+        Raises:
+            CniFailed: One cannot, or is missing.
+
+        Example::
+
+            client.networks.cni_status("pod")
+        """
+        request = pb.CniStatusRequest(network=network)
+        self._service.call("CniStatus", request, pb.CniStatusResponse, timeout)
+
+    def cni_gc(self, network: str, *, timeout: float | None = None) -> _Names:
+        """Take back what `cni_add` made for namespaces that have gone; return the containers' ids.
+
+        Raises:
+            CniFailed: A plugin fails; it can be done again.
+
+        Example::
+
+            print(client.networks.cni_gc("pod"))
+        """
+        request = pb.CniGcRequest(network=network)
+        response = self._service.call("CniGc", request, pb.CniGcResponse, timeout)
+        return [*response.removed]
+
     def reconcile(self, *, timeout: float | None = None) -> _Actions:
         """Compare records with links, rules and owners now, and tell what was done.
 
