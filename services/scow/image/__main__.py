@@ -24,6 +24,7 @@ from scow.image.archives.selection import Selector
 from scow.image.catalog.lists import Lists
 from scow.image.catalog.removal import Removal
 from scow.image.catalog.search import Searcher
+from scow.image.create.attested import AttestedImages
 from scow.image.create.commit import Committer
 from scow.image.create.index import Indexer
 from scow.image.create.layers import LayerMaker
@@ -145,8 +146,11 @@ def _layers(parts: Parts) -> LayerServicer:
         parts.snapshots,
         parts.pool,
     )
+    attested = AttestedImages(
+        parts.settings, parts.rows, parts.blobs, parts.leases, parts.records, parts.images
+    )
     reader = StackReader(parts.layers, parts.unpacking)
-    return LayerServicer(parts.images, maker, reader, parts.context.requests)
+    return LayerServicer(parts.images, maker, attested, reader, parts.context.requests)
 
 
 def _registries(parts: Parts) -> RegistryServicer:

@@ -60,6 +60,39 @@ def secret(text: str) -> dict[str, str]:
     return found
 
 
+def provenance(text: str) -> str:
+    """Return the mode of `--provenance`: "min", "max", or "" for none.
+
+    Raises:
+        ValueError: No such mode.
+    """
+    mode = text.removeprefix("mode=").lower()
+    if mode in ("min", "max"):
+        return mode
+    return "min" if _boolean(text) else ""
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise ValueError(f"invalid value {text!r}: use true or false")
+    return text.lower() in ("true", "1")
+
+
+def attestation(text: str) -> tuple[str, str]:
+    """Return the type and mode of `--attest`.
+
+    Raises:
+        ValueError: No such form.
+    """
+    found = fields(text)
+    kind, disabled = found.get("type", ""), found.get("disabled", "false")
+    if kind not in ("sbom", "provenance"):
+        raise ValueError(f"unknown type of attestation {kind!r}: use sbom or provenance")
+    if _boolean(disabled):
+        return kind, ""
+    return kind, "true" if kind == "sbom" else provenance(found.get("mode", "min"))
+
+
 def named_context(text: str) -> tuple[str, str]:
     """Return name and source of `--build-context`.
 
@@ -142,6 +175,24 @@ BUILD_FLAGS = (
     ),
     Flag("iidfile", kind="string", help="Write the image ID to a file"),
     Flag("metadata-file", kind="string", help="Write build result metadata to a file"),
+    Flag(
+        "provenance",
+        kind="string",
+        help="Say how the image was built (true, false, mode=min, mode=max)",
+        parse=provenance,
+    ),
+    Flag(
+        "sbom",
+        kind="string",
+        help="Say which packages are in the image (true, false)",
+        parse=_boolean,
+    ),
+    Flag(
+        "attest",
+        kind="list",
+        help='Attestation parameters (format: "type=sbom" or "type=provenance,mode=max")',
+        parse=attestation,
+    ),
     Flag("check", help="Only look for mistakes in the Dockerfile"),
     Flag("force-rm", help="Accepted for compatibility: containers of RUN never stay"),
     Flag("rm", default=True, help="Accepted for compatibility: containers of RUN never stay"),

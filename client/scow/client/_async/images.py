@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scow.api.image.v1 import image_pb2 as pb
+from scow.api.image.v1 import layer_pb2
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.client._async.archives import AsyncArchives
 from scow.client._async.registries import AsyncRegistries
@@ -27,6 +28,32 @@ class AsyncImages(AsyncArchives, AsyncRegistries):
         image = await client.images.pull("nginx")
         print(image.id, image.size)
     """
+
+    async def attestations(
+        self, name: str, *, platform: str = "", timeout: float | None = None
+    ) -> list[layer_pb2.Attestation]:
+        """Return what is said about an image: in-toto statements, its provenance and list of packages among them.
+
+        Args:
+            name: Of the image.
+            platform: "linux/arm64": which image of an index; empty means the one that is run.
+            timeout: Seconds.
+
+        Raises:
+            ImageNotFound, PlatformNotFound: There is no such image.
+
+        Example::
+
+            for each in await client.images.attestations("site:1"):
+                print(each.predicate_type, json.loads(each.statement)["predicate"])
+        """
+        request = layer_pb2.GetAttestationsRequest(image=name)
+        if platform:
+            request.platform.CopyFrom(platform_of(platform))
+        response = await self._service.call(
+            "LayerService/GetAttestations", request, layer_pb2.GetAttestationsResponse, timeout
+        )
+        return [*response.attestations]
 
     def pull_progress(
         self,

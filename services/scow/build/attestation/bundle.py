@@ -60,6 +60,12 @@ class Bundle:
     blobs: dict[str, bytes] = field(default_factory=dict)
     index: bytes = b""
 
+    def divided(self) -> tuple[list[bytes], list[bytes]]:
+        """Return the manifests among the blobs, and the others."""
+        named = {entry["digest"] for entry in json.loads(self.index)["manifests"]}
+        manifests = [data for digest, data in self.blobs.items() if digest in named]
+        return manifests, [data for digest, data in self.blobs.items() if digest not in named]
+
     @property
     def digest(self) -> str:
         """Digest of the index."""

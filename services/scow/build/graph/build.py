@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1 import image_pb2, layer_pb2
 from scow.build.export import configuration
+from scow.build.export.attest import Attester, Finished
 from scow.build.frontend.plan import Plan
 from scow.build.frontend.steps import (
     BaseImage,
@@ -23,6 +24,7 @@ from scow.build.graph.sources import Sources, platform_of
 from scow.build.graph.stages import Machinery, StageResult, Stages
 from scow.build.history.progress import Progress
 from scow.contract.errors import InvalidArgument, InvalidContext
+from scow.core.times import now_ns
 from scow.words.dockerfile import parser
 from scow.words.dockerfile.syntax import Dockerfile
 from scow.words.platforms import host, parse
@@ -38,6 +40,7 @@ class Built:
     image: image_pb2.Image
     stack: tuple[layer_pb2.Layer, ...]
     configuration: bytes
+    index: str = ""
 
 
 class Build:
@@ -64,6 +67,9 @@ class Build:
         self._progress = progress
         self._options = options
         self._build = build
+        self._attester = Attester(machinery.layers, progress, options)
+        self._started_ns = now_ns()
+        self._text = b""
 
     async def run(self) -> pb.BuildResult:
         """Build.
@@ -71,6 +77,7 @@ class Build:
         Raises:
             ScowError: It failed.
         """
+        self._attester.check()
         dockerfile = await self._dockerfile()
         platforms = [_platform_text(p) for p in self._options.platforms] or [str(host())]
         if len(platforms) > 1:
@@ -92,6 +99,7 @@ class Build:
                 data = await self._sources.text(name, _DOCKERFILE_MAX)
             else:
                 data = await self._read(name)
+            self._text = data
             step.status("transferring dockerfile", len(data), len(data), completed=True)
             return parser.parse(data, name)
 
@@ -131,7 +139,16 @@ class Build:
         target = stages[-1]
         result = await building.run(target.index)
         lineage = _lineage(target, stages, building, bases)
-        return await self._export(target, result, lineage, epoch)
+        built = await self._export(target, result, lineage, epoch)
+        if not self._attester.is_wanted:
+            return built
+        pairs = [(stage, building.made(stage.index)) for stage in stages]
+        finished = Finished(
+            *(built.image, built.stack, built.platform, pairs, self._text),
+            *(self._sources.materials(), self._build, self._started_ns, epoch),
+        )
+        indexed = await self._attester.attest(finished)
+        return replace(built, index=indexed.digest)
 
     def _asked(self, platform: str) -> Options:
         return Options(
@@ -183,7 +200,8 @@ class Build:
                 layer_pb2.MakeImageRequest(
                     layers=result.stack,
                     configuration=data,
-                    references=self._options.tags,
+                    # An index has the references where there is one.
+                    references=() if self._attester.is_wanted else self._options.tags,
                     annotations=self._options.annotations,
                 )
             )
@@ -200,7 +218,7 @@ class Build:
         )
         metadata = {
             "containerimage.config.digest": built.image.id,
-            "containerimage.digest": built.image.manifest_digest,
+            "containerimage.digest": built.index or built.image.manifest_digest,
             "image.name": ",".join(self._options.tags),
             "buildx.build.ref": self._build,
         }
@@ -208,7 +226,7 @@ class Build:
             build_id=self._build,
             images=[image],
             references=self._options.tags,
-            digest=built.image.manifest_digest,
+            digest=built.index or built.image.manifest_digest,
             metadata=json.dumps({key: text for key, text in metadata.items() if text}),
         )
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1 import image_pb2, layer_pb2
 from scow.api.types.v1.types_pb2 import Platform
+from scow.build.attestation.provenance import Material, image_uri
 from scow.build.context.directory import Directories, Packs
 from scow.build.context.files import FileTree
 from scow.build.context.remote import Remotes
@@ -103,6 +104,15 @@ class Sources:
         if key not in self._found:
             self._found[key] = asyncio.create_task(self._image(reference, platform))
         return await asyncio.shield(self._found[key])
+
+    def materials(self) -> list[Material]:
+        """Return what the build was made from, as far as it has a digest."""
+        found = list(self._remotes.materials)
+        for (reference, platform), task in self._found.items():
+            if task.done() and not task.cancelled() and task.exception() is None:
+                digest = task.result().image.manifest_digest
+                found.append(Material(image_uri(reference, digest, platform), digest))
+        return found
 
     def image_of_context(self, name: str) -> str | None:
         """Return the image that a named context is, None where it is something else."""

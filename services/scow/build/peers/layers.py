@@ -60,6 +60,17 @@ class Layers:
         with translated("image"):
             return (await self._peers.layer.MakeImage(request)).image
 
+    async def manifest(self, digest: str) -> bytes:
+        """Return a manifest."""
+        request = layer_pb2.ReadManifestRequest(digest=digest)
+        with translated("image"):
+            return (await self._peers.layer.ReadManifest(request)).manifest
+
+    async def make_index(self, request: layer_pb2.MakeIndexRequest) -> layer_pb2.MakeIndexResponse:
+        """Record an index of images with what is said about them."""
+        with translated("image"):
+            return await self._peers.layer.MakeIndex(request)
+
     async def look_up(
         self, layers: Sequence[layer_pb2.Layer], paths: Sequence[bytes], *, follow: bool = True
     ) -> list[layer_pb2.Found]:

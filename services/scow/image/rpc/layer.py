@@ -14,6 +14,8 @@ from scow.contract.errors import InvalidArgument
 from scow.core.requests import Requests, remember
 from scow.image.catalog.images import Images
 from scow.image.content.buffers import streaming
+from scow.image.content.digests import digest_of
+from scow.image.create.attested import AttestedImages
 from scow.image.create.layers import LayerMaker
 from scow.image.oci.platforms import platform_of
 from scow.image.oci.reference import Reference
@@ -26,10 +28,16 @@ class LayerServicer(pb_grpc.LayerServiceServicer):
     """Serves scow.api.image.v1.LayerService."""
 
     def __init__(
-        self, images: Images, maker: LayerMaker, reader: StackReader, requests: Requests
+        self,
+        images: Images,
+        maker: LayerMaker,
+        attested: AttestedImages,
+        reader: StackReader,
+        requests: Requests,
     ) -> None:
         self._images = images
         self._maker = maker
+        self._attested = attested
         self._reader = reader
         self._requests = requests
 
@@ -87,6 +95,42 @@ class LayerServicer(pb_grpc.LayerServiceServicer):
             return response(await self._maker.make_image(request, references, recorded))
 
         return await self._requests.once("MakeImage", request, pb.MakeImageResponse, make)
+
+    async def MakeIndex(
+        self, request: pb.MakeIndexRequest, context: Context
+    ) -> pb.MakeIndexResponse:
+        """Record an index of images with what is said about them."""
+        references = [Reference.parse(text) for text in request.references]
+
+        def response(image: str) -> pb.MakeIndexResponse:
+            described = self._images.describe(self._images.find(image))
+            return pb.MakeIndexResponse(digest=digest_of(request.index), image=described)
+
+        def recorded(tx: sqlite3.Connection, image: str | None) -> None:
+            if image is not None:
+                remember(tx, response(image))
+
+        async def make() -> pb.MakeIndexResponse:
+            return response(await self._attested.make(request, references, recorded))
+
+        return await self._requests.once("MakeIndex", request, pb.MakeIndexResponse, make)
+
+    async def ReadManifest(
+        self, request: pb.ReadManifestRequest, context: Context
+    ) -> pb.ReadManifestResponse:
+        """Return a manifest or index."""
+        return pb.ReadManifestResponse(manifest=self._attested.manifest(request.digest))
+
+    async def GetAttestations(
+        self, request: pb.GetAttestationsRequest, context: Context
+    ) -> pb.GetAttestationsResponse:
+        """Return what is said about an image."""
+        if request.HasField("platform"):
+            image = self._images.find_for(request.image, platform_of(request.platform))
+        else:
+            image = self._images.find(request.image)
+        found = self._attested.read(request.image, image)
+        return pb.GetAttestationsResponse(attestations=found)
 
     async def LookUp(self, request: pb.LookUpRequest, context: Context) -> pb.LookUpResponse:
         """Tell what paths of a stack lead to."""

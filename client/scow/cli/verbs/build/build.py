@@ -85,6 +85,7 @@ def _asked(options: Options) -> tuple[pb.BuildOptions, dict[str, ContextDirector
         check=options.check,
     )
     _limits(asked, options)
+    _attestations(asked, options)
     own_ignore = f"{options.file}.dockerignore" if options.file else ""
     ignore = own_ignore if own_ignore and os.path.exists(own_ignore) else None
     directories = {}
@@ -117,6 +118,15 @@ def _dockerfile(path: str, file: str) -> bytes:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise Refused(f"failed to read dockerfile: open {name}: {reason}") from None
+
+
+def _attestations(asked: pb.BuildOptions, options: Options) -> None:
+    asked.provenance, asked.sbom = options.provenance or "", bool(options.sbom)
+    for kind, mode in options.attest:
+        if kind == "sbom":
+            asked.sbom = bool(mode)
+        else:
+            asked.provenance = mode
 
 
 def _limits(asked: pb.BuildOptions, options: Options) -> None:

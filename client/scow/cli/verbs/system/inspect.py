@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     Find = Callable[[str], Struct]
 
+# Fields of images that are asked for by name alone, and the types of predicates that they have.
+ATTESTATIONS = {"Provenance": "https://slsa.dev/provenance/", "SBOM": "https://spdx.dev/Document"}
 KINDS = ("container", "image", "network", "volume")
 
 
@@ -72,7 +74,24 @@ class _Finder:
         """Return an image in Docker's shape."""
         from scow.words.shapes.image import image_shape
 
-        return image_shape(self._context.client.images.details(name, platform=self._platform))
+        shape = image_shape(self._context.client.images.details(name, platform=self._platform))
+        shown = self._template.fields if self._template is not None else ()
+        if any(field in shown for field in ATTESTATIONS):
+            shape |= self._attestations(name)
+        return shape
+
+    def _attestations(self, name: str) -> Struct:
+        """Return what is said about an image, by the fields that have it; the last of a kind counts."""
+        import json
+
+        from scow.words.template import Struct
+
+        found = Struct({field: {} for field in ATTESTATIONS})
+        for each in self._context.client.images.attestations(name, platform=self._platform):
+            for field, predicate_type in ATTESTATIONS.items():
+                if each.predicate_type.startswith(predicate_type):
+                    found[field] = json.loads(each.statement)["predicate"]
+        return found
 
     def network(self, name: str) -> Struct:
         """Return a network in Docker's shape."""

@@ -61,6 +61,21 @@ class LayerServiceStub:
                 request_serializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.MakeImageRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.MakeImageResponse.FromString,
                 _registered_method=True)
+        self.MakeIndex = channel.unary_unary(
+                '/scow.api.image.v1.LayerService/MakeIndex',
+                request_serializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.MakeIndexRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.MakeIndexResponse.FromString,
+                _registered_method=True)
+        self.ReadManifest = channel.unary_unary(
+                '/scow.api.image.v1.LayerService/ReadManifest',
+                request_serializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ReadManifestRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ReadManifestResponse.FromString,
+                _registered_method=True)
+        self.GetAttestations = channel.unary_unary(
+                '/scow.api.image.v1.LayerService/GetAttestations',
+                request_serializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.GetAttestationsRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.GetAttestationsResponse.FromString,
+                _registered_method=True)
         self.LookUp = channel.unary_unary(
                 '/scow.api.image.v1.LayerService/LookUp',
                 request_serializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.LookUpRequest.SerializeToString,
@@ -116,6 +131,30 @@ class LayerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MakeIndex(self, request, context):
+        """MakeIndex records an index of images that are here, and what is said about them: manifests of attestations.
+        Errors: INVALID_ARGUMENT INVALID_MANIFEST; FAILED_PRECONDITION CONTENT_MISSING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadManifest(self, request, context):
+        """ReadManifest returns a manifest or index that is here, byte for byte.
+        Errors: FAILED_PRECONDITION CONTENT_MISSING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAttestations(self, request, context):
+        """GetAttestations returns what is said about an image: in-toto statements that its index names.
+        Errors: NOT_FOUND IMAGE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def LookUp(self, request, context):
         """LookUp tells what paths of a stack lead to. Links are followed within the stack, as by a process whose root it is.
         """
@@ -158,6 +197,21 @@ def add_LayerServiceServicer_to_server(servicer, server):
                     servicer.MakeImage,
                     request_deserializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.MakeImageRequest.FromString,
                     response_serializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.MakeImageResponse.SerializeToString,
+            ),
+            'MakeIndex': grpc.unary_unary_rpc_method_handler(
+                    servicer.MakeIndex,
+                    request_deserializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.MakeIndexRequest.FromString,
+                    response_serializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.MakeIndexResponse.SerializeToString,
+            ),
+            'ReadManifest': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadManifest,
+                    request_deserializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ReadManifestRequest.FromString,
+                    response_serializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ReadManifestResponse.SerializeToString,
+            ),
+            'GetAttestations': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAttestations,
+                    request_deserializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.GetAttestationsRequest.FromString,
+                    response_serializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.GetAttestationsResponse.SerializeToString,
             ),
             'LookUp': grpc.unary_unary_rpc_method_handler(
                     servicer.LookUp,
@@ -307,6 +361,87 @@ class LayerService:
             '/scow.api.image.v1.LayerService/MakeImage',
             scow_dot_api_dot_image_dot_v1_dot_layer__pb2.MakeImageRequest.SerializeToString,
             scow_dot_api_dot_image_dot_v1_dot_layer__pb2.MakeImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MakeIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.image.v1.LayerService/MakeIndex',
+            scow_dot_api_dot_image_dot_v1_dot_layer__pb2.MakeIndexRequest.SerializeToString,
+            scow_dot_api_dot_image_dot_v1_dot_layer__pb2.MakeIndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadManifest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.image.v1.LayerService/ReadManifest',
+            scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ReadManifestRequest.SerializeToString,
+            scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ReadManifestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAttestations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.image.v1.LayerService/GetAttestations',
+            scow_dot_api_dot_image_dot_v1_dot_layer__pb2.GetAttestationsRequest.SerializeToString,
+            scow_dot_api_dot_image_dot_v1_dot_layer__pb2.GetAttestationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

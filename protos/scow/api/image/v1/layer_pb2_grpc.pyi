@@ -51,6 +51,18 @@ class LayerServiceStub:
     """MakeImage records an image of a stack.
     Errors: INVALID_ARGUMENT INVALID_MANIFEST; FAILED_PRECONDITION CONTENT_MISSING.
     """
+    MakeIndex: _grpc.UnaryUnaryMultiCallable[_layer_pb2.MakeIndexRequest, _layer_pb2.MakeIndexResponse]
+    """MakeIndex records an index of images that are here, and what is said about them: manifests of attestations.
+    Errors: INVALID_ARGUMENT INVALID_MANIFEST; FAILED_PRECONDITION CONTENT_MISSING.
+    """
+    ReadManifest: _grpc.UnaryUnaryMultiCallable[_layer_pb2.ReadManifestRequest, _layer_pb2.ReadManifestResponse]
+    """ReadManifest returns a manifest or index that is here, byte for byte.
+    Errors: FAILED_PRECONDITION CONTENT_MISSING.
+    """
+    GetAttestations: _grpc.UnaryUnaryMultiCallable[_layer_pb2.GetAttestationsRequest, _layer_pb2.GetAttestationsResponse]
+    """GetAttestations returns what is said about an image: in-toto statements that its index names.
+    Errors: NOT_FOUND IMAGE_NOT_FOUND.
+    """
     LookUp: _grpc.UnaryUnaryMultiCallable[_layer_pb2.LookUpRequest, _layer_pb2.LookUpResponse]
     """LookUp tells what paths of a stack lead to. Links are followed within the stack, as by a process whose root it is."""
     ReadTree: _grpc.UnaryStreamMultiCallable[_layer_pb2.ReadTreeRequest, _layer_pb2.ReadTreeResponse]
@@ -80,6 +92,18 @@ class LayerServiceAsyncStub(LayerServiceStub):
     MakeImage: _aio.UnaryUnaryMultiCallable[_layer_pb2.MakeImageRequest, _layer_pb2.MakeImageResponse]  # type: ignore[assignment]
     """MakeImage records an image of a stack.
     Errors: INVALID_ARGUMENT INVALID_MANIFEST; FAILED_PRECONDITION CONTENT_MISSING.
+    """
+    MakeIndex: _aio.UnaryUnaryMultiCallable[_layer_pb2.MakeIndexRequest, _layer_pb2.MakeIndexResponse]  # type: ignore[assignment]
+    """MakeIndex records an index of images that are here, and what is said about them: manifests of attestations.
+    Errors: INVALID_ARGUMENT INVALID_MANIFEST; FAILED_PRECONDITION CONTENT_MISSING.
+    """
+    ReadManifest: _aio.UnaryUnaryMultiCallable[_layer_pb2.ReadManifestRequest, _layer_pb2.ReadManifestResponse]  # type: ignore[assignment]
+    """ReadManifest returns a manifest or index that is here, byte for byte.
+    Errors: FAILED_PRECONDITION CONTENT_MISSING.
+    """
+    GetAttestations: _aio.UnaryUnaryMultiCallable[_layer_pb2.GetAttestationsRequest, _layer_pb2.GetAttestationsResponse]  # type: ignore[assignment]
+    """GetAttestations returns what is said about an image: in-toto statements that its index names.
+    Errors: NOT_FOUND IMAGE_NOT_FOUND.
     """
     LookUp: _aio.UnaryUnaryMultiCallable[_layer_pb2.LookUpRequest, _layer_pb2.LookUpResponse]  # type: ignore[assignment]
     """LookUp tells what paths of a stack lead to. Links are followed within the stack, as by a process whose root it is."""
@@ -137,6 +161,36 @@ class LayerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_layer_pb2.MakeImageResponse, _abc.Awaitable[_layer_pb2.MakeImageResponse]]:
         """MakeImage records an image of a stack.
         Errors: INVALID_ARGUMENT INVALID_MANIFEST; FAILED_PRECONDITION CONTENT_MISSING.
+        """
+
+    @_abc_1.abstractmethod
+    def MakeIndex(
+        self,
+        request: _layer_pb2.MakeIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_layer_pb2.MakeIndexResponse, _abc.Awaitable[_layer_pb2.MakeIndexResponse]]:
+        """MakeIndex records an index of images that are here, and what is said about them: manifests of attestations.
+        Errors: INVALID_ARGUMENT INVALID_MANIFEST; FAILED_PRECONDITION CONTENT_MISSING.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadManifest(
+        self,
+        request: _layer_pb2.ReadManifestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_layer_pb2.ReadManifestResponse, _abc.Awaitable[_layer_pb2.ReadManifestResponse]]:
+        """ReadManifest returns a manifest or index that is here, byte for byte.
+        Errors: FAILED_PRECONDITION CONTENT_MISSING.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAttestations(
+        self,
+        request: _layer_pb2.GetAttestationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_layer_pb2.GetAttestationsResponse, _abc.Awaitable[_layer_pb2.GetAttestationsResponse]]:
+        """GetAttestations returns what is said about an image: in-toto statements that its index names.
+        Errors: NOT_FOUND IMAGE_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
