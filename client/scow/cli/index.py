@@ -116,6 +116,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Display detailed information on one or more plugins",
     ),
     "plugin ls": ("system.plugins", "List plugins"),
+    "volume backup": (
+        "volume.backups",
+        "Send a volume or a snapshot to a registry (scow's own)",
+    ),
+    "volume restore": (
+        "volume.backups",
+        "Make a volume of a backup at a registry (scow's own)",
+    ),
     "volume clone": (
         "volume.snapshots",
         "Make a volume with the content of another one, or of a snapshot (scow's own)",

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from scow.client._async.backups import AsyncBackups
     from scow.client._async.builds import AsyncBuilding, AsyncBuilds
     from scow.client._async.client import AsyncClient
     from scow.client._async.containers import AsyncContainers
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from scow.client._link import DEFAULT_HOST, traceparent
     from scow.client._options import ContainerOptions
     from scow.client._results import ExecResult, RunResult
+    from scow.client._sync.backups import Backups
     from scow.client._sync.builds import Building, Builds
     from scow.client._sync.client import Client
     from scow.client._sync.containers import Containers
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_HOST",
     "AsyncAttachment",
+    "AsyncBackups",
     "AsyncBuilding",
     "AsyncBuilds",
     "AsyncClient",
@@ -67,6 +70,7 @@ __all__ = [
     "AsyncStream",
     "AsyncVolumes",
     "Attachment",
+    "Backups",
     "Building",
     "Builds",
     "Client",
@@ -110,6 +114,7 @@ _HOMES = {
     "Logs": "_sync.logs",
     "Manifests": "_sync.manifests",
     "Networks": "_sync.networks",
+    "Backups": "_sync.backups",
     "Plugins": "_sync.plugins",
     "Snapshots": "_sync.snapshots",
     "Volumes": "_sync.volumes",
@@ -123,6 +128,7 @@ _HOMES = {
     "AsyncLogs": "_async.logs",
     "AsyncManifests": "_async.manifests",
     "AsyncNetworks": "_async.networks",
+    "AsyncBackups": "_async.backups",
     "AsyncPlugins": "_async.plugins",
     "AsyncSnapshots": "_async.snapshots",
     "AsyncVolumes": "_async.volumes",

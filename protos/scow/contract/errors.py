@@ -384,6 +384,10 @@ class VolumeNotLocal(FailedPrecondition):
     """The volume's data are not in a folder of the engine's own, and the request needs that."""
 
 
+class InvalidBackup(FailedPrecondition):
+    """What a reference names is not a backup of a volume, or contradicts itself."""
+
+
 class PluginRefused(FailedPrecondition):
     """A plugin says that it cannot do what it was asked."""
 

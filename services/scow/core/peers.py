@@ -18,6 +18,7 @@ from scow.core.trace import current_traceparent, remaining
 if TYPE_CHECKING:
     from scow.api.container.v1.container_pb2_grpc import ContainerServiceAsyncStub
     from scow.api.image.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
+    from scow.api.image.v1.artifact_pb2_grpc import ArtifactServiceAsyncStub
     from scow.api.image.v1.image_pb2_grpc import ImageServiceAsyncStub
     from scow.api.image.v1.layer_pb2_grpc import LayerServiceAsyncStub
     from scow.api.image.v1.registry_pb2_grpc import RegistryServiceAsyncStub
@@ -151,6 +152,13 @@ class Peers:
         from scow.api.image.v1.store_pb2_grpc import StoreServiceStub
 
         return StoreServiceStub(self.channel("image"))
+
+    @cached_property
+    def artifact(self) -> ArtifactServiceAsyncStub:
+        """Artifacts at registries, which the image service serves too."""
+        from scow.api.image.v1.artifact_pb2_grpc import ArtifactServiceStub
+
+        return ArtifactServiceStub(self.channel("image"))
 
     @cached_property
     def volume(self) -> VolumeServiceAsyncStub:

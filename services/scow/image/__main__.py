@@ -10,6 +10,7 @@ import grpc
 
 import scow.core.lean  # noqa: F401  before what loads structlog
 from scow.api.image.v1.archive_pb2_grpc import add_ArchiveServiceServicer_to_server
+from scow.api.image.v1.artifact_pb2_grpc import add_ArtifactServiceServicer_to_server
 from scow.api.image.v1.image_pb2_grpc import add_ImageServiceServicer_to_server
 from scow.api.image.v1.layer_pb2_grpc import add_LayerServiceServicer_to_server
 from scow.api.image.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
@@ -33,10 +34,12 @@ from scow.image.maintenance import Maintenance
 from scow.image.metadata.tables import MIGRATIONS
 from scow.image.reconcile import Reconciler
 from scow.image.rpc.archive import ArchiveServicer
+from scow.image.rpc.artifact import ArtifactServicer
 from scow.image.rpc.image import ImageServicer
 from scow.image.rpc.layer import LayerServicer
 from scow.image.rpc.registry import RegistryServicer
 from scow.image.stacks.reader import StackReader
+from scow.image.transfer.artifacts import Artifacts
 from scow.image.transfer.push import Pusher
 from scow.image.transfer.remote import RemoteManifests
 from scow.image.wiring import Parts, make_parts
@@ -60,12 +63,15 @@ async def wire(context: Context) -> Wiring:
         _layers(parts),
     )
 
+    artifacts = ArtifactServicer(Artifacts(parts.registries))
+
     def register(server: grpc.aio.Server) -> None:
         images, archives, registries, layers = servicers
         add_ImageServiceServicer_to_server(images, server)
         add_ArchiveServiceServicer_to_server(archives, server)
         add_RegistryServiceServicer_to_server(registries, server)
         add_LayerServiceServicer_to_server(layers, server)
+        add_ArtifactServiceServicer_to_server(artifacts, server)
         add_StoreServiceServicer_to_server(keeping.servicer, server)
 
     async def drain() -> None:
@@ -85,7 +91,13 @@ async def wire(context: Context) -> Wiring:
         reconcile=reconcile,
         drain=drain,
         close=close,
-        more=("ArchiveService", "LayerService", "RegistryService", "StoreService"),
+        more=(
+            "ArchiveService",
+            "ArtifactService",
+            "LayerService",
+            "RegistryService",
+            "StoreService",
+        ),
     )
 
 

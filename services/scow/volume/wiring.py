@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 
 from scow.api.volume.v1.archive_pb2_grpc import add_ArchiveServiceServicer_to_server
+from scow.api.volume.v1.backup_pb2_grpc import add_BackupServiceServicer_to_server
 from scow.api.volume.v1.plugin_pb2_grpc import add_PluginServiceServicer_to_server
 from scow.api.volume.v1.snapshot_pb2_grpc import add_SnapshotServiceServicer_to_server
 from scow.api.volume.v1.volume_pb2_grpc import add_VolumeServiceServicer_to_server
@@ -12,6 +13,8 @@ from scow.core.server import Context, Wiring
 from scow.volume import drivers
 from scow.volume.archives.archives import Archives
 from scow.volume.archives.rpc import ArchiveServicer
+from scow.volume.backup.backups import Backups
+from scow.volume.backup.rpc import BackupServicer
 from scow.volume.directories import Directories
 from scow.volume.holds import Holds
 from scow.volume.new_volumes import NewVolumes
@@ -54,6 +57,8 @@ def make(context: Context) -> Wiring:
         context.config.volume, snapshots, new_volumes, directories, folders, staging
     )
     archive_servicer = ArchiveServicer(archives, requests)
+    backups = Backups(context.peers, snapshots, archives, directories, staging, stillness)
+    backup_servicer = BackupServicer(backups)
     plugin_servicer = PluginServicer(plugins, volumes.rows, reconciliation, requests)
     snapshot_servicer = SnapshotServicer(snapshots, clones, directories, requests)
 
@@ -61,11 +66,12 @@ def make(context: Context) -> Wiring:
         add_VolumeServiceServicer_to_server(servicer, server)
         add_SnapshotServiceServicer_to_server(snapshot_servicer, server)
         add_ArchiveServiceServicer_to_server(archive_servicer, server)
+        add_BackupServiceServicer_to_server(backup_servicer, server)
         add_PluginServiceServicer_to_server(plugin_servicer, server)
 
     return Wiring(
         register=register,
         reconcile=reconciliation.run,
         close=staging.close,
-        more=("SnapshotService", "ArchiveService", "PluginService"),
+        more=("SnapshotService", "ArchiveService", "BackupService", "PluginService"),
     )

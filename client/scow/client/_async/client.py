@@ -9,6 +9,7 @@ from scow.client._async.service import AsyncService
 from scow.client._link import SERVICES, Link
 
 if TYPE_CHECKING:
+    from scow.client._async.backups import AsyncBackups
     from scow.client._async.builds import AsyncBuilds
     from scow.client._async.containers import AsyncContainers
     from scow.client._async.images import AsyncImages
@@ -98,6 +99,13 @@ class AsyncClient:
         from scow.client._async.volumes import AsyncVolumes
 
         return AsyncVolumes(self._service("volume"))
+
+    @cached_property
+    def backups(self) -> AsyncBackups:
+        """The volume service, as far as it sends volumes to registries."""
+        from scow.client._async.backups import AsyncBackups
+
+        return AsyncBackups(self._service("volume"))
 
     @cached_property
     def plugins(self) -> AsyncPlugins:

@@ -9,6 +9,7 @@ from scow.client._link import SERVICES, Link
 from scow.client._sync.service import Service
 
 if TYPE_CHECKING:
+    from scow.client._sync.backups import Backups
     from scow.client._sync.builds import Builds
     from scow.client._sync.containers import Containers
     from scow.client._sync.images import Images
@@ -98,6 +99,13 @@ class Client:
         from scow.client._sync.volumes import Volumes
 
         return Volumes(self._service("volume"))
+
+    @cached_property
+    def backups(self) -> Backups:
+        """The volume service, as far as it sends volumes to registries."""
+        from scow.client._sync.backups import Backups
+
+        return Backups(self._service("volume"))
 
     @cached_property
     def plugins(self) -> Plugins:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 from scow.api.volume.v1 import archive_pb2 as pb
+from scow.api.volume.v1.volume_pb2 import Volume as VolumeMessage
 from scow.contract.errors import (
     DataLoss,
     InvalidArchive,
@@ -83,17 +85,30 @@ class Archives:
             LimitExceeded, DiskFull: See these classes.
         """
         name, labels = request.name or os.urandom(32).hex(), dict(request.labels)
+        async with self._made(name, labels, chunks, devices=request.devices) as (tx, volume, done):
+            response = pb.ImportResponse(volume=volume, skipped_xattrs=done["skipped_xattrs"])
+            remember(tx, response)
+        return response
+
+    async def make(
+        self, name: str, labels: dict[str, str], chunks: AsyncIterator[bytes], *, devices: bool
+    ) -> VolumeMessage:
+        """Make a volume of an archive; arguments and errors are those of `import_tar`."""
+        async with self._made(name, labels, chunks, devices=devices) as (_, volume, _done):
+            return volume
+
+    @contextlib.asynccontextmanager
+    async def _made(
+        self, name: str, labels: dict[str, str], chunks: AsyncIterator[bytes], *, devices: bool
+    ) -> AsyncIterator[tuple[sqlite3.Connection, VolumeMessage, dict[str, Any]]]:
+        """Make a volume of an archive; the block runs in the transaction that records it, and must not await."""
         self._new_volumes.check(name, labels)
-        limits = Limits(
-            self._settings.max_import_bytes, self._settings.max_import_entries, request.devices
-        )
+        limits = Limits(self._settings.max_import_bytes, self._settings.max_import_entries, devices)
         async with self._staging.place() as place:
             done = await self._extract(place, limits, chunks)
             await self._staging.sync(place)
             async with self._new_volumes.added(place, name, labels) as (tx, volume):
-                response = pb.ImportResponse(volume=volume, skipped_xattrs=done["skipped_xattrs"])
-                remember(tx, response)
-        return response
+                yield tx, volume, done
 
     async def _extract(
         self, place: Path, limits: Limits, chunks: AsyncIterator[bytes]

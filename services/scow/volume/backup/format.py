@@ -1,0 +1,245 @@
+"""What a backup is at a registry.
+
+The tar of a volume is cut into chunks where its content says, so that a change moves few of the cuts. Each chunk is
+compressed, and several are put into a pack, a blob. The index, a blob as well, has the chunks in the order of the tar.
+
+::
+
+    manifest   config: {"volume", "created", "chunks", ...}    layers: index, pack, pack, ...
+    or, where a manifest would name too many: an image index of such manifests; the first one has the index
+
+    index      zstd of: a JSON object in one line, a table of chunks, a table of the order
+        object {"version": 1, "chunks": n, "order": m, "size": bytes of the tar, "packs": [[digest, size], ...]}
+        chunk  u32 pack, u32 offset, u32 length, u32 length of the plain bytes, 32 bytes SHA-256 of them
+        order  u32 number of a chunk
+
+Numbers are little endian. All that is read is a stranger's: it is checked before it is believed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scow.contract.errors import InvalidBackup
+
+CONFIG = "application/vnd.scow.volume.backup.v1+json"
+INDEX = "application/vnd.scow.volume.backup.index.v1+zstd"
+PACK = "application/vnd.scow.volume.backup.pack.v1"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+MANIFESTS = "application/vnd.oci.image.index.v1+json"
+
+# Bytes of chunks before they are compressed: at least, on average, at most.
+CHUNK_MIN, CHUNK_AVERAGE, CHUNK_MAX = 256 << 10, 1 << 20, 4 << 20
+PACK_SIZE = 16 << 20
+# Bytes of one blob, and of an index before it is compressed.
+BLOB_MAX = 32 << 20
+_INDEX_MAX = 256 << 20
+# Parts of one manifest, which registries bound; and manifests of one index.
+PARTS_MAX = 100
+# What the process that cuts writes before each chunk, and in the end (`scow.volume.backup.chunks`).
+HEAD = struct.Struct("<c32sII")
+CHUNK, END = b"C", b"E"
+DIGEST_SIZE = 32
+_VERSION = 1
+_CHUNK = struct.Struct("<IIII32s")
+_ORDER = struct.Struct("<I")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Where a chunk is.
+
+    Attributes:
+        pack: Number of its pack.
+        offset: In the pack.
+        length: Compressed.
+        size: Plain.
+        digest: SHA-256 of the plain bytes.
+    """
+
+    pack: int
+    offset: int
+    length: int
+    size: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A blob at a registry."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Index:
+    """All of a backup but its bytes.
+
+    Attributes:
+        packs: By number.
+        chunks: By number, each once.
+        order: Numbers of chunks as they follow each other.
+        size: Bytes of the tar.
+    """
+
+    packs: Sequence[Blob]
+    chunks: Sequence[Chunk]
+    order: Sequence[int]
+    size: int
+
+    def to_bytes(self) -> bytes:
+        """Return it as it is stored."""
+        import zstandard  # few services ever make a backup: it takes memory
+
+        head = {
+            "version": _VERSION,
+            "chunks": len(self.chunks),
+            "order": len(self.order),
+            "size": self.size,
+            "packs": [[pack.digest, pack.size] for pack in self.packs],
+        }
+        parts = [json.dumps(head).encode(), b"\n"]
+        parts += (_CHUNK.pack(c.pack, c.offset, c.length, c.size, c.digest) for c in self.chunks)
+        parts += map(_ORDER.pack, self.order)
+        return zstandard.ZstdCompressor(level=9).compress(b"".join(parts))
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> Index:
+        """Read and check it.
+
+        Raises:
+            InvalidBackup: It is not one, or contradicts itself.
+        """
+        import zstandard
+
+        try:
+            plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=_INDEX_MAX)
+            head, _, tables = plain.partition(b"\n")
+            about = json.loads(head)
+            count, order = int(about["chunks"]), int(about["order"])
+            packs = [Blob(str(digest), int(size)) for digest, size in about["packs"]]
+            size, version = int(about["size"]), about["version"]
+        except (zstandard.ZstdError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise invalid("its index cannot be read") from error
+        middle = count * _CHUNK.size
+        if version != _VERSION or min(count, order, size) < 0:
+            raise invalid(f"its index is of version {version!r:.20}")
+        if len(tables) != middle + order * _ORDER.size:
+            raise invalid("its index is cut short")
+        chunks = [Chunk(*fields) for fields in _CHUNK.iter_unpack(tables[:middle])]
+        found = cls(packs, chunks, [n for (n,) in _ORDER.iter_unpack(tables[middle:])], size)
+        found._check()
+        return found
+
+    def _check(self) -> None:
+        if not all(_DIGEST.fullmatch(p.digest) and 0 <= p.size <= BLOB_MAX for p in self.packs):
+            raise invalid("its index names a pack that is none")
+        for chunk in self.chunks:
+            whole = chunk.pack < len(self.packs) and chunk.size <= CHUNK_MAX
+            if not whole or chunk.offset + chunk.length > self.packs[chunk.pack].size:
+                raise invalid("its index names a chunk that is in no pack")
+        if any(number >= len(self.chunks) for number in self.order):
+            raise invalid("its index names a chunk that is not there")
+        if sum(self.chunks[number].size for number in self.order) != self.size:
+            raise invalid("its index contradicts its size")
+
+
+def manifest(config: Blob, parts: Sequence[tuple[Blob, str]], annotations: dict[str, str]) -> bytes:
+    """Return a manifest of parts with their media types."""
+    return _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": CONFIG,
+            "config": _descriptor(config, CONFIG),
+            "layers": [_descriptor(blob, kind) for blob, kind in parts],
+            "annotations": annotations,
+        }
+    )
+
+
+def manifests(parts: Sequence[Blob], annotations: dict[str, str]) -> bytes:
+    """Return an image index of manifests."""
+    return _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFESTS,
+            "artifactType": CONFIG,
+            "manifests": [_descriptor(blob, MANIFEST) for blob in parts],
+            "annotations": annotations,
+        }
+    )
+
+
+def first_manifest(content: bytes) -> str:
+    """Return the digest of the manifest that has the index, where a document names manifests; empty where it is one.
+
+    Raises:
+        InvalidBackup: It is not of a backup.
+    """
+    value = _read(content)
+    if "manifests" not in value:
+        return ""
+    if value.get("artifactType") != CONFIG:
+        raise invalid("it is an index of images")
+    return _blob(value["manifests"], MANIFEST).digest
+
+
+def index_blob(content: bytes) -> Blob:
+    """Return the index that a manifest names.
+
+    Raises:
+        InvalidBackup: It is not the manifest of a backup.
+    """
+    value = _read(content)
+    config = value.get("config")
+    if not isinstance(config, dict) or config.get("mediaType") != CONFIG:
+        raise invalid("it is an image, or another artifact")
+    return _blob(value.get("layers"), INDEX)
+
+
+def _blob(parts: Any, kind: str) -> Blob:
+    """Return the first part, which must be of a kind."""
+    first = parts[0] if isinstance(parts, list) and parts else None
+    if not isinstance(first, dict) or first.get("mediaType") != kind:
+        raise invalid("its manifest names no index")
+    digest, size = first.get("digest"), first.get("size")
+    if not isinstance(digest, str) or not isinstance(size, int):
+        raise invalid("its manifest names an index that is none")
+    if not _DIGEST.fullmatch(digest) or not 0 <= size <= BLOB_MAX:
+        raise invalid("its manifest names an index that is none")
+    return Blob(digest, size)
+
+
+def _read(content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise invalid("its manifest is not JSON") from error
+    if not isinstance(value, dict):
+        raise invalid("its manifest is not an object")
+    return value
+
+
+def _descriptor(blob: Blob, kind: str) -> dict[str, Any]:
+    return {"mediaType": kind, "digest": blob.digest, "size": blob.size}
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def invalid(fault: str) -> InvalidBackup:
+    """Return the error of what is not a backup."""
+    return InvalidBackup(
+        f"the reference names no backup of a volume: {fault}",
+        what="backup",
+        do="give the reference of a backup, or one that names nothing yet",
+    )
