@@ -48,8 +48,6 @@ async def wire(context: Context) -> Wiring:
         parts.logs.close()
         keeping.cancel()
         await shared.background.close()
-        for entry in shared.containers.all():
-            await parts.cleanup.disconnect(entry)
 
     return Wiring(
         register=lambda server: add_ContainerServiceServicer_to_server(servicer, server),

@@ -10,6 +10,7 @@ from scow.container.model.paths import Paths
 from scow.container.peers.image import Images
 from scow.container.peers.network import Networks
 from scow.container.peers.volume import Volumes
+from scow.container.runtime.shim import Shim
 from scow.container.runtime.spawner import Spawner
 from scow.core.config import Config
 from scow.core.tasks import Background
@@ -28,3 +29,7 @@ class Shared:
     networks: Networks
     transitions: Transitions
     background: Background
+
+    def shim(self, container: str) -> Shim:
+        """Return the shim of a container, whether or not there is one."""
+        return Shim(container, self.paths.socket(container), self.paths.state(container))

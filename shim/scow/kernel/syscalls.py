@@ -29,6 +29,7 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
+CLONE_PARENT = 0x00008000
 CLONE_INTO_CGROUP = 0x200000000
 
 MS_RDONLY = 0x1
@@ -171,8 +172,11 @@ def fork_into(flags: int = 0, cgroup_fd: int | None = None) -> int:
 
     What os.fork() does around the call is done by the C API made for it (PyOS_BeforeFork and the rest).
     glibc's own fork handlers do not run: they take locks that only other threads could hold.
+
+    With CLONE_PARENT the child is a sibling; then its parent is told of its end as of this process's.
     """
-    args = _CloneArgs(flags=flags, exit_signal=17)  # SIGCHLD
+    exit_signal = 0 if flags & CLONE_PARENT else 17  # SIGCHLD; the kernel wants 0 for a sibling
+    args = _CloneArgs(flags=flags, exit_signal=exit_signal)
     if cgroup_fd is not None:
         args.flags |= CLONE_INTO_CGROUP
         args.cgroup = cgroup_fd
@@ -187,6 +191,29 @@ def fork_into(flags: int = 0, cgroup_fd: int | None = None) -> int:
     if pid < 0:
         raise OSError(number, os.strerror(number))
     return pid
+
+
+def fork_bare() -> int:
+    """fork(2) without what Python does around it: for a process of one thread, whose memory shall stay shared.
+
+    os.fork() runs what modules have registered (threading, logging, random): in the child and in the parent it writes
+    to pages all over the heap.
+    """
+    return _check(int(_libc.fork()))
+
+
+def ignore_signals(*numbers: int) -> None:
+    """signal(2) with SIG_IGN, past Python's own table of handlers."""
+    for number in numbers:
+        _libc.signal(number, c_void_p(1))
+
+
+def child_signals() -> int:
+    """Block SIGCHLD and return a signalfd(2) that tells of it."""
+    mask = (ctypes.c_uint64 * 16)(1 << 16)  # SIGCHLD is 17
+    _libc.signal(17, c_void_p(0))
+    _check(_libc.sigprocmask(0, ctypes.byref(mask), None))
+    return _check(_libc.signalfd(-1, ctypes.byref(mask), os.O_CLOEXEC | os.O_NONBLOCK))
 
 
 def unshare(flags: int) -> None:

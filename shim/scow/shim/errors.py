@@ -1,7 +1,7 @@
-"""The shim's one error, and how it crosses pipes and gRPC.
+"""The shim's one error, and how it crosses pipes and sockets.
 
 The shim may not import the services' tree of errors; it has one class with the same four facts: gRPC code,
-reason, message, metadata. Between the forked processes it travels as JSON, to gRPC clients as
+reason, message, metadata. Between the forked processes it travels as JSON, to clients as
 google.rpc.Status with an ErrorInfo, from which the client makes the class named by the reason.
 """
 
@@ -11,6 +11,8 @@ import errno
 import os
 from collections.abc import Mapping
 from typing import Any
+
+from scow.api.types.v1 import errors_pb2
 
 CODES = {
     "UNKNOWN": 2,
@@ -59,14 +61,12 @@ class ShimError(Exception):
         """Undo `to_json`."""
         return ShimError(data["code"], data["reason"], data["message"], **data["metadata"])
 
-    def to_details(self) -> bytes:
-        """Return the serialized google.rpc.Status for the `grpc-status-details-bin` trailer."""
-        from scow.api.types.v1 import errors_pb2
-
+    def to_status(self) -> errors_pb2.Status:
+        """Return the google.rpc.Status with an ErrorInfo."""
         info = errors_pb2.ErrorInfo(reason=self.reason, domain="scow", metadata=self.metadata)
         status = errors_pb2.Status(code=CODES[self.code], message=self.message)
         status.details.add(type_url=_TYPE_URL, value=info.SerializeToString())
-        return status.SerializeToString()
+        return status
 
 
 def from_os_error(error: OSError, doing: str, **metadata: str) -> ShimError:

@@ -1,27 +1,26 @@
-"""Driving a spawner and its shims by what they promise to the world: a packet socket and bare gRPC."""
+"""Driving a spawner and its shims by what they promise to the world: a packet socket, and calls in frames."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import queue
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
+from google.protobuf.message import Message
 
 from scow.api.shim.v1 import shim_pb2 as pb
-from scow.api.shim.v1.shim_pb2_grpc import ShimServiceStub
-from scow.api.types.v1 import errors_pb2
+from scow.contract import frames
+from scow.contract.errors import ScowError, from_wire
 from tests.integration.shim import bundles
 from tests.support.processes import PATIENCE, alive, wait_for
 
@@ -78,11 +77,16 @@ class Spawner:
         """Return what the spawner and its children wrote to stderr."""
         return (self.home / "spawner.log").read_text()
 
+    def connect(self) -> socket.socket:
+        """Connect to it."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.settimeout(SECONDS)
+        connection.connect(str(self.socket))
+        return connection
+
     def send_raw(self, packet: bytes) -> dict[str, Any]:
         """Send a packet; return the answer, {} when the connection ends without one."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-            connection.settimeout(SECONDS)
-            connection.connect(str(self.socket))
+        with self.connect() as connection:
             connection.send(packet)
             raw = connection.recv(1 << 16)
         answer: dict[str, Any] = json.loads(raw) if raw else {}
@@ -135,38 +139,102 @@ class Result:
         return self.out.decode().rstrip("\n")
 
 
+class Connection:
+    """One call."""
+
+    def __init__(
+        self, path: Path, method: str, request: Message | None, timeout: float = SECONDS
+    ) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout)
+        self._socket.connect(str(path))
+        data = request.SerializeToString() if request is not None else b""
+        self.send(frames.REQUEST, pb.Call(method=method, request=data))
+
+    def send(self, kind: int, message: Message | None, flags: int = 0) -> None:
+        """Send a frame."""
+        data = message.SerializeToString() if message is not None else b""
+        self._socket.sendall(frames.frame(kind, data, flags))
+
+    def receive(self) -> tuple[int, bytes]:
+        """Return the next frame's type and data; raise what a last one tells."""
+        length, kind, _ = frames.parse_header(self._exactly(frames.HEADER.size))
+        data = self._exactly(length)
+        if kind == frames.RESPONSE:
+            result = pb.Result.FromString(data)
+            if result.HasField("error"):
+                error = result.error
+                raise from_wire(error.code, error.message, error.SerializeToString())
+            data = result.response
+        return kind, data
+
+    def _exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            piece = self._socket.recv(size - len(data))
+            if not piece:
+                raise ConnectionError("the shim ended the call")
+            data += piece
+        return data
+
+    def close(self) -> None:
+        """Cancel, unless it has ended."""
+        self._socket.close()
+
+
+class Stub:
+    """The shim's methods, each call on a connection of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __getattr__(self, name: str) -> Any:
+        def call(request: Message, *, timeout: float = SECONDS) -> Any:
+            connection = Connection(self._path, name, request, timeout)
+            try:
+                return getattr(pb, f"{name}Response").FromString(connection.receive()[1])
+            finally:
+                connection.close()
+
+        return call
+
+
 class Conversation:
     """A bidirectional stream, attach or exec: messages of bytes and sizes in, output and an exit out."""
 
-    def __init__(self, method: Any, request: Any, first: Any) -> None:
-        self._request = request
-        self._outgoing: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._outgoing.put(request(open=first))
-        self._stream = method(iter(self._outgoing.get, None), timeout=SECONDS)
-        self._responses: Iterator[Any] = iter(self._stream)
-        self.first = next(self._responses)
+    def __init__(self, path: Path, method: str, first: Any) -> None:
+        self._request = getattr(pb, f"{method}Request")
+        self._response = getattr(pb, f"{method}Response")
+        self._connection = Connection(path, method, None)
+        self._put(open=first)
+        _, data = self._connection.receive()
+        self.first = self._response.FromString(data)
         self.out = b""
         self.err = b""
         self.exit: pb.Exit | None = None
 
+    def _put(self, **fields: Any) -> None:
+        self._connection.send(frames.DATA, self._request(**fields))
+
     def send(self, data: bytes) -> None:
         """Send input."""
-        self._outgoing.put(self._request(stdin=data))
+        self._put(stdin=data)
 
     def close_stdin(self) -> None:
         """End the input."""
-        self._outgoing.put(self._request(close_stdin=True))
+        self._put(close_stdin=True)
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the window size."""
         size = pb.WindowSize(rows=rows, columns=columns)
-        self._outgoing.put(self._request(resize=size))
+        self._put(resize=size)
 
     def step(self) -> bool:
         """Take one message; False after the last."""
-        message = next(self._responses, None)
-        if message is None:
+        kind, data = self._connection.receive()
+        if kind == frames.RESPONSE:
             return False
+        message = self._response.FromString(data)
         self.out += message.stdout
         self.err += message.stderr
         if message.HasField("exit"):
@@ -182,14 +250,13 @@ class Conversation:
         """Read to the end."""
         while self.step():
             pass
-        self._outgoing.put(None)
+        self.cancel()
         assert self.exit is not None
         return Result(self.exit.code, self.out, self.err, self.exit)
 
     def cancel(self) -> None:
         """Go away."""
-        self._stream.cancel()
-        self._outgoing.put(None)
+        self._connection.close()
 
 
 class Box:
@@ -205,7 +272,8 @@ class Box:
         self.state.mkdir(parents=True, mode=0o700)
         bundles.write(self.bundle, spawner.base, made)
         self.answer: dict[str, Any] = {}
-        self._channel: grpc.Channel | None = None
+        self.stub = Stub(self.socket)
+        self._spawn: socket.socket | None = None
 
     def request(self, **fields: Any) -> dict[str, Any]:
         """Return a spawn request."""
@@ -221,26 +289,54 @@ class Box:
 
     def spawn(self, **fields: Any) -> Box:
         """Make shim and init."""
-        self.answer = self.spawner.ask(self.request(**fields))
-        self._channel = grpc.insecure_channel(f"unix://{self.socket}")
-        self.stub = ShimServiceStub(self._channel)
+        self._spawn = self.spawner.connect()
+        self.answer = exchange(self._spawn, self.request(**fields))
         return self
 
     def start(self, **fields: Any) -> Box:
         """Spawn unless that was done, and start."""
-        if self._channel is None:
+        if not self.answer:
             self.spawn(**fields)
-        self.stub.Start(pb.StartRequest(), timeout=SECONDS)
+        self.launch()
         return self
+
+    def connection(self) -> socket.socket:
+        """Return a further descriptor of the connection on which it was spawned."""
+        assert self._spawn is not None
+        return self._spawn.dup()
+
+    def forget(self) -> None:
+        """Close the connection on which it was spawned."""
+        assert self._spawn is not None
+        self._spawn.close()
+
+    def launch(self, mounts: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+        """Start what was spawned; return the answer."""
+        assert self._spawn is not None
+        try:
+            return exchange(self._spawn, {"start": {"mounts": list(mounts)}})
+        finally:
+            self._spawn.close()
 
     def wait(self) -> pb.Exit:
         """Wait for the end of the init."""
-        return self.stub.Wait(pb.WaitRequest(), timeout=SECONDS).exit
+        try:
+            response: pb.WaitResponse = self.stub.Wait(pb.WaitRequest())
+            return response.exit
+        except OSError:  # the shim has ended, as it does after its container
+            return self.recorded()
+
+    def recorded(self) -> pb.Exit:
+        """Return the record of the end."""
+        record = json.loads((self.state / "exit.json").read_text())
+        made = pb.Exit(**{key: record[key] for key in ("code", "signal", "oom_killed", "error")})
+        made.time.FromNanoseconds(record["time_ns"])
+        return made
 
     def attach(self, *, stdin: bool = False) -> Conversation:
         """Attach to everything."""
         opened = pb.AttachRequest.Open(stdin=stdin, stdout=True, stderr=True)
-        return Conversation(self.stub.Attach, pb.AttachRequest, opened)
+        return Conversation(self.socket, "Attach", opened)
 
     def run(self, **fields: Any) -> Result:
         """Spawn, attach, start and read to the end."""
@@ -264,7 +360,7 @@ class Box:
             stdin=stdin,
             detach=detach,
         )
-        return Conversation(self.stub.Exec, pb.ExecRequest, opened)
+        return Conversation(self.socket, "Exec", opened)
 
     def output(self, *args: str, **fields: Any) -> str:
         """Return what a further process writes; it must succeed."""
@@ -286,40 +382,42 @@ class Box:
 
     def kill_shim(self) -> None:
         """kill -9 of the shim."""
-        os.kill(self.answer["shim_pid"], signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.answer["shim_pid"], signal.SIGKILL)
         wait_for(lambda: not alive(self.answer["shim_pid"]), "the end of the shim")
 
     def end(self) -> None:
         """Shut down, or reap what a killed shim left; all must be gone then."""
-        if self._channel is None:
+        if not self.answer:
             return
+        if self._spawn is not None:
+            self._spawn.close()
         try:
-            self.stub.Shutdown(pb.ShutdownRequest(), timeout=SECONDS)
-        except grpc.RpcError:
+            self.stub.Shutdown(pb.ShutdownRequest())
+        except (OSError, ScowError):
             if self.spawner.process.poll() is None:
                 self.spawner.ask({"reap": {"state_dir": str(self.state), "force": True}})
             else:
                 command = [sys.executable, "-m", "scow.shim.spawner.reap", "--force"]
                 command += ["--state-dir", str(self.state)]
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        self._channel.close()
-        self._channel = None
         wait_for(lambda: not alive(self.answer["shim_pid"]), "the end of the shim")
         assert not self.cgroups()
         assert not alive(self.answer["pid"])
+        self.answer = {}
 
 
-def reason(error: grpc.RpcError) -> str:
-    """Return the reason of an error's ErrorInfo."""
-    return info(error).reason
+def exchange(connection: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
+    """Send a packet and return the answer, or raise SpawnerError."""
+    connection.send(json.dumps(request).encode())
+    raw = connection.recv(1 << 16)
+    assert raw, "the connection ended without an answer"
+    answer: dict[str, Any] = json.loads(raw)
+    if "error" in answer:
+        raise SpawnerError(answer["error"])
+    return answer
 
 
-def info(error: grpc.RpcError) -> errors_pb2.ErrorInfo:
-    """Return the ErrorInfo of an error."""
-    assert isinstance(error, grpc.Call)
-    trailers = {entry.key: entry.value for entry in error.trailing_metadata() or ()}
-    status = errors_pb2.Status.FromString(bytes(trailers["grpc-status-details-bin"]))
-    found = errors_pb2.ErrorInfo()
-    assert status.details[0].type_url.endswith("google.rpc.ErrorInfo")
-    found.ParseFromString(status.details[0].value)
-    return found
+def reason(error: ScowError | SpawnerError) -> str:
+    """Return the reason of an error."""
+    return error.reason

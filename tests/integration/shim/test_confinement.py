@@ -7,14 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 
-from scow.api.shim.v1 import shim_pb2 as pb
+from scow.contract.errors import ScowError
 from scow.shim.confine import capabilities
 from tests.integration.shim.bundles import DEFAULT_SECCOMP, config
 from tests.integration.shim.conftest import MakeBox
-from tests.integration.shim.drive import Result, SpawnerError, info, reason
+from tests.integration.shim.drive import Result, SpawnerError, reason
 
 KINDS = ("mnt", "uts", "ipc", "pid", "net", "cgroup")
 
@@ -262,10 +261,10 @@ def test_sysctls_of_the_host_are_refused(box: MakeBox, name: str) -> None:
     made = config()
     made["linux"]["sysctl"] = {name: "1"}
     container = box(made).spawn()
-    with pytest.raises(grpc.RpcError) as raised:
-        container.stub.Start(pb.StartRequest())
+    with pytest.raises(SpawnerError) as raised:
+        container.launch()
     assert reason(raised.value) == "INVALID_CONFIG"
-    assert info(raised.value).metadata["which"] == name
+    assert raised.value.metadata["which"] == name
 
 
 def test_devices(box: MakeBox) -> None:
@@ -314,7 +313,7 @@ def test_the_engines_program_cannot_be_written(box: MakeBox) -> None:
     attached = container.attach()
     try:
         container.start()
-    except grpc.RpcError as error:
+    except ScowError as error:
         assert reason(error) in {"COMMAND_NOT_FOUND", "COMMAND_NOT_EXECUTABLE"}
         return
     assert attached.finish().code != 0
@@ -351,7 +350,7 @@ def test_users_are_not_looked_up_by_way_of_proc(box: MakeBox, tmp_path: Path) ->
 def test_a_working_directory_cannot_leak_the_host(box: MakeBox) -> None:
     for number in range(3, 12):
         container = box(config(args=["ls", "."], cwd=f"/proc/self/fd/{number}")).spawn()
-        with pytest.raises(grpc.RpcError) as raised:
+        with pytest.raises(SpawnerError) as raised:
             container.start()
         assert reason(raised.value) == "COMMAND_NOT_EXECUTABLE"
 
@@ -378,10 +377,10 @@ def test_apparmor(box: MakeBox) -> None:
     enabled = Path("/sys/module/apparmor/parameters/enabled")
     made["process"]["apparmorProfile"] = "scow-no-such-profile"
     if enabled.exists() and enabled.read_text().startswith("Y"):
-        with pytest.raises(grpc.RpcError) as raised:
+        with pytest.raises(SpawnerError) as raised:
             box(made).start()
         assert reason(raised.value) == "KERNEL_UNSUPPORTED"
-        assert info(raised.value).metadata["which"] == "scow-no-such-profile"
+        assert raised.value.metadata["which"] == "scow-no-such-profile"
         made["process"]["apparmorProfile"] = "unconfined"
         assert box(made).run().text.startswith("unconfined")
     else:

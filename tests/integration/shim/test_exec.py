@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 
-import grpc
 import pytest
 
 from scow.api.shim.v1 import shim_pb2 as pb
+from scow.contract.errors import ScowError
 from tests.integration.shim.bundles import DEFAULT_SECCOMP, config
 from tests.integration.shim.conftest import MakeBox
 from tests.integration.shim.drive import SECONDS, Box, reason
@@ -49,7 +49,7 @@ def test_users_and_groups(running: Box, user: str, expected: str) -> None:
 
 
 def test_an_unknown_user(running: Box) -> None:
-    with pytest.raises(grpc.RpcError) as raised:
+    with pytest.raises(ScowError) as raised:
         running.execute("true", user="nobody-such")
     assert reason(raised.value) == "USER_NOT_FOUND"
 
@@ -77,7 +77,7 @@ def test_a_missing_directory_is_not_made(running: Box, cwd: str) -> None:
     [("no-such", "COMMAND_NOT_FOUND"), ("/etc/group", "COMMAND_NOT_EXECUTABLE")],
 )
 def test_commands_that_cannot_run(running: Box, command: str, expected: str) -> None:
-    with pytest.raises(grpc.RpcError) as raised:
+    with pytest.raises(ScowError) as raised:
         running.execute(command, exec_id="x")
     assert reason(raised.value) == expected
     code = {"COMMAND_NOT_FOUND": 127, "COMMAND_NOT_EXECUTABLE": 126}[expected]
@@ -171,9 +171,9 @@ def test_what_it_leaves_behind_does_not_hold_it(running: Box) -> None:
 
 def test_names_are_unique(running: Box) -> None:
     running.execute("true", exec_id="same").finish()
-    with pytest.raises(grpc.RpcError) as raised:
+    with pytest.raises(ScowError) as raised:
         running.execute("true", exec_id="same")
-    assert raised.value.code() is grpc.StatusCode.ALREADY_EXISTS
+    assert raised.value.code_name == "ALREADY_EXISTS"
 
 
 def test_unknown_session(running: Box) -> None:
@@ -182,7 +182,7 @@ def test_unknown_session(running: Box) -> None:
         lambda: running.stub.Wait(pb.WaitRequest(exec_id="none")),
         lambda: running.stub.Kill(pb.KillRequest(exec_id="none", signal=9)),
     ):
-        with pytest.raises(grpc.RpcError) as raised:
+        with pytest.raises(ScowError) as raised:
             call()
         assert reason(raised.value) == "EXEC_NOT_FOUND"
 
@@ -199,9 +199,10 @@ def test_confined_as_the_container_unless_privileged(running: Box) -> None:
 def test_not_after_the_end(box: MakeBox) -> None:
     container = box(config(args=["true"])).start()
     container.wait()
-    with pytest.raises(grpc.RpcError) as raised:
+    with pytest.raises((ScowError, OSError)) as raised:
         container.execute("true")
-    assert reason(raised.value) == "CONTAINER_NOT_RUNNING"
+    if isinstance(raised.value, ScowError):  # otherwise the shim itself has ended by now
+        assert reason(raised.value) == "CONTAINER_NOT_RUNNING"
 
 
 def test_sessions_end_with_the_container(running: Box) -> None:

@@ -12,10 +12,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 
-from scow.api.shim.v1 import shim_pb2 as pb
 from tests.integration.shim.bundles import config
 from tests.integration.shim.conftest import MakeBox
 from tests.integration.shim.drive import SECONDS, Spawner, SpawnerError
@@ -215,15 +213,12 @@ def test_an_id_that_runs_is_refused_and_goes_on(box: MakeBox, spawner: Spawner) 
 
 def test_a_client_that_goes_away_while_it_starts(box: MakeBox) -> None:
     container = box(config(args=["sh", "-c", "echo ran; exit 2"])).spawn()
-    call = container.stub.Start.future(pb.StartRequest())
-    call.cancel()
-    # It was started or it was not; both are states that go on.
-    if container.stub.State(pb.StateRequest()).status == pb.STATUS_CREATED:
-        try:
-            container.start()
-        except grpc.RpcError as error:
-            assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
-    assert container.wait().code == 2
+    connection = container.connection()
+    connection.send(b'{"start": {}}')
+    connection.close()
+    container.forget()
+    wait_for((container.state / "exit.json").exists, "the end")
+    assert container.recorded().code == 2
     assert container.logged() == "ran\n"
 
 

@@ -6,13 +6,13 @@ import json
 import os
 import signal
 
-import grpc
 import pytest
 
 from scow.api.shim.v1 import shim_pb2 as pb
+from scow.contract.errors import ScowError
 from tests.integration.shim.bundles import config
 from tests.integration.shim.conftest import MakeBox
-from tests.integration.shim.drive import SECONDS, Spawner, SpawnerError, info, reason
+from tests.integration.shim.drive import Connection, Spawner, SpawnerError, reason
 from tests.support.processes import alive, wait_for
 
 
@@ -24,8 +24,8 @@ def test_spawn_start_attach_exec_wait(box: MakeBox) -> None:
 
     attached = container.attach(stdin=True)
     assert attached.first.attached
-    started = container.stub.Start(pb.StartRequest())
-    assert started.pid == answer["pid"]
+    started = container.launch()
+    assert started["pid"] == answer["pid"]
     attached.until(b"hello\n")
     assert container.output("cat", "/proc/1/comm") == "sh"
 
@@ -34,8 +34,6 @@ def test_spawn_start_attach_exec_wait(box: MakeBox) -> None:
     assert (result.code, result.out, result.err) == (7, b"hello\n", b"bad\n")
     record = json.loads((container.state / "exit.json").read_text())
     assert record["code"] == container.wait().code == 7
-    state = container.stub.State(pb.StateRequest())
-    assert (state.status, state.pid, state.exit.code) == (pb.STATUS_STOPPED, 0, 7)
     assert sorted(r["stream"] for r in container.records()) == ["stderr", "stdout"]
 
 
@@ -78,11 +76,12 @@ def test_kill_all_reaches_every_process(box: MakeBox) -> None:
 
 def test_several_wait_and_all_are_answered(box: MakeBox) -> None:
     container = box(config(args=["sh", "-c", "read x; exit 3"])).start(stdin=True)
-    waiting = [container.stub.Wait.future(pb.WaitRequest(), timeout=SECONDS) for _ in range(5)]
+    waiting = [Connection(container.socket, "Wait", pb.WaitRequest()) for _ in range(5)]
     attached = container.attach(stdin=True)
     attached.send(b"\n")
     assert attached.finish().code == 3
-    assert [each.result().exit.code for each in waiting] == [3] * 5
+    answers = [pb.WaitResponse.FromString(each.receive()[1]) for each in waiting]
+    assert [each.exit.code for each in answers] == [3] * 5
 
 
 @pytest.mark.parametrize(
@@ -96,21 +95,30 @@ def test_several_wait_and_all_are_answered(box: MakeBox) -> None:
 )
 def test_a_command_that_cannot_run(box: MakeBox, command: str, code: int, expected: str) -> None:
     container = box(config(args=[command])).spawn()
-    with pytest.raises(grpc.RpcError) as raised:
+    with pytest.raises(SpawnerError) as raised:
         container.start()
     assert reason(raised.value) == expected
-    assert info(raised.value).metadata["which"] == command
+    assert raised.value.metadata["which"] == command
     ended = container.wait()
     assert ended.code == code
     assert command in ended.error
 
 
-def test_start_twice_is_refused(box: MakeBox) -> None:
-    container = box(config(args=["sleep", "100"])).start()
-    with pytest.raises(grpc.RpcError) as raised:
-        container.start()
-    assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
-    assert reason(raised.value) == "CONTAINER_RUNNING"
+def test_whoever_asked_is_answered_once(box: MakeBox) -> None:
+    container = box(config(args=["sleep", "100"])).spawn()
+    connection = container.connection()
+    container.launch()
+    assert connection.recv(1) == b""
+    assert container.output("echo", "runs") == "runs"
+
+
+def test_a_container_that_nobody_starts_ends(box: MakeBox) -> None:
+    container = box(config(args=["sleep", "100"])).spawn()
+    container.connection().close()
+    container.forget()
+    wait_for(lambda: not alive(container.answer["shim_pid"]), "the end of the shim")
+    assert container.recorded().code == 137
+    assert not container.cgroups()
 
 
 def test_killed_before_the_start(box: MakeBox) -> None:
@@ -126,11 +134,13 @@ def test_mounts_that_come_with_start(box: MakeBox, tmp_path: object) -> None:
     hosts = container.bundle / "resolv"
     hosts.write_text("nameserver 192.0.2.1\n")
     attached = container.attach()
-    request = pb.StartRequest()
-    request.mounts.add(
-        destination="/etc/resolv.conf", type="bind", source=str(hosts), options=["rbind", "ro"]
-    )
-    container.stub.Start(request)
+    mount = {
+        "destination": "/etc/resolv.conf",
+        "type": "bind",
+        "source": str(hosts),
+        "options": ["rbind", "ro"],
+    }
+    container.launch([mount])
     assert attached.finish().out == b"nameserver 192.0.2.1\n"
 
 
@@ -141,7 +151,7 @@ def test_pause_stops_everything_until_resume(box: MakeBox) -> None:
     attached.until(b"tick")
     container.stub.Pause(pb.PauseRequest())
     assert container.stub.State(pb.StateRequest()).status == pb.STATUS_PAUSED
-    with pytest.raises(grpc.RpcError) as raised:
+    with pytest.raises(ScowError) as raised:
         container.execute("true")
     assert reason(raised.value) == "CONTAINER_PAUSED"
     size = container.log.stat().st_size
@@ -170,9 +180,9 @@ def test_shutdown_ends_what_runs_and_leaves_the_record(box: MakeBox) -> None:
     answer = container.stub.Shutdown(pb.ShutdownRequest())
     assert answer.exit.code == 137
     assert not alive(pid)
-    assert not container.cgroups()
     assert json.loads((container.state / "exit.json").read_text())["code"] == 137
     wait_for(lambda: not alive(shim_pid), "the end of the shim")
+    assert not container.cgroups()
 
 
 def test_init_reaps_and_forwards_signals(box: MakeBox) -> None:

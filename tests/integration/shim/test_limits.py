@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-import grpc
 import pytest
 
 from scow.api.shim.v1 import shim_pb2 as pb
+from scow.contract.errors import ScowError
 from scow.shim import cgroup
 from tests.integration.shim.bundles import config
 from tests.integration.shim.conftest import MakeBox
@@ -113,7 +113,7 @@ def test_update_after_the_end(box: MakeBox) -> None:
     container = box(config(args=["true"])).start()
     container.wait()
     container.stub.Shutdown(pb.ShutdownRequest())
-    with pytest.raises(grpc.RpcError):
+    with pytest.raises(ScowError):
         container.stub.Update(pb.UpdateRequest(pids_limit=3))
 
 
@@ -140,6 +140,6 @@ def test_memory_below_what_the_start_needs(box: MakeBox) -> None:
     except SpawnerError as error:
         assert error.reason in {"CONTAINER_SETUP_FAILED", "INVALID_CONFIG"}
         assert not container.cgroups()
-    except grpc.RpcError as error:
+    except ScowError as error:
         assert reason(error) == "CONTAINER_NOT_RUNNING"
         assert container.wait().oom_killed

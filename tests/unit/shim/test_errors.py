@@ -7,7 +7,6 @@ import errno
 import grpc
 import pytest
 
-from scow.api.types.v1 import errors_pb2
 from scow.contract import errors as core
 from scow.shim.errors import CODES, ShimError, from_exception, from_os_error
 
@@ -21,9 +20,11 @@ def test_over_a_pipe() -> None:
 
 def test_over_the_wire_the_services_make_their_class_of_it() -> None:
     error = ShimError("NOT_FOUND", "USER_NOT_FOUND", "no user x", what="user", which="x")
-    status = errors_pb2.Status.FromString(error.to_details())
+    status = error.to_status()
     assert (status.code, status.message) == (5, "no user x")
-    made = core.from_wire(grpc.StatusCode.NOT_FOUND.value[0], "no user x", error.to_details())
+    made = core.from_wire(
+        grpc.StatusCode.NOT_FOUND.value[0], "no user x", error.to_status().SerializeToString()
+    )
     assert made.reason == "USER_NOT_FOUND"
     assert made.metadata == {"what": "user", "which": "x"}
 

@@ -10,13 +10,11 @@ import asyncio
 
 import structlog
 
-from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.container.model.containers import Entry
 from scow.container.runtime import shim as shims
-from scow.container.runtime.shim import Shim, shim_errors
 from scow.container.shared import Shared
 from scow.container.spec import namespaces
-from scow.contract.errors import ScowError, ShimDied
+from scow.contract.errors import ContainerNotRunning, ScowError, ShimDied
 from scow.core.tasks import together
 
 # A shim cuts a session off after ten seconds in which its client takes nothing.
@@ -55,16 +53,10 @@ class Cleanup:
         if not self._shared.paths.state(entry.id).exists():
             return
         await together(self._end_shim(entry, drain), self._detach(entry))
-        await self.disconnect(entry)
+        entry.shim = None
         if any(resolved.type == "volume" for resolved in entry.volumes.mounts):
             await self._shared.volumes.deactivate(entry.owner)
         self._shared.paths.discard_state(entry.id)
-
-    async def disconnect(self, entry: Entry) -> None:
-        """Close the connection to the shim."""
-        shim, entry.shim = entry.shim, None
-        if shim is not None:
-            await shim.close()
 
     async def _end_shim(self, entry: Entry, drain: bool) -> None:
         state = self._shared.paths.state(entry.id)
@@ -72,16 +64,18 @@ class Cleanup:
             return  # the spawner never came to it
         if drain:
             await entry.until(lambda: entry.sessions == 0, _DRAIN_SECONDS)
-        if entry.shim is None:
-            entry.shim = Shim(self._shared.paths.socket(entry.id))
+        shim = self._shared.shim(entry.id)
         try:
-            with shim_errors(entry.id):
-                await entry.shim.stub.Shutdown(shim_pb.ShutdownRequest(), timeout=_SHUTDOWN_SECONDS)
-        except ShimDied:
-            await self._shared.spawner.reap(state, force=True)
-        except ScowError as error:
-            # A shim that cannot do it, or does not answer: ended by force.
+            if shims.ending(state) is None:
+                async with asyncio.timeout(_SHUTDOWN_SECONDS):
+                    await shim.shutdown()
+            ended = await shim.gone(_SHUTDOWN_SECONDS)
+        except (ShimDied, ContainerNotRunning):
+            ended = False
+        except (ScowError, TimeoutError) as error:
             _log.warning("shim ended by force", container=entry.id, error=str(error))
+            ended = False
+        if not ended:  # it died, cannot do it, or does not answer
             await self._shared.spawner.reap(state, force=True)
         for warning in shims.warnings(state):
             _log.warning("shim", container=entry.id, warning=warning)

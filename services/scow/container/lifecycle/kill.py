@@ -7,10 +7,8 @@ import signal
 from collections.abc import AsyncIterator
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.container.model import states
 from scow.container.model.containers import Entry
-from scow.container.runtime.shim import shim_errors
 from scow.container.shared import Shared
 from scow.container.spec import signal_names
 from scow.contract.errors import ContainerNotRunning, DeadlineExceeded, ShimDied
@@ -95,12 +93,11 @@ class Signals:
         shim = entry.shim
         if shim is None:
             raise states.not_running(entry.described)
-        with shim_errors(entry.id):
-            await shim.stub.Kill(shim_pb.KillRequest(signal=number))
-            if entry.described.status == pb.STATUS_PAUSED:
-                # A frozen process handles no signal.
-                await shim.stub.Resume(shim_pb.ResumeRequest())
-                self._shared.transitions.unpaused(entry)
+        await shim.kill(number)
+        if entry.described.status == pb.STATUS_PAUSED:
+            # A frozen process handles no signal.
+            await shim.resume()
+            self._shared.transitions.unpaused(entry)
 
     async def pause(self, entry: Entry) -> None:
         """Freeze every process.
@@ -112,8 +109,7 @@ class Signals:
         async with entry.lock:
             states.require_running(entry.described)
             assert entry.shim is not None
-            with shim_errors(entry.id):
-                await entry.shim.stub.Pause(shim_pb.PauseRequest())
+            await entry.shim.pause()
             self._shared.transitions.paused(entry)
 
     async def unpause(self, entry: Entry) -> None:
@@ -129,8 +125,7 @@ class Signals:
             if entry.described.status != pb.STATUS_PAUSED:
                 raise states.not_paused(entry.described)
             assert entry.shim is not None
-            with shim_errors(entry.id):
-                await entry.shim.stub.Resume(shim_pb.ResumeRequest())
+            await entry.shim.resume()
             self._shared.transitions.unpaused(entry)
 
     @contextlib.asynccontextmanager
@@ -153,15 +148,14 @@ class Signals:
         assert entry.shim is not None
         self._shared.paths.thaw(entry.id).touch()
         try:
-            with shim_errors(entry.id):
-                await entry.shim.stub.Pause(shim_pb.PauseRequest())
+            await entry.shim.pause()
         except (ContainerNotRunning, ShimDied):
             return  # its end is recorded within a moment
         self._shared.transitions.paused(entry)
 
     async def _thaw(self, entry: Entry) -> None:
         if entry.described.status == pb.STATUS_PAUSED and entry.shim is not None:
-            with contextlib.suppress(ContainerNotRunning, ShimDied), shim_errors(entry.id):
-                await entry.shim.stub.Resume(shim_pb.ResumeRequest())
+            with contextlib.suppress(ContainerNotRunning, ShimDied):
+                await entry.shim.resume()
             self._shared.transitions.unpaused(entry)
         self._shared.paths.thaw(entry.id).unlink(missing_ok=True)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import grpc
 import structlog
 
 from scow.api.container.v1 import container_pb2 as pb
@@ -123,12 +122,11 @@ class Recovery:
 
     async def _look(self, entry: Entry) -> tuple[str, str] | None:
         """Ask the shim of a container that has a state folder."""
-        shim = entry.shim = entry.shim or Shim(self._shared.paths.socket(entry.id))
+        shim = entry.shim = self._shared.shim(entry.id)
         try:
-            state = await shim.stub.State(
-                shim_pb.StateRequest(), timeout=self._shared.config.container.adopt_seconds
-            )
-        except grpc.aio.AioRpcError:
+            async with asyncio.timeout(self._shared.config.container.adopt_seconds):
+                state = await shim.state()
+        except (ScowError, TimeoutError):
             return await self._look_without_shim(entry, shim)
         if state.status in (shim_pb.STATUS_RUNNING, shim_pb.STATUS_PAUSED):
             await self._thaw(entry, shim, state)
@@ -171,8 +169,7 @@ class Recovery:
         if not mark.exists():
             return
         if state.status == shim_pb.STATUS_PAUSED:
-            with shims.shim_errors(entry.id):
-                await shim.stub.Resume(shim_pb.ResumeRequest())
+            await shim.resume()
             state.status = shim_pb.STATUS_RUNNING
         mark.unlink()
 

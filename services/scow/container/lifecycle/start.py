@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.api.types.v1.types_pb2 import Mount
 from scow.container.lifecycle import execution, image_mounts, remount, warnings
 from scow.container.lifecycle.activation import activate
@@ -18,7 +17,8 @@ from scow.container.lifecycle.transitions import Execution, Respond
 from scow.container.logs import options as logoptions
 from scow.container.model import states
 from scow.container.model.containers import Entry
-from scow.container.runtime.shim import Shim, shim_errors
+from scow.container.runtime.shim import Shim
+from scow.container.runtime.spawner import Spawned
 from scow.container.shared import Shared
 from scow.container.spec import bundle, document, mounts, namespaces
 from scow.contract.errors import ScowError
@@ -85,31 +85,31 @@ class Starter:
     ) -> None:
         """Spawn, plug the network in, execute, record, follow: docs/architecture.md draws it."""
         spawned = await self._spawned(entry, window)
-        netns = spawned["netns"]
-        shim = entry.shim = Shim(self._shared.paths.socket(entry.id))
-        # From here on, so that the connection is there when it is needed and no end is missed.
-        waiting = shim.stub.Wait(shim_pb.WaitRequest())
+        netns = spawned.netns
+        shim = entry.shim = self._shared.shim(entry.id)
         try:
             network = await self._attach(entry, netns)
             if before is not None:
-                with shim_errors(entry.id):
-                    await before(shim)
+                await before(shim)
             execution.keep(self._shared.paths, entry.id, netns, network)
-            started = await self._execute(entry, shim, network)
-        except BaseException:
-            waiting.cancel()
-            raise
+            files = mounts.network_files(
+                network, _mounts(entry), read_only=entry.described.config.read_only
+            )
+            # Waited for also when the caller goes away: it is executed or it is not, and then has ended.
+            pid, started_ns = await completed(spawned.start(files))
+        finally:
+            spawned.close()
         executed = Execution(
-            pid=started.pid,
+            pid=pid,
             netns_path=netns,
-            started_ns=started.started_at.ToNanoseconds(),
+            started_ns=started_ns,
             network=network,
             warnings=warnings.of_start(entry, self._shared.paths.state(entry.id)),
         )
         self._shared.transitions.started(entry, executed, respond=respond)
-        self._exits.follow(entry, shim, waiting)
+        self._exits.follow(entry, shim)
 
-    async def _spawned(self, entry: Entry, window: tuple[int, int]) -> dict[str, Any]:
+    async def _spawned(self, entry: Entry, window: tuple[int, int]) -> Spawned:
         """Spawn a shim, once more when the mounts of the root file system on record do not work any more."""
         try:
             return await self._spawn(entry, window)
@@ -119,16 +119,7 @@ class Starter:
             await self._cleanup.clean_up(entry, drain=False)
             return await self._spawn(entry, window)
 
-    async def _execute(
-        self, entry: Entry, shim: Shim, network: pb.Container
-    ) -> shim_pb.StartResponse:
-        files = mounts.network_files(
-            network, _mounts(entry), read_only=entry.described.config.read_only
-        )
-        with shim_errors(entry.id):
-            return await shim.stub.Start(shim_pb.StartRequest(mounts=files))
-
-    async def _spawn(self, entry: Entry, window: tuple[int, int]) -> dict[str, Any]:
+    async def _spawn(self, entry: Entry, window: tuple[int, int]) -> Spawned:
         paths, config = self._shared.paths, entry.described.config
         around = self._surroundings(entry, window)
         state = paths.state(entry.id)
@@ -149,8 +140,19 @@ class Starter:
             "stdin": config.stdin_open,
             "stdin_once": config.stdin_once,
         }
-        # Waited for also when the caller goes away: what is being made can only be ended once it is there.
-        return await completed(self._shared.spawner.spawn(request))
+        made: list[Spawned] = []
+
+        async def spawn() -> None:
+            made.append(await self._shared.spawner.spawn(request))
+
+        try:
+            # Waited for also when the caller goes away: what is being made can only be ended once it is there.
+            await completed(spawn())
+        except BaseException:
+            for spawned in made:
+                spawned.close()
+            raise
+        return made[0]
 
     def _log(self, entry: Entry) -> dict[str, Any]:
         options = logoptions.parse(entry.described.config.log)

@@ -54,7 +54,7 @@ class Spawner:
         self._starting = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
-    async def spawn(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def spawn(self, request: dict[str, Any]) -> Spawned:
         """Make a shim with a paused init.
 
         Raises:
@@ -62,7 +62,22 @@ class Spawner:
             ShimDied: It died before it answered: ask for `reap`.
             ServiceUnavailable: There is no spawner, and none can be started.
         """
-        return await self._ask(request)
+        connection = await self._connect()
+        try:
+            answer, _ = await self._converse(connection, request)
+        except BaseException:
+            connection.close()
+            raise
+        return Spawned(answer["netns"], self, connection)
+
+    async def launch(self, connection: socket.socket, mounts: Sequence[Mount]) -> dict[str, Any]:
+        """Have a paused init go on; return its pid and the time (see `Spawned.start`)."""
+        entries = [
+            {"destination": mount.destination, **entry}
+            for mount, entry in zip(mounts, described(mounts), strict=True)
+        ]
+        answer, _ = await self._converse(connection, {"start": {"mounts": entries}})
+        return answer
 
     async def reap(self, state: Path, *, force: bool = False) -> dict[str, Any]:
         """End what a shim that died left behind; return the exit record.
@@ -124,17 +139,21 @@ class Spawner:
 
     async def _exchange(self, request: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
         """Send a request; return the answer, and the descriptor that came with it."""
-        packet = json.dumps(request).encode()
         connection = await self._connect()
         try:
-            loop = asyncio.get_running_loop()
-            try:
-                await loop.sock_sendall(connection, packet)
-                answer, descriptor = await _receive(connection)
-            except OSError:
-                answer, descriptor = b"", None
+            return await self._converse(connection, request)
         finally:
             connection.close()
+
+    async def _converse(
+        self, connection: socket.socket, request: dict[str, Any]
+    ) -> tuple[dict[str, Any], int | None]:
+        packet = json.dumps(request).encode()
+        try:
+            await asyncio.get_running_loop().sock_sendall(connection, packet)
+            answer, descriptor = await _receive(connection)
+        except OSError:
+            answer, descriptor = b"", None
         if not answer:
             raise _died(self._path)
         return _checked(json.loads(answer)), descriptor
@@ -214,6 +233,36 @@ class Spawner:
         """Collect the exit status of a spawner that this process started and that ended."""
         if self._process is not None and self._process.poll() is not None:
             self._process = None
+
+
+class Spawned:
+    """A container that waits to be started.
+
+    Attributes:
+        netns: Path of its network namespace.
+    """
+
+    def __init__(self, netns: str, spawner: Spawner, connection: socket.socket) -> None:
+        self.netns = netns
+        self._spawner = spawner
+        self._connection = connection
+
+    async def start(self, mounts: Sequence[Mount]) -> tuple[int, int]:
+        """Let it execute its program; return its PID and the time in nanoseconds.
+
+        Args:
+            mounts: Further ones, known only after the network was attached (resolv.conf, hosts, hostname).
+
+        Raises:
+            CommandNotFound, CommandNotExecutable, UserNotFound, MountFailed: It cannot be executed; it has ended.
+            ShimDied: Its shim died.
+        """
+        answer = await self._spawner.launch(self._connection, mounts)
+        return answer["pid"], answer["started_ns"]
+
+    def close(self) -> None:
+        """Let go; a container that was not started ends."""
+        self._connection.close()
 
 
 async def _receive(connection: socket.socket) -> tuple[bytes, int | None]:

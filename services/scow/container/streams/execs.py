@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
-import grpc
-
 from scow.api.container.v1 import container_pb2 as pb
-from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.container.model.containers import Entry
 from scow.container.model.states import KILLED
-from scow.container.runtime.shim import shim_errors
 from scow.container.shared import Shared
-from scow.contract.errors import ExecNotFound
+from scow.contract.errors import ContainerNotRunning, ExecNotFound, ShimDied
 from scow.core.times import now_ns
 
 
@@ -67,9 +62,11 @@ class Execs:
         shim = entry.shim
         if shim is None:
             return
-        with contextlib.suppress(grpc.aio.AioRpcError):
-            response = await shim.stub.Wait(shim_pb.WaitRequest(exec_id=exec_id))
-            self.end(entry, exec_id, response.exit.code)
+        try:
+            ending = await shim.wait_exec(exec_id)
+        except (ShimDied, ContainerNotRunning, ExecNotFound):
+            return  # the container's end is recorded, and theirs with it
+        self.end(entry, exec_id, ending.code)
 
     async def get(self, request: pb.GetExecRequest) -> pb.GetExecResponse:
         """Tell what became of an exec session.
@@ -87,9 +84,7 @@ class Execs:
         elif not entry.alive or entry.shim is None:
             response.exit_code = KILLED
         else:
-            wanted = shim_pb.ExecStateRequest(exec_id=row.exec_id)
-            with shim_errors(entry.id):
-                state = await entry.shim.stub.ExecState(wanted)
+            state = await entry.shim.exec_state(row.exec_id)
             response.running, response.exit_code = state.running, state.exit.code
         return response
 

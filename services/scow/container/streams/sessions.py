@@ -10,8 +10,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.container.lifecycle.start import Starter
@@ -20,7 +18,7 @@ from scow.container.logs.files import Cursor
 from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.model.invalid import invalid
-from scow.container.runtime.shim import Ending, Shim, shim_error, shim_errors
+from scow.container.runtime.shim import Ending, Shim, Stream
 from scow.container.shared import Shared
 from scow.container.spec import process as defaults
 from scow.container.streams.execs import Execs
@@ -108,8 +106,10 @@ class Sessions:
                     if not entry.described.log_path:
                         yield pb.AttachResponse(incomplete=True)
                     return
-                with contextlib.suppress(ContainerNotRunning):  # it has just ended
+                with contextlib.suppress(ContainerNotRunning, ShimDied):
                     await self._connect(entry, opened, link, unlogged=True)
+                if not link.connected:  # it has just ended
+                    await entry.until(lambda: not entry.alive or entry.gone)
             if link.place.run != resume.run:
                 raise states.not_running(entry.described)  # it is another process
             replay.limit(link.position)
@@ -136,8 +136,7 @@ class Sessions:
         if not (opened.HasField("resume") and entry.alive):  # one that was paused is attached still
             states.require_running(entry.described)
         assert entry.shim is not None
-        with shim_errors(entry.id):
-            await link.connect(entry.shim)
+        await link.connect(entry.shim)
 
     async def _end(self, entry: Entry, exits: int, ending: Ending | None) -> pb.AttachResponse:
         """Return the last message, once the end is recorded and, with `auto_remove`, the container is gone."""
@@ -167,8 +166,7 @@ class Sessions:
         assert entry.shim is not None
         link = _ExecLink(entry, opened)
         async with contextlib.aclosing(link):
-            with shim_errors(entry.id):
-                started = await link.connect(entry.shim)
+            started = await link.connect(entry.shim)
             if not opened.exec_id:
                 self._execs.begin(entry, link.exec_id, started.pid, opened.config.args)
             try:
@@ -202,7 +200,7 @@ class _Link:
     def __init__(self, entry: Entry) -> None:
         self.ending: Ending | None = None
         self._entry = entry
-        self._call: Any = None
+        self._call: Stream | None = None
         self._input: asyncio.Task[None] | None = None
         self._counted = contextlib.ExitStack()
 
@@ -220,13 +218,13 @@ class _Link:
 
     async def _pump(self, requests: AsyncIterator[Any]) -> None:
         # The shim may end the stream at any time: what comes too late is dropped.
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            async for request in requests:
-                kind = request.WhichOneof("message")
-                if kind in ("stdin", "close_stdin"):
-                    await self._call.write(self._request(**{kind: getattr(request, kind)}))
-                elif kind == "resize":
-                    await self._call.write(self._request(resize=_size(request.resize)))
+        assert self._call is not None
+        async for request in requests:
+            kind = request.WhichOneof("message")
+            if kind in ("stdin", "close_stdin"):
+                await self._call.write(self._request(**{kind: getattr(request, kind)}))
+            elif kind == "resize":
+                await self._call.write(self._request(resize=_size(request.resize)))
 
     def _request(self, **fields: Any) -> Any:
         raise NotImplementedError
@@ -243,16 +241,8 @@ class _Link:
 
     async def _read(self) -> Any:
         """Return the shim's next message; None after the last."""
-        try:
-            message = await self._call.read()
-        except grpc.aio.AioRpcError as error:
-            self._lost(error)
-            return None
-        return None if message is grpc.aio.EOF else message
-
-    def _lost(self, error: grpc.aio.AioRpcError) -> None:
-        """Raise why the stream broke."""
-        raise shim_error(self._entry.id, error) from error
+        assert self._call is not None
+        return await self._call.read()
 
 
 class _AttachLink(_Link):
@@ -263,7 +253,7 @@ class _AttachLink(_Link):
         self._opened = opened
         # Also deliver what the log does not have yet.
         self.unlogged = False
-        # Of the process and of what is delivered in its output; a shim of an earlier version does not say it.
+        # Of the process and of what is delivered in its output.
         self.place = pb.OutputPosition()
         self.connected = False
 
@@ -275,7 +265,6 @@ class _AttachLink(_Link):
     async def connect(self, shim: Shim) -> None:
         """Connect to the shim; what is written from then on is delivered."""
         self._counted.enter_context(self._entry.session())
-        self._call = shim.stub.Attach()
         config = self._entry.described.config
         opened = shim_pb.AttachRequest.Open(
             stdin=self._opened.stdin and config.stdin_open,
@@ -283,23 +272,24 @@ class _AttachLink(_Link):
             stderr=self._opened.stderr,
             unlogged=self.unlogged,
         )
-        await self._call.write(shim_pb.AttachRequest(open=opened))
+        self._call = await shim.attach(opened)
         if config.tty and self._opened.HasField("window_size"):
             await self._call.write(self._request(resize=_size(self._opened.window_size)))
         answer = await self._read()
         if answer is not None:
             place = answer.position
             self.place = pb.OutputPosition(run=place.run, stdout=place.stdout, stderr=place.stderr)
-        self.connected = True
+            self.connected = True
 
     def _request(self, **fields: Any) -> shim_pb.AttachRequest:
         return shim_pb.AttachRequest(**fields)
 
-    def _lost(self, error: grpc.aio.AioRpcError) -> None:
-        """Raise why the stream broke; of a shim that died the container's own end tells."""
-        lost = shim_error(self._entry.id, error)
-        if not isinstance(lost, ShimDied):
-            raise lost from error
+    async def _read(self) -> Any:
+        """Return the shim's next message; of a shim that died the container's own end tells."""
+        try:
+            return await super()._read()
+        except (ShimDied, ContainerNotRunning):
+            return None
 
     async def output(self, replay: Replay) -> AsyncIterator[Piece]:
         """Yield what the process writes and the client does not have, up to its end."""
@@ -322,7 +312,6 @@ class _ExecLink(_Link):
     async def connect(self, shim: Shim) -> pb.ExecResponse.Started:
         """Start the process, or connect to the one that was started before."""
         self._counted.enter_context(self._entry.session())
-        self._call = shim.stub.Exec()
         opened = shim_pb.ExecRequest.Open(
             exec_id=self.exec_id,
             stdin=self._opened.stdin,
@@ -331,7 +320,7 @@ class _ExecLink(_Link):
         )
         if not opened.attach:
             opened.process.MergeFrom(process(self._entry.described, self._opened))
-        await self._call.write(shim_pb.ExecRequest(open=opened))
+        self._call = await shim.exec(opened)
         if opened.attach and self._opened.HasField("window_size"):
             await self._call.write(self._request(resize=_size(self._opened.window_size)))
         message = await self._read()

@@ -85,6 +85,14 @@ class Cgroup(ABC):
         """Read the counters."""
 
     @abstractmethod
+    def frozen(self) -> bool:
+        """Tell whether the processes are stopped, or about to be."""
+
+    @abstractmethod
+    def oom_file(self) -> str | None:
+        """Return the file with the line that `oom_kills` reads; None where there is none."""
+
+    @abstractmethod
     def oom_kills(self) -> int:
         """Return how many processes the kernel killed for want of memory."""
 

@@ -162,6 +162,19 @@ class CgroupV1(base.Cgroup):
             oom_kills=self.oom_kills(),
         )
 
+    def frozen(self) -> bool:
+        """Read what `freeze` writes."""
+        if "freezer" in self._by_controller:
+            return base.read(self._by_controller["freezer"], "freezer.state") not in ("", "THAWED")
+        return (
+            self._unified is not None and base.number(self._unified.directory, "cgroup.freeze") == 1
+        )
+
+    def oom_file(self) -> str | None:
+        """Return the path of memory.oom_control."""
+        path = os.path.join(self._by_controller.get("memory", ""), "memory.oom_control")
+        return path if os.path.exists(path) else None
+
     def oom_kills(self) -> int:
         """Read memory.oom_control."""
         directory = self._by_controller.get("memory", "")

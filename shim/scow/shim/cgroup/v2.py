@@ -126,6 +126,15 @@ class CgroupV2(base.Cgroup):
             oom_kills=self.oom_kills(),
         )
 
+    def frozen(self) -> bool:
+        """Read cgroup.freeze."""
+        return base.number(self._directory, "cgroup.freeze") == 1
+
+    def oom_file(self) -> str | None:
+        """Return the path of memory.events."""
+        path = os.path.join(self._directory, "memory.events")
+        return path if os.path.exists(path) else None
+
     def oom_kills(self) -> int:
         """Read memory.events."""
         return base.field(self._directory, "memory.events", "oom_kill")

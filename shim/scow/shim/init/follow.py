@@ -11,9 +11,8 @@ from scow.shim.errors import ShimError
 from scow.shim.init import control
 
 
-async def receive(sock: socket.socket) -> tuple[dict[str, Any] | None, int]:
+def receive(sock: socket.socket) -> tuple[dict[str, Any] | None, int]:
     """Return the next message and the descriptor that came with it, or -1; None once the child is gone."""
-    await readable(sock.fileno())
     try:
         return control.receive_with_fd(sock)
     except ConnectionResetError:  # killed with a message of ours unread
@@ -31,7 +30,8 @@ async def to_exec(sock: socket.socket, warn: Callable[[list[str]], None]) -> int
     """
     master, executing = -1, False
     while True:
-        message, fd = await receive(sock)
+        await readable(sock.fileno())
+        message, fd = receive(sock)
         if fd >= 0:
             master = fd
         if message is None:

@@ -83,16 +83,19 @@ def _open(entry: Namespace) -> int:
 
 
 def fork(made: Plan, cgroup_fd: int | None) -> int:
-    """Fork the init: as process 1 of a new pid namespace, in a joined one, or in the host's."""
+    """Fork the init: as process 1 of a new pid namespace, in a joined one, or in the host's.
+
+    It is a sibling of this process: a child of the keeper.
+    """
     if made.pid == "new":
-        return syscalls.fork_into(syscalls.CLONE_NEWPID, cgroup_fd)
+        return syscalls.fork_into(syscalls.CLONE_NEWPID | syscalls.CLONE_PARENT, cgroup_fd)
     if made.pid == "join":
         return fork_joining(made.pid_fd, cgroup_fd)
-    return syscalls.fork_into(0, cgroup_fd)
+    return syscalls.fork_into(syscalls.CLONE_PARENT, cgroup_fd)
 
 
 def fork_joining(pid_namespace: int, cgroup_fd: int | None) -> int:
-    """Fork a child that is in another pid namespace; `pid_namespace` is its descriptor or a pidfd.
+    """Fork a sibling that is in another pid namespace; `pid_namespace` is its descriptor or a pidfd.
 
     setns(2) changes only where children are born, so the caller sets it, forks, and sets it back.
     """
@@ -101,7 +104,7 @@ def fork_joining(pid_namespace: int, cgroup_fd: int | None) -> int:
         syscalls.setns(pid_namespace, syscalls.CLONE_NEWPID)
         pid = -1
         try:
-            pid = syscalls.fork_into(0, cgroup_fd)
+            pid = syscalls.fork_into(syscalls.CLONE_PARENT, cgroup_fd)
         finally:
             if pid != 0:
                 syscalls.setns(own, syscalls.CLONE_NEWPID)

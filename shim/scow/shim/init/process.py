@@ -84,7 +84,6 @@ def _run(plan: Plan, progress: _Progress) -> NoReturn:
     _complete(plan, root, start["mounts"])
     progress.doing = "start the process"
     if slave >= 0:
-        devices.set_size(slave, *(start["size"] or spec.process.console_size))
         devices.take_terminal(slave)
     sets = caps.Sets(spec.process.capabilities, available)
     warnings += [f"the engine itself lacks {name}" for name in sets.missing]
@@ -119,6 +118,7 @@ def _prepare(plan: Plan) -> tuple[int, int]:
     if spec.process.terminal:
         master = devices.open_master(root, "/dev/pts/ptmx")
         slave = devices.open_slave(master)
+        devices.set_size(slave, *spec.process.console_size)
         devices.bind_console(root, slave)
         control.send_with_fd(control.CHILD_FD, {"pty": True}, master)
         os.close(master)

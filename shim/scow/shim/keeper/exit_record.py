@@ -46,26 +46,28 @@ def from_status(status: int, *, oom_killed: bool = False, error: str = "") -> Ex
     return Exit(os.WEXITSTATUS(status), 0, now, oom_killed, error)
 
 
-def start_ticks(pid: int) -> int:
-    """Return the start time of a process (proc(5) stat, field 22); 0 when there is no such process."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            raw = file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    # The command's name, in parentheses, may hold spaces and parentheses itself.
-    return int(raw[raw.rindex(b")") + 2 :].split()[19])
-
-
 def write_state(directory: str, state: State) -> None:
     """Replace state.json. No fsync: what it describes does not survive the machine either."""
     _replace(directory, STATE, asdict(state), sync=False)
+
+
+def add_warnings(directory: str, warnings: list[str]) -> None:
+    """Keep warnings where `state.json` tells them."""
+    state = read_state(directory)
+    if state is not None and warnings:
+        state.warnings += warnings
+        write_state(directory, state)
 
 
 def read_state(directory: str) -> State | None:
     """Read state.json; None when there is none."""
     data = _load(directory, STATE)
     return None if data is None else State(**data)
+
+
+def as_dict(record: Exit) -> dict[str, Any]:
+    """Return the record as it stands in exit.json."""
+    return asdict(record)
 
 
 def write_exit(directory: str, record: Exit) -> None:

@@ -58,6 +58,12 @@ class LogFile:
             os.close(self._fd)
             self._fd = -1
 
+    def forget(self) -> None:
+        """Close the file in a forked child: the log is its parent's."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
     def _append(self, stream: str, records: bytes, position: int) -> None:
         """Write records, as many at once as fit into the file.
 

@@ -1,47 +1,418 @@
-"""The process that stands beside one container, from its fork by the spawner to Shutdown."""
+"""The keeper: the process that stays beside a container, from its fork by the spawner to the container's end.
+
+It is subreaper and parent of the init, hands on what the init writes (`output`), records how the init ended, and
+listens on the shim's socket. All else is done by processes that it forks and that end: the builder, and the talker for
+whoever connects. While a talker is there, the listening socket is its affair; one that ends leaves whoever is in the
+queue to the next.
+
+An idle keeper is small because it does little: a page that it shares with the spawner is copied as soon as an object on
+it is looked at. So: one thread, epoll, no asyncio, no messages to decode, and few objects of its own.
+
+    building --EXECUTED--> running --init ends--> stopped --sessions, builder and talker end--> gone
+       |                                             ^
+       +--FAILED, or the builder or init dies--------+
+"""
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
+import contextlib
+import gc
 import json
 import os
+import select
 import signal
 import socket
+import sys
+import time
 import traceback
-from collections.abc import Mapping
-from typing import Any, NoReturn
-
-from grpclib.server import Server
+from typing import NoReturn
 
 from scow.kernel import syscalls
 from scow.shim import cgroup
-from scow.shim.errors import ShimError, from_exception
-from scow.shim.keeper import exit_record
-from scow.shim.keeper.container import Container, Request, log_of
-from scow.shim.talker.service import RawDetails, ShimService
+from scow.shim.keeper import exit_record, link
+from scow.shim.keeper.exit_record import Exit
+from scow.shim.keeper.logfile import LogFile
+from scow.shim.keeper.output import Output
+from scow.shim.keeper.request import Request
 
-_SOCKET_PATH_MAX = 107  # of a unix socket's path (unix(7))
+_BACKLOG = 128
+_RETRY_SECONDS = 1.0
+_CGROUP_SECONDS = 10.0
+# Only the container's end ends a shim. Plain numbers: members of an enumeration are objects to look at.
+_IGNORED = (int(signal.SIGTERM), int(signal.SIGINT), int(signal.SIGHUP))
+_SIGKILL = int(signal.SIGKILL)
+KILLED = "the init was killed before it executed the container's process"
 
 
-def main(
-    raw: dict[str, Any],
-    connection: socket.socket,
-    seccomp_cache: str | None,
-    layers: Mapping[str, int],
-) -> NoReturn:
+class Keeper:
+    """The state of one container that outlives builder and talkers."""
+
+    __slots__ = (
+        "_builder",
+        "_builder_pid",
+        "_dead",
+        "_due",
+        "_early",
+        "_oom",
+        "_poll",
+        "_recovering",
+        "_talker",
+        "_talker_pid",
+        "_unsent",
+        "_wake",
+        "executed",
+        "failure",
+        "listener",
+        "output",
+        "pid",
+        "pidfd",
+        "record",
+        "request",
+        "stdin",
+        "terminal",
+    )
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.pid = 0
+        self.pidfd = -1
+        self.stdin = -1
+        self.terminal = -1
+        self.executed = False
+        self.failure: tuple[int, str] | None = None
+        self.record: Exit | None = None
+        self._dead = False
+        self._early: int | None = None
+        self._due = 0.0  # when writing the record is tried again
+        self._oom = -1
+        self._poll = select.epoll()
+        log = request.log
+        self.output = Output(
+            self._poll, LogFile(log.path, log.max_size, log.max_files) if log else None
+        )
+        self._builder: socket.socket | None = None
+        self._builder_pid = 0
+        self._talker: socket.socket | None = None
+        self._talker_pid = 0
+        self._recovering = False
+        self._unsent: list[bytes] = []
+        self._wake = syscalls.child_signals()
+        self._poll.register(self._wake, select.EPOLLIN)
+        self.listener = _listen(request.socket)
+
+    # The builder and the talker
+
+    def fork_builder(self, connection: socket.socket) -> None:
+        """Fork the process that makes the container."""
+        self._builder, theirs = link.pair()
+        self._builder_pid = syscalls.fork_bare()
+        if self._builder_pid == 0:
+            from scow.shim.builder import process as builder
+
+            self._become_child()
+            builder.main(self.request, connection, theirs)
+        theirs.close()
+        connection.close()
+        for descriptor in self.request.layers.values():
+            os.close(descriptor)
+        self._poll.register(self._builder.fileno(), select.EPOLLIN)
+
+    def _fork_talker(self, *, recovering: bool = False) -> None:
+        self._talker, theirs = link.pair()
+        self._recovering = recovering
+        try:
+            self._talker_pid = syscalls.fork_bare()
+        except (
+            OSError
+        ):  # no memory, no more processes: who connects waits, and the next event tries again
+            self._talker.close()
+            theirs.close()
+            self._talker = None
+            time.sleep(0.05)
+            return
+        if self._talker_pid == 0:
+            from scow.shim.talker import process as talker
+
+            self._become_child()
+            talker.main(self, theirs)
+        theirs.close()
+        self._poll.unregister(self.listener.fileno())
+        self._poll.register(self._talker.fileno(), select.EPOLLIN)
+
+    def _become_child(self) -> None:
+        """Let go, in a forked child, of what is the keeper's; end with the keeper."""
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _SIGKILL)
+        os.close(self._wake)
+        self._poll.close()
+        for each in (self._builder, self._talker):
+            if each is not None:
+                each.close()
+        self.output.close_all()
+        if self._oom >= 0:
+            os.close(self._oom)
+
+    # The loop
+
+    def run(self) -> None:
+        """Serve until the container has ended and everybody has been told."""
+        while self.record is None or self._due or self._busy():
+            for fd, events in self._poll.poll(self._timeout()):
+                self._handle(fd, events)
+            if self._unsent:
+                self._send_unsent()
+            self.output.cut_stuck()
+            if self._due and time.monotonic() >= self._due:
+                self._write_record()
+        self._end_cgroup()
+        self._leave()
+
+    def _busy(self) -> bool:
+        return bool(self.output.sessions or self._builder_pid or self._talker_pid)
+
+    def _timeout(self) -> float:
+        timeout = 0.05 if self._unsent else self.output.timeout()
+        if self._due:
+            return min(timeout, _RETRY_SECONDS) if timeout >= 0 else _RETRY_SECONDS
+        return timeout
+
+    def _handle(self, fd: int, events: int) -> None:
+        output = self.output
+        if fd in output.sources:
+            output.readable(fd)
+        elif fd in output.sessions:
+            output.session_event(fd, events)
+        elif fd == self._wake:
+            os.read(fd, 512)
+            self._collect()
+        elif fd == self.listener.fileno():
+            if self._talker is None:
+                self._fork_talker()
+        elif self._talker is not None and fd == self._talker.fileno():
+            self._from_talker(self._talker)
+        elif self._builder is not None and fd == self._builder.fileno():
+            self._from_builder(self._builder)
+
+    # What the others say
+
+    def _from_builder(self, builder: socket.socket) -> bool:
+        """Take one packet; False when there is none."""
+        try:
+            packet, fds = link.receive(builder)
+        except BlockingIOError:
+            return False
+        kind = packet[:1]
+        if not kind:
+            with contextlib.suppress(OSError):
+                self._poll.unregister(builder.fileno())
+            return False
+        if kind == link.INIT:
+            self._adopt(packet, fds)
+        elif kind == link.READY:
+            self._poll.register(self.listener.fileno(), select.EPOLLIN)
+        elif kind == link.TERMINAL:
+            self._adopt_terminal(fds[0])
+        elif kind == link.EXECUTED:
+            self.executed = True
+            self._tell(link.EXECUTED)
+            if self._early is None:
+                self.output.start()
+            else:
+                self._stopped(self._early)
+        elif kind == link.FAILED:
+            self.failure = (packet[1], packet[2:].decode())
+            if self._early is not None:
+                self._stopped(self._early)
+        elif kind == link.DEAD:
+            self._dead = True
+            if self._early is not None:
+                self._stopped(self._early)
+        elif kind == link.UNDONE:
+            self._leave()
+        return True
+
+    def _adopt(self, packet: bytes, fds: list[int]) -> None:
+        self.pid, flags = link.INTS.unpack(packet[1:])
+        self.pidfd = fds.pop(0)
+        if flags & link.HAS_OOM:
+            self._oom = fds.pop(0)
+        if flags & link.HAS_PIPES:
+            self.output.add_source(fds.pop(0), link.STDOUT)
+            self.output.add_source(fds.pop(0), link.STDERR)
+        if flags & link.HAS_STDIN:
+            self.stdin = fds.pop(0)
+            os.set_blocking(self.stdin, False)
+        self._collect()  # it may have ended before it was known
+
+    def _adopt_terminal(self, master: int) -> None:
+        self.stdin = self.terminal = os.dup(master)
+        os.set_inheritable(self.terminal, False)
+        self.output.add_source(master, link.STDOUT)
+        self._tell(link.TERMINAL, (self.terminal,))
+
+    def _from_talker(self, talker: socket.socket) -> None:
+        packet, fds = link.receive(talker)
+        kind = packet[:1]
+        if not kind:
+            self._poll.unregister(talker.fileno())  # its end is seen to when it is waited for
+        elif kind == link.ATTACH:
+            self.output.attach(fds[0], packet[1])
+        elif kind == link.CLOSE_STDIN and self.terminal < 0 and self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
+
+    def _tell(self, packet: bytes, fds: tuple[int, ...] = ()) -> None:
+        """Send to builder and talker; who is gone is not told."""
+        for each in (self._builder, self._talker):
+            if each is not None:
+                with contextlib.suppress(OSError):
+                    link.send(each, packet, fds)
+
+    def _send_unsent(self) -> None:
+        """Tell the talker of children that ended while its socket was full."""
+        while self._unsent and self._talker is not None:
+            try:
+                self._talker.send(self._unsent[0])
+            except BlockingIOError:
+                return
+            except OSError:
+                break
+            del self._unsent[0]
+        self._unsent.clear()
+
+    # Children
+
+    def _collect(self) -> None:
+        """Wait for every child that has ended: the init, the two processes of the keeper's own, sessions, orphans."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self.pid and self._early is None and self.record is None:
+                self._init_ended(status)
+            elif pid == self._builder_pid:
+                self._builder_ended()
+            elif pid == self._talker_pid:
+                self._talker_ended(status)
+            elif self._builder_pid and not self.pid:
+                self._from_builder_rest()
+                if pid == self.pid:
+                    self._init_ended(status)
+                else:  # the init, before the builder could tell of it
+                    self._early = status
+            elif self._talker is not None:
+                self._unsent.append(link.ENDED + link.INTS.pack(pid, status))
+
+    def _from_builder_rest(self) -> None:
+        builder = self._builder
+        while builder is not None and self._from_builder(builder):
+            pass
+
+    def _init_ended(self, status: int) -> None:
+        if self.executed or self.failure is not None or self._dead or not self._builder_pid:
+            self._stopped(status)
+        else:
+            self._early = status  # the builder has yet to read why
+
+    def _builder_ended(self) -> None:
+        self._from_builder_rest()
+        self._builder_pid = 0
+        assert self._builder is not None
+        with contextlib.suppress(OSError, ValueError):
+            self._poll.unregister(self._builder.fileno())
+        self._builder.close()
+        self._builder = None
+        if self.executed or self.record is not None:
+            return
+        if not self.pid:  # killed before there was an init: nobody waits for a record
+            self._end_cgroup()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.request.state_dir, exit_record.STATE))
+            self._leave()
+        if self._early is not None:
+            self._stopped(self._early)
+        elif self.failure is None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def _talker_ended(self, status: int) -> None:
+        self._talker_pid = 0
+        if self._talker is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._poll.unregister(self._talker.fileno())
+            self._talker.close()
+            self._talker = None
+        self._unsent.clear()
+        if self.record is not None:
+            return
+        self._poll.register(self.listener.fileno(), select.EPOLLIN)
+        if status and not self._recovering:
+            # It was killed: another one ends the processes whose stdio went with it.
+            self._fork_talker(recovering=True)
+
+    # The end
+
+    def _stopped(self, status: int) -> None:
+        """Deliver the last output and record the end."""
+        self._early = None
+        state = exit_record.read_state(self.request.state_dir)
+        if (
+            state is not None
+        ):  # nobody else kills the rest of a container without a pid namespace of its own
+            cgroup.kill_all(state.cgroups)
+        self.output.finish()
+        oom_killed = _oom_kills(self._oom) > 0
+        record = exit_record.from_status(status, oom_killed=oom_killed)
+        if self.failure is not None:
+            record = Exit(self.failure[0], 0, record.time_ns, oom_killed, self.failure[1])
+        elif not self.executed:
+            error = KILLED + (": the memory limit is too small" if oom_killed else "")
+            record = Exit(record.code, record.signal, record.time_ns, oom_killed, error)
+        self.record = record
+        self._write_record()
+        self._tell(link.STOPPED + json.dumps(exit_record.as_dict(record)).encode())
+        self._end_cgroup(1.0)
+
+    def _write_record(self) -> None:
+        """Write exit.json; on a full disk writing is tried again until it can be."""
+        assert self.record is not None
+        try:
+            exit_record.write_exit(self.request.state_dir, self.record)
+            self._due = 0.0
+        except FileNotFoundError:  # the folder was deleted: nobody wants it
+            self._due = 0.0
+        except OSError as error:
+            if not self._due:
+                print(f"{self.request.id}: exit.json: {error}", file=sys.stderr)  # noqa: T201
+            self._due = time.monotonic() + _RETRY_SECONDS
+
+    def _end_cgroup(self, seconds: float = _CGROUP_SECONDS) -> None:
+        state = exit_record.read_state(self.request.state_dir)
+        if state is not None:
+            cgroup.end(tuple(state.cgroups), seconds)
+
+    def _leave(self) -> NoReturn:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.request.socket)
+        os._exit(0)
+
+
+def main(request: Request, connection: socket.socket) -> NoReturn:
     """Become the shim of a new container, in the forked child. Does not return.
 
     Args:
-        raw: The spawn request.
-        connection: Whoever asked: gets one packet with the answer.
-        seccomp_cache: Folder of compiled profiles.
-        layers: The container's layers that the spawner has mounted.
+        request: The spawn request.
+        connection: Whoever asked: the builder answers there.
     """
     code = 1
     try:
         _detach()
-        asyncio.run(_run(raw, connection, seccomp_cache, layers))
+        gc.disable()
+        keeper = Keeper(request)
+        keeper.fork_builder(connection)
+        keeper.run()
         code = 0
     except BaseException:  # noqa: BLE001 - the child must never return to the spawner's code
         traceback.print_exc()
@@ -52,105 +423,35 @@ def main(
 def _detach() -> None:
     """Leave the spawner: own session, own signals, father of the container's orphans."""
     os.setsid()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # only Shutdown ends a shim
+    syscalls.ignore_signals(*_IGNORED)
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     # Processes of the container may not look into this one (ptrace(2), "Ptrace access mode checking").
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     syscalls.set_name("scow-shim")
 
 
-async def _run(
-    raw: dict[str, Any], connection: socket.socket, cache: str | None, layers: Mapping[str, int]
-) -> None:
-    stop = asyncio.Event()
-    container: Container | None = None
-    try:
-        request = dataclasses.replace(parse(raw, cache), layers=layers)
-        container = Container(request, cgroup.discover())
-        container.children.watch(asyncio.get_running_loop())
-        container.create()
-        await container.ready()
-        server = await _listen(container, stop)
-    except Exception as error:  # noqa: BLE001 - whatever it is travels to who asked
-        if container is not None:
-            container.abandon()
-        answer(connection, {"error": from_exception(error, "create the container").to_json()})
-        return
-    answer(connection, _description(container))
-    await stop.wait()
-    server.close()
-    await server.wait_closed()
-
-
-async def _listen(container: Container, stop: asyncio.Event) -> Server:
-    path = container.request.socket
-    server = Server(
-        [ShimService(container, stop.set)],
-        status_details_codec=RawDetails(),
-    )
+def _listen(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     old = os.umask(0o177)
     try:
-        if os.path.exists(path):
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-        await server.start(path=path)
+        listener.bind(path)
     finally:
         os.umask(old)
-    return server
+    listener.listen(_BACKLOG)
+    return listener
 
 
-def parse(raw: dict[str, Any], cache: str | None) -> Request:
-    """Check a spawn request.
-
-    Raises:
-        ShimError: INVALID_ARGUMENT, naming the key.
-    """
-    for key in ("id", "bundle", "state_dir", "socket", "cgroup_parent"):
-        if not isinstance(raw.get(key), str) or not raw[key]:
-            raise _invalid(key, "is missing")
-    name = raw["id"]
-    if not (name[0].isalnum() and all(c.isalnum() or c in "_.-" for c in name) and name.isascii()):
-        raise _invalid("id", f"has the value {name!r}")
-    for key in ("bundle", "state_dir", "socket"):
-        if not os.path.isabs(raw[key]):
-            raise _invalid(key, f"is not an absolute path: {raw[key]}")
-    if len(os.fsencode(raw["socket"])) > _SOCKET_PATH_MAX:
-        raise _invalid("socket", f"is longer than {_SOCKET_PATH_MAX} bytes")
-    return Request(
-        id=name,
-        bundle=raw["bundle"],
-        state_dir=raw["state_dir"],
-        socket=raw["socket"],
-        cgroup_parent=raw["cgroup_parent"],
-        stdin=bool(raw.get("stdin")),
-        stdin_once=bool(raw.get("stdin_once")),
-        log=log_of(raw.get("log")),
-        seccomp_cache=cache,
-    )
-
-
-def _invalid(key: str, why: str) -> ShimError:
-    text = f"the spawn request's {key} {why}"
-    return ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="spawn request", which=key)
-
-
-def _description(container: Container) -> dict[str, Any]:
-    state = container.state
-    return {
-        "shim_pid": state.shim_pid,
-        "shim_start_ticks": state.shim_start_ticks,
-        "pid": container.pid,
-        "pid_start_ticks": exit_record.start_ticks(container.pid),
-        "netns": f"/proc/{container.pid}/ns/net",
-        "warnings": state.warnings,
-    }
-
-
-def answer(connection: socket.socket, message: dict[str, Any]) -> None:
-    """Send the one packet of an answer and close; a client that went away is nobody's concern."""
-    with connection:
-        try:
-            connection.send(json.dumps(message).encode())
-        except OSError:
-            return
+def _oom_kills(fd: int) -> int:
+    """Read the kernel's count of processes killed for want of memory, of either version of cgroups."""
+    if fd < 0:
+        return 0
+    try:
+        text = os.pread(fd, 4096, 0)
+    except OSError:  # the cgroup is gone
+        return 0
+    for line in text.splitlines():
+        if line.startswith(b"oom_kill "):
+            return int(line[9:])
+    return 0

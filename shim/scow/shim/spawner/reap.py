@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 
+from scow.kernel import identity
 from scow.shim import cgroup
 from scow.shim.errors import ShimError
 from scow.shim.keeper import exit_record
@@ -61,7 +62,7 @@ def sweep(parent: str) -> bool:
 
 
 def _end_shim(state: State, force: bool) -> None:
-    if _ended(state.shim_pid, state.shim_start_ticks):
+    if not identity.alive(state.shim_pid, state.shim_start_ticks):
         return
     if not force:
         raise ShimError(
@@ -77,35 +78,10 @@ def _end_shim(state: State, force: bool) -> None:
 
 def _kill(pid: int, ticks: int) -> None:
     """Kill a process, if it still is the one, and wait until it is gone or a zombie."""
-    if not pid or exit_record.start_ticks(pid) != ticks:
-        return
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if exit_record.start_ticks(pid) != ticks:
-            return
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while time.monotonic() < deadline and not _ended(pid, ticks):
-            time.sleep(0.001)
-    except ProcessLookupError:
-        return
-    finally:
-        os.close(descriptor)
-
-
-def _ended(pid: int, ticks: int) -> bool:
-    """Tell whether a process is gone, or a zombie that nobody has waited for."""
-    if exit_record.start_ticks(pid) != ticks:
-        return True
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            raw = file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return raw[raw.rindex(b")") + 2 :].split()[0] in (b"Z", b"X")
+    identity.kill(pid, ticks)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline and identity.alive(pid, ticks):
+        time.sleep(0.001)
 
 
 def main() -> int:

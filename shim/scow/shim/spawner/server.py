@@ -118,17 +118,21 @@ from typing import Any
 
 from scow.kernel import syscalls
 from scow.shim import VERSION
+from scow.shim.builder.process import answer
 from scow.shim.errors import ShimError, from_exception
 from scow.shim.keeper import process
+from scow.shim.keeper.request import parse
 from scow.shim.oci import config
 from scow.shim.rootfs import copy_up
 from scow.shim.spawner import layers, reap, sealed, view
+from scow.shim.talker import process as _talker  # noqa: F401 - loaded once, for all that are forked
 
 _REQUEST_MAX = 128 << 10
 _BACKLOG = 512
 _TIDY_SECONDS = 10.0  # between two looks for layers that were deleted, while any are mounted
 _LOOK_SECONDS = 60.0  # between two looks whether the socket is still there
 _PATIENCE_SECONDS = 5.0  # with a client that connects and says nothing
+_OTHERS = {"reap", "sweep", "view", "copy"}  # requests that make no shim
 
 
 class Spawner:
@@ -215,15 +219,13 @@ class Spawner:
                 return
             request = _decode(raw)
             if "ping" in request:
-                process.answer(connection, {"pid": os.getpid(), "version": VERSION})
+                answer(connection, {"pid": os.getpid(), "version": VERSION})
                 return
             mounted = self._mount_layers(request)
-            child = os.fork()
-        except (
-            ShimError,
-            OSError,
-        ) as error:  # no memory, no more processes: only this request fails
-            process.answer(connection, {"error": from_exception(error, "do as asked").to_json()})
+            spawn = None if _OTHERS & request.keys() else parse(request, self._cache, mounted)
+            child = syscalls.fork_bare()
+        except Exception as error:  # noqa: BLE001 - nonsense, no memory, no more processes: only this request fails
+            answer(connection, {"error": from_exception(error, "do as asked").to_json()})
             return
         if child == 0:
             self._listener.close()
@@ -235,8 +237,8 @@ class Spawner:
                 _answer_in_child(connection, lambda: _send_view(request, connection, mounted))
             elif "copy" in request:
                 _answer_in_child(connection, lambda: _copy(request["copy"], connection, mounted))
-            else:
-                process.main(request, connection, self._cache, mounted)
+            elif spawn is not None:
+                process.main(spawn, connection)
 
     def _mount_layers(self, request: dict[str, Any]) -> dict[str, int]:
         """Mount the layers of a container that is to be made, unless they are mounted."""
@@ -314,7 +316,7 @@ def _answer_in_child(connection: socket.socket, act: Callable[[], dict[str, Any]
                 return
         except Exception as error:  # noqa: BLE001 - whatever it is travels to who asked
             message = {"error": from_exception(error, "do what was asked").to_json()}
-        process.answer(connection, message)
+        answer(connection, message)
     finally:
         os._exit(0)
 

@@ -1,7 +1,9 @@
 """Exec sessions: further processes in a running container.
 
-The shim forks a child into the container's pid namespace and cgroup; the child joins the other namespaces
-through a pidfd of the init, which needs a single-threaded process, and becomes the program as the init did.
+The talker forks a child into the container's pid namespace and cgroup, which the keeper is the parent of; the child
+joins the other namespaces through a pidfd of the init, which needs a single-threaded process, and becomes the program
+as the init did. Its stdio is the talker's: sessions end with their talker. What became of them is in a file, so that
+the next talker can tell.
 """
 
 from __future__ import annotations
@@ -10,20 +12,23 @@ import asyncio
 import dataclasses
 import os
 import signal
+import time
+from collections.abc import Callable
 from typing import NoReturn
 
-from scow.kernel import syscalls
+from scow.kernel import identity, syscalls
 from scow.shim.confine import capabilities as caps
 from scow.shim.errors import ShimError
 from scow.shim.init import control, follow, launch, namespaces
 from scow.shim.keeper import exit_record
-from scow.shim.keeper.container import PAUSED, RUNNING, Container
 from scow.shim.keeper.exit_record import Exit
-from scow.shim.keeper.stdio import Stdio
 from scow.shim.oci.config import Process
 from scow.shim.rootfs import devices
+from scow.shim.talker.container import PAUSED, RUNNING, Container
+from scow.shim.talker.records import Record, Records
+from scow.shim.talker.stdio import Stdio
 
-_ENDED_KEPT = 1000
+_TALKER_DIED = "the process that served this session was killed"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,8 +49,11 @@ class Wanted:
 class Execution:
     """One session: its process, its stdio and, in the end, how it ended."""
 
-    def __init__(self, container: Container, wanted: Wanted) -> None:
+    def __init__(
+        self, container: Container, wanted: Wanted, ended: Callable[[Execution], None]
+    ) -> None:
         self._container = container
+        self._tell = ended
         self._wanted = wanted
         self.stdio = Stdio(terminal=wanted.terminal, stdin=wanted.stdin)
         self.pid = 0
@@ -63,6 +71,7 @@ class Execution:
             theirs.close()
             self.stdio.close_child_side()
         container.children.add(self.pid, self._on_exit)
+        self.ticks = identity.start_ticks(self.pid)
         self._launching = follow.kept(self._follow())
 
     @property
@@ -72,13 +81,14 @@ class Execution:
 
     def _fork(self, channel: int) -> int:
         container = self._container
+        _ = container.filter  # compiled here rather than in the container
         init = os.pidfd_open(container.pid)
         group = container.cgroup.open_for_clone()
         try:
             if "pid" in container.spec.namespaces:
                 pid = namespaces.fork_joining(init, group)
             else:
-                pid = syscalls.fork_into(0, group)
+                pid = syscalls.fork_into(syscalls.CLONE_PARENT, group)
             if pid == 0:
                 _become(container, self._wanted, self.stdio.child, channel, init)
             return pid
@@ -117,6 +127,7 @@ class Execution:
     def _on_exit(self, status: int) -> None:
         self.stdio.finish()
         self.exit = exit_record.from_status(status)
+        self._tell(self)
         self._ended.set()
 
     async def wait(self) -> Exit:
@@ -134,11 +145,23 @@ class Execution:
 
 
 class Executions:
-    """The sessions of one container: those that run, and the latest that ended."""
+    """The sessions of one container: those that run, and the latest that ended.
 
-    def __init__(self, container: Container) -> None:
+    Args:
+        container: Theirs.
+        changed: Called when one has ended.
+    """
+
+    def __init__(self, container: Container, changed: Callable[[], None]) -> None:
         self._container = container
-        self._sessions: dict[str, Execution] = {}
+        self._changed = changed
+        self._running: dict[str, Execution] = {}
+        self._records = Records(container.request.state_dir)
+
+    @property
+    def idle(self) -> bool:
+        """Whether none runs."""
+        return not self._running
 
     def start(self, exec_id: str, wanted: Wanted) -> Execution:
         """Fork a session's process; `launched` then waits for its program.
@@ -146,13 +169,14 @@ class Executions:
         Raises:
             ShimError: CONTAINER_NOT_RUNNING, CONTAINER_PAUSED, or ALREADY_EXISTS.
         """
-        if exec_id in self._sessions:
+        if exec_id in self._running or self._records.find(exec_id) is not None:
             text = f"there is an exec session {exec_id} already"
             raise ShimError("ALREADY_EXISTS", "NAME_IN_USE", text, what="exec", which=exec_id)
         if not wanted.args:
             text = "an exec session needs a command"
             raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="exec", which=exec_id)
-        if self._container.status == PAUSED:
+        status = self._container.status
+        if status == PAUSED:
             text = f"the container {self._container.id} is paused"
             which = self._container.id
             do = "unpause it first"
@@ -164,39 +188,68 @@ class Executions:
                 which=which,
                 do=do,
             )
-        if self._container.status != RUNNING:
+        if status != RUNNING:
             raise self._container.not_running()
         try:
-            session = Execution(self._container, wanted)
+            session = Execution(self._container, wanted, lambda ended: self._ended(exec_id, ended))
         except ProcessLookupError as error:  # the init ended this very moment
             raise self._container.not_running() from error
-        self._forget_old()
-        self._sessions[exec_id] = session
+        self._running[exec_id] = session
+        self._records.add(Record(exec_id, session.pid, session.ticks))
         return session
 
-    def _forget_old(self) -> None:
-        """Keep the latest that ended: a probe each few seconds must not make the shim grow."""
-        ended = [name for name, session in self._sessions.items() if not session.running]
-        for name in ended[: max(len(ended) - _ENDED_KEPT, 0)]:
-            del self._sessions[name]
+    def _ended(self, exec_id: str, session: Execution) -> None:
+        del self._running[exec_id]
+        stdio = session.stdio
+        self._records.add(
+            Record(exec_id, session.pid, session.ticks, session.exit, stdio.run, **stdio.written)
+        )
+        self._changed()
 
-    def get(self, exec_id: str) -> Execution:
-        """Return a session.
+    def running(self, exec_id: str) -> Execution | None:
+        """Return a session that runs."""
+        return self._running.get(exec_id)
+
+    def find(self, exec_id: str) -> Record:
+        """Return what is on record of a session.
 
         Raises:
             ShimError: NOT_FOUND EXEC_NOT_FOUND.
         """
-        session = self._sessions.get(exec_id)
-        if session is None:
+        record = self._records.find(exec_id)
+        if record is None:
             text = f"there is no exec session {exec_id}"
             raise ShimError("NOT_FOUND", "EXEC_NOT_FOUND", text, what="exec", which=exec_id)
+        return record
+
+    def get(self, exec_id: str) -> Execution:
+        """Return a session that runs.
+
+        Raises:
+            ShimError: NOT_FOUND EXEC_NOT_FOUND, or FAILED_PRECONDITION when it has ended.
+        """
+        session = self._running.get(exec_id)
+        if session is None:
+            record = self.find(exec_id)
+            text = f"process {record.pid} of this exec session has ended"
+            raise ShimError(
+                "FAILED_PRECONDITION", "CONTAINER_NOT_RUNNING", text, what="exec", which=exec_id
+            )
         return session
 
     def end(self) -> None:
         """Kill those that still run."""
-        for session in self._sessions.values():
-            if session.running:
-                session.kill(signal.SIGKILL)
+        for session in list(self._running.values()):
+            session.kill(signal.SIGKILL)
+
+    def end_orphans(self) -> None:
+        """Kill the sessions of a talker that died: nobody has their stdio any more."""
+        for record in self._records.unfinished():
+            identity.kill(record.pid, record.ticks)
+            ended = Exit(
+                128 + signal.SIGKILL, int(signal.SIGKILL), time.time_ns(), error=_TALKER_DIED
+            )
+            self._records.add(dataclasses.replace(record, exit=ended))
 
 
 def _become(

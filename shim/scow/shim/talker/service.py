@@ -1,45 +1,31 @@
-"""scow.api.shim.v1 over grpclib: a table of handlers around one container.
-
-grpclib is pure Python: with it an idle shim takes half the memory that grpcio would.
-"""
+"""The methods of scow.api.shim.v1 around one container."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from grpclib.const import Cardinality, Handler, Status
-from grpclib.encoding.base import StatusDetailsCodecBase
-from grpclib.exceptions import GRPCError, StreamTerminatedError
-from grpclib.server import Stream
 
 from scow.api.shim.v1 import shim_pb2 as pb
 from scow.shim import VERSION
-from scow.shim.errors import CODES, ShimError, from_exception
-from scow.shim.keeper.container import Container
+from scow.shim.errors import ShimError
+from scow.shim.keeper import link
 from scow.shim.keeper.exit_record import Exit
-from scow.shim.keeper.stdio import Session, Stdio
+from scow.shim.keeper.output import STALL_SECONDS
 from scow.shim.oci import config
+from scow.shim.talker.container import STOPPED, Container
 from scow.shim.talker.execution import Executions, Wanted
+from scow.shim.talker.records import Record
+from scow.shim.talker.server import Method, Stream
+from scow.shim.talker.stdio import Session
 
 _NANO = 1_000_000_000
 _CPU_PERIOD_MICROSECONDS = 100_000
-_PREFIX = "/scow.api.shim.v1.ShimService/"
-_UNARY, _BIDI = Cardinality.UNARY_UNARY, Cardinality.STREAM_STREAM
-
-
-class RawDetails(StatusDetailsCodecBase):
-    """The `grpc-status-details-bin` trailer: errors bring its bytes."""
-
-    def encode(self, status: Status, message: str | None, details: Any) -> bytes:
-        """Return the bytes."""
-        return bytes(details)
-
-    def decode(self, status: Status, message: str | None, data: bytes) -> Any:
-        """Return the bytes."""
-        return data
+_NAMES = {link.STDOUT: "stdout", link.STDERR: "stderr"}
+_PACKET_MAX = 1 << 17
 
 
 class ShimService:
@@ -47,44 +33,33 @@ class ShimService:
 
     Args:
         container: The container.
-        shutdown: Called after Shutdown was answered.
+        executions: Its exec sessions.
     """
 
-    def __init__(self, container: Container, shutdown: Callable[[], None]) -> None:
+    def __init__(self, container: Container, executions: Executions) -> None:
         self._container = container
-        self._executions = Executions(container)
-        self._shutdown = shutdown
+        self._executions = executions
 
-    def __mapping__(self) -> dict[str, Handler]:
-        """Return the handler of each method, as grpclib wants it."""
-        table: dict[str, tuple[Callable[..., Awaitable[Any]], Cardinality]] = {
-            "State": (self._state, _UNARY),
-            "Start": (self._start, _UNARY),
-            "Kill": (self._kill, _UNARY),
-            "Wait": (self._wait, _UNARY),
-            "Attach": (self._attach, _BIDI),
-            "Exec": (self._exec, _BIDI),
-            "ExecState": (self._exec_state, _UNARY),
-            "Resize": (self._resize, _UNARY),
-            "Pause": (self._pause, _UNARY),
-            "Resume": (self._resume, _UNARY),
-            "Stats": (self._stats, _UNARY),
-            "Update": (self._update, _UNARY),
-            "Shutdown": (self._end, _UNARY),
-        }
+    def methods(self) -> dict[str, Method]:
+        """Return the methods by name."""
         return {
-            _PREFIX + name: Handler(
-                _unary(handle) if kind is _UNARY else _bidi(handle),
-                kind,
-                getattr(pb, f"{name}Request"),
-                getattr(pb, f"{name}Response"),
-            )
-            for name, (handle, kind) in table.items()
+            "State": Method(self._state, pb.StateRequest),
+            "Kill": Method(self._kill, pb.KillRequest),
+            "Wait": Method(self._wait, pb.WaitRequest),
+            "Attach": Method(self._attach, pb.AttachRequest, streaming=True),
+            "Exec": Method(self._exec, pb.ExecRequest, streaming=True),
+            "ExecState": Method(self._exec_state, pb.ExecStateRequest),
+            "Resize": Method(self._resize, pb.ResizeRequest),
+            "Pause": Method(self._pause, pb.PauseRequest),
+            "Resume": Method(self._resume, pb.ResumeRequest),
+            "Stats": Method(self._stats, pb.StatsRequest),
+            "Update": Method(self._update, pb.UpdateRequest),
+            "Shutdown": Method(self._end, pb.ShutdownRequest),
         }
 
     async def _state(self, request: pb.StateRequest) -> pb.StateResponse:
         container = self._container
-        state = container.state
+        state = container.state()
         return pb.StateResponse(
             id=container.id,
             status=pb.Status.ValueType(container.status),
@@ -95,15 +70,6 @@ class ShimService:
             version=VERSION,
         )
 
-    async def _start(self, request: pb.StartRequest) -> pb.StartResponse:
-        mounts = [
-            config.Mount(m.destination, m.type, m.source, tuple(m.options)) for m in request.mounts
-        ]
-        await self._container.start(mounts)
-        now = Timestamp()
-        now.GetCurrentTime()
-        return pb.StartResponse(pid=self._container.pid, started_at=now)
-
     async def _kill(self, request: pb.KillRequest) -> pb.KillResponse:
         if request.exec_id:
             self._executions.get(request.exec_id).kill(request.signal)
@@ -113,37 +79,56 @@ class ShimService:
 
     async def _wait(self, request: pb.WaitRequest) -> pb.WaitResponse:
         if request.exec_id:
-            return pb.WaitResponse(exit=_exit(await self._executions.get(request.exec_id).wait()))
+            session = self._executions.running(request.exec_id)
+            ended = await session.wait() if session else None
+            ended = ended or self._executions.find(request.exec_id).exit
+            assert ended is not None
+            return pb.WaitResponse(exit=_exit(ended))
         return pb.WaitResponse(exit=_exit(await self._container.wait()))
 
-    async def _attach(self, stream: Stream[pb.AttachRequest, pb.AttachResponse]) -> None:
-        first = await stream.recv_message()
-        opened = _opened(first)
+    async def _attach(self, stream: Stream) -> None:
+        opened = _opened(await stream.receive())
         container = self._container
-        session, position = container.stdio.attach(
+        output = container.attach(
             stdout=opened.stdout, stderr=opened.stderr, unlogged=opened.unlogged
         )
 
         async def end_input() -> None:
             if container.request.stdin_once:
-                await container.stdio.end_stdin()
+                await container.end_stdin()
 
-        reader = _Input(stream, container.stdio, container.resize, end_input, opened.stdin)
+        reader = _Input(
+            stream,
+            lambda data: container.stdin.write(data),
+            container.resize,
+            end_input,
+            opened.stdin,
+        )
         try:
-            place = pb.OutputPosition(run=container.stdio.run, **position)
-            await stream.send_message(pb.AttachResponse(attached=True, position=place))
+            pieces = _pieces(output)
+            _, place = await anext(pieces)
+            position = pb.OutputPosition(**link.parse_position(place))
+            await stream.send(pb.AttachResponse(attached=True, position=position))
             with reader:
-                await _deliver(stream, session, pb.AttachResponse)
-            await stream.send_message(pb.AttachResponse(exit=_exit(await container.wait())))
+                async for name, data in pieces:
+                    await stream.send(
+                        pb.AttachResponse(stdout=data)
+                        if name == "stdout"
+                        else pb.AttachResponse(stderr=data)
+                    )
+            await stream.send(pb.AttachResponse(exit=_exit(await container.wait())))
         finally:
-            container.stdio.detach(session)
+            output.close()
             if opened.stdin and container.request.stdin_once:
-                container.stdio.close_stdin()
+                container.close_stdin()
 
-    async def _exec(self, stream: Stream[pb.ExecRequest, pb.ExecResponse]) -> None:
-        opened = _opened(await stream.recv_message())
+    async def _exec(self, stream: Stream) -> None:
+        opened = _opened(await stream.receive())
         if opened.attach:
-            execution = self._executions.get(opened.exec_id)
+            execution = self._executions.running(opened.exec_id)
+            if execution is None:
+                await self._tell_ended(stream, self._executions.find(opened.exec_id))
+                return
         else:
             execution = self._executions.start(opened.exec_id, _wanted(opened))
         stdio = execution.stdio
@@ -152,23 +137,33 @@ class ShimService:
             await execution.launched()
             place = pb.OutputPosition(run=stdio.run, **position)
             started = pb.ExecResponse.Started(pid=execution.pid, position=place)
-            await stream.send_message(pb.ExecResponse(started=started))
+            await stream.send(pb.ExecResponse(started=started))
             if opened.detach:
                 return
-            with _Input(stream, stdio, stdio.resize, stdio.end_stdin, opened.stdin):
+            with _Input(stream, stdio.write_stdin, stdio.resize, stdio.end_stdin, opened.stdin):
                 await _deliver(stream, session, pb.ExecResponse)
-            await stream.send_message(pb.ExecResponse(exit=_exit(await execution.wait())))
+            await stream.send(pb.ExecResponse(exit=_exit(await execution.wait())))
         finally:
             stdio.detach(session)
             stdio.close_stdin()
 
+    async def _tell_ended(self, stream: Stream, record: Record) -> None:
+        """Tell of a session that had ended before anybody attached to it again."""
+        assert record.exit is not None
+        started = pb.ExecResponse.Started(pid=record.pid)
+        if record.run:  # unknown of one whose talker was killed
+            place = pb.OutputPosition(run=record.run, stdout=record.stdout, stderr=record.stderr)
+            started.position.CopyFrom(place)
+        await stream.send(pb.ExecResponse(started=started))
+        await stream.send(pb.ExecResponse(exit=_exit(record.exit)))
+
     async def _exec_state(self, request: pb.ExecStateRequest) -> pb.ExecStateResponse:
-        session = self._executions.get(request.exec_id)
+        record = self._executions.find(request.exec_id)
         return pb.ExecStateResponse(
             exec_id=request.exec_id,
-            running=session.running,
-            pid=session.pid,
-            exit=_exit(session.exit) if session.exit else None,
+            running=record.exit is None,
+            pid=record.pid,
+            exit=_exit(record.exit) if record.exit else None,
         )
 
     async def _resize(self, request: pb.ResizeRequest) -> pb.ResizeResponse:
@@ -202,6 +197,8 @@ class ShimService:
         )
 
     async def _update(self, request: pb.UpdateRequest) -> pb.UpdateResponse:
+        if self._container.status == STOPPED:
+            raise self._container.not_running()
         quota = request.nano_cpus * _CPU_PERIOD_MICROSECONDS // _NANO
         self._container.warn(
             self._container.cgroup.update(
@@ -219,9 +216,7 @@ class ShimService:
 
     async def _end(self, request: pb.ShutdownRequest) -> pb.ShutdownResponse:
         self._executions.end()
-        record = await self._container.end()
-        self._shutdown()
-        return pb.ShutdownResponse(exit=_exit(record) if record else None)
+        return pb.ShutdownResponse(exit=_exit(await self._container.end()))
 
 
 class _Input:
@@ -229,14 +224,14 @@ class _Input:
 
     def __init__(
         self,
-        stream: Stream[Any, Any],
-        stdio: Stdio,
+        stream: Stream,
+        write: Callable[[bytes], Awaitable[None]],
         resize: Callable[[int, int], None],
         end: Callable[[], Awaitable[None]],
         stdin: bool,
     ) -> None:
         self._stream = stream
-        self._stdio = stdio
+        self._write = write
         self._resize = resize
         self._end = end
         self._stdin = stdin
@@ -248,22 +243,14 @@ class _Input:
         self._task.cancel()
 
     async def _pass_on(self) -> None:
-        try:
-            while (message := await self._stream.recv_message()) is not None:
-                kind = message.WhichOneof("message")
-                if kind == "stdin" and self._stdin:
-                    await self._stdio.write_stdin(message.stdin)
-                elif kind == "close_stdin":
-                    break
-                elif kind == "resize":
-                    self._resize_quietly(message.resize)
-            while self._stdin and message is not None:  # sizes may still follow
+        while (message := await self._stream.receive()) is not None:
+            kind = message.WhichOneof("message")
+            if kind == "stdin" and self._stdin:
+                await self._write(message.stdin)
+            elif kind == "close_stdin":
                 await self._end_once()
-                message = await self._stream.recv_message()
-                if message is not None and message.WhichOneof("message") == "resize":
-                    self._resize_quietly(message.resize)
-        except StreamTerminatedError:  # the client is gone: whoever called sees to pipes
-            return
+            elif kind == "resize":
+                self._resize_quietly(message.resize)
         await self._end_once()
 
     def _resize_quietly(self, size: pb.WindowSize) -> None:
@@ -278,11 +265,11 @@ class _Input:
             await self._end()
 
 
-async def _deliver(stream: Stream[Any, Any], session: Session, response: type[Any]) -> None:
+async def _deliver(stream: Stream, session: Session, response: type[Any]) -> None:
     """Send output until the last of it."""
     while (piece := await session.next()) is not None:
         name, data = piece
-        await stream.send_message(response(**{name: data}))
+        await stream.send(response(**{name: data}))
 
 
 def _opened(first: Any) -> Any:
@@ -317,36 +304,22 @@ def _exit(record: Exit) -> pb.Exit:
     )
 
 
-def _unary(
-    handle: Callable[[Any], Awaitable[Any]],
-) -> Callable[[Stream[Any, Any]], Awaitable[None]]:
-    async def method(stream: Stream[Any, Any]) -> None:
-        request = await stream.recv_message()
-        with _Translated():
-            response = await handle(request)
-        await stream.send_message(response)
+async def _pieces(output: socket.socket) -> AsyncIterator[tuple[str, bytes]]:
+    """Yield what the keeper sends of the init's output; first, once, its position.
 
-    return method
-
-
-def _bidi(handle: Callable[[Any], Awaitable[Any]]) -> Callable[[Stream[Any, Any]], Awaitable[None]]:
-    async def method(stream: Stream[Any, Any]) -> None:
-        with _Translated():
-            await handle(stream)
-
-    return method
-
-
-class _Translated:
-    """Turns what a handler raises into a status with ErrorInfo."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(
-            error, GRPCError | StreamTerminatedError | TimeoutError
-        ):
-            typed = from_exception(error, "serve the request")
-            status = Status(CODES[typed.code])
-            raise GRPCError(status, typed.message, typed.to_details()) from error
+    Raises:
+        ShimError: RESOURCE_EXHAUSTED when the session was cut off.
+    """
+    loop = asyncio.get_running_loop()
+    while packet := await loop.sock_recv(output, _PACKET_MAX):
+        kind = packet[:1]
+        if kind == link.END:
+            return
+        yield _NAMES.get(kind, ""), packet[1:]
+    raise ShimError(
+        "RESOURCE_EXHAUSTED",
+        "LIMIT_EXCEEDED",
+        f"this client took too little output for {STALL_SECONDS:.0f} seconds",
+        what="attach",
+        do="read faster, or follow the log instead",
+    )

@@ -1,11 +1,15 @@
+import asyncio
 import json
 import os
 from pathlib import Path
 
-import grpc
+import pytest
 
+from scow.api.shim.v1 import shim_pb2 as pb
+from scow.api.types.v1 import errors_pb2
 from scow.container.runtime import shim
-from scow.contract.errors import CommandNotFound, ShimDied
+from scow.contract import frames
+from scow.contract.errors import CommandNotFound, ContainerNotRunning, ShimDied
 
 
 def write_state(folder: Path, pid: int, ticks: int) -> None:
@@ -48,19 +52,32 @@ def test_warnings(tmp_path: Path) -> None:
     assert shim.warnings(tmp_path) == ["w"]
 
 
-def failure(code: grpc.StatusCode, trailing: grpc.aio.Metadata) -> grpc.aio.AioRpcError:
-    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details="text")
+async def test_a_shim_that_does_not_answer_is_dead_for_the_caller(tmp_path: Path) -> None:
+    with pytest.raises(ShimDied) as raised:
+        await shim.Shim("a" * 64, tmp_path / "none", tmp_path).kill(9)
+    assert raised.value.which == "a" * 64
 
 
-def test_a_shim_that_does_not_answer_is_dead_for_the_caller() -> None:
-    error = shim.shim_error("a" * 64, failure(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata()))
-    assert isinstance(error, ShimDied)
-    assert error.which == "a" * 64
+async def test_a_shim_that_has_ended_tells_by_its_record(tmp_path: Path) -> None:
+    record = {"code": 3, "signal": 0, "time_ns": 5, "oom_killed": False, "error": ""}
+    (tmp_path / "exit.json").write_text(json.dumps(record))
+    ended = shim.Shim("a" * 64, tmp_path / "none", tmp_path)
+    with pytest.raises(ContainerNotRunning):
+        await ended.pause()
+    assert await ended.ended() == shim.Ending(3, 5)
 
 
-def test_what_a_shim_says_keeps_its_class() -> None:
+async def test_what_a_shim_says_keeps_its_class(tmp_path: Path) -> None:
     said = CommandNotFound("no such command", which="nope")
-    trailing = grpc.aio.Metadata(("grpc-status-details-bin", said.to_details()))
-    error = shim.shim_error("a", failure(grpc.StatusCode.FAILED_PRECONDITION, trailing))
-    assert isinstance(error, CommandNotFound)
-    assert error.which == "nope"
+    error = errors_pb2.Status.FromString(said.to_details())
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        result = pb.Result(error=error).SerializeToString()
+        writer.write(frames.frame(frames.RESPONSE, result))
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, tmp_path / "sock")
+    async with server:
+        with pytest.raises(CommandNotFound) as raised:
+            await shim.Shim("a", tmp_path / "sock", tmp_path).kill(9)
+    assert raised.value.which == "nope"

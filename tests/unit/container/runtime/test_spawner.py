@@ -64,7 +64,9 @@ def spawner(path: Path) -> Spawner:
 
 async def test_a_request_and_its_answer(path: Path) -> None:
     with answering(path, {"netns": "/proc/5/ns/net"}) as answerer:
-        assert await spawner(path).spawn({"id": "x"}) == {"netns": "/proc/5/ns/net"}
+        spawned = await spawner(path).spawn({"id": "x"})
+    assert spawned.netns == "/proc/5/ns/net"
+    spawned.close()
     assert answerer.requests == [{"id": "x"}]
 
 

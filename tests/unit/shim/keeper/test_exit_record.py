@@ -7,6 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+from scow.kernel import identity
 from scow.shim.keeper import exit_record
 from scow.shim.keeper.exit_record import Exit, State
 
@@ -35,7 +36,7 @@ def test_start_ticks_of_a_name_with_parentheses(tmp_path: Path) -> None:
     program = tmp_path / "a) b ("
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([program, "10"]) as process:
-        first = exit_record.start_ticks(process.pid)
-        assert first >= exit_record.start_ticks(os.getpid()) > 0
+        first = identity.start_ticks(process.pid)
+        assert first >= identity.start_ticks(os.getpid()) > 0
         process.kill()
-    assert exit_record.start_ticks(process.pid) == 0
+    assert identity.start_ticks(process.pid) == 0

@@ -39,11 +39,6 @@ class ShimServiceStub:
                 request_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StateRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StateResponse.FromString,
                 _registered_method=True)
-        self.Start = channel.unary_unary(
-                '/scow.api.shim.v1.ShimService/Start',
-                request_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StartRequest.SerializeToString,
-                response_deserializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StartResponse.FromString,
-                _registered_method=True)
         self.Kill = channel.unary_unary(
                 '/scow.api.shim.v1.ShimService/Kill',
                 request_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.KillRequest.SerializeToString,
@@ -106,15 +101,6 @@ class ShimServiceServicer:
 
     def State(self, request, context):
         """State tells what the container is doing.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def Start(self, request, context):
-        """Start mounts the root file system inside the container's mount namespace and executes its process.
-        Errors: FAILED_PRECONDITION when it was started already; the reasons COMMAND_NOT_FOUND (127),
-        COMMAND_NOT_EXECUTABLE (126) and others name what failed. After an error the shim's container has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -191,7 +177,7 @@ class ShimServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Shutdown(self, request, context):
-        """Shutdown kills what still runs, removes the cgroup and ends the shim. The exit record stays on disk.
+        """Shutdown kills what still runs; then the cgroup is removed and the shim ends. The exit record stays on disk.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,11 +190,6 @@ def add_ShimServiceServicer_to_server(servicer, server):
                     servicer.State,
                     request_deserializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StateRequest.FromString,
                     response_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StateResponse.SerializeToString,
-            ),
-            'Start': grpc.unary_unary_rpc_method_handler(
-                    servicer.Start,
-                    request_deserializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StartRequest.FromString,
-                    response_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StartResponse.SerializeToString,
             ),
             'Kill': grpc.unary_unary_rpc_method_handler(
                     servicer.Kill,
@@ -293,33 +274,6 @@ class ShimService:
             '/scow.api.shim.v1.ShimService/State',
             scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StateRequest.SerializeToString,
             scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StateResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Start(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/scow.api.shim.v1.ShimService/Start',
-            scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StartRequest.SerializeToString,
-            scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StartResponse.FromString,
             options,
             channel_credentials,
             insecure,

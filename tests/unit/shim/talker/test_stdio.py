@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from scow.shim.errors import ShimError
-from scow.shim.keeper import stdio as module
-from scow.shim.keeper.logfile import LogFile
-from scow.shim.keeper.stdio import Session, Stdio
+from scow.shim.talker import stdio as module
+from scow.shim.talker.stdio import Session, Stdio
 
 
 async def drain(session: Session) -> list[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""The stdio of a process: its pipes or terminal on one side; the log and attached sessions on the other.
+"""The stdio of an exec session's process: its pipes or terminal on one side, sessions on the other.
 
 Every session gets every byte from its attachment on, in order. A session that does not keep up may fall behind by
 256 KiB; then reading stops, and the process blocks once its pipe is full, as it would on a slow terminal.
@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 
 from scow.contract.log_record import STREAMS
 from scow.shim.errors import ShimError
-from scow.shim.keeper.logfile import LogFile
 from scow.shim.rootfs import devices
 
 _CHUNK = 32 << 10
@@ -104,20 +103,84 @@ class Session:
         return stream, data
 
 
+class Input:
+    """The writing end of a process's stdin: a pipe, or the master of its terminal."""
+
+    def __init__(self, fd: int, *, terminal: bool) -> None:
+        self._fd = fd
+        self.terminal = terminal
+        self._lock = asyncio.Lock()
+        self._ready: asyncio.Future[None] | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether input can be written."""
+        return self._fd >= 0
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the window size of the terminal."""
+        devices.set_size(self._fd, rows, columns)
+
+    async def write(self, data: bytes) -> None:
+        """Pass input on; waits while the process does not read. Input after its end is dropped."""
+        async with self._lock:  # one session's message is not mixed with another's
+            view = memoryview(data)
+            while view and self._fd >= 0:
+                try:
+                    view = view[os.write(self._fd, view) :]
+                except BlockingIOError:
+                    await self._writable()
+                except BrokenPipeError:
+                    self.close()
+                except OSError as error:
+                    if error.errno != errno.EIO:
+                        raise
+                    return
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        fd = self._fd
+        self._ready = loop.create_future()
+        loop.add_writer(fd, self._stop_waiting)
+        try:
+            await self._ready
+        finally:
+            if self._fd == fd:
+                loop.remove_writer(fd)
+            self._ready = None
+
+    def _stop_waiting(self) -> None:
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)
+
+    async def end(self) -> None:
+        """End the process's input: close its pipe, or type the end-of-file character on its terminal."""
+        if self.terminal:
+            await self.write(_END_OF_TRANSMISSION)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Close the pipe, or let go of the terminal."""
+        if self._fd < 0:
+            return
+        asyncio.get_running_loop().remove_writer(self._fd)
+        os.close(self._fd)
+        self._fd = -1
+        self._stop_waiting()
+
+
 class Stdio:
     """Both sides of one process's stdio. Give `child` to the process, then call `started`."""
 
-    def __init__(self, *, terminal: bool, stdin: bool, log: LogFile | None = None) -> None:
-        self._log = log
+    def __init__(self, *, terminal: bool, stdin: bool) -> None:
         # Which process this is, and bytes that it has written.
-        self.run = log.run if log is not None else time.time_ns()
-        self._written = dict.fromkeys(STREAMS, 0)
+        self.run = time.time_ns()
+        self.written = dict.fromkeys(STREAMS, 0)
         self._sources: dict[int, str] = {}
         self._reading = False
         self._sessions: set[Session] = set()
-        self._stdin = -1
-        self._stdin_lock: asyncio.Lock | None = None
-        self._stdin_ready: asyncio.Future[None] | None = None
+        self._input = Input(-1, terminal=terminal)
         self.terminal = terminal
         self.ended = False
         self.child = self._make(terminal, stdin)
@@ -128,8 +191,9 @@ class Stdio:
             return null, null, null
         read = null
         if stdin:
-            read, self._stdin = os.pipe2(os.O_CLOEXEC)
-            os.set_blocking(self._stdin, False)
+            read, write = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(write, False)
+            self._input = Input(write, terminal=False)
         ends = []
         for name in ("stdout", "stderr"):
             source, end = os.pipe2(os.O_CLOEXEC)
@@ -149,7 +213,7 @@ class Stdio:
         """Take the master of the process's terminal."""
         os.set_blocking(master, False)
         self._sources[master] = "stdout"
-        self._stdin = master
+        self._input = Input(os.dup(master), terminal=True)
 
     def start(self) -> None:
         """Begin to read."""
@@ -183,9 +247,7 @@ class Stdio:
         if not data:
             return False
         stream = self._sources[fd]
-        self._written[stream] += len(data)
-        if self._log is not None:
-            self._log.write(stream, data)
+        self.written[stream] += len(data)
         for session in self._sessions:
             session.feed(stream, data)
         if any(session.full for session in self._sessions):
@@ -195,10 +257,8 @@ class Stdio:
     def _close_source(self, fd: int) -> None:
         asyncio.get_running_loop().remove_reader(fd)
         del self._sources[fd]
-        if fd == self._stdin:  # a terminal: one descriptor for both ways
-            asyncio.get_running_loop().remove_writer(fd)
-            self._stdin = -1
-            self._stop_waiting()
+        if self.terminal:
+            self._input.close()
         os.close(fd)
 
     def finish(self) -> None:
@@ -215,9 +275,6 @@ class Stdio:
             if outcome is False:
                 self._close_source(fd)
         self.ended = True
-        if self._log is not None:
-            self._log.close()
-            self._log = None
         for session in self._sessions:
             session.end()
         self._sessions.clear()
@@ -229,27 +286,15 @@ class Stdio:
         for fd in tuple(self._sources):
             self._close_source(fd)
 
-    def attach(
-        self, *, stdout: bool, stderr: bool, unlogged: bool = False
-    ) -> tuple[Session, Mapping[str, int]]:
+    def attach(self, *, stdout: bool, stderr: bool) -> tuple[Session, Mapping[str, int]]:
         """Add a session; on a terminal all output is stdout.
-
-        Args:
-            stdout: It gets standard output.
-            stderr: It gets standard error.
-            unlogged: It first gets the unfinished lines that are not in the log yet.
 
         Returns:
             The session, and how many bytes of each stream come before what it gets.
         """
         chosen = {name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted}
         session = Session(frozenset(chosen), self._update)
-        position = dict(self._written)
-        if unlogged and self._log is not None:
-            for stream in STREAMS:
-                if rest := self._log.unfinished(stream):
-                    position[stream] -= len(rest)
-                    session.feed(stream, rest)
+        position = dict(self.written)
         if self.ended:
             session.end()
         else:
@@ -277,50 +322,13 @@ class Stdio:
 
     async def write_stdin(self, data: bytes) -> None:
         """Pass input on; waits while the process does not read. Input after its end is dropped."""
-        if self._stdin_lock is None:
-            self._stdin_lock = asyncio.Lock()
-        async with self._stdin_lock:  # one session's message is not mixed with another's
-            view = memoryview(data)
-            while view and self._stdin >= 0:
-                try:
-                    view = view[os.write(self._stdin, view) :]
-                except BlockingIOError:
-                    await self._writable()
-                except BrokenPipeError:
-                    self.close_stdin()
-                except OSError as error:
-                    if error.errno != errno.EIO:
-                        raise
-                    return
-
-    async def _writable(self) -> None:
-        loop = asyncio.get_running_loop()
-        fd = self._stdin
-        self._stdin_ready = loop.create_future()
-        loop.add_writer(fd, self._stop_waiting)
-        try:
-            await self._stdin_ready
-        finally:
-            if self._stdin == fd:
-                loop.remove_writer(fd)
-            self._stdin_ready = None
-
-    def _stop_waiting(self) -> None:
-        if self._stdin_ready is not None and not self._stdin_ready.done():
-            self._stdin_ready.set_result(None)
+        await self._input.write(data)
 
     async def end_stdin(self) -> None:
         """End the process's input: close its pipe, or type the end-of-file character on its terminal."""
-        if self.terminal:
-            await self.write_stdin(_END_OF_TRANSMISSION)
-        else:
-            self.close_stdin()
+        await self._input.end()
 
     def close_stdin(self) -> None:
-        """Close the pipe of stdin."""
-        if self.terminal or self._stdin < 0:
-            return
-        asyncio.get_running_loop().remove_writer(self._stdin)
-        os.close(self._stdin)
-        self._stdin = -1
-        self._stop_waiting()
+        """Close the pipe of stdin; a terminal stays."""
+        if not self.terminal:
+            self._input.close()

@@ -1,0 +1,272 @@
+"""The builder: makes a container's cgroup, namespaces and waiting init, answers the spawn request, starts, and ends.
+
+It is the keeper's child, and so is the init (CLONE_PARENT). What it dirtied of the memory that it shares with the
+spawner goes with it. A client that goes away between spawn and start ends the container.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import time
+import traceback
+from typing import Any, NoReturn
+
+from scow.kernel import identity, syscalls
+from scow.shim import VERSION, cgroup
+from scow.shim.confine import seccomp
+from scow.shim.errors import ShimError, from_exception
+from scow.shim.init import control, follow, namespaces
+from scow.shim.init import process as init
+from scow.shim.keeper import exit_record, link
+from scow.shim.keeper.process import KILLED
+from scow.shim.keeper.request import Request
+from scow.shim.oci import config
+
+_REQUEST_MAX = 128 << 10
+
+
+def main(request: Request, connection: socket.socket, keeper: socket.socket) -> NoReturn:
+    """Run in the forked child; never returns.
+
+    Args:
+        request: The spawn request.
+        connection: Whoever asked.
+        keeper: The way to the keeper.
+    """
+    try:
+        connection.settimeout(None)
+        _run(request, connection, keeper)
+    except BaseException:  # noqa: BLE001 - the child must never return to the keeper's code
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+def _run(request: Request, connection: socket.socket, keeper: socket.socket) -> None:
+    made: Builder | None = None
+    try:
+        made = Builder(request, keeper)
+        made.create()
+        made.ready()
+    except Exception as error:  # noqa: BLE001 - whatever it is travels to who asked
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0)  # the keeper goes first
+        if made is not None:
+            made.abandon()
+        link.send(keeper, link.UNDONE)
+        while link.receive(keeper)[0]:
+            pass
+        answer(connection, {"error": from_exception(error, "create the container").to_json()})
+        return
+    link.send(keeper, link.READY)
+    answer(connection, made.description())
+    wanted = made.await_start(connection)
+    if wanted is None:
+        return  # the keeper ends what nobody will start
+    try:
+        made.start(wanted)
+    except Exception as error:  # noqa: BLE001 - whatever it is travels to who asked
+        typed = from_exception(error, "start the container")
+        made.fail(typed)
+        answer(connection, {"error": typed.to_json()})
+    else:
+        answer(connection, {"pid": made.pid, "started_ns": time.time_ns()})
+
+
+class Builder:
+    """Makes one container."""
+
+    def __init__(self, request: Request, keeper: socket.socket) -> None:
+        self.request = request
+        self.spec = config.load(request.bundle)
+        self.cgroup = cgroup.discover().cgroup(request.cgroup_parent, request.id)
+        self.pid = 0
+        self._keeper = keeper
+        self._filter: seccomp.Filter | None = None
+        shim = os.getppid()
+        self.state = exit_record.State(request.id, VERSION, shim, identity.start_ticks(shim))
+        self._control: socket.socket
+        self._made = False
+
+    def create(self) -> None:
+        """Make the cgroup and fork the init."""
+        plan = namespaces.plan(self.spec.namespaces)
+        try:
+            cgroup.require_free(self.cgroup.directories)
+            self._made = True
+            self.state.cgroups = list(self.cgroup.directories)
+            exit_record.write_state(self.request.state_dir, self.state)
+            self.state.warnings += self.cgroup.create(self.spec.resources)
+            if self.spec.seccomp is not None:
+                self._filter = seccomp.prepare(self.spec.seccomp, self.request.seccomp_cache)
+            self._fork(plan)
+        finally:
+            plan.close()
+        self.state.pid = self.pid
+        self.state.pid_start_ticks = identity.start_ticks(self.pid)
+        exit_record.write_state(self.request.state_dir, self.state)
+
+    def _fork(self, plan: namespaces.Plan) -> None:
+        ours, theirs = control.pair()
+        directory = self.cgroup.open_for_clone()
+        stdio, kept, flags = self._pipes()
+        try:
+            pid = namespaces.fork(plan, directory)
+            if pid == 0:
+                init.main(
+                    init.Plan(
+                        self.spec,
+                        plan,
+                        self.cgroup,
+                        self._filter,
+                        stdio,
+                        theirs.fileno(),
+                        self.request.layers,
+                    )
+                )
+            self._hand_over(pid, kept, flags)
+        finally:
+            theirs.close()
+            if directory is not None:
+                os.close(directory)
+            for descriptor in {*stdio, *kept, *self.request.layers.values()}:
+                os.close(descriptor)
+        self._control = ours
+        self.pid = pid
+
+    def _pipes(self) -> tuple[tuple[int, int, int], list[int], int]:
+        """Return the init's stdio, the keeper's ends of it, and what these are."""
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        if self.spec.process.terminal:  # the terminal comes from the container's devpts
+            return (null, null, null), [], 0
+        out, out_end = os.pipe2(os.O_CLOEXEC)
+        err, err_end = os.pipe2(os.O_CLOEXEC)
+        if not self.request.stdin:
+            return (null, out_end, err_end), [out, err], link.HAS_PIPES
+        os.close(null)
+        read, stdin = os.pipe2(os.O_CLOEXEC)
+        return (read, out_end, err_end), [out, err, stdin], link.HAS_PIPES | link.HAS_STDIN
+
+    def _hand_over(self, pid: int, kept: list[int], flags: int) -> None:
+        """Tell the keeper of its child."""
+        own = [os.pidfd_open(pid)]
+        counter = self.cgroup.oom_file()
+        if counter is not None:
+            own.append(os.open(counter, os.O_RDONLY | os.O_CLOEXEC))
+            flags |= link.HAS_OOM
+        link.send(self._keeper, link.INIT + link.INTS.pack(pid, flags), (*own, *kept))
+        for descriptor in own:
+            os.close(descriptor)
+
+    def ready(self) -> None:
+        """Wait until the init has its namespaces."""
+        message = self._receive()
+        if message is None:
+            text = "the init was killed while it set its namespaces up"
+            raise ShimError("INTERNAL", "CONTAINER_SETUP_FAILED", text)
+        if "error" in message:
+            raise ShimError.from_json(message["error"])
+
+    def _receive(self) -> dict[str, Any] | None:
+        """Return the init's next message; hand its terminal on."""
+        message, master = follow.receive(self._control)
+        if master >= 0:
+            link.send(self._keeper, link.TERMINAL, (master,))
+            os.close(master)
+        return message
+
+    def await_start(self, connection: socket.socket) -> dict[str, Any] | None:
+        """Wait for the request to start; None when whoever asked went away, or the init ended."""
+        poll = select.poll()
+        for fd in (connection.fileno(), self._control.fileno()):
+            poll.register(fd, select.POLLIN)
+        while True:
+            found = {fd for fd, _ in poll.poll()}
+            if self._control.fileno() in found and self._receive() is None:
+                link.send(self._keeper, link.DEAD)
+                return self._await_request(connection)
+            if connection.fileno() in found:
+                return self._await_request(connection)
+
+    def _await_request(self, connection: socket.socket) -> dict[str, Any] | None:
+        try:
+            raw = connection.recv(_REQUEST_MAX)
+        except OSError:
+            return None
+        return dict(json.loads(raw)["start"]) if raw else None
+
+    def start(self, wanted: dict[str, Any]) -> None:
+        """Let the init go on, and wait until it has executed its program.
+
+        Raises:
+            ShimError: why it could not.
+        """
+        mounts = [
+            {key: entry[key] for key in ("destination", "type", "source", "options")}
+            for entry in wanted.get("mounts", ())
+        ]
+        try:
+            control.send(self._control.fileno(), {"start": {"mounts": mounts}})
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._killed() from error
+        executing = False
+        while (message := self._receive()) is not None:
+            if "error" in message:
+                raise ShimError.from_json(message["error"])
+            if "warnings" in message:
+                exit_record.add_warnings(self.request.state_dir, message["warnings"])
+            executing = "exec" in message
+        if not executing:
+            raise self._killed()
+        link.send(self._keeper, link.EXECUTED)
+
+    def fail(self, error: ShimError) -> None:
+        """Have the end recorded, and why; return once it is."""
+        packet = link.FAILED + bytes((error.exit_code,)) + error.message.encode()
+        link.send(self._keeper, packet[: link.PACKET_MAX // 2])
+        identity.kill(self.pid, self.state.pid_start_ticks)
+        while True:
+            packet, _ = link.receive(self._keeper)
+            if packet[:1] in (link.STOPPED, b""):
+                return
+
+    def _killed(self) -> ShimError:
+        text = KILLED
+        if self.cgroup.oom_kills():
+            text += ": the memory limit is too small"
+        which = self.request.id
+        return ShimError(
+            "FAILED_PRECONDITION", "CONTAINER_NOT_RUNNING", text, what="container", which=which
+        )
+
+    def description(self) -> dict[str, Any]:
+        """Return the answer to the spawn request."""
+        return {
+            "shim_pid": self.state.shim_pid,
+            "shim_start_ticks": self.state.shim_start_ticks,
+            "pid": self.pid,
+            "pid_start_ticks": self.state.pid_start_ticks,
+            "netns": f"/proc/{self.pid}/ns/net",
+            "warnings": self.state.warnings,
+        }
+
+    def abandon(self) -> None:
+        """Undo `create` after it failed; what another shim made in its place is not touched."""
+        if not self._made:
+            return
+        cgroup.end(self.cgroup.directories)
+        if self.pid:
+            identity.kill(self.pid, identity.start_ticks(self.pid))
+        path = os.path.join(self.request.state_dir, exit_record.STATE)
+        if os.path.exists(path):
+            os.unlink(path)
+
+
+def answer(connection: socket.socket, message: dict[str, Any]) -> None:
+    """Send the one packet of an answer; a client that went away is nobody's concern."""
+    try:
+        connection.send(json.dumps(message).encode())
+    except OSError:
+        return
