@@ -63,7 +63,7 @@ def test_it_is_in_the_containers_namespaces_and_cgroup(running: Box) -> None:
 
 @pytest.mark.parametrize("cwd", ["/missing/far", "/etc/passwd"])
 def test_a_missing_directory_is_not_made(running: Box, cwd: str) -> None:
-    with pytest.raises(grpc.RpcError) as raised:
+    with pytest.raises(ScowError) as raised:
         running.execute("true", exec_id=f"in{len(cwd)}", cwd=cwd)
     assert reason(raised.value) == "COMMAND_NOT_EXECUTABLE"
     assert cwd in str(raised.value)

@@ -140,19 +140,19 @@ class Starter:
             "stdin": config.stdin_open,
             "stdin_once": config.stdin_once,
         }
-        made: list[Spawned] = []
+        answered: list[Spawned] = []
 
         async def spawn() -> None:
-            made.append(await self._shared.spawner.spawn(request))
+            answered.append(await self._shared.spawner.spawn(request))
 
         try:
             # Waited for also when the caller goes away: what is being made can only be ended once it is there.
             await completed(spawn())
         except BaseException:
-            for spawned in made:
+            for spawned in answered:
                 spawned.close()
             raise
-        return made[0]
+        return answered[0]
 
     def _log(self, entry: Entry) -> dict[str, Any]:
         options = logoptions.parse(entry.described.config.log)

@@ -130,9 +130,7 @@ class Output:
         self.sessions[fd] = session = Session(sock, mask)
         self._poll.register(fd, 0)  # the end of the other side is always told
         unlogged = self._unlogged() if mask & link.WANTS_UNLOGGED else {}
-        before = (
-            written - len(unlogged.get(kind, b"")) for kind, written in self._written.items()
-        )
+        before = (written - len(unlogged.get(kind, b"")) for kind, written in self._written.items())
         self._feed(session, link.ATTACHED, link.POSITION.pack(self._run, *before))
         for kind, data in unlogged.items():
             if data and mask & _WANTS[kind]:

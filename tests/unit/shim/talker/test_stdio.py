@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from pathlib import Path
 
 import pytest
 
@@ -36,25 +35,20 @@ async def test_output_goes_to_every_session_that_wants_it() -> None:
     assert await drain(late) == []
 
 
-async def test_a_session_that_follows_the_log_begins_with_unfinished_lines(
-    tmp_path: Path,
-) -> None:
-    log = LogFile(str(tmp_path / "log"))
-    stdio = Stdio(terminal=False, stdin=False, log=log)
+async def test_a_session_knows_how_much_came_before() -> None:
+    stdio = Stdio(terminal=False, stdin=False)
     stdio.start()
     os.write(stdio.child[1], b"line\nbegun")
     os.write(stdio.child[2], b"err")
     await asyncio.sleep(0.05)
-    after_log, logged = stdio.attach(stdout=True, stderr=False, unlogged=True)
-    now, written = stdio.attach(stdout=True, stderr=True)
+    session, before = stdio.attach(stdout=True, stderr=True)
     os.write(stdio.child[1], b" and ended\n")
     stdio.close_child_side()
     await asyncio.sleep(0.05)
     stdio.finish()
-    assert (logged, written) == ({"stdout": 5, "stderr": 0}, {"stdout": 10, "stderr": 3})
-    assert await drain(after_log) == [("stdout", b"begun"), ("stdout", b" and ended\n")]
-    assert await drain(now) == [("stdout", b" and ended\n")]
-    assert stdio.run == log.run
+    assert before == {"stdout": 10, "stderr": 3}
+    assert await drain(session) == [("stdout", b" and ended\n")]
+    assert stdio.written == {"stdout": 21, "stderr": 3}
 
 
 async def test_what_is_left_in_the_pipe_is_delivered_at_the_end() -> None:
