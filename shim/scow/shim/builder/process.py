@@ -28,27 +28,29 @@ from scow.shim.oci import config
 _REQUEST_MAX = 128 << 10
 
 
-def main(request: Request, connection: socket.socket, keeper: socket.socket) -> NoReturn:
+def main(request: Request, connection: socket.socket, keeper: socket.socket, shim: int) -> NoReturn:
     """Run in the forked child; never returns.
 
     Args:
         request: The spawn request.
         connection: Whoever asked.
         keeper: The way to the keeper.
+        shim: PID of the keeper. Not to be asked for: the parent of an orphan is the spawner.
     """
     try:
+        syscalls.set_name("scow-builder")
         connection.settimeout(None)
-        _run(request, connection, keeper)
+        _run(request, connection, keeper, shim)
     except BaseException:  # noqa: BLE001 - the child must never return to the keeper's code
         traceback.print_exc()
     finally:
         os._exit(0)
 
 
-def _run(request: Request, connection: socket.socket, keeper: socket.socket) -> None:
+def _run(request: Request, connection: socket.socket, keeper: socket.socket, shim: int) -> None:
     made: Builder | None = None
     try:
-        made = Builder(request, keeper)
+        made = Builder(request, keeper, shim)
         made.create()
         made.ready()
     except Exception as error:  # noqa: BLE001 - whatever it is travels to who asked
@@ -78,14 +80,13 @@ def _run(request: Request, connection: socket.socket, keeper: socket.socket) -> 
 class Builder:
     """Makes one container."""
 
-    def __init__(self, request: Request, keeper: socket.socket) -> None:
+    def __init__(self, request: Request, keeper: socket.socket, shim: int) -> None:
         self.request = request
         self.spec = config.load(request.bundle)
         self.cgroup = cgroup.discover().cgroup(request.cgroup_parent, request.id)
         self.pid = 0
         self._keeper = keeper
         self._filter: seccomp.Filter | None = None
-        shim = os.getppid()
         self.state = exit_record.State(request.id, VERSION, shim, identity.start_ticks(shim))
         self._control: socket.socket
         self._made = False

@@ -5,7 +5,7 @@ reads end-of-file once the program runs. Each message is a JSON object with one 
 
 - child to shim: ``ready``; ``pty`` (with the master's descriptor); ``warnings``; ``exec`` (the last step follows);
   ``error``.
-- shim to child: ``start``, what is known only now.
+- shim to child: ``start``, what is known only now; the child goes on when it comes.
 
 End-of-file after ``exec`` means that the program runs; before it, that the child was killed.
 """

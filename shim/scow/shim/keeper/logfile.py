@@ -59,7 +59,7 @@ class LogFile:
             self._fd = -1
 
     def forget(self) -> None:
-        """Close the file in a forked child: the log is its parent's."""
+        """Close the file without a word in it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -100,11 +100,18 @@ class LogFile:
         if self._fd >= 0:
             return
         try:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._fd = os.open(self._path, flags, 0o640)
             self._size = os.fstat(self._fd).st_size
+            self._end_cut_record()
         except OSError:
+            self.forget()
             self._size = 0
+
+    def _end_cut_record(self) -> None:
+        """End the line of a record that a killed keeper had half written: readers leave out what is no record."""
+        if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
+            self._size += os.write(self._fd, b"\n")
 
     def _tell_loss(self) -> None:
         lost, self._lost = self._lost, 0

@@ -54,6 +54,7 @@ class Keeper:
         "_due",
         "_early",
         "_oom",
+        "_own",
         "_poll",
         "_recovering",
         "_talker",
@@ -74,6 +75,7 @@ class Keeper:
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        self._own = os.getpid()
         self.pid = 0
         self.pidfd = -1
         self.stdin = -1
@@ -110,7 +112,7 @@ class Keeper:
             from scow.shim.builder import process as builder
 
             self._become_child()
-            builder.main(self.request, connection, theirs)
+            builder.main(self.request, connection, theirs, self._own)
         theirs.close()
         connection.close()
         for descriptor in self.request.layers.values():
@@ -142,6 +144,8 @@ class Keeper:
     def _become_child(self) -> None:
         """Let go, in a forked child, of what is the keeper's; end with the keeper."""
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _SIGKILL)
+        if os.getppid() != self._own:  # it was killed before that
+            os._exit(1)
         os.close(self._wake)
         self._poll.close()
         for each in (self._builder, self._talker):

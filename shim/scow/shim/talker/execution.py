@@ -9,6 +9,7 @@ the next talker can tell.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import signal
@@ -73,6 +74,11 @@ class Execution:
         container.children.add(self.pid, self._on_exit)
         self.ticks = identity.start_ticks(self.pid)
         self._launching = follow.kept(self._follow())
+
+    def go_on(self) -> None:
+        """Let the process become its program, once it is on record: whoever finds it there can end it."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it was killed
+            control.send(self._control.fileno(), {"start": {}})
 
     @property
     def running(self) -> bool:
@@ -196,6 +202,7 @@ class Executions:
             raise self._container.not_running() from error
         self._running[exec_id] = session
         self._records.add(Record(exec_id, session.pid, session.ticks))
+        session.go_on()
         return session
 
     def _ended(self, exec_id: str, session: Execution) -> None:
@@ -284,6 +291,10 @@ def _join_and_run(container: Container, wanted: Wanted, init: int) -> NoReturn:
     else:
         sets, seccomp = caps.Sets(process.capabilities, available), container.filter
     confinement = launch.Confinement(sets, available, seccomp, apparmor)
+    if (
+        control.receive(control.CHILD_FD) is None
+    ):  # the talker was killed before it had recorded this process
+        os._exit(128 + signal.SIGKILL)
     launch.run(process, confinement, warnings, make_cwd=False)
 
 

@@ -43,6 +43,19 @@ def test_unfinished_lines_wait_for_their_end_and_streams_stay_apart(tmp_path: Pa
     ]
 
 
+def test_a_record_that_was_cut_costs_no_other(tmp_path: Path) -> None:
+    """A keeper that is killed may leave half a record; the next start of the container goes on behind it."""
+    path = tmp_path / "log"
+    first = LogFile(str(path))
+    first.write("stdout", b"one\ntwo\n")
+    first.close()
+    os.truncate(path, path.stat().st_size - 9)
+    second = LogFile(str(path))
+    second.write("stdout", b"three\n")
+    second.close()
+    assert b"".join(found.data for found in decode(path.read_bytes())) == b"one\nthree\n"
+
+
 def test_a_long_line_becomes_several_records(tmp_path: Path) -> None:
     log = LogFile(str(tmp_path / "log"))
     text = "ü" * 20_000 + "\n"
