@@ -13,7 +13,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 from ctypes import c_char_p, c_int, c_int64, c_long, c_size_t, c_uint, c_ulong, c_void_p
 from typing import Any
 
@@ -72,7 +71,6 @@ PROC_MAGIC = 0x9FA0
 _SYNC_FILE_RANGE_WRITE = 2
 
 PR_SET_PDEATHSIG = 1
-PR_SET_NAME = 15
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_CAPBSET_READ = 23
@@ -83,7 +81,7 @@ PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
-_MACHINE = platform.machine()
+_MACHINE = os.uname().machine
 if _MACHINE == "x86_64":
     _NR_PIVOT_ROOT, _NR_SECCOMP, _NR_BPF, _NR_CAPSET, _NR_KEYCTL = 155, 317, 321, 126, 250
     _NR_CAPGET = 125
@@ -116,6 +114,19 @@ _libc.unshare.argtypes = (c_int,)
 _libc.prctl.argtypes = (c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 _libc.sethostname.argtypes = (c_char_p, c_size_t)
 _libc.setdomainname.argtypes = (c_char_p, c_size_t)
+
+
+_libc.signal.argtypes = (c_int, c_void_p)
+_libc.signal.restype = c_void_p
+_libc.sigprocmask.argtypes = (c_int, c_void_p, c_void_p)
+_libc.signalfd.argtypes = (c_int, c_void_p, c_int)
+_libc.fork.argtypes = ()
+
+_SIGCHLD = 17
+_SIGSET = ctypes.c_uint64 * 16
+_CHILDREN = _SIGSET(1 << _SIGCHLD - 1)
+# And SIGHUP, SIGINT, SIGTERM.
+_BLOCKED = _SIGSET(1 << _SIGCHLD - 1 | 1 << 0 | 1 << 1 | 1 << 14)
 
 
 def _check(result: int) -> int:
@@ -202,18 +213,14 @@ def fork_bare() -> int:
     return _check(int(_libc.fork()))
 
 
-def ignore_signals(*numbers: int) -> None:
-    """signal(2) with SIG_IGN, past Python's own table of handlers."""
-    for number in numbers:
-        _libc.signal(number, c_void_p(1))
-
-
 def child_signals() -> int:
-    """Block SIGCHLD and return a signalfd(2) that tells of it."""
-    mask = (ctypes.c_uint64 * 16)(1 << 16)  # SIGCHLD is 17
-    _libc.signal(17, c_void_p(0))
-    _check(_libc.sigprocmask(0, ctypes.byref(mask), None))
-    return _check(_libc.signalfd(-1, ctypes.byref(mask), os.O_CLOEXEC | os.O_NONBLOCK))
+    """Block what is meant for a process's starters, and SIGCHLD; return a signalfd(2) that tells of the latter.
+
+    Past Python's own table of handlers, and with nothing made anew: for a process whose memory shall stay shared.
+    """
+    _libc.signal(_SIGCHLD, None)  # a parent may have ignored it
+    _check(_libc.sigprocmask(0, _BLOCKED, None))
+    return _check(_libc.signalfd(-1, _CHILDREN, os.O_CLOEXEC | os.O_NONBLOCK))
 
 
 def unshare(flags: int) -> None:
@@ -317,10 +324,11 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0) -> int:
     return _check(int(_libc.prctl(option, arg2, arg3, 0, 0)))
 
 
-def set_name(name: str) -> None:
-    """Set the name that ps(1) and top(1) show: PR_SET_NAME, 15 bytes."""
-    buffer = ctypes.create_string_buffer(name.encode()[:15])
-    _check(_libc.prctl(PR_SET_NAME, ctypes.addressof(buffer), 0, 0, 0))
+def set_name(name: bytes) -> None:
+    """Set the name that ps(1) and top(1) show, 15 bytes (proc(5), comm)."""
+    fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, name)
+    os.close(fd)
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from scow.api.shim.v1 import shim_pb2 as pb
 from tests.integration.shim.bundles import config
 from tests.integration.shim.conftest import MakeBox
 from tests.integration.shim.drive import SECONDS, Spawner, SpawnerError
@@ -220,6 +221,24 @@ def test_a_client_that_goes_away_while_it_starts(box: MakeBox) -> None:
     wait_for((container.state / "exit.json").exists, "the end")
     assert container.recorded().code == 2
     assert container.logged() == "ran\n"
+
+
+def test_an_end_that_cannot_be_recorded_is_told_to_who_asks_later(box: MakeBox) -> None:
+    """As on a full disk. Whoever asks then is served by a talker that was forked after the end."""
+    container = box(config(args=["sh", "-c", "read x; exit 7"])).start(stdin=True)
+    shim = container.answer["shim_pid"]
+    in_the_way = container.state / "exit.json.tmp"
+    in_the_way.mkdir()
+    attached = container.attach(stdin=True)
+    attached.send(b"\n")
+    assert attached.finish().code == 7
+    for _ in range(2):
+        wait_for(lambda: not children(shim), "the end of the talker")
+        assert container.stub.Wait(pb.WaitRequest()).exit.code == 7
+        assert container.stub.State(pb.StateRequest()).status == pb.STATUS_STOPPED
+    in_the_way.rmdir()
+    wait_for(lambda: not alive(shim), "the end of the shim")
+    assert container.recorded().code == 7
 
 
 def test_many_at_once(own_spawner: Spawner) -> None:

@@ -6,6 +6,8 @@ spawner goes with it. A client that goes away between spawn and start ends the c
 
 from __future__ import annotations
 
+import _socket
+import contextlib
 import json
 import os
 import select
@@ -26,9 +28,12 @@ from scow.shim.keeper.request import Request
 from scow.shim.oci import config
 
 _REQUEST_MAX = 128 << 10
+_BACKLOG = 128
 
 
-def main(request: Request, connection: socket.socket, keeper: socket.socket, shim: int) -> NoReturn:
+def main(
+    request: Request, connection: socket.socket, keeper: _socket.socket, shim: int
+) -> NoReturn:
     """Run in the forked child; never returns.
 
     Args:
@@ -38,7 +43,7 @@ def main(request: Request, connection: socket.socket, keeper: socket.socket, shi
         shim: PID of the keeper. Not to be asked for: the parent of an orphan is the spawner.
     """
     try:
-        syscalls.set_name("scow-builder")
+        syscalls.set_name(b"scow-builder")
         connection.settimeout(None)
         _run(request, connection, keeper, shim)
     except BaseException:  # noqa: BLE001 - the child must never return to the keeper's code
@@ -47,12 +52,13 @@ def main(request: Request, connection: socket.socket, keeper: socket.socket, shi
         os._exit(0)
 
 
-def _run(request: Request, connection: socket.socket, keeper: socket.socket, shim: int) -> None:
+def _run(request: Request, connection: socket.socket, keeper: _socket.socket, shim: int) -> None:
     made: Builder | None = None
     try:
         made = Builder(request, keeper, shim)
         made.create()
         made.ready()
+        listener = _listen(request.socket)
     except Exception as error:  # noqa: BLE001 - whatever it is travels to who asked
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0)  # the keeper goes first
         if made is not None:
@@ -62,7 +68,8 @@ def _run(request: Request, connection: socket.socket, keeper: socket.socket, shi
             pass
         answer(connection, {"error": from_exception(error, "create the container").to_json()})
         return
-    link.send(keeper, link.READY)
+    with listener:
+        link.send(keeper, link.READY, (listener.fileno(),))
     answer(connection, made.description())
     wanted = made.await_start(connection)
     if wanted is None:
@@ -80,7 +87,7 @@ def _run(request: Request, connection: socket.socket, keeper: socket.socket, shi
 class Builder:
     """Makes one container."""
 
-    def __init__(self, request: Request, keeper: socket.socket, shim: int) -> None:
+    def __init__(self, request: Request, keeper: _socket.socket, shim: int) -> None:
         self.request = request
         self.spec = config.load(request.bundle)
         self.cgroup = cgroup.discover().cgroup(request.cgroup_parent, request.id)
@@ -263,6 +270,19 @@ class Builder:
         path = os.path.join(self.request.state_dir, exit_record.STATE)
         if os.path.exists(path):
             os.unlink(path)
+
+
+def _listen(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    old = os.umask(0o177)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        listener.bind(path)
+    finally:
+        os.umask(old)
+    listener.listen(_BACKLOG)
+    return listener
 
 
 def answer(connection: socket.socket, message: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ From the builder:
 - `INIT` pid (4 bytes), flags (1 byte): the init was cloned. Descriptors, in this order: pidfd of the init; with
   `HAS_OOM` the file that counts kills for want of memory; with `HAS_PIPES` the reading ends of stdout and stderr; with
   `HAS_STDIN` the writing end of stdin.
-- `READY`: the init has its namespaces; the keeper listens from now on.
+- `READY` with the listening socket of the shim: the init has its namespaces; the keeper listens from now on.
 - `TERMINAL` with the master of the init's terminal.
 - `EXECUTED`: the program runs; its output is read from now on.
 - `FAILED` exit code (1 byte), message: the program was not executed, and that is why.
@@ -32,7 +32,7 @@ From the keeper:
 
 from __future__ import annotations
 
-import os
+import _socket
 import socket
 import struct
 
@@ -45,6 +45,11 @@ WANTS_STDOUT, WANTS_STDERR, WANTS_UNLOGGED = 1, 2, 4
 
 PACKET_MAX = 64 << 10
 _FDS_MAX = 8
+# Plain numbers: members of an enumeration are objects to look at.
+_AF_UNIX, _SOCK_SEQPACKET = int(socket.AF_UNIX), int(socket.SOCK_SEQPACKET)
+_SOL_SOCKET, _SCM_RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
+_CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
+_ANCILLARY = socket.CMSG_SPACE(4 * _FDS_MAX)
 INTS = struct.Struct("=ii")
 POSITION = struct.Struct("=qqq")
 
@@ -54,27 +59,32 @@ def parse_position(data: bytes) -> dict[str, int]:
     return dict(zip(("run", "stdout", "stderr"), POSITION.unpack(data), strict=True))
 
 
-def pair() -> tuple[socket.socket, socket.socket]:
-    """Return the keeper's end, which does not block, and the other."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+def pair() -> tuple[_socket.socket, _socket.socket]:
+    """Return the keeper's end, which does not block, and the other.
+
+    They are what the class of `socket` is built on: with less around them, less memory is touched.
+    """
+    ours, theirs = _socket.socketpair(_AF_UNIX, _SOCK_SEQPACKET)
     ours.setblocking(False)
     return ours, theirs
 
 
-def send(link: socket.socket, packet: bytes, fds: tuple[int, ...] = ()) -> None:
+def send(link: _socket.socket, packet: bytes, fds: tuple[int, ...] = ()) -> None:
     """Send one packet."""
     if fds:
-        socket.send_fds(link, [packet], fds)
+        rights = struct.pack(f"={len(fds)}i", *fds)
+        link.sendmsg([packet], [(_SOL_SOCKET, _SCM_RIGHTS, rights)])
     else:
         link.send(packet)
 
 
-def receive(link: socket.socket) -> tuple[bytes, list[int]]:
+def receive(link: _socket.socket) -> tuple[bytes, list[int]]:
     """Return the next packet and its descriptors, close-on-exec; an empty packet at the end."""
     try:
-        packet, fds, _, _ = socket.recv_fds(link, PACKET_MAX, _FDS_MAX)
+        packet, ancillary, _, _ = link.recvmsg(PACKET_MAX, _ANCILLARY, _CLOEXEC)
     except ConnectionResetError:
         return b"", []
-    for fd in fds:
-        os.set_inheritable(fd, False)
+    fds: list[int] = []
+    for _, _, data in ancillary:
+        fds += struct.unpack(f"={len(data) // 4}i", data)
     return packet, fds

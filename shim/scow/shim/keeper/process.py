@@ -15,6 +15,7 @@ it is looked at. So: one thread, epoll, no asyncio, no messages to decode, and f
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import gc
 import json
@@ -35,11 +36,8 @@ from scow.shim.keeper.logfile import LogFile
 from scow.shim.keeper.output import Output
 from scow.shim.keeper.request import Request
 
-_BACKLOG = 128
 _RETRY_SECONDS = 1.0
 _CGROUP_SECONDS = 10.0
-# Only the container's end ends a shim. Plain numbers: members of an enumeration are objects to look at.
-_IGNORED = (int(signal.SIGTERM), int(signal.SIGINT), int(signal.SIGHUP))
 _SIGKILL = int(signal.SIGKILL)
 KILLED = "the init was killed before it executed the container's process"
 
@@ -92,15 +90,15 @@ class Keeper:
         self.output = Output(
             self._poll, LogFile(log.path, log.max_size, log.max_files) if log else None
         )
-        self._builder: socket.socket | None = None
+        self._builder: _socket.socket | None = None
         self._builder_pid = 0
-        self._talker: socket.socket | None = None
+        self._talker: _socket.socket | None = None
         self._talker_pid = 0
         self._recovering = False
         self._unsent: list[bytes] = []
         self._wake = syscalls.child_signals()
         self._poll.register(self._wake, select.EPOLLIN)
-        self.listener = _listen(request.socket)
+        self.listener = -1
 
     # The builder and the talker
 
@@ -138,7 +136,7 @@ class Keeper:
             self._become_child()
             talker.main(self, theirs)
         theirs.close()
-        self._poll.unregister(self.listener.fileno())
+        self._poll.unregister(self.listener)
         self._poll.register(self._talker.fileno(), select.EPOLLIN)
 
     def _become_child(self) -> None:
@@ -160,7 +158,8 @@ class Keeper:
     def run(self) -> None:
         """Serve until the container has ended and everybody has been told."""
         while self.record is None or self._due or self._busy():
-            for fd, events in self._poll.poll(self._timeout()):
+            # One at a time: what is done about one may close the descriptor of the next, and a new one gets its number.
+            for fd, events in self._poll.poll(self._timeout(), 1):
                 self._handle(fd, events)
             if self._unsent:
                 self._send_unsent()
@@ -188,7 +187,7 @@ class Keeper:
         elif fd == self._wake:
             os.read(fd, 512)
             self._collect()
-        elif fd == self.listener.fileno():
+        elif fd == self.listener:
             if self._talker is None:
                 self._fork_talker()
         elif self._talker is not None and fd == self._talker.fileno():
@@ -198,7 +197,7 @@ class Keeper:
 
     # What the others say
 
-    def _from_builder(self, builder: socket.socket) -> bool:
+    def _from_builder(self, builder: _socket.socket) -> bool:
         """Take one packet; False when there is none."""
         try:
             packet, fds = link.receive(builder)
@@ -212,7 +211,8 @@ class Keeper:
         if kind == link.INIT:
             self._adopt(packet, fds)
         elif kind == link.READY:
-            self._poll.register(self.listener.fileno(), select.EPOLLIN)
+            self.listener = fds[0]
+            self._poll.register(self.listener, select.EPOLLIN)
         elif kind == link.TERMINAL:
             self._adopt_terminal(fds[0])
         elif kind == link.EXECUTED:
@@ -253,7 +253,7 @@ class Keeper:
         self.output.add_source(master, link.STDOUT)
         self._tell(link.TERMINAL, (self.terminal,))
 
-    def _from_talker(self, talker: socket.socket) -> None:
+    def _from_talker(self, talker: _socket.socket) -> None:
         packet, fds = link.receive(talker)
         kind = packet[:1]
         if not kind:
@@ -349,9 +349,9 @@ class Keeper:
             self._talker.close()
             self._talker = None
         self._unsent.clear()
-        if self.record is not None:
-            return
-        self._poll.register(self.listener.fileno(), select.EPOLLIN)
+        if self.record is not None and not self._due:
+            return  # all is said in exit.json
+        self._poll.register(self.listener, select.EPOLLIN)
         if status and not self._recovering:
             # It was killed: another one ends the processes whose stdio went with it.
             self._fork_talker(recovering=True)
@@ -425,26 +425,12 @@ def main(request: Request, connection: socket.socket) -> NoReturn:
 
 
 def _detach() -> None:
-    """Leave the spawner: own session, own signals, father of the container's orphans."""
+    """Leave the spawner: own session, father of the container's orphans."""
     os.setsid()
-    syscalls.ignore_signals(*_IGNORED)
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     # Processes of the container may not look into this one (ptrace(2), "Ptrace access mode checking").
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-    syscalls.set_name("scow-shim")
-
-
-def _listen(path: str) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    old = os.umask(0o177)
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        listener.bind(path)
-    finally:
-        os.umask(old)
-    listener.listen(_BACKLOG)
-    return listener
+    syscalls.set_name(b"scow-shim")
 
 
 def _oom_kills(fd: int) -> int:

@@ -387,7 +387,7 @@ def main() -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are nobody's to wait for
     # Orphans of a shim that was killed come here, and the line above keeps no zombies of them.
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    syscalls.set_name("scow-spawner")
+    syscalls.set_name(b"scow-spawner")
     Spawner(path, options.seccomp_cache, lock, options.idle_seconds).serve()
     return 0
 

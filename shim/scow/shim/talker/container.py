@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import asyncio
 import contextlib
 import functools
@@ -27,10 +28,10 @@ CREATED, RUNNING, PAUSED, STOPPED = 1, 2, 3, 4
 class Container:
     """The container of this shim."""
 
-    def __init__(self, keeper: Keeper, channel: socket.socket) -> None:
+    def __init__(self, keeper: Keeper, channel: _socket.socket) -> None:
         self.request = keeper.request
         self.pid = keeper.pid
-        self.exit: Exit | None = None
+        self.exit = keeper.record
         self.children = Children()
         self.cgroup = cgroup.discover().cgroup(self.request.cgroup_parent, self.request.id)
         self.stdin = Input(keeper.stdin, terminal=keeper.terminal >= 0)
@@ -39,6 +40,8 @@ class Container:
         self._executed = keeper.executed
         self._size = (0, 0)
         self._ended = asyncio.Event()
+        if self.exit is not None:
+            self._ended.set()
 
     # What the keeper says
 

@@ -6,6 +6,7 @@ be the parent of sessions, and hand on the init's output. While it is there, the
 
 from __future__ import annotations
 
+import _socket
 import asyncio
 import gc
 import os
@@ -23,7 +24,7 @@ from scow.shim.talker.service import ShimService
 _LINGER_SECONDS = 2.0
 
 
-def main(keeper: Keeper, channel: socket.socket) -> NoReturn:
+def main(keeper: Keeper, channel: _socket.socket) -> NoReturn:
     """Run in the forked child; never returns.
 
     Args:
@@ -32,7 +33,7 @@ def main(keeper: Keeper, channel: socket.socket) -> NoReturn:
     """
     code = 1
     try:
-        syscalls.set_name("scow-talker")
+        syscalls.set_name(b"scow-talker")
         gc.enable()
         asyncio.run(_serve(keeper, channel))
         code = 0
@@ -42,7 +43,7 @@ def main(keeper: Keeper, channel: socket.socket) -> NoReturn:
         os._exit(code)
 
 
-async def _serve(keeper: Keeper, channel: socket.socket) -> None:
+async def _serve(keeper: Keeper, channel: _socket.socket) -> None:
     changed = asyncio.Event()
     container = Container(keeper, channel)
     executions = Executions(container, changed.set)
@@ -50,7 +51,11 @@ async def _serve(keeper: Keeper, channel: socket.socket) -> None:
     container.listen()
     server = Server(ShimService(container, executions).methods(), changed.set)
     loop = asyncio.get_running_loop()
-    loop.add_reader(keeper.listener, server.accept, keeper.listener)
+    listener = socket.socket(fileno=keeper.listener)
+    loop.add_reader(listener, server.accept, listener)
+    server.accept(
+        listener
+    )  # for whom this process was forked: served also when the container has ended meanwhile
     ended = asyncio.create_task(container.wait())
     ended.add_done_callback(lambda _: changed.set())
     while not (container.exit is not None and server.connections == 0):
