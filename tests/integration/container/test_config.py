@@ -157,7 +157,7 @@ def test_namespaces_of_the_host(node: Node) -> None:
     assert link("uts", uts_mode="host")
     assert link("net", network="host")
     assert link("cgroup", cgroupns_mode="host")
-    pids = sh(node, "ls -d /proc/[0-9]* | wc -l", pid_mode="host")
+    pids = sh(node, "ls -d /proc/[0-9]* 2>/dev/null | wc -l", pid_mode="host")
     assert int(pids) > 10
 
 
