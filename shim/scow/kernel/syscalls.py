@@ -21,6 +21,7 @@ AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
 
 CLONE_NEWTIME = 0x00000080
+CLONE_PIDFD = 0x00001000
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
@@ -178,16 +179,21 @@ class _CapData(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable"))
 
 
-def fork_into(flags: int = 0, cgroup_fd: int | None = None) -> int:
+def fork_into(flags: int = 0, cgroup_fd: int | None = None) -> tuple[int, int]:
     """Fork with clone3(2): into new namespaces (`flags`) and, on cgroup v2, straight into a cgroup.
 
     What os.fork() does around the call is done by the C API made for it (PyOS_BeforeFork and the rest).
     glibc's own fork handlers do not run: they take locks that only other threads could hold.
 
     With CLONE_PARENT the child is a sibling; then its parent is told of its end as of this process's.
+
+    Returns:
+        PID and pidfd, which stays right when the child has ended and was waited for; (0, -1) in the child.
     """
+    pidfd = c_int(-1)
     exit_signal = 0 if flags & CLONE_PARENT else 17  # SIGCHLD; the kernel wants 0 for a sibling
-    args = _CloneArgs(flags=flags, exit_signal=exit_signal)
+    args = _CloneArgs(flags=flags | CLONE_PIDFD, exit_signal=exit_signal)
+    args.pidfd = ctypes.addressof(pidfd)
     if cgroup_fd is not None:
         args.flags |= CLONE_INTO_CGROUP
         args.cgroup = cgroup_fd
@@ -196,12 +202,12 @@ def fork_into(flags: int = 0, cgroup_fd: int | None = None) -> int:
     pid = int(_syscall(c_long(_NR_CLONE3), ctypes.byref(args), c_long(ctypes.sizeof(args))))
     if pid == 0:
         api.PyOS_AfterFork_Child()
-        return 0
+        return 0, -1
     number = ctypes.get_errno()
     api.PyOS_AfterFork_Parent()
     if pid < 0:
         raise OSError(number, os.strerror(number))
-    return pid
+    return pid, pidfd.value
 
 
 def fork_bare() -> int:

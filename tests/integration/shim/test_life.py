@@ -144,6 +144,27 @@ def test_mounts_that_come_with_start(box: MakeBox, tmp_path: object) -> None:
     assert attached.finish().out == b"nameserver 192.0.2.1\n"
 
 
+def test_who_is_told_of_the_start_finds_it_running(box: MakeBox) -> None:
+    """Also when whoever serves him was there before and is told by another way."""
+    for _ in range(20):
+        container = box(config(args=["sleep", "1000"])).spawn()
+        container.attach()
+        container.start()
+        container.stub.Pause(pb.PauseRequest())
+        container.stub.Resume(pb.ResumeRequest())
+        container.end()
+
+
+def test_why_an_init_ends_at_once_is_told(box: MakeBox) -> None:
+    """It is waited for by its parent before its maker has looked at it."""
+    made = config()
+    made["process"]["apparmorProfile"] = "scow-no-such-profile"
+    for _ in range(20):
+        with pytest.raises(SpawnerError) as raised:
+            box(made).start()
+        assert reason(raised.value) == "KERNEL_UNSUPPORTED"
+
+
 def test_pause_stops_everything_until_resume(box: MakeBox) -> None:
     container = box(config(args=["sh", "-c", "while :; do echo tick; sleep 0.05; done"])).spawn()
     attached = container.attach()

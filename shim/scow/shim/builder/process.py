@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import time
 import traceback
@@ -92,6 +93,7 @@ class Builder:
         self.spec = config.load(request.bundle)
         self.cgroup = cgroup.discover().cgroup(request.cgroup_parent, request.id)
         self.pid = 0
+        self._pidfd = -1
         self._keeper = keeper
         self._filter: seccomp.Filter | None = None
         self.state = exit_record.State(request.id, VERSION, shim, identity.start_ticks(shim))
@@ -121,7 +123,7 @@ class Builder:
         directory = self.cgroup.open_for_clone()
         stdio, kept, flags = self._pipes()
         try:
-            pid = namespaces.fork(plan, directory)
+            pid, pidfd = namespaces.fork(plan, directory)
             if pid == 0:
                 init.main(
                     init.Plan(
@@ -134,7 +136,7 @@ class Builder:
                         self.request.layers,
                     )
                 )
-            self._hand_over(pid, kept, flags)
+            self._hand_over(pid, pidfd, kept, flags)
         finally:
             theirs.close()
             if directory is not None:
@@ -157,14 +159,15 @@ class Builder:
         read, stdin = os.pipe2(os.O_CLOEXEC)
         return (read, out_end, err_end), [out, err, stdin], link.HAS_PIPES | link.HAS_STDIN
 
-    def _hand_over(self, pid: int, kept: list[int], flags: int) -> None:
+    def _hand_over(self, pid: int, pidfd: int, kept: list[int], flags: int) -> None:
         """Tell the keeper of its child."""
-        own = [os.pidfd_open(pid)]
+        self._pidfd = pidfd
+        own: list[int] = []
         counter = self.cgroup.oom_file()
         if counter is not None:
             own.append(os.open(counter, os.O_RDONLY | os.O_CLOEXEC))
             flags |= link.HAS_OOM
-        link.send(self._keeper, link.INIT + link.INTS.pack(pid, flags), (*own, *kept))
+        link.send(self._keeper, link.INIT + link.INTS.pack(pid, flags), (pidfd, *own, *kept))
         for descriptor in own:
             os.close(descriptor)
 
@@ -229,12 +232,16 @@ class Builder:
         if not executing:
             raise self._killed()
         link.send(self._keeper, link.EXECUTED)
+        # Who is told of the start finds a shim that knows of it.
+        while link.receive(self._keeper)[0][:1] not in (link.EXECUTED, link.STOPPED, b""):
+            pass
 
     def fail(self, error: ShimError) -> None:
         """Have the end recorded, and why; return once it is."""
         packet = link.FAILED + bytes((error.exit_code,)) + error.message.encode()
         link.send(self._keeper, packet[: link.PACKET_MAX // 2])
-        identity.kill(self.pid, self.state.pid_start_ticks)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         while True:
             packet, _ = link.receive(self._keeper)
             if packet[:1] in (link.STOPPED, b""):
@@ -266,7 +273,8 @@ class Builder:
             return
         cgroup.end(self.cgroup.directories)
         if self.pid:
-            identity.kill(self.pid, identity.start_ticks(self.pid))
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         path = os.path.join(self.request.state_dir, exit_record.STATE)
         if os.path.exists(path):
             os.unlink(path)

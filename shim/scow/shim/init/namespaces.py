@@ -82,8 +82,8 @@ def _open(entry: Namespace) -> int:
         ) from error
 
 
-def fork(made: Plan, cgroup_fd: int | None) -> int:
-    """Fork the init: as process 1 of a new pid namespace, in a joined one, or in the host's.
+def fork(made: Plan, cgroup_fd: int | None) -> tuple[int, int]:
+    """Fork the init: as process 1 of a new pid namespace, in a joined one, or in the host's; return PID and pidfd.
 
     It is a sibling of this process: a child of the keeper.
     """
@@ -94,7 +94,7 @@ def fork(made: Plan, cgroup_fd: int | None) -> int:
     return syscalls.fork_into(syscalls.CLONE_PARENT, cgroup_fd)
 
 
-def fork_joining(pid_namespace: int, cgroup_fd: int | None) -> int:
+def fork_joining(pid_namespace: int, cgroup_fd: int | None) -> tuple[int, int]:
     """Fork a sibling that is in another pid namespace; `pid_namespace` is its descriptor or a pidfd.
 
     setns(2) changes only where children are born, so the caller sets it, forks, and sets it back.
@@ -104,10 +104,10 @@ def fork_joining(pid_namespace: int, cgroup_fd: int | None) -> int:
         syscalls.setns(pid_namespace, syscalls.CLONE_NEWPID)
         pid = -1
         try:
-            pid = syscalls.fork_into(syscalls.CLONE_PARENT, cgroup_fd)
+            pid, pidfd = syscalls.fork_into(syscalls.CLONE_PARENT, cgroup_fd)
         finally:
             if pid != 0:
                 syscalls.setns(own, syscalls.CLONE_NEWPID)
-        return pid
+        return pid, pidfd
     finally:
         os.close(own)

@@ -26,7 +26,7 @@ From the talker:
 From the keeper:
 
 - `ENDED` pid, wait(2) status (4 bytes each): a child other than the init has ended.
-- `TERMINAL`, `EXECUTED`: as above.
+- `TERMINAL`, `EXECUTED`: as above, once the keeper knows of it.
 - `STOPPED` exit record (JSON): the init has ended; the record is on disk unless the disk is full.
 """
 

@@ -92,11 +92,12 @@ class Execution:
         group = container.cgroup.open_for_clone()
         try:
             if "pid" in container.spec.namespaces:
-                pid = namespaces.fork_joining(init, group)
+                pid, pidfd = namespaces.fork_joining(init, group)
             else:
-                pid = syscalls.fork_into(syscalls.CLONE_PARENT, group)
+                pid, pidfd = syscalls.fork_into(syscalls.CLONE_PARENT, group)
             if pid == 0:
                 _become(container, self._wanted, self.stdio.child, channel, init)
+            os.close(pidfd)
             return pid
         finally:
             os.close(init)
