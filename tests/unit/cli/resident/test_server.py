@@ -107,4 +107,15 @@ def test_what_reads_standard_input_says_so() -> None:
         if verb.reads_input(options):
             says.add(path)
     prunes = {path for path in index.COMMANDS if path.endswith(" prune")}
-    assert says == {"run", "exec", "attach", "start", "login", "load", "import", "build", "volume import", *prunes}
+    assert says == {
+        "run",
+        "exec",
+        "attach",
+        "start",
+        "login",
+        "load",
+        "import",
+        "build",
+        "volume import",
+        *prunes,
+    }
