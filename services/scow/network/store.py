@@ -21,6 +21,7 @@ is what the name server of an owner has to know beside its endpoints; it goes wi
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import sqlite3
@@ -265,7 +266,7 @@ class NetworkStore:
         for row in self._store.all("SELECT * FROM pools"):
             pools[row["network_id"]].append(_pool(row))
         rows = self._store.all("SELECT * FROM networks ORDER BY name")
-        return [_network(row, pools[row["id"]]) for row in rows]
+        return [_network(row, tuple(pools[row["id"]])) for row in rows]
 
     def endpoints(self) -> list[Endpoint]:
         """Return all endpoints, the oldest first."""
@@ -449,6 +450,8 @@ class NetworkStore:
         tx.execute("DELETE FROM resolvers WHERE owner NOT IN (SELECT owner FROM endpoints)")
 
 
+# Read several times for each container and seldom changed, while addresses take long to parse.
+@functools.lru_cache(maxsize=1024)
 def _pool(row: sqlite3.Row) -> Pool:
     return Pool(
         subnet=ipaddress.ip_network(row["subnet"]),
@@ -463,7 +466,8 @@ def _pool(row: sqlite3.Row) -> Pool:
     )
 
 
-def _network(row: sqlite3.Row, pools: Sequence[Pool]) -> Network:
+@functools.lru_cache(maxsize=1024)
+def _network(row: sqlite3.Row, pools: tuple[Pool, ...]) -> Network:
     return Network(
         id=row["id"],
         name=row["name"],
