@@ -107,6 +107,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Change the bandwidth that a container has in a network, also while it runs (scow's own)",
     ),
     "network ls": ("network.network", "List networks"),
+    "network policy rm": ("network.policy", "Let containers reach everything again"),
+    "network policy set": (
+        "network.policy",
+        "Say what a container may reach: an address, a block, dns:NAME, dns:*.NAME or all",
+    ),
+    "network policy show": (
+        "network.policy",
+        "Show what a container may reach, and what was counted",
+    ),
     "network prune": ("network.change", "Remove all unused networks"),
     "network rm": ("network.change", "Remove one or more networks"),
     "plugin disable": ("system.plugins", "Disable a plugin"),
@@ -166,6 +175,7 @@ GROUPS: dict[str, str] = {
     "image": "Manage images",
     "manifest": "Manage image manifests and manifest lists",
     "network": "Manage networks",
+    "network policy": "Manage what containers may reach (scow's own)",
     "plugin": "Manage plugins",
     "system": "Manage scow",
     "volume": "Manage volumes",

@@ -168,6 +168,25 @@ def parse_publish_allow(text: str) -> tuple[int, str, list[str]]:
     return port, (protocol or "tcp") if port else "", found
 
 
+def parse_policy_rule(text: str) -> Fields:
+    """Return the fields of a rule of a policy: TO[,port=FIRST[-LAST]][,proto=PROTOCOL].
+
+    Raises:
+        ValueError: No such form.
+    """
+    to, *rest = text.split(",")
+    rule: Fields = {"to": to}
+    for part in rest:
+        key, _, value = part.partition("=")
+        if key == "port":
+            rule["port"], rule["port_last"] = _port_range("port", value)
+        elif key == "proto" and value in _PROTOCOLS:
+            rule["protocol"] = value
+        else:
+            raise ValueError(f"invalid rule {text!r}: give TO[,port=PORT][,proto=tcp]")
+    return rule
+
+
 def parse_expose(text: str) -> list[str]:
     """Return "80/tcp" for each port of `--expose 80-81/tcp`.
 

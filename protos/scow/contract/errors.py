@@ -328,6 +328,10 @@ class NotConnected(FailedPrecondition):
     """The container is not in the network."""
 
 
+class PolicyNotFound(NotFound):
+    """The container has no policy."""
+
+
 class PortNotPublished(NotFound):
     """The container has no such published port."""
 

@@ -34,6 +34,7 @@ from scow.network.ipam.addresses import Interface
 from scow.network.kernel import names
 from scow.network.kernel.worker import Worker
 from scow.network.networks import DEFAULT, Networks, endpoint_message
+from scow.network.policy.policies import Policies
 from scow.network.ports import publish
 from scow.network.ports.publish import PortRequest
 from scow.network.ports.publisher import Publisher
@@ -64,6 +65,7 @@ class Endpoints:
         lock: Held by every change, and by reconciliation.
         publisher: The published ports.
         names: The names.
+        policies: What owners may reach.
     """
 
     def __init__(self, store: Store, journal: Journal, networks: Networks, parts: Parts) -> None:
@@ -74,7 +76,8 @@ class Endpoints:
         self._parts = parts
         self.lock = asyncio.Lock()
         self.publisher = Publisher(parts.worker, parts.table, self.wanted)
-        self.names = Names(self._rows, parts.section)
+        self.policies = Policies(parts.worker, self._rows, parts.instance)
+        self.names = Names(self._rows, parts.section, self.policies.judge)
 
     async def attach(self, request: pb.AttachRequest) -> pb.AttachResponse:
         """Attach an owner to a network; see the contract.
@@ -141,6 +144,7 @@ class Endpoints:
             others = [e for e in self._rows.endpoints_of(wish.owner) if e.id != endpoint.id]
             # Before the link is there: what it sends until then would be lost.
             await self._change_sender("add", wish.network, endpoint)
+            await self.policies.follow(wish.owner, [*others, endpoint])
             # Side by side: links and the name server's sockets take a millisecond or more each.
             endpoint, _ = await _both(
                 self._driver(wish.network).attach(wish.network, endpoint),
@@ -407,6 +411,7 @@ class Endpoints:
         await self.publisher.give_back(endpoint.id)
         left = self._rows.endpoints_of(endpoint.owner)
         await self._try(self.names.leave(endpoint.owner, left))
+        await self._try(self.policies.follow(endpoint.owner, left))
         if not left:
             self._parts.files.remove(endpoint.owner)
 
@@ -429,6 +434,7 @@ class Endpoints:
         """Finish what was put off."""
         await self.publisher.close()
         await self.names.close()
+        await self.policies.close()
         for driver in self._parts.drivers.values():
             await driver.close()
 

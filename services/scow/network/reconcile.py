@@ -40,7 +40,8 @@ class Reconciler:
 
     async def run(self) -> list[ReconcileAction]:
         """Do it, and return what was done."""
-        gone = await unknown_owners(self._peers, {e.owner for e in self._rows.endpoints()})
+        known = {e.owner for e in self._rows.endpoints()} | self._rows.policy_owners()
+        gone = await unknown_owners(self._peers, known)
         self._networks.record()
         async with self._endpoints.lock:
             actions = await self._release(gone)
@@ -50,6 +51,7 @@ class Reconciler:
             actions += await self._restore(wanted)
             await self._route(wanted)
             await self._endpoints.names.restore(wanted.endpoints)
+            actions += await self._restore_policies(gone, wanted)
             owners = {endpoint.owner for endpoint in wanted.endpoints}
             for name in self._parts.files.remove_others(owners):
                 actions.append(_action(f"files/{name}", "released", "files without an owner"))
@@ -69,6 +71,12 @@ class Reconciler:
                 continue
             actions.append(_of(endpoint, "released", reason))
         return actions
+
+    async def _restore_policies(self, gone: set[str], wanted: Wanted) -> list[ReconcileAction]:
+        for owner in self._rows.policy_owners() & gone:
+            self._rows.forget_policy(owner)
+        done = await self._endpoints.policies.restore(wanted.endpoints)
+        return [_action(name, what, "its policy") for name, what in done]
 
     async def _hold_ports(self, wanted: Wanted) -> list[ReconcileAction]:
         actions = []

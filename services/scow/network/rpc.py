@@ -17,6 +17,7 @@ from scow.network.cni.calls import Calls
 from scow.network.endpoints import Endpoints
 from scow.network.limits import Limits
 from scow.network.networks import Networks
+from scow.network.policy.changes import PolicyChanges
 from scow.network.publications import Publications
 from scow.network.reconcile import Reconciler
 from scow.network.user_networks import UserNetworks
@@ -35,6 +36,7 @@ class Parts:
     calls: Calls
     publications: Publications
     limits: Limits
+    policies: PolicyChanges
 
 
 class NetworkServicer(pb_grpc.NetworkServiceServicer):
@@ -48,6 +50,7 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
         self._calls = parts.calls
         self._publications = parts.publications
         self._limits = parts.limits
+        self._policies = parts.policies
         self._journal = journal
         self._requests = requests
 
@@ -129,6 +132,26 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
     async def CniGc(self, request: pb.CniGcRequest, context: Context) -> pb.CniGcResponse:
         """Give back what nobody has."""
         return await self._calls.collect(request)
+
+    async def SetPolicy(
+        self, request: pb.SetPolicyRequest, context: Context
+    ) -> pb.SetPolicyResponse:
+        """Say what an owner may reach."""
+        await self._policies.set(request.policy)
+        return pb.SetPolicyResponse()
+
+    async def GetPolicy(
+        self, request: pb.GetPolicyRequest, context: Context
+    ) -> pb.GetPolicyResponse:
+        """Return an owner's policy."""
+        return pb.GetPolicyResponse(policy=await self._policies.get(request.owner))
+
+    async def RemovePolicy(
+        self, request: pb.RemovePolicyRequest, context: Context
+    ) -> pb.RemovePolicyResponse:
+        """Let an owner reach everything again."""
+        await self._policies.remove(request.owner)
+        return pb.RemovePolicyResponse()
 
     async def Reconcile(
         self, request: pb.ReconcileRequest, context: Context

@@ -7,6 +7,7 @@
     pools      network_id, subnet (key) | gateway | last_address | ip_range | aux | gateway_chosen
     endpoints  id (key) | owner, network_id (unique) | name | mac | link (unique) | interface | netns_path | netns_id |
                ports | aliases | ready | created_ns | routers | options | priority | link_local
+    policies   owner (key) | policy
     resolvers  owner (key) | hostname | servers | qualified | links | served
     leases     network_id, address (key) | prefix | endpoint_id
 
@@ -31,6 +32,8 @@ from dataclasses import dataclass, field
 
 from scow.core.store import Store
 from scow.network.ipam.addresses import Address, Interface, Pool
+from scow.network.policy import model as policies
+from scow.network.policy.model import Policy
 from scow.network.ports.publish import Publish, from_json, to_json
 
 MIGRATIONS = (
@@ -155,6 +158,13 @@ MIGRATIONS = (
         qualified INTEGER NOT NULL,
         links TEXT NOT NULL,
         served INTEGER NOT NULL
+    );
+    """,
+    # Egress policies, by owner.
+    """
+    CREATE TABLE policies (
+        owner TEXT PRIMARY KEY,
+        policy TEXT NOT NULL
     );
     """,
 )
@@ -293,6 +303,27 @@ class NetworkStore:
         """Return the names of all endpoints' links in the host."""
         rows = self._store.all("SELECT link FROM endpoints WHERE link IS NOT NULL")
         return {row["link"] for row in rows}
+
+    def policy(self, owner: str) -> Policy | None:
+        """Return an owner's policy."""
+        rows = self._store.all("SELECT policy FROM policies WHERE owner = ?", (owner,))
+        return policies.from_json(rows[0]["policy"]) if rows else None
+
+    def policy_owners(self) -> set[str]:
+        """Return the owners that have policies."""
+        return {row["owner"] for row in self._store.all("SELECT owner FROM policies")}
+
+    def forget_policy(self, owner: str) -> None:
+        """Forget the policy of an owner that is gone."""
+        with self._store.transaction() as tx:
+            self.set_policy(tx, owner, None)
+
+    @staticmethod
+    def set_policy(tx: sqlite3.Connection, owner: str, policy: Policy | None) -> None:
+        """Record an owner's policy, or that it has none."""
+        tx.execute("DELETE FROM policies WHERE owner = ?", (owner,))
+        if policy is not None:
+            tx.execute("INSERT INTO policies VALUES (?,?)", (owner, policies.to_json(policy)))
 
     def resolving(self, owner: str) -> Resolving | None:
         """Return what the name server of an owner has to know."""

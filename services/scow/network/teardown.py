@@ -20,6 +20,9 @@ def teardown(instance: str) -> list[str]:
     for family in FAMILIES:
         nftables.run(rules.remove(family, instance))
     nftables.run(spoofing.remove(instance))
+    for kind, name in nftables.list_tables():
+        if name.startswith(f"{instance}-policy-"):
+            nftables.run([{"delete": {"table": {"family": kind, "name": name}}}])
     nftables.close()
     bridge = names.bridge(instance)
     with Netlink() as netlink:

@@ -22,6 +22,7 @@ from scow.network.ipam import subnets
 from scow.network.kernel.worker import Worker
 from scow.network.limits import Limits
 from scow.network.networks import Networks
+from scow.network.policy.changes import PolicyChanges
 from scow.network.publications import Publications
 from scow.network.reconcile import Reconciler
 from scow.network.rpc import NetworkServicer
@@ -53,10 +54,11 @@ async def wire(context: Context) -> Wiring:
     reconciler = Reconciler(rows, networks, endpoints, parts, context.peers)
     users = UserNetworks(context.store, context.journal, networks, endpoints, parts)
     publications = Publications(context.store, context.journal, networks, endpoints)
+    policies = PolicyChanges(context.store, endpoints)
     limits = Limits(context.store, networks, endpoints, worker)
     calls = Calls(chain, section.cni_conf_dir)
     servicer = NetworkServicer(
-        rpc.Parts(networks, users, endpoints, reconciler, calls, publications, limits),
+        rpc.Parts(networks, users, endpoints, reconciler, calls, publications, limits, policies),
         context.journal,
         context.requests,
     )

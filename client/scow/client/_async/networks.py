@@ -10,6 +10,8 @@ from scow.api.container.v1.container_pb2 import (
     Container,
     DisconnectRequest,
     DisconnectResponse,
+    GetRequest,
+    GetResponse,
     LimitNetworkRequest,
     LimitNetworkResponse,
     NetworkAttachment,
@@ -229,6 +231,73 @@ class AsyncNetworks:
             rate_out=rate_out,
         )
         await self._containers().call("LimitNetwork", request, LimitNetworkResponse, timeout)
+
+    async def policy(self, container: str, *, timeout: float | None = None) -> pb.Policy:
+        """Return what a container may reach, and what was counted.
+
+        Args:
+            container: Name or id.
+            timeout: Seconds.
+
+        Raises:
+            PolicyNotFound: It has no policy.
+
+        Example::
+
+            print((await client.networks.policy("box")).default_packets)
+        """
+        request = pb.GetPolicyRequest(owner=await self._owner(container, timeout))
+        response = await self._service.call("GetPolicy", request, pb.GetPolicyResponse, timeout)
+        return response.policy
+
+    async def set_policy(
+        self,
+        container: str,
+        default: str,
+        rules: Iterable[pb.PolicyRule] = (),
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Say what a container may reach from now on, in all its networks and lives.
+
+        Args:
+            container: Name or id.
+            default: "allow" or "deny", for what no rule is about.
+            rules: The first one that is about a connection decides.
+            timeout: Seconds.
+
+        Raises:
+            InvalidArgument: A rule cannot be meant.
+
+        Example::
+
+            rule = PolicyRule(action="allow", to="dns:*.example.org", port=443)
+            await client.networks.set_policy("box", "deny", [rule])
+        """
+        owner = await self._owner(container, timeout)
+        policy = pb.Policy(owner=owner, default_action=default, rules=rules)
+        request = pb.SetPolicyRequest(policy=policy)
+        await self._service.call("SetPolicy", request, pb.SetPolicyResponse, timeout)
+
+    async def remove_policy(self, container: str, *, timeout: float | None = None) -> None:
+        """Let a container reach everything again.
+
+        Args:
+            container: Name or id.
+            timeout: Seconds.
+
+        Example::
+
+            await client.networks.remove_policy("box")
+        """
+        request = pb.RemovePolicyRequest(owner=await self._owner(container, timeout))
+        await self._service.call("RemovePolicy", request, pb.RemovePolicyResponse, timeout)
+
+    async def _owner(self, container: str, timeout: float | None) -> str:
+        """Return what the network service calls a container."""
+        request = GetRequest(container=container)
+        found = await self._containers().call("Get", request, GetResponse, timeout)
+        return f"container/{found.container.id}"
 
     async def get(self, network: str, *, timeout: float | None = None) -> pb.Network:
         """Describe one network and who is attached.

@@ -10,6 +10,8 @@ from scow.api.container.v1.container_pb2 import (
     Container,
     DisconnectRequest,
     DisconnectResponse,
+    GetRequest,
+    GetResponse,
     LimitNetworkRequest,
     LimitNetworkResponse,
     NetworkAttachment,
@@ -227,6 +229,73 @@ class Networks:
             rate_out=rate_out,
         )
         self._containers().call("LimitNetwork", request, LimitNetworkResponse, timeout)
+
+    def policy(self, container: str, *, timeout: float | None = None) -> pb.Policy:
+        """Return what a container may reach, and what was counted.
+
+        Args:
+            container: Name or id.
+            timeout: Seconds.
+
+        Raises:
+            PolicyNotFound: It has no policy.
+
+        Example::
+
+            print((client.networks.policy("box")).default_packets)
+        """
+        request = pb.GetPolicyRequest(owner=self._owner(container, timeout))
+        response = self._service.call("GetPolicy", request, pb.GetPolicyResponse, timeout)
+        return response.policy
+
+    def set_policy(
+        self,
+        container: str,
+        default: str,
+        rules: Iterable[pb.PolicyRule] = (),
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Say what a container may reach from now on, in all its networks and lives.
+
+        Args:
+            container: Name or id.
+            default: "allow" or "deny", for what no rule is about.
+            rules: The first one that is about a connection decides.
+            timeout: Seconds.
+
+        Raises:
+            InvalidArgument: A rule cannot be meant.
+
+        Example::
+
+            rule = PolicyRule(action="allow", to="dns:*.example.org", port=443)
+            client.networks.set_policy("box", "deny", [rule])
+        """
+        owner = self._owner(container, timeout)
+        policy = pb.Policy(owner=owner, default_action=default, rules=rules)
+        request = pb.SetPolicyRequest(policy=policy)
+        self._service.call("SetPolicy", request, pb.SetPolicyResponse, timeout)
+
+    def remove_policy(self, container: str, *, timeout: float | None = None) -> None:
+        """Let a container reach everything again.
+
+        Args:
+            container: Name or id.
+            timeout: Seconds.
+
+        Example::
+
+            client.networks.remove_policy("box")
+        """
+        request = pb.RemovePolicyRequest(owner=self._owner(container, timeout))
+        self._service.call("RemovePolicy", request, pb.RemovePolicyResponse, timeout)
+
+    def _owner(self, container: str, timeout: float | None) -> str:
+        """Return what the network service calls a container."""
+        request = GetRequest(container=container)
+        found = self._containers().call("Get", request, GetResponse, timeout)
+        return f"container/{found.container.id}"
 
     def get(self, network: str, *, timeout: float | None = None) -> pb.Network:
         """Describe one network and who is attached.

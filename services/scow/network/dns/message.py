@@ -10,9 +10,12 @@ none is above 63.
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from scow.network.ipam.addresses import Address
 
 A, CNAME, SOA, PTR, AAAA, OPT, ANY = 1, 5, 6, 12, 28, 41, 255
 IN = 1
@@ -311,6 +314,32 @@ def lifetime(data: bytes) -> Lifetime:
             # There is no such name or record, and this is how long that is true (RFC 2308, 5).
             seconds.append(_TTL.unpack_from(data, position - 4)[0])
     return Lifetime(min(seconds, default=0), tuple(places))
+
+
+def addresses(data: bytes) -> tuple[list[Address], int]:
+    """Return the addresses in an answer, and for how many seconds they are good.
+
+    Raises:
+        MalformedError: Its records cannot be told apart.
+    """
+    _, _, questions, answers, *_ = _HEADER.unpack_from(data)
+    position = _HEADER.size
+    for _ in range(questions):
+        position = _end_of_name(data, position) + _QUESTION.size
+    found: list[Address] = []
+    seconds = 0
+    for _ in range(answers):
+        start = _end_of_name(data, position)
+        kind, _, ttl, position = _record_at(data, start)
+        content = data[start + _RECORD.size : position]
+        if kind == A and len(content) == 4:
+            found.append(ipaddress.IPv4Address(content))
+        elif kind == AAAA and len(content) == 16:
+            found.append(ipaddress.IPv6Address(content))
+        else:
+            continue
+        seconds = max(seconds, min(ttl, 86400))
+    return found, seconds
 
 
 def aged(data: bytes, life: Lifetime, seconds: int) -> bytes:

@@ -7,7 +7,7 @@ server until it ends, since its resolv.conf says so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
@@ -16,7 +16,7 @@ from scow.core.config import NetworkSection
 from scow.network.dns import files, listener, message
 from scow.network.dns.listener import Listener
 from scow.network.dns.records import Member, Records
-from scow.network.dns.server import Scope, Server
+from scow.network.dns.server import NamePolicy, Scope, Server
 from scow.network.dns.upstream import Upstream
 from scow.network.kernel import netns
 from scow.network.networks import DEFAULT
@@ -37,9 +37,16 @@ class Names:
     Args:
         rows: The tables.
         section: Of the configuration.
+        judge: Returns what an owner's policy has to do with names.
     """
 
-    def __init__(self, rows: NetworkStore, section: NetworkSection) -> None:
+    def __init__(
+        self,
+        rows: NetworkStore,
+        section: NetworkSection,
+        judge: Callable[[str], NamePolicy | None],
+    ) -> None:
+        self._judge = judge
         self._rows = rows
         self._section = section
         self._records = Records()
@@ -89,6 +96,7 @@ class Names:
             forwards=not all(network.internal for network in attached),
             qualified=resolving.qualified,
             links=_links(resolving.links),
+            policy=self._judge(endpoints[0].owner),
         )
 
     def forget(self, endpoint: Endpoint) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from scow.network.dns import message
 from scow.network.dns.listener import Listener
@@ -35,6 +36,7 @@ class Scope:
         forwards: Whether what is not known here is asked elsewhere.
         qualified: Whether names without a dot are known here or nowhere, since it said what to complete them with.
         links: Names of its own for others' names.
+        policy: What it may ask for, and what may follow from it.
     """
 
     networks: tuple[str, ...]
@@ -42,6 +44,17 @@ class Scope:
     forwards: bool = True
     qualified: bool = False
     links: Mapping[bytes, bytes] = field(default_factory=dict)
+    policy: NamePolicy | None = None
+
+
+class NamePolicy(Protocol):
+    """What a container's policy has to do with names."""
+
+    def allows(self, name: bytes) -> bool:
+        """Tell whether a name in lower case may be asked for elsewhere."""
+
+    async def learn(self, name: bytes, answer: bytes) -> None:
+        """Take note of what a name means, before the answer is given."""
 
 
 class Server:
@@ -104,10 +117,18 @@ class Server:
             return message.rejection(data, error)
         if query.group != message.IN:
             return message.refusal(query, message.REFUSED)
+        if scope.policy is not None:
+            return query
+        return self._known(scope, query, limit)
+
+    def _known(self, scope: Scope, query: Query, limit: int) -> bytes | Query:
+        """Return the answer to a question from what is known, or the question."""
         name = scope.links.get(query.name, query.name)
         node = self._records.find(scope.networks, name)
         if node is not None:
             return message.answer(query, node.records(query.kind), limit or query.size)
+        if scope.policy is not None and not scope.policy.allows(query.name):
+            return message.refusal(query, message.NXDOMAIN)
         if scope.qualified and query.name and query.name[query.name[0] + 1] == 0:
             return message.refusal(query, message.NXDOMAIN)
         if not scope.forwards:
@@ -116,7 +137,16 @@ class Server:
         return query if kept is None else message.returned(kept, query, limit or query.size)
 
     async def forward(self, scope: Scope, query: Query, limit: int) -> bytes:
-        """Return somebody else's answer, or that there is none."""
+        """Return somebody else's answer, or that there is none; where a policy has a say, also our own."""
+        if scope.policy is None:
+            return await self._ask(scope, query, limit)
+        known = self._known(scope, query, limit)
+        answer = await self._ask(scope, query, limit) if isinstance(known, Query) else known
+        with contextlib.suppress(MalformedError):
+            await scope.policy.learn(query.name, answer)
+        return answer
+
+    async def _ask(self, scope: Scope, query: Query, limit: int) -> bytes:
         stream = bool(limit)
         try:
             data = await self._upstream.ask(self._servers(scope), query, stream)

@@ -81,6 +81,12 @@ class Nftables:
         listed: list[Command] = answer["nftables"]
         return listed
 
+    def list_tables(self) -> set[tuple[str, str]]:
+        """Return family and name of all tables."""
+        answer = self._run([{"list": {"tables": {}}}])
+        tables = [entry["table"] for entry in answer["nftables"] if "table" in entry]
+        return {(table["family"], table["name"]) for table in tables}
+
     def list_chains(self) -> list[Command]:
         """Return the heads of all chains of all tables: family, table, name, hook, policy."""
         answer = self._run([{"list": {"chains": {}}}])

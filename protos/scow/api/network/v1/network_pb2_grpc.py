@@ -110,6 +110,21 @@ class NetworkServiceStub:
                 request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniGcRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniGcResponse.FromString,
                 _registered_method=True)
+        self.SetPolicy = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/SetPolicy',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.SetPolicyRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.SetPolicyResponse.FromString,
+                _registered_method=True)
+        self.GetPolicy = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/GetPolicy',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.GetPolicyRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.GetPolicyResponse.FromString,
+                _registered_method=True)
+        self.RemovePolicy = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/RemovePolicy',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.RemovePolicyRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.RemovePolicyResponse.FromString,
+                _registered_method=True)
         self.Reconcile = channel.unary_unary(
                 '/scow.api.network.v1.NetworkService/Reconcile',
                 request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.ReconcileRequest.SerializeToString,
@@ -242,6 +257,28 @@ class NetworkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetPolicy(self, request, context):
+        """SetPolicy says what an owner may reach from now on, in all its networks; it is kept until the owner is gone.
+        Errors: INVALID_ARGUMENT; FAILED_PRECONDITION KERNEL_UNSUPPORTED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicy(self, request, context):
+        """GetPolicy returns an owner's policy and what was counted. Errors: NOT_FOUND POLICY_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemovePolicy(self, request, context):
+        """RemovePolicy lets an owner reach everything again; one without a policy is no error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Reconcile(self, request, context):
         """Reconcile compares records with links, rules and owners now, and tells what it did.
         """
@@ -333,6 +370,21 @@ def add_NetworkServiceServicer_to_server(servicer, server):
                     servicer.CniGc,
                     request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniGcRequest.FromString,
                     response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniGcResponse.SerializeToString,
+            ),
+            'SetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPolicy,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.SetPolicyRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.SetPolicyResponse.SerializeToString,
+            ),
+            'GetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicy,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.GetPolicyRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.GetPolicyResponse.SerializeToString,
+            ),
+            'RemovePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemovePolicy,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.RemovePolicyRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.RemovePolicyResponse.SerializeToString,
             ),
             'Reconcile': grpc.unary_unary_rpc_method_handler(
                     servicer.Reconcile,
@@ -751,6 +803,87 @@ class NetworkService:
             '/scow.api.network.v1.NetworkService/CniGc',
             scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniGcRequest.SerializeToString,
             scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniGcResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/SetPolicy',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.SetPolicyRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.SetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/GetPolicy',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.GetPolicyRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemovePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/RemovePolicy',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.RemovePolicyRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.RemovePolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

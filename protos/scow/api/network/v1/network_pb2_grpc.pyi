@@ -82,6 +82,14 @@ class NetworkServiceStub:
     """CniStatus tells whether containers can be attached to a configuration's network; FAILED_PRECONDITION CNI_FAILED if not."""
     CniGc: _grpc.UnaryUnaryMultiCallable[_network_pb2.CniGcRequest, _network_pb2.CniGcResponse]
     """CniGc takes back what CniAdd made for namespaces that have gone, and has plugins give back what nobody has."""
+    SetPolicy: _grpc.UnaryUnaryMultiCallable[_network_pb2.SetPolicyRequest, _network_pb2.SetPolicyResponse]
+    """SetPolicy says what an owner may reach from now on, in all its networks; it is kept until the owner is gone.
+    Errors: INVALID_ARGUMENT; FAILED_PRECONDITION KERNEL_UNSUPPORTED.
+    """
+    GetPolicy: _grpc.UnaryUnaryMultiCallable[_network_pb2.GetPolicyRequest, _network_pb2.GetPolicyResponse]
+    """GetPolicy returns an owner's policy and what was counted. Errors: NOT_FOUND POLICY_NOT_FOUND."""
+    RemovePolicy: _grpc.UnaryUnaryMultiCallable[_network_pb2.RemovePolicyRequest, _network_pb2.RemovePolicyResponse]
+    """RemovePolicy lets an owner reach everything again; one without a policy is no error."""
     Reconcile: _grpc.UnaryUnaryMultiCallable[_network_pb2.ReconcileRequest, _network_pb2.ReconcileResponse]
     """Reconcile compares records with links, rules and owners now, and tells what it did."""
     Watch: _grpc.UnaryStreamMultiCallable[_network_pb2.WatchRequest, _network_pb2.WatchResponse]
@@ -141,6 +149,14 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     """CniStatus tells whether containers can be attached to a configuration's network; FAILED_PRECONDITION CNI_FAILED if not."""
     CniGc: _aio.UnaryUnaryMultiCallable[_network_pb2.CniGcRequest, _network_pb2.CniGcResponse]  # type: ignore[assignment]
     """CniGc takes back what CniAdd made for namespaces that have gone, and has plugins give back what nobody has."""
+    SetPolicy: _aio.UnaryUnaryMultiCallable[_network_pb2.SetPolicyRequest, _network_pb2.SetPolicyResponse]  # type: ignore[assignment]
+    """SetPolicy says what an owner may reach from now on, in all its networks; it is kept until the owner is gone.
+    Errors: INVALID_ARGUMENT; FAILED_PRECONDITION KERNEL_UNSUPPORTED.
+    """
+    GetPolicy: _aio.UnaryUnaryMultiCallable[_network_pb2.GetPolicyRequest, _network_pb2.GetPolicyResponse]  # type: ignore[assignment]
+    """GetPolicy returns an owner's policy and what was counted. Errors: NOT_FOUND POLICY_NOT_FOUND."""
+    RemovePolicy: _aio.UnaryUnaryMultiCallable[_network_pb2.RemovePolicyRequest, _network_pb2.RemovePolicyResponse]  # type: ignore[assignment]
+    """RemovePolicy lets an owner reach everything again; one without a policy is no error."""
     Reconcile: _aio.UnaryUnaryMultiCallable[_network_pb2.ReconcileRequest, _network_pb2.ReconcileResponse]  # type: ignore[assignment]
     """Reconcile compares records with links, rules and owners now, and tells what it did."""
     Watch: _aio.UnaryStreamMultiCallable[_network_pb2.WatchRequest, _network_pb2.WatchResponse]  # type: ignore[assignment]
@@ -287,6 +303,32 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_network_pb2.CniGcResponse, _abc.Awaitable[_network_pb2.CniGcResponse]]:
         """CniGc takes back what CniAdd made for namespaces that have gone, and has plugins give back what nobody has."""
+
+    @_abc_1.abstractmethod
+    def SetPolicy(
+        self,
+        request: _network_pb2.SetPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.SetPolicyResponse, _abc.Awaitable[_network_pb2.SetPolicyResponse]]:
+        """SetPolicy says what an owner may reach from now on, in all its networks; it is kept until the owner is gone.
+        Errors: INVALID_ARGUMENT; FAILED_PRECONDITION KERNEL_UNSUPPORTED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPolicy(
+        self,
+        request: _network_pb2.GetPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.GetPolicyResponse, _abc.Awaitable[_network_pb2.GetPolicyResponse]]:
+        """GetPolicy returns an owner's policy and what was counted. Errors: NOT_FOUND POLICY_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def RemovePolicy(
+        self,
+        request: _network_pb2.RemovePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.RemovePolicyResponse, _abc.Awaitable[_network_pb2.RemovePolicyResponse]]:
+        """RemovePolicy lets an owner reach everything again; one without a policy is no error."""
 
     @_abc_1.abstractmethod
     def Reconcile(

@@ -1,0 +1,1 @@
+"""Egress policies: what a container may reach."""
