@@ -28,6 +28,7 @@ class Built:
     config: dict[str, Any]
     author: str
     history: list[str]
+    image: str = ""
 
 
 class Classic:
@@ -38,6 +39,10 @@ class Classic:
     def __init__(self, docker: Docker) -> None:
         self._docker = docker
         docker.cli("import", "--change", f"ENV {BASE_PATH}", "-", BASE, stdin=rootfs_tar())
+
+    def save(self, image: str) -> bytes:
+        """Return an archive of an image, as `docker save` writes it."""
+        return _saved(self._docker, image)
 
     def build(self, folder: Path, args: Mapping[str, str]) -> Built:
         """Build a folder's Dockerfile."""
@@ -58,12 +63,16 @@ class BuildKit:
     def __init__(self, docker: Docker) -> None:
         self._docker = docker
 
+    def save(self, image: str) -> bytes:
+        """Return an archive of an image, as `docker save` writes it."""
+        return _saved(self._docker, image)
+
     def build(self, folder: Path, args: Mapping[str, str]) -> Built:
         """Build a folder's Dockerfile."""
         stream = io.BytesIO()
         # It takes a context for a Dockerfile if it begins with a header of pax.
         with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar:
-            tar.add(folder, ".")
+            tar.add(folder, ".", filter=_rooted)
         address = f"http://docker/v1.41/build?version=2&buildargs={_quoted(dict(args))}"
         command = [
             *("curl", "--silent", "--show-error", "--unix-socket", str(self._docker.socket)),
@@ -78,6 +87,13 @@ class BuildKit:
         raise AssertionError(done.stdout[-1000:] + done.stderr)
 
 
+def _rooted(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Give a file to root, as Docker's client does."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
 def _quoted(value: object) -> str:
     from urllib.parse import quote
 
@@ -88,7 +104,13 @@ def _docker_image(docker: Docker, image: str) -> Built:
     (found,) = json.loads(docker.cli("image", "inspect", image))
     history = docker.cli("history", "--no-trunc", "--format", "{{json .CreatedBy}}", image)
     lines = [json.loads(line) for line in history.splitlines()]
-    return Built(found["Config"], found["Author"], lines[::-1])
+    return Built(found["Config"], found["Author"], lines[::-1], image)
+
+
+def _saved(docker: Docker, image: str) -> bytes:
+    done = subprocess.run(docker.command("save", image), capture_output=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 class Buildah:
@@ -121,7 +143,14 @@ class Buildah:
         image = self._run("build", "-q", "--format=docker", "--pull=never", *given, str(folder))
         found = json.loads(self._run("inspect", "--type=image", image))["Docker"]
         history = [entry.get("created_by", "") for entry in found["history"]]
-        return Built(found["config"], found.get("author", ""), history)
+        return Built(found["config"], found.get("author", ""), history, image)
+
+    def save(self, image: str) -> bytes:
+        """Return an archive of an image, as `docker save` writes it."""
+        path = self._folder / "saved.tar"
+        path.unlink(missing_ok=True)
+        self._run("push", "-q", image, f"docker-archive:{path}")
+        return path.read_bytes()
 
     def close(self) -> None:
         """Delete its storage."""

@@ -174,9 +174,7 @@ async def items(
     for each in selection.files:
         path = _path(place, each, into=into)
         if path in made and each.entry.is_directory and not each.name:
-            if not place.mode:
-                found[-1] = _item(each, path, step, uid, gid)  # a new one is as its source is
-            continue
+            continue  # what a directory has is copied, not what it is itself
         for parent in _missing_parents(path, made):
             entry = Entry(parent, stat.S_IFDIR | 0o755, uid, gid, mtime_ns=now_ns)
             found.append(Item(parent, entry))
