@@ -75,7 +75,11 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
     async def Create(self, request: pb.CreateRequest, context: Context) -> pb.CreateResponse:
         """Record a container and prepare its file system and volumes."""
         return await self._requests.once(
-            "Create", request, pb.CreateResponse, lambda: self._parts.creation.create(request)
+            "Create",
+            request,
+            pb.CreateResponse,
+            lambda: self._parts.creation.create(request),
+            lambda made: pb.CreateResponse(container=made.container, warnings=made.warnings),
         )
 
     async def Start(self, request: pb.StartRequest, context: Context) -> pb.StartResponse:
@@ -195,7 +199,11 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
     async def Commit(self, request: pb.CommitRequest, context: Context) -> pb.CommitResponse:
         """Make an image of what a container changed."""
         return await self._requests.once(
-            "Commit", request, pb.CommitResponse, lambda: self._parts.commits.commit(request)
+            "Commit",
+            request,
+            pb.CommitResponse,
+            lambda: self._parts.commits.commit(request),
+            lambda image_id: pb.CommitResponse(image_id=image_id),
         )
 
     async def Export(

@@ -22,8 +22,8 @@ class Commits:
         self._shared = shared
         self._signals = signals
 
-    async def commit(self, request: pb.CommitRequest) -> pb.CommitResponse:
-        """Make an image of a container.
+    async def commit(self, request: pb.CommitRequest) -> str:
+        """Make an image of a container; return its id.
 
         Raises:
             ContainerBusy: It is being removed.
@@ -55,14 +55,11 @@ class Commits:
             created_by=" ".join(config.cmd),
         )
 
-    def _record(
-        self, entry: Entry, request: pb.CommitRequest, image: image_pb2.Image
-    ) -> pb.CommitResponse:
-        response = pb.CommitResponse(image_id=image.id)
+    def _record(self, entry: Entry, request: pb.CommitRequest, image: image_pb2.Image) -> str:
         facts = {"imageID": image.id, "imageRef": request.reference, "comment": request.message}
         with self._shared.containers.change(entry, ["commit"], **facts) as (tx, _):
-            remember(tx, response)
-        return response
+            remember(tx, image.id)
+        return image.id
 
 
 def effective(described: pb.Container, image: ImageConfig) -> ImageConfig:

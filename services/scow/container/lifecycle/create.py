@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from scow.api.container.v1 import container_pb2 as pb
@@ -27,13 +28,26 @@ from scow.core.times import now_ns, to_proto
 _HOST_PORTS = "published ports mean nothing in the network mode {mode} and are left out"
 
 
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A container that was made.
+
+    Attributes:
+        container: It.
+        warnings: What was asked for and will not be given.
+    """
+
+    container: pb.Container
+    warnings: list[str]
+
+
 class Creation:
     """Creates containers."""
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
 
-    async def create(self, request: pb.CreateRequest) -> pb.CreateResponse:
+    async def create(self, request: pb.CreateRequest) -> Created:
         """Create a container.
 
         Raises:
@@ -65,7 +79,7 @@ class Creation:
                 await completed(self.rollback(entry))
                 raise
 
-    async def _fill(self, entry: Entry) -> pb.CreateResponse:
+    async def _fill(self, entry: Entry) -> Created:
         config = entry.described.config
         wanted = process.mounts(config)
         wanted += volumes_from.mounts(config, self._shared.containers, wanted)
@@ -125,7 +139,7 @@ class Creation:
         prepared: image_pb2.PrepareResponse,
         volumes: volume_pb2.AcquireResponse,
         networks: list[pb.NetworkAttachment],
-    ) -> pb.CreateResponse:
+    ) -> Created:
         containers = self._shared.containers
         with containers.change(entry, ["create"]) as (tx, draft):
             process.apply(draft, prepared.image)
@@ -140,10 +154,10 @@ class Creation:
             for mount in volumes.mounts:
                 mount.ClearField("fill_path")  # it was filled, or will not be
             containers.store.hold(tx, entry.id, rootfs, volumes)
-            response = pb.CreateResponse(container=draft, warnings=_warnings(draft.config))
-            remember(tx, response)
+            created = Created(draft, _warnings(draft.config))
+            remember(tx, created)
         entry.rootfs, entry.volumes = rootfs, volumes
-        return response
+        return created
 
     async def rollback(self, entry: Entry) -> None:
         """Give back what a creation that failed holds, and forget it.
