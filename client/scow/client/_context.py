@@ -194,10 +194,17 @@ class Answers:
         self._auth = auth
         # Contexts that are sent as they are, by their names.
         self.archives: Mapping[str, BinaryIO] = {}
+        # What takes the bytes of outputs, by their numbers.
+        self.outputs: Mapping[int, Callable[[bytes], object]] = {}
 
     def to(self, response: pb.BuildResponse) -> Iterator[pb.BuildRequest] | None:
         """Return the answers to what the service asks; None when it asks nothing."""
         kind = response.WhichOneof("message")
+        if kind == "output":
+            take = self.outputs.get(response.output.output)
+            if take is not None and response.output.chunk:
+                take(response.output.chunk)
+            return iter(())
         if kind == "want_listing":
             return self._listing(response.want_listing)
         if kind == "want_content":

@@ -15,6 +15,7 @@ from scow.build.cache.records import Cache
 from scow.build.context.directory import Directories
 from scow.build.context.remote import Remotes, prepare
 from scow.build.context.session import Session
+from scow.build.export.outputs import Exporter
 from scow.build.graph.build import Build
 from scow.build.graph.flights import Flights
 from scow.build.graph.mounts import StepMounts
@@ -68,8 +69,9 @@ async def wire(context: Context) -> Wiring:
             rules,
         )
         try:
+            exporter = Exporter(layers, images, session, running.progress, options)
             return await Build(
-                machinery, sources, running.progress, options, running.record.id
+                machinery, sources, running.progress, options, running.record.id, exporter
             ).run()
         finally:
             await sources.close()

@@ -44,6 +44,25 @@ def fields(text: str) -> dict[str, str]:
     return found
 
 
+def output(text: str) -> tuple[str, dict[str, str]]:
+    """Return the type of an output and what is said of it: a folder alone is "local", "-" a tar.
+
+    Raises:
+        ValueError: No such form.
+    """
+    if text == "-":
+        return "tar", {"dest": "-"}
+    if "=" not in text:
+        return "local", {"dest": text}
+    found = fields(text)
+    kind = found.pop("type", "")
+    if not kind:
+        raise ValueError("missing type: use type=local,dest=FOLDER and the like")
+    if kind in ("local", "tar") and not found.get("dest"):
+        raise ValueError(f"dest is required for {kind} output")
+    return kind, found
+
+
 def secret(text: str) -> dict[str, str]:
     """Return a secret: id=NAME[,src=FILE][,env=VARIABLE].
 
@@ -173,6 +192,14 @@ BUILD_FLAGS = (
         kind="list",
         help='SSH agent socket to expose to the build (format: "default|<id>[=<socket>]")',
     ),
+    Flag(
+        "output",
+        "o",
+        "list",
+        'Output destination (format: "type=local,dest=path")',
+        parse=output,
+    ),
+    Flag("push", help="Push the image to its registry"),
     Flag("iidfile", kind="string", help="Write the image ID to a file"),
     Flag("metadata-file", kind="string", help="Write build result metadata to a file"),
     Flag(

@@ -93,6 +93,7 @@ class Builds:
         directories: Mapping[str, ContextDirectory],
         *,
         archives: Mapping[str, BinaryIO] | None = None,
+        outputs: Mapping[int, Callable[[bytes], object]] | None = None,
         secrets: Mapping[str, bytes] | None = None,
         agents: Mapping[str, str] | None = None,
         auth: Callable[[str], Auth | None] = lambda registry: None,
@@ -104,6 +105,7 @@ class Builds:
             options: What is built; contexts of directories are added.
             directories: The directories, by the names of their contexts.
             archives: Contexts that are sent as they are, tars or a Dockerfile alone, by their names; they are read.
+            outputs: Take the bytes of archives and tars, by the numbers of the outputs in the options.
             secrets: What RUN may ask for, by id.
             agents: Sockets of SSH agents that RUN may use, by id.
             auth: Gives the credentials for a registry ("docker.io"), when the build needs them.
@@ -124,6 +126,7 @@ class Builds:
         options.ssh.extend(agents or {})
         answers = Answers(directories, secrets or {}, auth, agents or {})
         answers.archives = archives or {}
+        answers.outputs = outputs or {}
         for name in answers.archives:
             options.contexts.add(name=name, archive=True)
         return Building(self._service, options, answers, timeout)

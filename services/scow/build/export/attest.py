@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scow.api.build.v1 import build_pb2 as pb
@@ -18,12 +18,11 @@ from scow.build.graph.keys import Stack
 from scow.build.history.progress import Progress
 from scow.build.peers.layers import Layers
 from scow.build.store import Record
-from scow.contract.errors import InvalidArgument
 from scow.core.times import now_ns
 
 _VERSION = "0.1.0"
 _TOOL = f"scow-{_VERSION}"
-_MODES: dict[str, Mode] = {"min": "min", "max": "max"}
+MODES: dict[str, Mode] = {"min": "min", "max": "max"}
 # Bytes of all records of packages that are read of one image.
 _RECORDS_MAX = 256 << 20
 
@@ -74,45 +73,47 @@ class Attester:
         """Whether the build is to have attestations."""
         return bool(self.options.provenance or self.options.sbom)
 
-    def check(self) -> None:
-        """Check what is asked for.
-
-        Raises:
-            InvalidArgument: A mode that there is not.
-        """
-        if self.options.provenance and self.options.provenance not in _MODES:
-            raise InvalidArgument(
-                f"unknown mode of provenance {self.options.provenance!r}",
-                what="provenance",
-                which=self.options.provenance,
-                do="use min or max",
-            )
-
-    async def attest(self, finished: Finished) -> layer_pb2.MakeIndexResponse:
-        """Record an index of an image and its attestations, with the build's references."""
+    async def statements(self, finished: Finished) -> list[Statement]:
+        """Return what is said about an image."""
         statements = []
         if self.options.provenance:
-            mode = _MODES[self.options.provenance]
+            mode = MODES[self.options.provenance]
             with self.progress.step("[internal] provenance").running():
                 predicate = provenance.predicate(self._record(finished), mode)
             statements.append(Statement(provenance.PREDICATE_TYPE, predicate))
         if self.options.sbom:
             with self.progress.step("[internal] list of packages").running():
                 statements.append(await self._sbom(finished))
-        tags = tuple(self.options.tags)
-        digest = finished.image.manifest_digest
-        manifest = await self.layers.manifest(digest)
-        image = bundle.Image(
-            digest,
-            len(manifest),
-            finished.platform,
-            names=tuple(provenance.image_uri(tag, digest, finished.platform) for tag in tags),
-        )
-        made = bundle.make([(image, statements)])
+        return statements
+
+    async def index(
+        self,
+        attested: Sequence[tuple[Finished, Sequence[Statement]]],
+        names: Sequence[str],
+        annotations: Mapping[str, str],
+    ) -> layer_pb2.MakeIndexResponse:
+        """Record an index of images and their attestations.
+
+        Args:
+            attested: Images, with what is said about them.
+            names: References for the index.
+            annotations: Of the index.
+        """
+        images = []
+        for finished, statements in attested:
+            digest = finished.image.manifest_digest
+            image = bundle.Image(
+                digest,
+                len(await self.layers.manifest(digest)),
+                finished.platform,
+                names=tuple(provenance.image_uri(tag, digest, finished.platform) for tag in names),
+            )
+            images.append((image, statements))
+        made = bundle.make(images, annotations)
         manifests, blobs = made.divided()
         return await self.layers.make_index(
             layer_pb2.MakeIndexRequest(
-                index=made.index, manifests=manifests, blobs=blobs, references=tags
+                index=made.index, manifests=manifests, blobs=blobs, references=names
             )
         )
 

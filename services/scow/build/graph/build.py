@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
 from scow.api.build.v1 import build_pb2 as pb
-from scow.api.image.v1 import image_pb2, layer_pb2
-from scow.build.export import configuration
-from scow.build.export.attest import Attester, Finished
+from scow.api.image.v1 import image_pb2
+from scow.build.export import configuration, outputs
+from scow.build.export.outputs import About, Exported, Exporter, Result
 from scow.build.frontend.plan import Plan
 from scow.build.frontend.steps import (
     BaseImage,
@@ -21,26 +21,16 @@ from scow.build.frontend.steps import (
 )
 from scow.build.frontend.variables import Options
 from scow.build.graph.sources import Sources, platform_of
-from scow.build.graph.stages import Machinery, StageResult, Stages
+from scow.build.graph.stages import Machinery, Stages
 from scow.build.history.progress import Progress
 from scow.contract.errors import InvalidArgument, InvalidContext
+from scow.core.tasks import together
 from scow.core.times import now_ns
 from scow.words.dockerfile import parser
 from scow.words.dockerfile.syntax import Dockerfile
 from scow.words.platforms import host, parse
 
 _DOCKERFILE_MAX = 8 << 20
-
-
-@dataclass(frozen=True)
-class Built:
-    """The image of one platform."""
-
-    platform: str
-    image: image_pb2.Image
-    stack: tuple[layer_pb2.Layer, ...]
-    configuration: bytes
-    index: str = ""
 
 
 class Build:
@@ -52,6 +42,7 @@ class Build:
         progress: Who is told.
         options: What is built.
         build: Its id.
+        exporter: Makes outputs.
     """
 
     def __init__(
@@ -61,13 +52,14 @@ class Build:
         progress: Progress,
         options: pb.BuildOptions,
         build: str,
+        exporter: Exporter,
     ) -> None:
+        self._exporter = exporter
         self._machinery = machinery
         self._sources = sources
         self._progress = progress
         self._options = options
         self._build = build
-        self._attester = Attester(machinery.layers, progress, options)
         self._started_ns = now_ns()
         self._text = b""
 
@@ -77,17 +69,15 @@ class Build:
         Raises:
             ScowError: It failed.
         """
-        self._attester.check()
+        outputs.check(self._options)
         dockerfile = await self._dockerfile()
         platforms = [_platform_text(p) for p in self._options.platforms] or [str(host())]
-        if len(platforms) > 1:
-            raise InvalidArgument(
-                "several platforms in one build", what="platform", do="build one after the other"
-            )
-        built = await self._platform(dockerfile, platforms[0])
-        if built is None:  # only checked
+        building = [self._platform(dockerfile, platform) for platform in dict.fromkeys(platforms)]
+        results = [result for result in await together(*building) if result is not None]
+        if not results:  # only checked
             return pb.BuildResult(build_id=self._build)
-        return self._result(built)
+        about = About(self._build, self._started_ns, self._text, self._sources.materials())
+        return self._result(results, await self._exporter.export(results, about))
 
     async def _dockerfile(self) -> Dockerfile:
         name = self._options.dockerfile_path or "Dockerfile"
@@ -116,7 +106,7 @@ class Build:
             )
         return b"".join([data async for _, data in tree.contents.read([entry])])
 
-    async def _platform(self, dockerfile: Dockerfile, platform: str) -> Built | None:
+    async def _platform(self, dockerfile: Dockerfile, platform: str) -> Result | None:
         plan = Plan(dockerfile, self._asked(platform))
         bases: dict[str, bytes] = {}
         while wanted := plan.missing():
@@ -139,16 +129,10 @@ class Build:
         target = stages[-1]
         result = await building.run(target.index)
         lineage = _lineage(target, stages, building, bases)
-        built = await self._export(target, result, lineage, epoch)
-        if not self._attester.is_wanted:
-            return built
+        epoch_ns = None if epoch is None else epoch * 1_000_000_000
+        data = configuration.make(lineage, result.stack, epoch_ns)
         pairs = [(stage, building.made(stage.index)) for stage in stages]
-        finished = Finished(
-            *(built.image, built.stack, built.platform, pairs, self._text),
-            *(self._sources.materials(), self._build, self._started_ns, epoch),
-        )
-        indexed = await self._attester.attest(finished)
-        return replace(built, index=indexed.digest)
+        return Result(target.platform, result.stack, data, pairs, epoch)
 
     def _asked(self, platform: str) -> Options:
         return Options(
@@ -185,49 +169,26 @@ class Build:
             )
             self._progress.warn(warning)
 
-    async def _export(
-        self,
-        target: BuildStage,
-        result: StageResult,
-        lineage: configuration.Lineage,
-        epoch: int | None,
-    ) -> Built:
-        step = self._progress.step("exporting to image", self._progress.steps[-1:])
-        with step.running():
-            epoch_ns = None if epoch is None else epoch * 1_000_000_000
-            data = configuration.make(lineage, result.stack, epoch_ns)
-            image = await self._machinery.layers.make_image(
-                layer_pb2.MakeImageRequest(
-                    layers=result.stack,
-                    configuration=data,
-                    # An index has the references where there is one.
-                    references=() if self._attester.is_wanted else self._options.tags,
-                    annotations=self._options.annotations,
-                )
+    def _result(self, results: Sequence[Result], exported: Exported) -> pb.BuildResult:
+        about = {"buildx.build.ref": self._build}
+        if exported.images:
+            about["containerimage.config.digest"] = exported.images[0].id
+            about["containerimage.digest"] = exported.digest
+            about["image.name"] = ",".join(self._options.tags)
+        images = [
+            pb.BuiltImage(
+                platform=platform_of(result.platform),
+                image_id=image.id,
+                digest=image.manifest_digest,
             )
-            step.status(f"writing image {image.id}", 1, 1, completed=True)
-            for reference in self._options.tags:
-                step.status(f"naming to {reference}", 1, 1, completed=True)
-            return Built(target.platform, image, result.stack, data)
-
-    def _result(self, built: Built) -> pb.BuildResult:
-        image = pb.BuiltImage(
-            platform=platform_of(built.platform),
-            image_id=built.image.id,
-            digest=built.image.manifest_digest,
-        )
-        metadata = {
-            "containerimage.config.digest": built.image.id,
-            "containerimage.digest": built.index or built.image.manifest_digest,
-            "image.name": ",".join(self._options.tags),
-            "buildx.build.ref": self._build,
-        }
+            for result, image in zip(results, exported.images, strict=bool(exported.images))
+        ]
         return pb.BuildResult(
             build_id=self._build,
-            images=[image],
+            images=images,
             references=self._options.tags,
-            digest=built.index or built.image.manifest_digest,
-            metadata=json.dumps({key: text for key, text in metadata.items() if text}),
+            digest=exported.digest,
+            metadata=json.dumps({key: text for key, text in about.items() if text}),
         )
 
 

@@ -16,6 +16,7 @@ from scow.build.context.files import FileTree
 from scow.build.context.remote import Remotes
 from scow.build.context.session import Session
 from scow.build.context.stack import tree_of
+from scow.build.export.outputs import domain_of
 from scow.build.frontend.steps import (
     ContextSource,
     CopyStep,
@@ -296,11 +297,3 @@ def platform_of(text: str) -> Platform | None:
     os, _, rest = text.partition("/")
     architecture, _, variant = rest.partition("/")
     return Platform(os=os, architecture=architecture, variant=variant)
-
-
-def domain_of(reference: str) -> str:
-    """Return the registry of a reference."""
-    first, slash, _ = reference.partition("/")
-    if slash and (first == "localhost" or "." in first or ":" in first):
-        return first
-    return "docker.io"

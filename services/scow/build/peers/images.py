@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from scow.api.image.v1 import image_pb2, registry_pb2
+from scow.api.image.v1 import archive_pb2, image_pb2, registry_pb2
 from scow.core.peers import Peers, translated
 
 
@@ -19,6 +19,12 @@ class Images:
         with translated("image"):
             async for message in self._peers.image.Pull(request):
                 yield message
+
+    async def save(self, request: archive_pb2.SaveRequest) -> AsyncIterator[bytes]:
+        """Give an archive of images."""
+        with translated("image"):
+            async for message in self._peers.archive.Save(request):
+                yield message.chunk
 
     async def push(
         self, request: registry_pb2.PushRequest

@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator, Sequence
 from scow.api.image.v1 import layer_pb2 as pb
 from scow.contract.errors import ContentMissing, InvalidArgument, InvalidManifest
 from scow.core.requests import remember
+from scow.core.tasks import together
 from scow.image.catalog.images import Images
-from scow.image.content.blobs import Blobs, Ingest
+from scow.image.content.blobs import Blobs, Ingest, open_blob
 from scow.image.content.digests import digest_of
-from scow.image.create.base import PLAIN_LAYER, Base, base_of
+from scow.image.create.base import GZIP_LAYER, PLAIN_LAYER, Base, base_of
 from scow.image.create.commit import Recorded
 from scow.image.create.growing import unpack_growing
 from scow.image.gc.leases import KeptLeases, Leases
@@ -31,6 +32,8 @@ from scow.image.oci.reference import Reference
 from scow.image.snapshots.owners import Snapshots
 from scow.image.stacks.reader import check_stack
 from scow.image.workers.pool import UnpackPool
+
+_COMPRESSED = {"gzip": GZIP_LAYER, "zstd": f"{PLAIN_LAYER}+zstd"}
 
 
 class LayerMaker:
@@ -165,6 +168,13 @@ class LayerMaker:
             ContentMissing: A layer is not here.
         """
         check_stack(request.layers)
+        if request.compression not in ("", *_COMPRESSED):
+            raise InvalidArgument(
+                f"compression {request.compression!r}",
+                what="compression",
+                which=request.compression,
+                do="use gzip or zstd, or none",
+            )
         about = manifests.parse_configuration(request.configuration)
         if list(about.diff_ids) != [layer.diff_id for layer in request.layers]:
             raise InvalidManifest(
@@ -175,7 +185,34 @@ class LayerMaker:
         held = [digest for layer in request.layers for digest in (layer.digest, layer.diff_id)]
         with self._leases.hold(held):
             self._check_here(request.layers)
-            return await self._record(request, references, recorded)
+            layers = await together(
+                *(self._described(layer, request.compression) for layer in request.layers)
+            )
+            with self._leases.hold([layer.digest for layer in layers]):
+                return await self._record(request, layers, references, recorded)
+
+    async def _described(self, layer: pb.Layer, kind: str) -> Descriptor:
+        """Return a layer as the manifest names it, compressed if it is plain and shall be."""
+        if not kind or layer.media_type != PLAIN_LAYER:
+            return Descriptor(layer.digest, layer.size, layer.media_type)
+        known = self._rows.compressed(layer.digest, kind)
+        digest, size = known or await self._compress(layer.digest, kind)
+        return Descriptor(digest, size, _COMPRESSED[kind])
+
+    async def _compress(self, plain: str, kind: str) -> tuple[str, int]:
+        async with self._blobs.working("compressed") as name:
+            with contextlib.closing(self._blobs.ingest(name)) as ingest:
+                with open_blob(self._blobs.path(plain), plain) as source:
+                    digest, size = await self._pool.compress(
+                        source.descriptor, ingest.descriptor, kind, ingest.path
+                    )
+                ingest.claim(digest, size)
+                with self._leases.hold([digest]):
+                    await self._blobs.commit(ingest)
+                    with self._rows.transaction() as tx:
+                        self._rows.insert_blob(tx, digest, size)
+                        self._rows.set_compressed(tx, plain, kind, digest)
+        return digest, size
 
     def _check_here(self, layers: Sequence[pb.Layer]) -> None:
         for layer in layers:
@@ -188,11 +225,14 @@ class LayerMaker:
                 )
 
     async def _record(
-        self, request: pb.MakeImageRequest, references: Sequence[Reference], recorded: Recorded
+        self,
+        request: pb.MakeImageRequest,
+        layers: Sequence[Descriptor],
+        references: Sequence[Reference],
+        recorded: Recorded,
     ) -> str:
         data = request.configuration
         described = Descriptor(digest_of(data), len(data), manifests.OCI_CONFIG)
-        layers = [Descriptor(one.digest, one.size, one.media_type) for one in request.layers]
         manifest = manifests.make_manifest(described, layers, dict(request.annotations))
         content = Content(
             documents=[manifests.parse_document(manifest, manifests.OCI_MANIFEST, len(layers))],

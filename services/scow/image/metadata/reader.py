@@ -241,6 +241,15 @@ class Reader:
             return set()
         return {row["image"] for row in self._store.all(IN_INDEXES_ONLY)}
 
+    def compressed(self, plain: str, kind: str) -> tuple[str, int] | None:
+        """Return digest and size of a plain blob as it is compressed, if that is here."""
+        row = self._store.one(
+            "SELECT blobs.digest, size FROM compressed JOIN blobs USING (digest)"
+            " WHERE plain = ? AND kind = ?",
+            (plain, kind),
+        )
+        return (row["digest"], row["size"]) if row else None
+
     def transient_images(self) -> set[str]:
         """Return the images that only work under way needs."""
         return {row["image"] for row in self._store.all("SELECT image FROM transient")}

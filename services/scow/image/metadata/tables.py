@@ -15,6 +15,7 @@
     snapshots       owner (key) | number | image | created_ns                 folders snapshots/<number>
     leases          id (key) | expires_ns | labels                            labels: JSON
     lease_content   lease, digest (key)                                       of blobs, manifests and images
+    compressed      plain, kind (key) | digest                                a blob as it is, and as "gzip" or "zstd"
     transient       image (key)                                               images that only work under way needs
     faults          kind, digest (key) | fault | detail | found_ns            "blob"s and "layer"s that stayed damaged
     numbers         last                                                      the last number that was given out
@@ -149,6 +150,14 @@ MIGRATIONS = (
         image TEXT PRIMARY KEY REFERENCES images(id) ON DELETE CASCADE
     );
     """,
+    """
+    CREATE TABLE compressed (
+        plain TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        digest TEXT NOT NULL REFERENCES blobs(digest) ON DELETE CASCADE,
+        PRIMARY KEY (plain, kind)
+    );
+    """,
 )
 
 
@@ -239,6 +248,11 @@ class ImageStore(Reader):
             tx.execute("INSERT OR IGNORE INTO transient VALUES (?)", (image_id,))
         else:
             tx.execute("DELETE FROM transient WHERE image = ?", (image_id,))
+
+    @staticmethod
+    def set_compressed(tx: sqlite3.Connection, plain: str, kind: str, digest: str) -> None:
+        """Record that a blob is another one, compressed."""
+        tx.execute("INSERT OR REPLACE INTO compressed VALUES (?, ?, ?)", (plain, kind, digest))
 
     @staticmethod
     def set_pinned(tx: sqlite3.Connection, image_id: str, pinned: bool) -> None:

@@ -216,6 +216,25 @@ class UnpackPool:
             answer: dict[str, Any] = message["done"]
             return answer
 
+    async def compress(
+        self, source: int, file: int, kind: str, destination: Path
+    ) -> tuple[str, int]:
+        """Compress a file; return digest and size of the result.
+
+        Args:
+            source: Descriptor of the plain file.
+            file: Of an empty file.
+            kind: "gzip" or "zstd".
+            destination: The empty file's path, for errors.
+
+        Raises:
+            DiskFull: No space is left.
+        """
+        async with self.lend() as worker:
+            worker.start({"op": "compress", "kind": kind}, [source, file])
+            done = _result(await worker.receive(), destination)
+            return str(done["digest"]), int(done["size"])
+
     @contextlib.asynccontextmanager
     async def lend(self, *, slot: bool = True) -> AsyncIterator[Worker]:
         """Lend a worker; it is ended when the block fails.

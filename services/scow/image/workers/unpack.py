@@ -17,6 +17,8 @@ It takes jobs from a SOCK_SEQPACKET socket, one JSON message each, and answers i
     <- {"done": {}}
     -> {"op": "diff", "compress": bool, "mount_points": [...]} + upper directory, file
     <- {"done": {...}}                      `layers.diff.written`, or "errno" and "message"
+    -> {"op": "compress", "kind": "gzip" or "zstd"} + plain file, empty file
+    <- {"done": {"digest", "size"}}         of the compressed file
     -> {"op": "compare", "kept": path, "fresh": path, "since_ns": n}   <- {"done": {"differences": [...]}}
 
 What is to be split or expanded comes through a pipe. A layer's file is compressed or not: "unpack" writes the files in
@@ -42,6 +44,7 @@ from scow.core.disk import FULL
 from scow.image.archives.decompression import expand
 from scow.image.archives.splitter import Pipe, Splitter, Tell
 from scow.image.content.buffers import streaming
+from scow.image.content.compression import compress
 from scow.image.layers.diff import layer as diff
 from scow.image.layers.erofs import INDEX, TAR
 from scow.image.layers.erofs.collect import Collector
@@ -90,6 +93,8 @@ class Worker:
                 return {"done": self._split(job, descriptors[0])}
             if job["op"] == "compare":
                 return {"done": _compare(job)}
+            if job["op"] == "compress":
+                return {"done": _compress(job, descriptors)}
             if job["op"] == "diff":
                 return {"done": _diff(job, descriptors)}
             work = self._index if job["op"] == "index" else self._unpack
@@ -172,6 +177,12 @@ def _diff(job: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         return dataclasses.asdict(written)
     except OSError as error:
         return {"errno": error.errno or 0, "message": str(error)}
+
+
+def _compress(job: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+    plain_file, packed = descriptors
+    digest, size = compress(plain_file, packed, job["kind"])
+    return {"digest": digest, "size": size}
 
 
 def _compare(job: dict[str, Any]) -> dict[str, Any]:

@@ -24,22 +24,25 @@ _URLS = ("http://", "https://", "git://", "ssh://", "git@")
 
 
 def _build(options: Options, context: Context) -> int:
+    from scow.cli.io.build_outputs import Sinks
     from scow.cli.output.build_progress import make_view
     from scow.contract.errors import ScowError
 
     asked, directories = _asked(options)
+    sinks = Sinks(options, asked)
     mode = "quiet" if options.quiet else options.progress
     view = make_view(sys.stderr, mode)
     building = context.client.builds.build_progress(
         asked,
         directories,
         archives={"": sys.stdin.buffer} if options.args[0] == "-" else {},
+        outputs=sinks.takers,
         secrets=_secrets(options),
         agents=_agents(options),
         auth=lambda name: _auth(name, context),
     )
     try:
-        with building:
+        with sinks, building:
             result = view.follow(_events(building))
     except ScowError as error:
         _tell_failure(error, view, asked, context)

@@ -27,7 +27,7 @@ from scow.api.image.v1 import image_pb2 as scow_dot_api_dot_image_dot_v1_dot_ima
 from scow.api.types.v1 import types_pb2 as scow_dot_api_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dscow/api/image/v1/layer.proto\x12\x11scow.api.image.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dscow/api/image/v1/image.proto\x1a\x1dscow/api/types/v1/types.proto\"J\n\x05Layer\x12\x0f\n\x07\x64iff_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x12\n\nmedia_type\x18\x04 \x01(\t\"O\n\x0fGetStackRequest\x12\r\n\x05image\x18\x01 \x01(\t\x12-\n\x08platform\x18\x02 \x01(\x0b\x32\x1b.scow.api.types.v1.Platform\"|\n\x10GetStackResponse\x12\'\n\x05image\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Image\x12(\n\x06layers\x18\x02 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\x15\n\rconfiguration\x18\x03 \x01(\x0c\"\xfe\x01\n\x11WriteLayerRequest\x12\x39\n\x04open\x18\x01 \x01(\x0b\x32).scow.api.image.v1.WriteLayerRequest.OpenH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x1a\x91\x01\n\x04Open\x12\x13\n\x0bttl_seconds\x18\x01 \x01(\x03\x12\x45\n\x06labels\x18\x02 \x03(\x0b\x32\x35.scow.api.image.v1.WriteLayerRequest.Open.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07message\"L\n\x12WriteLayerResponse\x12\'\n\x05layer\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Layer\x12\r\n\x05lease\x18\x02 \x01(\t\"\x80\x02\n\x12\x43ommitLayerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x03 \x01(\x03\x12\x41\n\x06labels\x18\x04 \x03(\x0b\x32\x31.scow.api.image.v1.CommitLayerRequest.LabelsEntry\x12*\n\x06latest\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmount_points\x18\x06 \x03(\x0c\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"M\n\x13\x43ommitLayerResponse\x12\'\n\x05layer\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Layer\x12\r\n\x05lease\x18\x02 \x01(\t\"%\n\x11\x46indLayersRequest\x12\x10\n\x08\x64iff_ids\x18\x01 \x03(\t\"&\n\x12\x46indLayersResponse\x12\x10\n\x08\x64iff_ids\x18\x01 \x03(\t\"\x8d\x02\n\x10MakeImageRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12(\n\x06layers\x18\x02 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\x15\n\rconfiguration\x18\x03 \x01(\x0c\x12\x12\n\nreferences\x18\x04 \x03(\t\x12\x11\n\ttransient\x18\x05 \x01(\x08\x12I\n\x0b\x61nnotations\x18\x06 \x03(\x0b\x32\x34.scow.api.image.v1.MakeImageRequest.AnnotationsEntry\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x11MakeImageResponse\x12\'\n\x05image\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Image\"k\n\x10MakeIndexRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x0c\x12\x11\n\tmanifests\x18\x03 \x03(\x0c\x12\r\n\x05\x62lobs\x18\x04 \x03(\x0c\x12\x12\n\nreferences\x18\x05 \x03(\t\"L\n\x11MakeIndexResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\'\n\x05image\x18\x02 \x01(\x0b\x32\x18.scow.api.image.v1.Image\"%\n\x13ReadManifestRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"(\n\x14ReadManifestResponse\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\"V\n\x16GetAttestationsRequest\x12\r\n\x05image\x18\x01 \x01(\t\x12-\n\x08platform\x18\x02 \x01(\x0b\x32\x1b.scow.api.types.v1.Platform\"8\n\x0b\x41ttestation\x12\x16\n\x0epredicate_type\x18\x01 \x01(\t\x12\x11\n\tstatement\x18\x02 \x01(\x0c\"O\n\x17GetAttestationsResponse\x12\x34\n\x0c\x61ttestations\x18\x01 \x03(\x0b\x32\x1e.scow.api.image.v1.Attestation\"[\n\rLookUpRequest\x12(\n\x06layers\x18\x01 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\r\n\x05paths\x18\x02 \x03(\x0c\x12\x11\n\tno_follow\x18\x03 \x01(\x08\"\xf1\x01\n\x04\x46ile\x12\x0c\n\x04path\x18\x01 \x01(\x0c\x12\x0c\n\x04mode\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12\x0b\n\x03gid\x18\x04 \x01(\r\x12\x0c\n\x04size\x18\x05 \x01(\x03\x12\x10\n\x08mtime_ns\x18\x06 \x01(\x03\x12\x0c\n\x04link\x18\x07 \x01(\x0c\x12\x33\n\x06xattrs\x18\x08 \x03(\x0b\x32#.scow.api.image.v1.File.XattrsEntry\x12\x0e\n\x06\x64\x65vice\x18\t \x01(\r\x12\x11\n\thard_link\x18\n \x01(\x0c\x1a-\n\x0bXattrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"X\n\x05\x46ound\x12%\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x17.scow.api.image.v1.File\x12(\n\x07parents\x18\x02 \x03(\x0b\x32\x17.scow.api.image.v1.File\"9\n\x0eLookUpResponse\x12\'\n\x05\x66ound\x18\x01 \x03(\x0b\x32\x18.scow.api.image.v1.Found\"e\n\x0fReadTreeRequest\x12(\n\x06layers\x18\x01 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\x0c\n\x04path\x18\x02 \x01(\x0c\x12\x0c\n\x04list\x18\x03 \x01(\x08\x12\x0c\n\x04only\x18\x04 \x03(\x0c\"\x99\x01\n\x10ReadTreeResponse\x12\x39\n\x06pieces\x18\x01 \x03(\x0b\x32).scow.api.image.v1.ReadTreeResponse.Piece\x1aJ\n\x05Piece\x12\'\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x17.scow.api.image.v1.FileH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05piece2\x9a\x07\n\x0cLayerService\x12S\n\x08GetStack\x12\".scow.api.image.v1.GetStackRequest\x1a#.scow.api.image.v1.GetStackResponse\x12[\n\nWriteLayer\x12$.scow.api.image.v1.WriteLayerRequest\x1a%.scow.api.image.v1.WriteLayerResponse(\x01\x12\\\n\x0b\x43ommitLayer\x12%.scow.api.image.v1.CommitLayerRequest\x1a&.scow.api.image.v1.CommitLayerResponse\x12Y\n\nFindLayers\x12$.scow.api.image.v1.FindLayersRequest\x1a%.scow.api.image.v1.FindLayersResponse\x12V\n\tMakeImage\x12#.scow.api.image.v1.MakeImageRequest\x1a$.scow.api.image.v1.MakeImageResponse\x12V\n\tMakeIndex\x12#.scow.api.image.v1.MakeIndexRequest\x1a$.scow.api.image.v1.MakeIndexResponse\x12_\n\x0cReadManifest\x12&.scow.api.image.v1.ReadManifestRequest\x1a\'.scow.api.image.v1.ReadManifestResponse\x12h\n\x0fGetAttestations\x12).scow.api.image.v1.GetAttestationsRequest\x1a*.scow.api.image.v1.GetAttestationsResponse\x12M\n\x06LookUp\x12 .scow.api.image.v1.LookUpRequest\x1a!.scow.api.image.v1.LookUpResponse\x12U\n\x08ReadTree\x12\".scow.api.image.v1.ReadTreeRequest\x1a#.scow.api.image.v1.ReadTreeResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dscow/api/image/v1/layer.proto\x12\x11scow.api.image.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dscow/api/image/v1/image.proto\x1a\x1dscow/api/types/v1/types.proto\"J\n\x05Layer\x12\x0f\n\x07\x64iff_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x12\n\nmedia_type\x18\x04 \x01(\t\"O\n\x0fGetStackRequest\x12\r\n\x05image\x18\x01 \x01(\t\x12-\n\x08platform\x18\x02 \x01(\x0b\x32\x1b.scow.api.types.v1.Platform\"|\n\x10GetStackResponse\x12\'\n\x05image\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Image\x12(\n\x06layers\x18\x02 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\x15\n\rconfiguration\x18\x03 \x01(\x0c\"\xfe\x01\n\x11WriteLayerRequest\x12\x39\n\x04open\x18\x01 \x01(\x0b\x32).scow.api.image.v1.WriteLayerRequest.OpenH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x1a\x91\x01\n\x04Open\x12\x13\n\x0bttl_seconds\x18\x01 \x01(\x03\x12\x45\n\x06labels\x18\x02 \x03(\x0b\x32\x35.scow.api.image.v1.WriteLayerRequest.Open.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07message\"L\n\x12WriteLayerResponse\x12\'\n\x05layer\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Layer\x12\r\n\x05lease\x18\x02 \x01(\t\"\x80\x02\n\x12\x43ommitLayerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x03 \x01(\x03\x12\x41\n\x06labels\x18\x04 \x03(\x0b\x32\x31.scow.api.image.v1.CommitLayerRequest.LabelsEntry\x12*\n\x06latest\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmount_points\x18\x06 \x03(\x0c\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"M\n\x13\x43ommitLayerResponse\x12\'\n\x05layer\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Layer\x12\r\n\x05lease\x18\x02 \x01(\t\"%\n\x11\x46indLayersRequest\x12\x10\n\x08\x64iff_ids\x18\x01 \x03(\t\"&\n\x12\x46indLayersResponse\x12\x10\n\x08\x64iff_ids\x18\x01 \x03(\t\"\xa2\x02\n\x10MakeImageRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12(\n\x06layers\x18\x02 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\x15\n\rconfiguration\x18\x03 \x01(\x0c\x12\x12\n\nreferences\x18\x04 \x03(\t\x12\x11\n\ttransient\x18\x05 \x01(\x08\x12I\n\x0b\x61nnotations\x18\x06 \x03(\x0b\x32\x34.scow.api.image.v1.MakeImageRequest.AnnotationsEntry\x12\x13\n\x0b\x63ompression\x18\x07 \x01(\t\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x11MakeImageResponse\x12\'\n\x05image\x18\x01 \x01(\x0b\x32\x18.scow.api.image.v1.Image\"k\n\x10MakeIndexRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x0c\x12\x11\n\tmanifests\x18\x03 \x03(\x0c\x12\r\n\x05\x62lobs\x18\x04 \x03(\x0c\x12\x12\n\nreferences\x18\x05 \x03(\t\"L\n\x11MakeIndexResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\'\n\x05image\x18\x02 \x01(\x0b\x32\x18.scow.api.image.v1.Image\"%\n\x13ReadManifestRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"(\n\x14ReadManifestResponse\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\"V\n\x16GetAttestationsRequest\x12\r\n\x05image\x18\x01 \x01(\t\x12-\n\x08platform\x18\x02 \x01(\x0b\x32\x1b.scow.api.types.v1.Platform\"8\n\x0b\x41ttestation\x12\x16\n\x0epredicate_type\x18\x01 \x01(\t\x12\x11\n\tstatement\x18\x02 \x01(\x0c\"O\n\x17GetAttestationsResponse\x12\x34\n\x0c\x61ttestations\x18\x01 \x03(\x0b\x32\x1e.scow.api.image.v1.Attestation\"[\n\rLookUpRequest\x12(\n\x06layers\x18\x01 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\r\n\x05paths\x18\x02 \x03(\x0c\x12\x11\n\tno_follow\x18\x03 \x01(\x08\"\xf1\x01\n\x04\x46ile\x12\x0c\n\x04path\x18\x01 \x01(\x0c\x12\x0c\n\x04mode\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12\x0b\n\x03gid\x18\x04 \x01(\r\x12\x0c\n\x04size\x18\x05 \x01(\x03\x12\x10\n\x08mtime_ns\x18\x06 \x01(\x03\x12\x0c\n\x04link\x18\x07 \x01(\x0c\x12\x33\n\x06xattrs\x18\x08 \x03(\x0b\x32#.scow.api.image.v1.File.XattrsEntry\x12\x0e\n\x06\x64\x65vice\x18\t \x01(\r\x12\x11\n\thard_link\x18\n \x01(\x0c\x1a-\n\x0bXattrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"X\n\x05\x46ound\x12%\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x17.scow.api.image.v1.File\x12(\n\x07parents\x18\x02 \x03(\x0b\x32\x17.scow.api.image.v1.File\"9\n\x0eLookUpResponse\x12\'\n\x05\x66ound\x18\x01 \x03(\x0b\x32\x18.scow.api.image.v1.Found\"e\n\x0fReadTreeRequest\x12(\n\x06layers\x18\x01 \x03(\x0b\x32\x18.scow.api.image.v1.Layer\x12\x0c\n\x04path\x18\x02 \x01(\x0c\x12\x0c\n\x04list\x18\x03 \x01(\x08\x12\x0c\n\x04only\x18\x04 \x03(\x0c\"\x99\x01\n\x10ReadTreeResponse\x12\x39\n\x06pieces\x18\x01 \x03(\x0b\x32).scow.api.image.v1.ReadTreeResponse.Piece\x1aJ\n\x05Piece\x12\'\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x17.scow.api.image.v1.FileH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05piece2\x9a\x07\n\x0cLayerService\x12S\n\x08GetStack\x12\".scow.api.image.v1.GetStackRequest\x1a#.scow.api.image.v1.GetStackResponse\x12[\n\nWriteLayer\x12$.scow.api.image.v1.WriteLayerRequest\x1a%.scow.api.image.v1.WriteLayerResponse(\x01\x12\\\n\x0b\x43ommitLayer\x12%.scow.api.image.v1.CommitLayerRequest\x1a&.scow.api.image.v1.CommitLayerResponse\x12Y\n\nFindLayers\x12$.scow.api.image.v1.FindLayersRequest\x1a%.scow.api.image.v1.FindLayersResponse\x12V\n\tMakeImage\x12#.scow.api.image.v1.MakeImageRequest\x1a$.scow.api.image.v1.MakeImageResponse\x12V\n\tMakeIndex\x12#.scow.api.image.v1.MakeIndexRequest\x1a$.scow.api.image.v1.MakeIndexResponse\x12_\n\x0cReadManifest\x12&.scow.api.image.v1.ReadManifestRequest\x1a\'.scow.api.image.v1.ReadManifestResponse\x12h\n\x0fGetAttestations\x12).scow.api.image.v1.GetAttestationsRequest\x1a*.scow.api.image.v1.GetAttestationsResponse\x12M\n\x06LookUp\x12 .scow.api.image.v1.LookUpRequest\x1a!.scow.api.image.v1.LookUpResponse\x12U\n\x08ReadTree\x12\".scow.api.image.v1.ReadTreeRequest\x1a#.scow.api.image.v1.ReadTreeResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -67,41 +67,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDLAYERSRESPONSE']._serialized_start=1142
   _globals['_FINDLAYERSRESPONSE']._serialized_end=1180
   _globals['_MAKEIMAGEREQUEST']._serialized_start=1183
-  _globals['_MAKEIMAGEREQUEST']._serialized_end=1452
-  _globals['_MAKEIMAGEREQUEST_ANNOTATIONSENTRY']._serialized_start=1402
-  _globals['_MAKEIMAGEREQUEST_ANNOTATIONSENTRY']._serialized_end=1452
-  _globals['_MAKEIMAGERESPONSE']._serialized_start=1454
-  _globals['_MAKEIMAGERESPONSE']._serialized_end=1514
-  _globals['_MAKEINDEXREQUEST']._serialized_start=1516
-  _globals['_MAKEINDEXREQUEST']._serialized_end=1623
-  _globals['_MAKEINDEXRESPONSE']._serialized_start=1625
-  _globals['_MAKEINDEXRESPONSE']._serialized_end=1701
-  _globals['_READMANIFESTREQUEST']._serialized_start=1703
-  _globals['_READMANIFESTREQUEST']._serialized_end=1740
-  _globals['_READMANIFESTRESPONSE']._serialized_start=1742
-  _globals['_READMANIFESTRESPONSE']._serialized_end=1782
-  _globals['_GETATTESTATIONSREQUEST']._serialized_start=1784
-  _globals['_GETATTESTATIONSREQUEST']._serialized_end=1870
-  _globals['_ATTESTATION']._serialized_start=1872
-  _globals['_ATTESTATION']._serialized_end=1928
-  _globals['_GETATTESTATIONSRESPONSE']._serialized_start=1930
-  _globals['_GETATTESTATIONSRESPONSE']._serialized_end=2009
-  _globals['_LOOKUPREQUEST']._serialized_start=2011
-  _globals['_LOOKUPREQUEST']._serialized_end=2102
-  _globals['_FILE']._serialized_start=2105
-  _globals['_FILE']._serialized_end=2346
-  _globals['_FILE_XATTRSENTRY']._serialized_start=2301
-  _globals['_FILE_XATTRSENTRY']._serialized_end=2346
-  _globals['_FOUND']._serialized_start=2348
-  _globals['_FOUND']._serialized_end=2436
-  _globals['_LOOKUPRESPONSE']._serialized_start=2438
-  _globals['_LOOKUPRESPONSE']._serialized_end=2495
-  _globals['_READTREEREQUEST']._serialized_start=2497
-  _globals['_READTREEREQUEST']._serialized_end=2598
-  _globals['_READTREERESPONSE']._serialized_start=2601
-  _globals['_READTREERESPONSE']._serialized_end=2754
-  _globals['_READTREERESPONSE_PIECE']._serialized_start=2680
-  _globals['_READTREERESPONSE_PIECE']._serialized_end=2754
-  _globals['_LAYERSERVICE']._serialized_start=2757
-  _globals['_LAYERSERVICE']._serialized_end=3679
+  _globals['_MAKEIMAGEREQUEST']._serialized_end=1473
+  _globals['_MAKEIMAGEREQUEST_ANNOTATIONSENTRY']._serialized_start=1423
+  _globals['_MAKEIMAGEREQUEST_ANNOTATIONSENTRY']._serialized_end=1473
+  _globals['_MAKEIMAGERESPONSE']._serialized_start=1475
+  _globals['_MAKEIMAGERESPONSE']._serialized_end=1535
+  _globals['_MAKEINDEXREQUEST']._serialized_start=1537
+  _globals['_MAKEINDEXREQUEST']._serialized_end=1644
+  _globals['_MAKEINDEXRESPONSE']._serialized_start=1646
+  _globals['_MAKEINDEXRESPONSE']._serialized_end=1722
+  _globals['_READMANIFESTREQUEST']._serialized_start=1724
+  _globals['_READMANIFESTREQUEST']._serialized_end=1761
+  _globals['_READMANIFESTRESPONSE']._serialized_start=1763
+  _globals['_READMANIFESTRESPONSE']._serialized_end=1803
+  _globals['_GETATTESTATIONSREQUEST']._serialized_start=1805
+  _globals['_GETATTESTATIONSREQUEST']._serialized_end=1891
+  _globals['_ATTESTATION']._serialized_start=1893
+  _globals['_ATTESTATION']._serialized_end=1949
+  _globals['_GETATTESTATIONSRESPONSE']._serialized_start=1951
+  _globals['_GETATTESTATIONSRESPONSE']._serialized_end=2030
+  _globals['_LOOKUPREQUEST']._serialized_start=2032
+  _globals['_LOOKUPREQUEST']._serialized_end=2123
+  _globals['_FILE']._serialized_start=2126
+  _globals['_FILE']._serialized_end=2367
+  _globals['_FILE_XATTRSENTRY']._serialized_start=2322
+  _globals['_FILE_XATTRSENTRY']._serialized_end=2367
+  _globals['_FOUND']._serialized_start=2369
+  _globals['_FOUND']._serialized_end=2457
+  _globals['_LOOKUPRESPONSE']._serialized_start=2459
+  _globals['_LOOKUPRESPONSE']._serialized_end=2516
+  _globals['_READTREEREQUEST']._serialized_start=2518
+  _globals['_READTREEREQUEST']._serialized_end=2619
+  _globals['_READTREERESPONSE']._serialized_start=2622
+  _globals['_READTREERESPONSE']._serialized_end=2775
+  _globals['_READTREERESPONSE_PIECE']._serialized_start=2701
+  _globals['_READTREERESPONSE_PIECE']._serialized_end=2775
+  _globals['_LAYERSERVICE']._serialized_start=2778
+  _globals['_LAYERSERVICE']._serialized_end=3700
 # @@protoc_insertion_point(module_scope)

@@ -357,6 +357,7 @@ class MakeImageRequest(_message.Message):
     REFERENCES_FIELD_NUMBER: _builtins.int
     TRANSIENT_FIELD_NUMBER: _builtins.int
     ANNOTATIONS_FIELD_NUMBER: _builtins.int
+    COMPRESSION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     configuration: _builtins.bytes
     """The image's configuration (OCI image specification, config.md), whose `rootfs` names the layers."""
@@ -364,6 +365,8 @@ class MakeImageRequest(_message.Message):
     """It is needed for work under way alone: no list has it, and it is collected when no snapshot is made of it, unless
     it is given a reference or is made again without this.
     """
+    compression: _builtins.str
+    """Of layers that are plain tars: "gzip" or "zstd"; empty leaves them. The same layer compressed again is the same blob."""
     @_builtins.property
     def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Layer]: ...
     @_builtins.property
@@ -383,10 +386,11 @@ class MakeImageRequest(_message.Message):
         references: _abc.Iterable[_builtins.str] | None = ...,
         transient: _builtins.bool = ...,
         annotations: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        compression: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "configuration", b"configuration", "layers", b"layers", "references", b"references", "request_id", b"request_id", "transient", b"transient"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotations", b"annotations", "compression", b"compression", "configuration", b"configuration", "layers", b"layers", "references", b"references", "request_id", b"request_id", "transient", b"transient"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
