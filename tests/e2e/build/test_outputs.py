@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scow.api.build.v1 import build_pb2 as pb
+from scow.api.types.v1.types_pb2 import Platform
 from scow.client import Client
 from scow.contract import errors
 from tests.support.building import build, files
@@ -141,3 +142,25 @@ LABEL a=b
     details = client.images.details(told.result.images[0].image_id)
     assert json.loads(details.configuration)["created"] == "2023-11-14T22:13:20.000000000Z"
     assert hashlib.sha256(details.manifest).hexdigest() == told.result.digest.partition(":")[2]
+
+
+def test_several_platforms(client: Client, tmp_path: Path) -> None:
+    text = "FROM scratch\nARG TARGETARCH\nCOPY src /$TARGETARCH\n"
+    platforms = [
+        Platform(os="linux", architecture="amd64"),
+        Platform(os="linux", architecture="arm64"),
+    ]
+    told = build(client, context(tmp_path), text, platforms=platforms, tags=["many"])
+    assert [image.platform.architecture for image in told.result.images] == ["amd64", "arm64"]
+    details = client.images.details("many")
+    index = json.loads(details.index)
+    assert [m["platform"]["architecture"] for m in index["manifests"]] == ["amd64", "arm64"]
+    foreign = client.images.get("many", platform="linux/arm64")
+    assert foreign.id == told.result.images[1].image_id
+
+
+def test_programs_of_another_platform_do_not_run(client: Client, tmp_path: Path) -> None:
+    files(tmp_path)
+    arm = [Platform(os="linux", architecture="arm64")]
+    with pytest.raises(errors.PlatformMismatch):
+        build(client, tmp_path, 'FROM scratch\nRUN ["/x"]\n', platforms=arm)
