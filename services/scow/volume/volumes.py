@@ -289,14 +289,19 @@ def check_name(what: str, name: str) -> None:
     Raises:
         InvalidName: It has characters that are not allowed.
     """
-    if not _NAME.fullmatch(name):
-        path = "; for a host path give an absolute one" if what == "volume" else ""
-        raise InvalidName(
-            f"invalid {what} name {name!r}",
-            what=what,
-            which=name,
-            do=f"use 2 to 255 of a-z A-Z 0-9 _ . - and begin with a letter or digit{path}",
-        )
+    if _NAME.fullmatch(name):
+        return
+    # Docker's words, as far as they go.
+    fault = f"{name!r} includes invalid characters for a {what} name"
+    if len(name) < 2:
+        fault = f"{what} name {name!r} is too short, names should be at least two alphanumeric characters"
+    path = "; for a host path give an absolute one" if what == "volume" else ""
+    raise InvalidName(
+        fault,
+        what=what,
+        which=name,
+        do=f"use 2 to 255 of a-z A-Z 0-9 _ . - and begin with a letter or digit{path}",
+    )
 
 
 def _check_same(known: Volume, wanted: Volume) -> None:

@@ -15,6 +15,9 @@ from collections.abc import Collection
 
 from scow.kernel import syscalls
 
+# Of a bind: only links that were there when it was asked for are followed; none, or those named. With the second,
+# directories that are missing are made.
+CHECKED, MAKE, LINK = "scow.checked", "scow.make", "scow.link="
 _MAX_LINKS = 40  # as many as the kernel follows
 _PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -37,6 +40,15 @@ def links(path: str) -> list[str]:
     finally:
         walk.close()
     return walk.followed
+
+
+def options(path: str, *, make: bool = False) -> list[str]:
+    """Return the options of a bind that say how its source is opened.
+
+    Raises:
+        OSError: As `links`.
+    """
+    return [MAKE if make else CHECKED, *(f"{LINK}{link}" for link in links(path))]
 
 
 def open_path(path: str, allowed: Collection[str] = (), *, make: bool = False) -> int:
@@ -73,6 +85,8 @@ class _Walk:
         os.close(self.place)
 
     def go(self, path: str) -> None:
+        if not path.startswith("/"):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         left = path.split("/")[::-1]
         while left:
             name = left.pop()

@@ -187,7 +187,8 @@ def test_read_only_with_places_to_write(engine: Engine) -> None:
     [
         (["-v", "/tmp:/x", "-v", "/etc:/x"], "Duplicate mount point: /x"),
         (["-v", "/tmp:/x", "--tmpfs", "/x/../x"], "Duplicate mount point: /x/../x"),
-        (["-v", "a:/x"], "invalid volume name 'a'"),
+        (["-v", "a:/x"], "volume name 'a' is too short"),
+        (["-v", "rel/path:/x"], "'rel/path' includes invalid characters for a volume name"),
         (["--mount", "type=foo,dst=/x"], 'invalid mount config for type "foo": mount type unknown'),
         (["--mount", "type=cluster,src=a,dst=/x"], "cluster volumes are swarm's"),
         (
@@ -221,6 +222,37 @@ def test_refusals_in_dockers_words(engine: Engine, arguments: list[str], fault: 
 )
 def test_what_docker_takes(engine: Engine, arguments: list[str]) -> None:
     engine.cli("create", *arguments, "busybox", "true")
+
+
+def test_sources_with_strange_names(engine: Engine, tmp_path: Path) -> None:
+    for name in ("ü ,x", "new\nline", "-rf", "scow.link=", "%s {} $HOME"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("found\n")
+        mount = f'type=bind,"src={tmp_path}/{name}",dst=/x'
+        assert run(engine, "--mount", mount, script="cat /x/file") == "found\n"
+
+
+def test_a_source_that_vanishes(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    engine.cli("create", "--name", "box", "-v", "vol:/v", "--mount",
+               f"type=bind,src={tmp_path}/gone,dst=/x", "busybox", "true")  # fmt: skip
+    (tmp_path / "gone").rmdir()
+    done = engine.cli("start", "box", check=False)
+    assert f"the source {tmp_path}/gone of the mount at /x does not exist" in done.stderr
+    uses = engine.cli("volume", "inspect", "-f", "{{range .Uses}}{{.Mounted}}{{end}}", "vol")
+    assert uses.stdout == "false\n"
+    (tmp_path / "gone").mkdir()
+    engine.cli("start", "-a", "box")
+
+
+def test_a_read_only_file_system(engine: Engine, tree: Path) -> None:
+    below = os.fsencode(tree / "below")
+    assert _libc.mount(b"none", below, b"", 0x20 | 0x1, b"") == 0  # MS_REMOUNT, MS_RDONLY
+    assert "Read-only" in run(engine, "-v", f"{tree}/below:/x", script="touch /x/n 2>&1; true")
+    flags = ["--rm", "-v", f"{tree}/below/new:/x", "busybox", "true"]
+    done = engine.cli("run", *flags, check=False)
+    assert done.returncode == 125
+    assert f"cannot use {tree}/below/new: Read-only file system" in done.stderr
 
 
 def test_one_writer(engine: Engine) -> None:

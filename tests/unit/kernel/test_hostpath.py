@@ -81,6 +81,13 @@ def test_nothing_is_made_behind_a_new_link(tree: Path) -> None:
     assert not (tree / "new").exists()
 
 
+@pytest.mark.parametrize("path", ["", "etc", "./etc"])
+def test_a_path_begins_at_the_root(path: str) -> None:
+    with pytest.raises(FileNotFoundError):
+        opened(path)
+    assert hostpath.options(path) == ["scow.checked"]
+
+
 def test_loops_and_links_of_proc(tree: Path) -> None:
     with pytest.raises(OSError, match="Too many levels") as caught:
         hostpath.links(str(tree / "loop"))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.contract.errors import InvalidArgument, MountFailed
+from scow.kernel import hostpath
 from scow.volume.directories import Directories
 from scow.volume.drivers.base import Capabilities, Source
 from scow.volume.store import Volume
@@ -49,7 +50,7 @@ class LocalDriver:
         kind, device = volume.options.get("type", ""), volume.options["device"]
         if kind in _NO_TYPE or _BINDS.intersection(options):
             bind = () if _BINDS.intersection(options) else ("rbind",)
-            return Source("bind", device, (*bind, *options))
+            return Source("bind", device, (*bind, *options, *_links(device)))
         return Source(kind, device, await _with_addresses(kind, options), once=True)
 
     async def unmount(self, volume: Volume, owner: str) -> None:
@@ -87,6 +88,23 @@ class LocalDriver:
 
     async def close(self) -> None:
         """Nothing was put off."""
+
+
+def _links(device: str) -> list[str]:
+    """Return the options that let no links be followed but those that are there now.
+
+    Raises:
+        MountFailed: It cannot be looked up.
+    """
+    try:
+        return hostpath.options(device)
+    except OSError as error:
+        raise MountFailed(
+            f"cannot use {device}: {error.strerror}",
+            what="volume option",
+            which=f"device={device}",
+            do="choose another directory",
+        ) from error
 
 
 async def _with_addresses(kind: str, options: tuple[str, ...]) -> tuple[str, ...]:

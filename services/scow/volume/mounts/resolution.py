@@ -16,7 +16,6 @@ _OPPOSITE = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
 _DEFAULT_TMPFS_MODE = 0o1777
 _SUBPATH = "scow.subpath="
 _ONCE = "scow.once"
-_CHECKED, _MAKE, _LINK = "scow.checked", "scow.make", "scow.link="
 OVERLAY, IMAGE = "scow.overlay", "scow.image"
 
 
@@ -46,10 +45,9 @@ def bind(request: pb.MountRequest) -> Mount:
 def _source_options(request: pb.MountRequest) -> list[str]:
     source = request.source
     try:
-        links = hostpath.links(source)
-        if request.create_source:
-            return [_MAKE, *(f"{_LINK}{link}" for link in links)]
-        os.close(hostpath.open_path(source, links))
+        options = hostpath.options(source, make=request.create_source)
+        if not request.create_source:
+            os.close(hostpath.open_path(source, hostpath.links(source)))
     except FileNotFoundError as error:
         raise BindSourceNotFound(
             f'invalid mount config for type "{request.type}": bind source path does not exist:'
@@ -62,7 +60,7 @@ def _source_options(request: pb.MountRequest) -> list[str]:
         raise invalid(
             request, f"cannot use {source}: {error.strerror}", "choose another source"
         ) from error
-    return [_CHECKED, *(f"{_LINK}{link}" for link in links)]
+    return options
 
 
 def _bind_access(request: pb.MountRequest) -> str:

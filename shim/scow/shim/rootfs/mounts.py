@@ -54,9 +54,6 @@ NAMESPACE = "scow.namespace="
 DEVICE = "scow.device="
 # A relative path below the source or in the file system, which is mounted instead of all of it.
 SUBPATH = "scow.subpath="
-# Of a bind's source only links that were there when it was asked for are followed (`scow.kernel.hostpath`): none, or
-# those named; with `scow.make` directories that are missing are made.
-CHECKED, MAKE, LINK = "scow.checked", "scow.make", "scow.link="
 _PROC = "/proc"
 # What may be covered in /proc. runc takes /proc/net/dev too, to no effect: what is covered is one process's alone.
 _COVERED = re.compile(
@@ -110,11 +107,11 @@ def parse_options(options: tuple[str, ...]) -> Options:
             parsed.devices.append(option.removeprefix(DEVICE))
         elif option.startswith(SUBPATH):
             parsed.subpath = option.removeprefix(SUBPATH)
-        elif option in (CHECKED, MAKE):
+        elif option in (hostpath.CHECKED, hostpath.MAKE):
             parsed.checked = True
-            parsed.make = parsed.make or option == MAKE
-        elif option.startswith(LINK):
-            parsed.links.append(option.removeprefix(LINK))
+            parsed.make = parsed.make or option == hostpath.MAKE
+        elif option.startswith(hostpath.LINK):
+            parsed.links.append(option.removeprefix(hostpath.LINK))
         elif option not in _IGNORED:
             parsed.data.append(option)
     return parsed

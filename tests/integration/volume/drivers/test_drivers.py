@@ -13,6 +13,7 @@ from scow.contract.errors import InvalidArgument, PluginRefused
 from scow.core.config import VolumeSection
 from scow.core.journal import Journal
 from scow.core.store import Store
+from scow.kernel.hostpath import CHECKED
 from scow.volume.directories import Directories
 from scow.volume.drivers import Driver, LocalDriver, Source
 from scow.volume.plugins.plugins import Plugins
@@ -80,10 +81,13 @@ async def test_options_are_refused_in_dockers_words(
             {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,,uid=5"},
             Source("tmpfs", "tmpfs", ("size=1m", "uid=5"), once=True),
         ),
-        ({"type": "none", "device": "/x"}, Source("bind", "/x", ("rbind",))),
-        ({"type": "none", "device": "/x", "o": "bind,ro"}, Source("bind", "/x", ("bind", "ro"))),
-        ({"type": "ext4", "device": "/x", "o": "rbind"}, Source("bind", "/x", ("rbind",))),
-        ({"type": "", "device": "/x", "o": ""}, Source("bind", "/x", ("rbind",))),
+        ({"type": "none", "device": "/x"}, Source("bind", "/x", ("rbind", CHECKED))),
+        (
+            {"type": "none", "device": "/x", "o": "bind,ro"},
+            Source("bind", "/x", ("bind", "ro", CHECKED)),
+        ),
+        ({"type": "ext4", "device": "/x", "o": "rbind"}, Source("bind", "/x", ("rbind", CHECKED))),
+        ({"type": "", "device": "/x", "o": ""}, Source("bind", "/x", ("rbind", CHECKED))),
     ],
 )
 async def test_sources_of_options(tmp_path: Path, options: dict[str, str], source: Source) -> None:
