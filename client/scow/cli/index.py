@@ -158,6 +158,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "network.port",
         "Take published ports of a container back, also while it runs (scow's own)",
     ),
+    "volume attach": ("volume.attach", "Give a container one more mount"),
+    "volume detach": ("volume.attach", "Take mounts of a container away"),
     "volume create": ("volume.change", "Create a volume"),
     "volume inspect": (
         "volume.volume",

@@ -230,10 +230,18 @@ def _set_env(config: ContainerConfig, env: Mapping[str, str]) -> None:
 
 
 def _set_mounts(config: ContainerConfig, mounts: Iterable[MountSpec | str]) -> None:
-    for mount in mounts:
-        if isinstance(mount, str):
-            mount = MountSpec(**_parsed(mount_specs.parse_volume, mount, InvalidMount, "mount"))
-        config.mounts.append(mount)
+    config.mounts.extend(map(mount_of, mounts))
+
+
+def mount_of(mount: MountSpec | str) -> MountSpec:
+    """Return the message of a mount, or of the text of `-v`.
+
+    Raises:
+        InvalidMount: The text has not the form it must have.
+    """
+    if isinstance(mount, str):
+        return MountSpec(**_parsed(mount_specs.parse_volume, mount, InvalidMount, "mount"))
+    return mount
 
 
 def _set_tmpfs(config: ContainerConfig, tmpfs: Mapping[str, str]) -> None:

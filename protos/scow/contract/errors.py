@@ -284,6 +284,10 @@ class NetworkNotFound(NotFound):
     """No such network."""
 
 
+class MountNotFound(NotFound):
+    """The container has no such mount."""
+
+
 class VolumeNotFound(NotFound):
     """No such volume."""
 
@@ -374,6 +378,10 @@ class ContentMissing(FailedPrecondition):
 
 class BuildFailed(FailedPrecondition):
     """A step of a build failed. Facts: `line` and `excerpt` of the Dockerfile, `step`, and `exit_code` of a program."""
+
+
+class MountBusy(FailedPrecondition):
+    """Processes of the container use the mount."""
 
 
 class VolumeInUse(FailedPrecondition):

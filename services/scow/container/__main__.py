@@ -13,11 +13,13 @@ from scow.container.lifecycle.create import Creation
 from scow.container.lifecycle.exit import Exits
 from scow.container.lifecycle.hold import Holds
 from scow.container.lifecycle.kill import Signals
+from scow.container.lifecycle.live_mounts import LiveMounts
 from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.ports import Ports
 from scow.container.lifecycle.recovery import Recovery
 from scow.container.lifecycle.remove import Removal
 from scow.container.lifecycle.restart import Restarts
+from scow.container.lifecycle.shared_mounts import SharedMounts
 from scow.container.lifecycle.start import Starter
 from scow.container.lifecycle.transitions import Transitions
 from scow.container.logs.records import Logs
@@ -90,7 +92,8 @@ def make_parts(shared: Shared) -> Parts:
     exits = Exits(shared, cleanup, removal)
     creation = Creation(shared)
     execs = Execs(shared)
-    starter = Starter(shared, cleanup, exits)
+    mounted = SharedMounts(shared.containers)
+    starter = Starter(shared, cleanup, exits, mounted)
     return Parts(
         shared=shared,
         commits=Commits(shared, signals),
@@ -98,6 +101,7 @@ def make_parts(shared: Shared) -> Parts:
         creation=creation,
         networking=Networking(shared),
         ports=Ports(shared),
+        mounts=LiveMounts(shared, cleanup, mounted),
         starter=starter,
         restarts=Restarts(shared, signals, starter, exits),
         signals=signals,

@@ -19,6 +19,7 @@ from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.create import Creation
 from scow.container.lifecycle.hold import Holds
 from scow.container.lifecycle.kill import Signals
+from scow.container.lifecycle.live_mounts import LiveMounts
 from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.ports import Ports
 from scow.container.lifecycle.recovery import Recovery
@@ -49,6 +50,7 @@ class Parts:
     creation: Creation
     networking: Networking
     ports: Ports
+    mounts: LiveMounts
     starter: Starter
     restarts: Restarts
     signals: Signals
@@ -265,6 +267,29 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
             return pb.LimitNetworkResponse(container=entry.described)
 
         return await self._requests.once("LimitNetwork", request, pb.LimitNetworkResponse, limit)
+
+    async def AttachMount(
+        self, request: pb.AttachMountRequest, context: Context
+    ) -> pb.AttachMountResponse:
+        """Give a container one more mount."""
+
+        async def attach() -> pb.AttachMountResponse:
+            entry = self._containers.find(request.container)
+            return await completed(self._parts.mounts.attach(entry, request.mount))
+
+        return await self._requests.once("AttachMount", request, pb.AttachMountResponse, attach)
+
+    async def DetachMount(
+        self, request: pb.DetachMountRequest, context: Context
+    ) -> pb.DetachMountResponse:
+        """Take a mount of a container away."""
+
+        async def detach() -> pb.DetachMountResponse:
+            entry = self._containers.find(request.container)
+            mounts = self._parts.mounts
+            return await completed(mounts.detach(entry, request.target, force=request.force))
+
+        return await self._requests.once("DetachMount", request, pb.DetachMountResponse, detach)
 
     async def Disconnect(
         self, request: pb.DisconnectRequest, context: Context

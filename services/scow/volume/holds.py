@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Collection, Sequence
 
 import structlog
 
@@ -105,43 +106,93 @@ class Holds:
         with self._store.transaction() as tx:
             self._rows.set_filled(tx, name)
 
-    async def activate(self, owner: str) -> list[pb.ResolvedMount]:
-        """Make ready what an owner holds, as its container is about to start; return what is to be mounted.
+    async def extend(self, owner: str, request: pb.MountRequest) -> pb.ResolvedMount:
+        """Add one mount to those that an owner acquired; the same again changes nothing.
+
+        Raises:
+            InvalidMount, InvalidName, InvalidArgument, BindSourceNotFound: The request cannot be met.
+        """
+        wish = self._rows.wish(owner) or pb.AcquireRequest(owner=owner)
+        if request not in wish.mounts:
+            wish.mounts.append(request)
+        mounts.check_all(wish.mounts)
+        index = list(wish.mounts).index(request)
+        names = set(self._rows.held(owner))
+        if request.type == "volume":
+            volume = await self._volumes.ensure(_wanted(owner, index, request))
+            names.add(volume.name)
+            resolved = _resolved_volume(request, volume, None)
+            resolved.mount.source = self._volumes.message(volume).mountpoint
+        else:
+            resolved = _resolved_other(request)
+        with self._store.transaction() as tx:
+            self._rows.hold(tx, wish, names)
+        return resolved
+
+    async def withdraw(self, owner: str, target: str) -> None:
+        """Take one mount from those that an owner acquired; nothing has it mounted any more."""
+        wish = self._rows.wish(owner)
+        if wish is None:
+            return
+        gone = [each for each in wish.mounts if each.target == target]
+        if not gone:
+            return
+        left = pb.AcquireRequest(owner=owner)
+        names: set[str] = set()
+        for index, each in enumerate(wish.mounts):
+            if each not in gone:
+                kept = left.mounts.add()
+                kept.CopyFrom(each)
+                if each.type == "volume":
+                    # By its name from now on: that of one without a name depends on its number.
+                    kept.source = _wanted(owner, index, each).name
+                    names.add(kept.source)
+        await self._unmount(owner, set(self._rows.held(owner)) - names)
+        with self._store.transaction() as tx:
+            self._rows.hold(tx, left, names)
+
+    async def activate(self, owner: str, target: str = "") -> list[pb.ResolvedMount]:
+        """Make ready what an owner holds, as its container is about to have it; return what is to be mounted.
+
+        Args:
+            owner: Who.
+            target: Of one mount; empty: all.
 
         Raises:
             VolumeInUse: Somebody has a volume to himself, or is to have it and another one writes to it.
-            ScowError: What a driver says; then nothing is mounted for the owner.
+            ScowError: What a driver says; then nothing more is mounted for the owner than before.
         """
-        await self._stillness.passed(self._rows.held(owner))
         wish = self._rows.wish(owner)
         if wish is None:
             return []
-        self._check_writers(owner, wish)
+        wanted = [
+            (_wanted(owner, index, request).name, request)
+            for index, request in enumerate(wish.mounts)
+            if request.type == "volume" and target in ("", request.target)
+        ]
+        self._check_writers(owner, wanted)
+        before = set(self._rows.mounted(owner))
         with self._store.transaction() as tx:
-            self._rows.activate(tx, owner)
+            self._rows.activate(tx, owner, [name for name, _ in wanted])
         try:
-            return [
-                await self._mounted(owner, index, request)
-                for index, request in enumerate(wish.mounts)
-                if request.type == "volume"
-            ]
+            return [await self._mounted(owner, name, request) for name, request in wanted]
         except BaseException:
-            await self.deactivate(owner)
+            await self._unmount(owner, set(self._rows.mounted(owner)) - before)
             raise
 
-    def _check_writers(self, owner: str, wish: pb.AcquireRequest) -> None:
+    def _check_writers(self, owner: str, wanted: Sequence[tuple[str, pb.MountRequest]]) -> None:
         """Refuse a second writer where one of the two is to be the only one."""
-        for request in wish.mounts:
-            if request.type != "volume" or request.read_only:
+        for name, request in wanted:
+            if request.read_only:
                 continue
-            for use in self.uses(request.source):
+            for use in self.uses(name):
                 others = use.mounted and use.owner != owner and not use.read_only
                 if others and (use.exclusive or request.exclusive):
                     raise VolumeInUse(
-                        f"volume {request.source} is written to by {use.owner}, and one of both is"
+                        f"volume {name} is written to by {use.owner}, and one of both is"
                         " to be its only writer",
                         what="volume",
-                        which=request.source,
+                        which=name,
                         do="stop that container first, or mount it read-only",
                         owners=use.owner,
                     )
@@ -165,9 +216,9 @@ class Holds:
                     )
         return found
 
-    async def _mounted(self, owner: str, index: int, request: pb.MountRequest) -> pb.ResolvedMount:
-        volume = self._volumes.known(_wanted(owner, index, request).name)
-        async with self._volumes.lock(volume.name):
+    async def _mounted(self, owner: str, name: str, request: pb.MountRequest) -> pb.ResolvedMount:
+        volume = self._volumes.known(name)
+        async with self._volumes.lock(name):
             source = await self._volumes.driver(volume).mount(volume, owner)
         return _resolved_volume(request, volume, source)
 
@@ -176,7 +227,10 @@ class Holds:
 
         What a driver cannot do now is done later.
         """
-        for name in self._rows.mounted(owner):
+        await self._unmount(owner, self._rows.mounted(owner))
+
+    async def _unmount(self, owner: str, names: Collection[str]) -> None:
+        for name in set(names) & set(self._rows.mounted(owner)):
             try:
                 volume = self._volumes.known(name)
                 async with self._volumes.lock(name):

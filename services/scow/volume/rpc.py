@@ -115,7 +115,16 @@ class VolumeServicer(pb_grpc.VolumeServiceServicer):
 
     async def Activate(self, request: pb.ActivateRequest, context: Context) -> pb.ActivateResponse:
         """Make ready what an owner holds."""
-        return pb.ActivateResponse(mounts=await self._holds.activate(request.owner))
+        return pb.ActivateResponse(mounts=await self._holds.activate(request.owner, request.target))
+
+    async def Extend(self, request: pb.ExtendRequest, context: Context) -> pb.ExtendResponse:
+        """Add one mount to an owner's."""
+        return pb.ExtendResponse(mount=await self._holds.extend(request.owner, request.mount))
+
+    async def Withdraw(self, request: pb.WithdrawRequest, context: Context) -> pb.WithdrawResponse:
+        """Take one mount of an owner's back."""
+        await self._holds.withdraw(request.owner, request.target)
+        return pb.WithdrawResponse()
 
     async def Deactivate(
         self, request: pb.DeactivateRequest, context: Context

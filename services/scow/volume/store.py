@@ -200,9 +200,10 @@ class VolumeStore:
         return AcquireRequest.FromString(row["request"]) if row else None
 
     @staticmethod
-    def activate(tx: sqlite3.Connection, owner: str) -> None:
-        """Record that an owner's container is started with the volumes that it holds."""
-        tx.execute("UPDATE holds SET active = 1, mounted = 1 WHERE owner = ?", (owner,))
+    def activate(tx: sqlite3.Connection, owner: str, names: Collection[str]) -> None:
+        """Record that an owner's container is given volumes that it holds."""
+        query = "UPDATE holds SET active = 1, mounted = 1 WHERE owner = ? AND name = ?"
+        tx.executemany(query, [(owner, name) for name in names])
 
     @staticmethod
     def deactivate(tx: sqlite3.Connection, owner: str, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from tests.support.engine import BIN, Engine
@@ -13,6 +14,12 @@ def shown(engine: Engine, name: str) -> Any:
     """Return what `scow inspect` tells of one object."""
     (shape,) = json.loads(engine.cli("inspect", name).stdout)
     return shape
+
+
+def mounts_of(engine: Engine) -> list[str]:
+    """Return the mounts in the engine's folder that the host sees."""
+    mounted = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in mounted if str(engine.base) in line]
 
 
 def field(engine: Engine, name: str, template: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.cli.support import mounts_of
 from tests.support.engine import Engine, as_root
 
 pytestmark = as_root()
@@ -14,13 +16,26 @@ pytestmark = as_root()
 
 @pytest.fixture(autouse=True)
 def nothing_left(engine: Engine) -> Iterator[None]:
-    before = Path("/proc/self/mountinfo").read_text()
     yield
     engine.remove_containers()
     names = engine.cli("volume", "ls", "-q").stdout.split()
     if names:
         engine.cli("volume", "rm", *names)
-    assert Path("/proc/self/mountinfo").read_text() == before
+    assert mounts_of(engine) == []
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[str]:
+    """A block device with an ext4."""
+    image = tmp_path / "disk"
+    image.touch()
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run(["/sbin/mkfs.ext4", "-q", str(image)], check=True)
+    command = ["/sbin/losetup", "--show", "-f", str(image)]
+    name = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    yield name
+    subprocess.run(["/sbin/losetup", "-d", name], check=True)
 
 
 def create(engine: Engine, **options: str) -> None:
@@ -78,6 +93,18 @@ def test_a_place_behind_a_link(engine: Engine) -> None:
     assert run(engine, "cat /x/file") == "linked\n"
     engine.cli("rm", "-f", "two", "box")
     engine.cli("rmi", "linked")
+
+
+def test_a_device(engine: Engine, device: str) -> None:
+    create(engine, type="ext4", device=device, o="noatime")
+    background(engine, "one", "echo kept >/x/file; mkdir -p /x/a/b")
+    assert run(engine, "cat /x/file; grep ' /x ' /proc/mounts").startswith(
+        f"kept\n{device} /x ext4"
+    )
+    engine.cli("rm", "-f", "one")
+    part = ["--mount", "type=volume,src=vol,dst=/x,volume-subpath=a"]
+    assert run(engine, "ls /x", *part) == "b\n"
+    assert "noatime" in run(engine, "cat /x/file; grep ' /x ' /proc/mounts")
 
 
 def test_an_overlay(engine: Engine, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.types.v1.types_pb2 import PortMapping
 from scow.client._async.service import AsyncService
 from scow.client._link import request_id
-from scow.client._options import ContainerOptions, build_config, ports_of
+from scow.client._options import ContainerOptions, build_config, mount_of, ports_of
 from scow.contract.errors import ContainerNotFound
 
 
@@ -198,6 +198,56 @@ class AsyncLifecycle:
             "UnpublishPorts", request, pb.UnpublishPortsResponse, timeout
         )
         return response.container
+
+    async def attach_mount(
+        self, container: str, mount: pb.MountSpec | str, *, timeout: float | None = None
+    ) -> pb.MountPoint:
+        """Give a container one more mount, at once when it runs, and with each start from then on.
+
+        Args:
+            container: Name or id.
+            mount: A message, or the text of Docker's `-v`, "data:/var/lib/data:ro".
+            timeout: Seconds.
+
+        Raises:
+            InvalidMount: Something is mounted there already, or the request contradicts itself.
+            BindSourceNotFound: There is no such path on the host.
+            VolumeInUse: The volume has one writer already.
+            MountFailed: The kernel refuses it.
+
+        Example::
+
+            await client.containers.attach_mount("web", "data:/data:ro")
+        """
+        request = pb.AttachMountRequest(
+            request_id=request_id(), container=container, mount=mount_of(mount)
+        )
+        response = await self._service.call("AttachMount", request, pb.AttachMountResponse, timeout)
+        return response.mount
+
+    async def detach_mount(
+        self, container: str, target: str, *, force: bool = False, timeout: float | None = None
+    ) -> None:
+        """Take a mount of a container away.
+
+        Args:
+            container: Name or id.
+            target: Where it is in the container.
+            force: Also while processes use it: it is gone with the last file that is open in it.
+            timeout: Seconds.
+
+        Raises:
+            MountNotFound: The container has no such mount.
+            MountBusy: Processes use it.
+
+        Example::
+
+            await client.containers.detach_mount("web", "/data")
+        """
+        request = pb.DetachMountRequest(
+            request_id=request_id(), container=container, target=target, force=force
+        )
+        await self._service.call("DetachMount", request, pb.DetachMountResponse, timeout)
 
     async def pause(self, container: str, *, timeout: float | None = None) -> None:
         """Freeze every process of a container.

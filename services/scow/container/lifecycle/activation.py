@@ -14,25 +14,32 @@ from scow.contract.errors import ContainerNotFound, VolumeInUse
 
 
 async def activate(
-    shared: Shared, cleanup: Cleanup, mounted: SharedMounts, entry: Entry
+    shared: Shared, cleanup: Cleanup, mounted: SharedMounts, entry: Entry, target: str = ""
 ) -> list[Mount]:
     """Have them made ready; return what is to be mounted, in the order asked for.
+
+    Args:
+        shared: What the parts of the service share.
+        cleanup: For containers that have ended.
+        mounted: Where mounts of volumes are to be had.
+        entry: Which container.
+        target: Of one mount; empty: all.
 
     Raises:
         VolumeInUse: A volume has another writer, and one of the two is to be the only one.
         ScowError: What the volume service says.
     """
-    held = entry.volumes.mounts
+    held = [each for each in entry.volumes.mounts if target in ("", each.mount.destination)]
     if not any(resolved.type == "volume" for resolved in held):
         return [resolved.mount for resolved in held]
     try:
-        response = await shared.volumes.activate(entry.owner)
+        response = await shared.volumes.activate(entry.owner, target)
     except VolumeInUse as error:
         await _end_uses(shared, cleanup, error.metadata.get("owners", "").split(","))
-        response = await shared.volumes.activate(entry.owner)
+        response = await shared.volumes.activate(entry.owner, target)
     # Of binds what was looked up at creation counts: links that were put there since are not followed.
-    volumes = iter(response.mounts)
-    ready = [next(volumes, each) if each.type == "volume" else each for each in held]
+    volumes = {each.mount.destination: each for each in response.mounts}
+    ready = [volumes.get(each.mount.destination, each) for each in held]
     found = {
         # In the order of names: two starts that share several volumes must not wait for each other.
         index: await mounted.resolve(entry, ready[index])

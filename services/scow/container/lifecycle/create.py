@@ -144,7 +144,7 @@ class Creation:
         with containers.change(entry, ["create"]) as (tx, draft):
             process.apply(draft, prepared.image)
             signal_names.parse(draft.stop_signal, "stop_signal")
-            draft.mounts.extend(map(_mount_point, volumes.mounts))
+            draft.mounts.extend(map(mount_point, volumes.mounts))
             draft.snapshot_driver = prepared.driver
             draft.networks.extend(networks)
             draft.status = pb.STATUS_CREATED
@@ -224,7 +224,8 @@ def _hostname(described: pb.Container, containers: Containers) -> str:
     return described.id[:12]
 
 
-def _mount_point(resolved: volume_pb2.ResolvedMount) -> pb.MountPoint:
+def mount_point(resolved: volume_pb2.ResolvedMount) -> pb.MountPoint:
+    """Return a mount as clients see it."""
     return pb.MountPoint(
         type=resolved.type,
         name=resolved.name,

@@ -32,11 +32,13 @@ Before = Callable[[Shim], Awaitable[None]]
 class Starter:
     """Starts containers."""
 
-    def __init__(self, shared: Shared, cleanup: Cleanup, exits: Exits) -> None:
+    def __init__(
+        self, shared: Shared, cleanup: Cleanup, exits: Exits, mounted: SharedMounts
+    ) -> None:
         self._shared = shared
         self._networking = Networking(shared)
         self._cleanup = cleanup
-        self._mounted = SharedMounts(shared.containers)
+        self._mounted = mounted
         self._exits = exits
 
     async def start(

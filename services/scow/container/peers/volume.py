@@ -29,9 +29,19 @@ class Volumes:
         request = volume_pb2.FillRequest(owner=owner)
         await ask("volume", lambda: self._peers.volume.Fill(request))
 
-    async def activate(self, owner: str) -> volume_pb2.ActivateResponse:
-        """Have an owner's volumes and bind sources made ready, before its container starts."""
-        request = volume_pb2.ActivateRequest(owner=owner)
+    async def extend(self, owner: str, mount: volume_pb2.MountRequest) -> volume_pb2.ResolvedMount:
+        """Resolve one more mount, and hold its volume."""
+        request = volume_pb2.ExtendRequest(owner=owner, mount=mount)
+        return (await ask("volume", lambda: self._peers.volume.Extend(request))).mount
+
+    async def withdraw(self, owner: str, target: str) -> None:
+        """Let go of one mount's volume; one that is not there is no error."""
+        request = volume_pb2.WithdrawRequest(owner=owner, target=target)
+        await ask("volume", lambda: self._peers.volume.Withdraw(request))
+
+    async def activate(self, owner: str, target: str = "") -> volume_pb2.ActivateResponse:
+        """Have an owner's volumes made ready, all or that of one mount, before its container has them."""
+        request = volume_pb2.ActivateRequest(owner=owner, target=target)
         return await ask("volume", lambda: self._peers.volume.Activate(request))
 
     async def deactivate(self, owner: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from scow.api.shim.v1 import shim_pb2 as pb
+from scow.api.types.v1.types_pb2 import Mount
 from scow.contract import frames
 from scow.contract.errors import ContainerNotRunning, ShimDied, from_wire
 from scow.kernel import identity
@@ -79,6 +80,15 @@ class Shim:
     async def resume(self) -> None:
         """Thaw every process."""
         await self._call(pb.ResumeRequest(), pb.ResumeResponse)
+
+    async def mount(self, mount: Mount) -> str:
+        """Put one more mount into the container; return where it is there, without links."""
+        response = await self._call(pb.MountRequest(mount=mount), pb.MountResponse)
+        return response.place
+
+    async def unmount(self, place: str, *, force: bool) -> None:
+        """Take a mount out of the container; nothing mounted there is not an error."""
+        await self._call(pb.UnmountRequest(place=place, force=force), pb.UnmountResponse)
 
     async def wait_exec(self, exec_id: str) -> Ending:
         """Wait for the end of an exec session."""

@@ -27,6 +27,7 @@ from scow.shim.keeper import exit_record, link
 from scow.shim.keeper.process import KILLED
 from scow.shim.keeper.request import Request
 from scow.shim.oci import config
+from scow.shim.rootfs import root as rootfs
 
 _REQUEST_MAX = 128 << 10
 _BACKLOG = 128
@@ -119,6 +120,7 @@ class Builder:
         exit_record.write_state(self.request.state_dir, self.state)
 
     def _fork(self, plan: namespaces.Plan) -> None:
+        filesystems = rootfs.open_filesystems(self.spec)
         ours, theirs = control.pair()
         directory = self.cgroup.open_for_clone()
         stdio, kept, flags = self._pipes()
@@ -134,6 +136,7 @@ class Builder:
                         stdio,
                         theirs.fileno(),
                         self.request.layers,
+                        filesystems,
                     )
                 )
             self._hand_over(pid, pidfd, kept, flags)
@@ -141,7 +144,8 @@ class Builder:
             theirs.close()
             if directory is not None:
                 os.close(directory)
-            for descriptor in {*stdio, *kept, *self.request.layers.values()}:
+            passed = (*self.request.layers.values(), *filesystems.values())
+            for descriptor in {*stdio, *kept, *passed}:
                 os.close(descriptor)
         self._control = ours
         self.pid = pid

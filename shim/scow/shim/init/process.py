@@ -38,6 +38,8 @@ class Plan:
     control: int
     # Layers that the spawner has mounted (`layers`): descriptors by the path of the index.
     layers: Mapping[str, int] = field(default_factory=dict)
+    # File systems that are made already (`rootfs.open_filesystems`): descriptors by their places.
+    filesystems: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Progress:
@@ -51,7 +53,9 @@ def main(plan: Plan) -> NoReturn:
     progress = _Progress()
     try:
         joined = (fd for fd, _ in plan.namespaces.join)
-        launch.detach(plan.stdio, plan.control, (*joined, *plan.layers.values()))
+        launch.detach(
+            plan.stdio, plan.control, (*joined, *plan.layers.values(), *plan.filesystems.values())
+        )
         _run(plan, progress)
     except BaseException as error:  # noqa: BLE001 - whatever it is travels to the shim
         control.fail(error, progress.doing)
@@ -111,7 +115,7 @@ def _prepare(plan: Plan) -> tuple[int, int]:
     sysctls.apply(spec.sysctl, own)
     rootfs.isolate(spec)
     root = rootfs.mount_root(spec, plan.layers)
-    rootfs.fill(root, spec, plan.cgroup.visible(own_namespace(spec)), plan.layers)
+    rootfs.fill(root, spec, plan.cgroup.visible(own_namespace(spec)), plan.layers, plan.filesystems)
     for descriptor in plan.layers.values():
         os.close(descriptor)
     slave = -1

@@ -131,8 +131,17 @@ def attach(root: int, mount: Mount, options: Options) -> None:
         os.close(source)
 
 
-def put(root: int, mount: Mount, source: int) -> None:
+def put(root: int, mount: Mount, source: int, own: int = -1) -> str:
     """Put a mount that is attached nowhere at an entry's destination inside of `root`.
+
+    Args:
+        root: Descriptor of the container's root.
+        mount: The entry.
+        source: Descriptor of the mount.
+        own: Descriptor of this process's /proc/self/fd, where /proc is the container's.
+
+    Returns:
+        Where it is in the container, without links.
 
     Raises:
         ShimError: As `attach`.
@@ -146,9 +155,11 @@ def put(root: int, mount: Mount, source: int) -> None:
         doing = f"make the mount point {mount.destination}"
         raise from_os_error(error, doing, which=mount.destination) from error
     try:
-        _refuse_proc(root, target, source, mount.destination)
+        place = inside(root, target, own)
+        _refuse_proc(place, target, source, mount.destination)
         _check_kinds(target, source, mount)
         syscalls.move_mount(source, target)
+        return place
     except OSError as error:
         raise failed(mount, error) from error
     finally:
@@ -188,14 +199,13 @@ def _destination(root: int, mount: Mount, source: int) -> int:
     return make(root, mount.destination)
 
 
-def _refuse_proc(root: int, target: int, source: int, destination: str) -> None:
+def _refuse_proc(place: str, target: int, source: int, destination: str) -> None:
     """Refuse a mount at or inside of the container's /proc, wherever links lead to it, as runc does.
 
     Anything but a procfs there, or a cover of /proc/self/attr or /proc/sys, would defeat what is read-only, masked or
     confined there (CVE-2019-16884). Files that only show numbers may be covered, as lxcfs does. Mounts at /sys are
     the container's own business, as with runc.
     """
-    place = _inside(root, target)
     if place == _PROC:
         if syscalls.fs_magic(source) != syscalls.PROC_MAGIC:
             why = "it is the container's /proc, where only a procfs may be mounted"
@@ -208,9 +218,18 @@ def _refuse_proc(root: int, target: int, source: int, destination: str) -> None:
         )
 
 
-def _inside(root: int, target: int) -> str:
-    """Return the path of a descriptor without links, from the container's root on."""
-    top, path = (os.readlink(f"/proc/self/fd/{descriptor}") for descriptor in (root, target))
+def inside(root: int, target: int, own: int = -1) -> str:
+    """Return the path of a descriptor without links, from the container's root on.
+
+    Args:
+        root: Descriptor of the container's root.
+        target: The descriptor.
+        own: Descriptor of this process's /proc/self/fd, where /proc is the container's.
+    """
+    if own < 0:
+        top, path = (os.readlink(f"/proc/self/fd/{each}") for each in (root, target))
+    else:
+        top, path = (os.readlink(str(each), dir_fd=own) for each in (root, target))
     return path.removeprefix(top.rstrip("/"))
 
 

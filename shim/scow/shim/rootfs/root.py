@@ -14,6 +14,9 @@ from scow.shim.oci.config import Mount, Spec
 from scow.shim.rootfs import cgroup_mount, devices, images, mounts, overlay, throwaway
 from scow.shim.spawner import layers
 
+# What is made inside of the container: its namespaces and cgroup matter, or what it takes is the container's.
+_KERNELS = ("proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "overlay")
+_OWN = frozenset(("bind", *_KERNELS, images.TYPE, throwaway.TYPE))
 _PROPAGATION = {
     "": syscalls.MS_SLAVE,
     "private": syscalls.MS_SLAVE,
@@ -115,8 +118,33 @@ def _mount_one(entry: Mount, path: str, lower: Mapping[str, int]) -> None:
         os.close(target)
 
 
+def open_filesystems(spec: Spec) -> dict[str, int]:
+    """Make the file systems that are on devices, servers and the like; return descriptors by their places.
+
+    The engine has to do this: the container's cgroup does not let its members open the devices.
+
+    Raises:
+        ShimError: FAILED_PRECONDITION MOUNT_FAILED.
+    """
+    made: dict[str, int] = {}
+    try:
+        for mount in spec.mounts:
+            options = mounts.parse_options(mount.options)
+            if not (options.bind or mount.type in _OWN):
+                made[mount.destination] = mounts.filesystem(mount, options)
+    except BaseException:
+        for descriptor in made.values():
+            os.close(descriptor)
+        raise
+    return made
+
+
 def fill(
-    root: int, spec: Spec, cgroups: cgroup_mount.Cgroups, held: Mapping[str, int] | None = None
+    root: int,
+    spec: Spec,
+    cgroups: cgroup_mount.Cgroups,
+    held: Mapping[str, int],
+    opened: Mapping[str, int],
 ) -> None:
     """Mount what the configuration lists, make /dev, mask and protect paths.
 
@@ -125,10 +153,13 @@ def fill(
         spec: The container's configuration.
         cgroups: Of the container.
         held: Layers that the spawner has mounted, for images that are mounted besides.
+        opened: As `open_filesystems` returned them; they are closed.
     """
     for mount in spec.mounts:
-        if mount.type == images.TYPE:
-            made = images.make(spec.images.get(mount.destination, ()), held or {})
+        if mount.destination in opened:
+            _put(root, mount, mounts.part_of(opened[mount.destination], mount))
+        elif mount.type == images.TYPE:
+            made = images.make(spec.images.get(mount.destination, ()), held)
             _put(root, mount, mounts.part_of(made, mount))
         else:
             mount_entry(root, mount, cgroups)

@@ -16,6 +16,7 @@ from scow.shim.keeper import link
 from scow.shim.keeper.exit_record import Exit
 from scow.shim.keeper.output import STALL_SECONDS
 from scow.shim.oci import config
+from scow.shim.talker import live_mounts
 from scow.shim.talker.container import STOPPED, Container
 from scow.shim.talker.execution import Executions, Wanted
 from scow.shim.talker.records import Record
@@ -54,6 +55,8 @@ class ShimService:
             "Resume": Method(self._resume, pb.ResumeRequest),
             "Stats": Method(self._stats, pb.StatsRequest),
             "Update": Method(self._update, pb.UpdateRequest),
+            "Mount": Method(self._mount, pb.MountRequest),
+            "Unmount": Method(self._unmount, pb.UnmountRequest),
             "Shutdown": Method(self._end, pb.ShutdownRequest),
         }
 
@@ -213,6 +216,15 @@ class ShimService:
             )
         )
         return pb.UpdateResponse()
+
+    async def _mount(self, request: pb.MountRequest) -> pb.MountResponse:
+        entry = request.mount
+        mount = config.Mount(entry.destination, entry.type, entry.source, tuple(entry.options))
+        return pb.MountResponse(place=await live_mounts.attach(self._container, mount))
+
+    async def _unmount(self, request: pb.UnmountRequest) -> pb.UnmountResponse:
+        await live_mounts.detach(self._container, request.place, force=request.force)
+        return pb.UnmountResponse()
 
     async def _end(self, request: pb.ShutdownRequest) -> pb.ShutdownResponse:
         self._executions.end()

@@ -141,6 +141,16 @@ class ContainerServiceStub:
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.LimitNetworkRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.LimitNetworkResponse.FromString,
                 _registered_method=True)
+        self.AttachMount = channel.unary_unary(
+                '/scow.api.container.v1.ContainerService/AttachMount',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.AttachMountRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.AttachMountResponse.FromString,
+                _registered_method=True)
+        self.DetachMount = channel.unary_unary(
+                '/scow.api.container.v1.ContainerService/DetachMount',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.DetachMountRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.DetachMountResponse.FromString,
+                _registered_method=True)
         self.Disconnect = channel.unary_unary(
                 '/scow.api.container.v1.ContainerService/Disconnect',
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.DisconnectRequest.SerializeToString,
@@ -332,6 +342,22 @@ class ContainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AttachMount(self, request, context):
+        """AttachMount gives a container one more mount, at once when it runs, and with each start from then on. A volume is not
+        filled from the image. Errors: INVALID_ARGUMENT INVALID_MOUNT; NOT_FOUND BIND_SOURCE_NOT_FOUND; FAILED_PRECONDITION
+        MOUNT_FAILED, VOLUME_IN_USE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DetachMount(self, request, context):
+        """DetachMount takes one away. Errors: NOT_FOUND MOUNT_NOT_FOUND; FAILED_PRECONDITION MOUNT_BUSY when processes use it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Disconnect(self, request, context):
         """Disconnect takes a container out of a network.
         Errors: NOT_FOUND NETWORK_NOT_FOUND; FAILED_PRECONDITION NOT_CONNECTED.
@@ -484,6 +510,16 @@ def add_ContainerServiceServicer_to_server(servicer, server):
                     servicer.LimitNetwork,
                     request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.LimitNetworkRequest.FromString,
                     response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.LimitNetworkResponse.SerializeToString,
+            ),
+            'AttachMount': grpc.unary_unary_rpc_method_handler(
+                    servicer.AttachMount,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.AttachMountRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.AttachMountResponse.SerializeToString,
+            ),
+            'DetachMount': grpc.unary_unary_rpc_method_handler(
+                    servicer.DetachMount,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.DetachMountRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.DetachMountResponse.SerializeToString,
             ),
             'Disconnect': grpc.unary_unary_rpc_method_handler(
                     servicer.Disconnect,
@@ -1085,6 +1121,60 @@ class ContainerService:
             '/scow.api.container.v1.ContainerService/LimitNetwork',
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.LimitNetworkRequest.SerializeToString,
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.LimitNetworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttachMount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.container.v1.ContainerService/AttachMount',
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.AttachMountRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.AttachMountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DetachMount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.container.v1.ContainerService/DetachMount',
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.DetachMountRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.DetachMountResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -91,6 +91,13 @@ class ContainerServiceStub:
     """LimitNetwork changes the bandwidth that a container has in a network, at once when it runs, and for each start from then on.
     Errors: FAILED_PRECONDITION NOT_CONNECTED; those of scow.api.network.v1.NetworkService.Limit.
     """
+    AttachMount: _grpc.UnaryUnaryMultiCallable[_container_pb2.AttachMountRequest, _container_pb2.AttachMountResponse]
+    """AttachMount gives a container one more mount, at once when it runs, and with each start from then on. A volume is not
+    filled from the image. Errors: INVALID_ARGUMENT INVALID_MOUNT; NOT_FOUND BIND_SOURCE_NOT_FOUND; FAILED_PRECONDITION
+    MOUNT_FAILED, VOLUME_IN_USE.
+    """
+    DetachMount: _grpc.UnaryUnaryMultiCallable[_container_pb2.DetachMountRequest, _container_pb2.DetachMountResponse]
+    """DetachMount takes one away. Errors: NOT_FOUND MOUNT_NOT_FOUND; FAILED_PRECONDITION MOUNT_BUSY when processes use it."""
     Disconnect: _grpc.UnaryUnaryMultiCallable[_container_pb2.DisconnectRequest, _container_pb2.DisconnectResponse]
     """Disconnect takes a container out of a network.
     Errors: NOT_FOUND NETWORK_NOT_FOUND; FAILED_PRECONDITION NOT_CONNECTED.
@@ -172,6 +179,13 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     """LimitNetwork changes the bandwidth that a container has in a network, at once when it runs, and for each start from then on.
     Errors: FAILED_PRECONDITION NOT_CONNECTED; those of scow.api.network.v1.NetworkService.Limit.
     """
+    AttachMount: _aio.UnaryUnaryMultiCallable[_container_pb2.AttachMountRequest, _container_pb2.AttachMountResponse]  # type: ignore[assignment]
+    """AttachMount gives a container one more mount, at once when it runs, and with each start from then on. A volume is not
+    filled from the image. Errors: INVALID_ARGUMENT INVALID_MOUNT; NOT_FOUND BIND_SOURCE_NOT_FOUND; FAILED_PRECONDITION
+    MOUNT_FAILED, VOLUME_IN_USE.
+    """
+    DetachMount: _aio.UnaryUnaryMultiCallable[_container_pb2.DetachMountRequest, _container_pb2.DetachMountResponse]  # type: ignore[assignment]
+    """DetachMount takes one away. Errors: NOT_FOUND MOUNT_NOT_FOUND; FAILED_PRECONDITION MOUNT_BUSY when processes use it."""
     Disconnect: _aio.UnaryUnaryMultiCallable[_container_pb2.DisconnectRequest, _container_pb2.DisconnectResponse]  # type: ignore[assignment]
     """Disconnect takes a container out of a network.
     Errors: NOT_FOUND NETWORK_NOT_FOUND; FAILED_PRECONDITION NOT_CONNECTED.
@@ -376,6 +390,25 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         """LimitNetwork changes the bandwidth that a container has in a network, at once when it runs, and for each start from then on.
         Errors: FAILED_PRECONDITION NOT_CONNECTED; those of scow.api.network.v1.NetworkService.Limit.
         """
+
+    @_abc_1.abstractmethod
+    def AttachMount(
+        self,
+        request: _container_pb2.AttachMountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_container_pb2.AttachMountResponse, _abc.Awaitable[_container_pb2.AttachMountResponse]]:
+        """AttachMount gives a container one more mount, at once when it runs, and with each start from then on. A volume is not
+        filled from the image. Errors: INVALID_ARGUMENT INVALID_MOUNT; NOT_FOUND BIND_SOURCE_NOT_FOUND; FAILED_PRECONDITION
+        MOUNT_FAILED, VOLUME_IN_USE.
+        """
+
+    @_abc_1.abstractmethod
+    def DetachMount(
+        self,
+        request: _container_pb2.DetachMountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_container_pb2.DetachMountResponse, _abc.Awaitable[_container_pb2.DetachMountResponse]]:
+        """DetachMount takes one away. Errors: NOT_FOUND MOUNT_NOT_FOUND; FAILED_PRECONDITION MOUNT_BUSY when processes use it."""
 
     @_abc_1.abstractmethod
     def Disconnect(

@@ -89,6 +89,16 @@ class ShimServiceStub:
                 request_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.UpdateRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.UpdateResponse.FromString,
                 _registered_method=True)
+        self.Mount = channel.unary_unary(
+                '/scow.api.shim.v1.ShimService/Mount',
+                request_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.MountRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.MountResponse.FromString,
+                _registered_method=True)
+        self.Unmount = channel.unary_unary(
+                '/scow.api.shim.v1.ShimService/Unmount',
+                request_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.UnmountRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.UnmountResponse.FromString,
+                _registered_method=True)
         self.Shutdown = channel.unary_unary(
                 '/scow.api.shim.v1.ShimService/Shutdown',
                 request_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.ShutdownRequest.SerializeToString,
@@ -176,6 +186,20 @@ class ShimServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Mount(self, request, context):
+        """Mount puts one more mount into the container's mount namespace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unmount(self, request, context):
+        """Unmount takes one out; nothing mounted there is no error. FAILED_PRECONDITION MOUNT_BUSY when processes use it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Shutdown(self, request, context):
         """Shutdown kills what still runs; then the cgroup is removed and the shim ends. The exit record stays on disk.
         """
@@ -240,6 +264,16 @@ def add_ShimServiceServicer_to_server(servicer, server):
                     servicer.Update,
                     request_deserializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.UpdateRequest.FromString,
                     response_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.UpdateResponse.SerializeToString,
+            ),
+            'Mount': grpc.unary_unary_rpc_method_handler(
+                    servicer.Mount,
+                    request_deserializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.MountRequest.FromString,
+                    response_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.MountResponse.SerializeToString,
+            ),
+            'Unmount': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unmount,
+                    request_deserializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.UnmountRequest.FromString,
+                    response_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.UnmountResponse.SerializeToString,
             ),
             'Shutdown': grpc.unary_unary_rpc_method_handler(
                     servicer.Shutdown,
@@ -544,6 +578,60 @@ class ShimService:
             '/scow.api.shim.v1.ShimService/Update',
             scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.UpdateRequest.SerializeToString,
             scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.UpdateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Mount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.shim.v1.ShimService/Mount',
+            scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.MountRequest.SerializeToString,
+            scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.MountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unmount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.shim.v1.ShimService/Unmount',
+            scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.UnmountRequest.SerializeToString,
+            scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.UnmountResponse.FromString,
             options,
             channel_credentials,
             insecure,

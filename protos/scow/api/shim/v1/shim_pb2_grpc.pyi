@@ -68,6 +68,10 @@ class ShimServiceStub:
     """Stats reads the cgroup's counters."""
     Update: _grpc.UnaryUnaryMultiCallable[_shim_pb2.UpdateRequest, _shim_pb2.UpdateResponse]
     """Update changes limits of the running container's cgroup."""
+    Mount: _grpc.UnaryUnaryMultiCallable[_shim_pb2.MountRequest, _shim_pb2.MountResponse]
+    """Mount puts one more mount into the container's mount namespace."""
+    Unmount: _grpc.UnaryUnaryMultiCallable[_shim_pb2.UnmountRequest, _shim_pb2.UnmountResponse]
+    """Unmount takes one out; nothing mounted there is no error. FAILED_PRECONDITION MOUNT_BUSY when processes use it."""
     Shutdown: _grpc.UnaryUnaryMultiCallable[_shim_pb2.ShutdownRequest, _shim_pb2.ShutdownResponse]
     """Shutdown kills what still runs; then the cgroup is removed and the shim ends. The exit record stays on disk."""
 
@@ -96,6 +100,10 @@ class ShimServiceAsyncStub(ShimServiceStub):
     """Stats reads the cgroup's counters."""
     Update: _aio.UnaryUnaryMultiCallable[_shim_pb2.UpdateRequest, _shim_pb2.UpdateResponse]  # type: ignore[assignment]
     """Update changes limits of the running container's cgroup."""
+    Mount: _aio.UnaryUnaryMultiCallable[_shim_pb2.MountRequest, _shim_pb2.MountResponse]  # type: ignore[assignment]
+    """Mount puts one more mount into the container's mount namespace."""
+    Unmount: _aio.UnaryUnaryMultiCallable[_shim_pb2.UnmountRequest, _shim_pb2.UnmountResponse]  # type: ignore[assignment]
+    """Unmount takes one out; nothing mounted there is no error. FAILED_PRECONDITION MOUNT_BUSY when processes use it."""
     Shutdown: _aio.UnaryUnaryMultiCallable[_shim_pb2.ShutdownRequest, _shim_pb2.ShutdownResponse]  # type: ignore[assignment]
     """Shutdown kills what still runs; then the cgroup is removed and the shim ends. The exit record stays on disk."""
 
@@ -187,6 +195,22 @@ class ShimServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_shim_pb2.UpdateResponse, _abc.Awaitable[_shim_pb2.UpdateResponse]]:
         """Update changes limits of the running container's cgroup."""
+
+    @_abc_1.abstractmethod
+    def Mount(
+        self,
+        request: _shim_pb2.MountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_shim_pb2.MountResponse, _abc.Awaitable[_shim_pb2.MountResponse]]:
+        """Mount puts one more mount into the container's mount namespace."""
+
+    @_abc_1.abstractmethod
+    def Unmount(
+        self,
+        request: _shim_pb2.UnmountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_shim_pb2.UnmountResponse, _abc.Awaitable[_shim_pb2.UnmountResponse]]:
+        """Unmount takes one out; nothing mounted there is no error. FAILED_PRECONDITION MOUNT_BUSY when processes use it."""
 
     @_abc_1.abstractmethod
     def Shutdown(

@@ -676,6 +676,7 @@ class ResolvedMount(_message.Message):
     FILL_PATH_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
     LAYERS_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """What it is: "bind", "volume" or "tmpfs"."""
     name: _builtins.str
@@ -688,6 +689,10 @@ class ResolvedMount(_message.Message):
     """Of a volume that has no content yet and may be filled: before Fill is called, what the image has at the target
     may be copied to a new directory of this absolute path. The directory that it is in is there, for this owner
     alone, and no container can reach it. The copy must be renamed to this path when it is whole. Empty otherwise.
+    """
+    place: _builtins.str
+    """Of a mount that was attached to a running container: where it is there, without links. Filled in by the container
+    service.
     """
     @_builtins.property
     def mount(self) -> _types_pb2.Mount:
@@ -714,10 +719,11 @@ class ResolvedMount(_message.Message):
         fill_path: _builtins.str = ...,
         request: Global___MountRequest | None = ...,
         layers: _abc.Iterable[_types_pb2.Mount] | None = ...,
+        place: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["mount", b"mount", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "driver", b"driver", "fill_path", b"fill_path", "layers", b"layers", "mount", b"mount", "name", b"name", "propagation", b"propagation", "read_only", b"read_only", "request", b"request", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "driver", b"driver", "fill_path", b"fill_path", "layers", b"layers", "mount", b"mount", "name", b"name", "place", b"place", "propagation", b"propagation", "read_only", b"read_only", "request", b"request", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -744,6 +750,86 @@ class AcquireResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcquireResponse: _TypeAlias = AcquireResponse  # noqa: Y015
+
+@_typing.final
+class ExtendRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_FIELD_NUMBER: _builtins.int
+    MOUNT_FIELD_NUMBER: _builtins.int
+    owner: _builtins.str
+    @_builtins.property
+    def mount(self) -> Global___MountRequest: ...
+    def __init__(
+        self,
+        *,
+        owner: _builtins.str = ...,
+        mount: Global___MountRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mount", b"mount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mount", b"mount", "owner", b"owner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendRequest: _TypeAlias = ExtendRequest  # noqa: Y015
+
+@_typing.final
+class ExtendResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOUNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def mount(self) -> Global___ResolvedMount: ...
+    def __init__(
+        self,
+        *,
+        mount: Global___ResolvedMount | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mount", b"mount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mount", b"mount"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendResponse: _TypeAlias = ExtendResponse  # noqa: Y015
+
+@_typing.final
+class WithdrawRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OWNER_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    owner: _builtins.str
+    target: _builtins.str
+    def __init__(
+        self,
+        *,
+        owner: _builtins.str = ...,
+        target: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawRequest: _TypeAlias = WithdrawRequest  # noqa: Y015
+
+@_typing.final
+class WithdrawResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawResponse: _TypeAlias = WithdrawResponse  # noqa: Y015
 
 @_typing.final
 class FillRequest(_message.Message):
@@ -791,8 +877,11 @@ class ActivateRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     OWNER_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
     MOUNTS_FIELD_NUMBER: _builtins.int
     owner: _builtins.str
+    target: _builtins.str
+    """Only the mount of this target; empty: all."""
     @_builtins.property
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def mounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___MountRequest]:
@@ -802,11 +891,12 @@ class ActivateRequest(_message.Message):
         self,
         *,
         owner: _builtins.str = ...,
+        target: _builtins.str = ...,
         mounts: _abc.Iterable[Global___MountRequest] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mounts", b"mounts", "owner", b"owner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mounts", b"mounts", "owner", b"owner", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

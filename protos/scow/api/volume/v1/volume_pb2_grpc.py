@@ -70,6 +70,16 @@ class VolumeServiceStub:
                 request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.AcquireRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.AcquireResponse.FromString,
                 _registered_method=True)
+        self.Extend = channel.unary_unary(
+                '/scow.api.volume.v1.VolumeService/Extend',
+                request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ExtendRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ExtendResponse.FromString,
+                _registered_method=True)
+        self.Withdraw = channel.unary_unary(
+                '/scow.api.volume.v1.VolumeService/Withdraw',
+                request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.WithdrawRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.WithdrawResponse.FromString,
+                _registered_method=True)
         self.Fill = channel.unary_unary(
                 '/scow.api.volume.v1.VolumeService/Fill',
                 request_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.FillRequest.SerializeToString,
@@ -157,6 +167,22 @@ class VolumeServiceServicer:
     def Acquire(self, request, context):
         """Acquire holds volumes for an owner, making those that are missing, and resolves all its mounts.
         The same owner replaces what it held before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Extend(self, request, context):
+        """Extend adds one mount to those that an owner acquired, and resolves it; the same again changes nothing. A volume is
+        not filled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Withdraw(self, request, context):
+        """Withdraw takes one mount from those that an owner acquired: what nobody is to have mounted for it any more. An unknown
+        one is no error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -252,6 +278,16 @@ def add_VolumeServiceServicer_to_server(servicer, server):
                     servicer.Acquire,
                     request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.AcquireRequest.FromString,
                     response_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.AcquireResponse.SerializeToString,
+            ),
+            'Extend': grpc.unary_unary_rpc_method_handler(
+                    servicer.Extend,
+                    request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ExtendRequest.FromString,
+                    response_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ExtendResponse.SerializeToString,
+            ),
+            'Withdraw': grpc.unary_unary_rpc_method_handler(
+                    servicer.Withdraw,
+                    request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.WithdrawRequest.FromString,
+                    response_serializer=scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.WithdrawResponse.SerializeToString,
             ),
             'Fill': grpc.unary_unary_rpc_method_handler(
                     servicer.Fill,
@@ -479,6 +515,60 @@ class VolumeService:
             '/scow.api.volume.v1.VolumeService/Acquire',
             scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.AcquireRequest.SerializeToString,
             scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.AcquireResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Extend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.volume.v1.VolumeService/Extend',
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ExtendRequest.SerializeToString,
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.ExtendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Withdraw(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.volume.v1.VolumeService/Withdraw',
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.WithdrawRequest.SerializeToString,
+            scow_dot_api_dot_volume_dot_v1_dot_volume__pb2.WithdrawResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,14 @@ class VolumeServiceStub:
     """Acquire holds volumes for an owner, making those that are missing, and resolves all its mounts.
     The same owner replaces what it held before.
     """
+    Extend: _grpc.UnaryUnaryMultiCallable[_volume_pb2.ExtendRequest, _volume_pb2.ExtendResponse]
+    """Extend adds one mount to those that an owner acquired, and resolves it; the same again changes nothing. A volume is
+    not filled.
+    """
+    Withdraw: _grpc.UnaryUnaryMultiCallable[_volume_pb2.WithdrawRequest, _volume_pb2.WithdrawResponse]
+    """Withdraw takes one mount from those that an owner acquired: what nobody is to have mounted for it any more. An unknown
+    one is no error.
+    """
     Fill: _grpc.UnaryUnaryMultiCallable[_volume_pb2.FillRequest, _volume_pb2.FillResponse]
     """Fill gives the volumes that an owner holds the content that was copied for them (`ResolvedMount.fill_path`), each at once.
     A volume that has content meanwhile, or that another owner's container was started with, stays as it is, and the
@@ -95,6 +103,14 @@ class VolumeServiceAsyncStub(VolumeServiceStub):
     Acquire: _aio.UnaryUnaryMultiCallable[_volume_pb2.AcquireRequest, _volume_pb2.AcquireResponse]  # type: ignore[assignment]
     """Acquire holds volumes for an owner, making those that are missing, and resolves all its mounts.
     The same owner replaces what it held before.
+    """
+    Extend: _aio.UnaryUnaryMultiCallable[_volume_pb2.ExtendRequest, _volume_pb2.ExtendResponse]  # type: ignore[assignment]
+    """Extend adds one mount to those that an owner acquired, and resolves it; the same again changes nothing. A volume is
+    not filled.
+    """
+    Withdraw: _aio.UnaryUnaryMultiCallable[_volume_pb2.WithdrawRequest, _volume_pb2.WithdrawResponse]  # type: ignore[assignment]
+    """Withdraw takes one mount from those that an owner acquired: what nobody is to have mounted for it any more. An unknown
+    one is no error.
     """
     Fill: _aio.UnaryUnaryMultiCallable[_volume_pb2.FillRequest, _volume_pb2.FillResponse]  # type: ignore[assignment]
     """Fill gives the volumes that an owner holds the content that was copied for them (`ResolvedMount.fill_path`), each at once.
@@ -179,6 +195,26 @@ class VolumeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_volume_pb2.AcquireResponse, _abc.Awaitable[_volume_pb2.AcquireResponse]]:
         """Acquire holds volumes for an owner, making those that are missing, and resolves all its mounts.
         The same owner replaces what it held before.
+        """
+
+    @_abc_1.abstractmethod
+    def Extend(
+        self,
+        request: _volume_pb2.ExtendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_volume_pb2.ExtendResponse, _abc.Awaitable[_volume_pb2.ExtendResponse]]:
+        """Extend adds one mount to those that an owner acquired, and resolves it; the same again changes nothing. A volume is
+        not filled.
+        """
+
+    @_abc_1.abstractmethod
+    def Withdraw(
+        self,
+        request: _volume_pb2.WithdrawRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_volume_pb2.WithdrawResponse, _abc.Awaitable[_volume_pb2.WithdrawResponse]]:
+        """Withdraw takes one mount from those that an owner acquired: what nobody is to have mounted for it any more. An unknown
+        one is no error.
         """
 
     @_abc_1.abstractmethod
