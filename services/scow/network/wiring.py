@@ -7,18 +7,20 @@ from functools import partial
 from pathlib import Path
 
 from scow.api.network.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
+from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.contract.errors import ScowError
 from scow.core.server import Context, Wiring
 from scow.network import drivers, rpc
 from scow.network.cni.calls import Calls
 from scow.network.cni.chain import Chain
 from scow.network.cni.plugin import Plugins
+from scow.network.conflicts import Conflicts
 from scow.network.dns.files import Files
 from scow.network.drivers.cni import CniDriver
 from scow.network.endpoints import Endpoints, Parts
 from scow.network.firewall.table import Table
-from scow.network.firewall.watch import TableWatch
 from scow.network.ipam import subnets
+from scow.network.kernel.watch import DELETED_TABLES, ROUTES, Watch
 from scow.network.kernel.worker import Worker
 from scow.network.limits import Limits
 from scow.network.networks import Networks
@@ -62,17 +64,27 @@ async def wire(context: Context) -> Wiring:
         context.journal,
         context.requests,
     )
-    watch = TableWatch(partial(_restore, context, reconciler))
+    conflicts = Conflicts(context.store, context.journal, networks, worker)
+    watches = (
+        Watch(DELETED_TABLES, partial(_restore, context, reconciler)),
+        Watch(ROUTES, conflicts.look),
+    )
+
+    async def reconcile() -> list[ReconcileAction]:
+        actions = await reconciler.run()
+        await conflicts.look()
+        return actions
 
     async def close() -> None:
-        await watch.close()
+        for watch in watches:
+            await watch.close()
         await endpoints.close()
         await worker.run(parts.table.close)
         worker.close()
 
     return Wiring(
         register=lambda server: add_NetworkServiceServicer_to_server(servicer, server),
-        reconcile=reconciler.run,
+        reconcile=reconcile,
         close=close,
     )
 

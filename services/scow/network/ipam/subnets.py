@@ -16,6 +16,11 @@ _WIDEST_ROUTE = 1
 _FEWEST_BITS = 3
 
 
+def is_everywhere(subnet: Subnet) -> bool:
+    """Tell whether a route's destination stands for everywhere."""
+    return subnet.prefixlen <= _WIDEST_ROUTE
+
+
 def candidates() -> Iterator[ipaddress.IPv4Network]:
     """Iterate over private subnets (RFC 1918) in the order of preference.
 
@@ -47,7 +52,7 @@ def choose(
         InvalidConfig: A configured pool is invalid.
         SubnetFull: All overlap.
     """
-    taken = [n for n in used if n.version == family.version and n.prefixlen > _WIDEST_ROUTE]
+    taken = [n for n in used if n.version == family.version and not is_everywhere(n)]
     spans = [span for span in map(_span, pools) if span[0].version == family.version]
     for candidate in _of_spans(spans) if spans else _private(family, seed):
         if not any(candidate.overlaps(one) for one in taken):

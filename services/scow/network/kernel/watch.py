@@ -1,7 +1,4 @@
-"""Seeing that somebody deleted nftables tables: `nft flush ruleset`, or a restart of the firewall's service.
-
-Without this, published ports would stay closed until the next reconciliation.
-"""
+"""Hearing of changes in the kernel: netlink(7)'s groups."""
 
 from __future__ import annotations
 
@@ -9,29 +6,50 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
 
-_NETFILTER = 12  # NETLINK_NETFILTER, which the socket module lacks
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
-_GROUP_NFTABLES = 7  # NFNLGRP_NFTABLES
-_DELETED_TABLE = 10 << 8 | 2  # NFNL_SUBSYS_NFTABLES, NFT_MSG_DELTABLE
 _HEADER = struct.Struct("=IHHII")
 _RECEIVE = 1 << 16
-# A flush deletes many tables and is often followed by the making of others.
+# One change often comes with others.
 _SETTLE_SECONDS = 0.2
 
 
-class TableWatch:
-    """Calls back, a moment after tables were deleted; also our own, so the callback must come to rest."""
+@dataclass(frozen=True)
+class Subject:
+    """What is listened for.
 
-    def __init__(self, callback: Callable[[], Awaitable[object]]) -> None:
+    Attributes:
+        protocol: Of netlink.
+        groups: That tell of it.
+        kinds: Of messages.
+    """
+
+    protocol: int
+    groups: Collection[int]
+    kinds: Collection[int]
+
+
+# `nft flush ruleset`, or a restart of the firewall's service: NETLINK_NETFILTER, NFNLGRP_NFTABLES, NFT_MSG_DELTABLE.
+DELETED_TABLES = Subject(12, (7,), (10 << 8 | 2,))
+# RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE; RTM_NEWROUTE, RTM_DELROUTE.
+ROUTES = Subject(socket.NETLINK_ROUTE, (7, 11), (24, 25))
+
+
+class Watch:
+    """Calls back a moment after something changed; also by this process, so the callback must come to rest."""
+
+    def __init__(self, subject: Subject, callback: Callable[[], Awaitable[object]]) -> None:
+        self._subject = subject
         self._callback = callback
         self._task: asyncio.Task[None] | None = None
         self._again = False
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-        self._socket = socket.socket(socket.AF_NETLINK, kind, _NETFILTER)
+        self._socket = socket.socket(socket.AF_NETLINK, kind, subject.protocol)
         self._socket.bind((0, 0))
-        self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_NFTABLES)
+        for group in subject.groups:
+            self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
     def _read(self) -> None:
@@ -42,7 +60,7 @@ class TableWatch:
         except OSError:  # ENOBUFS: messages were lost, and this may have been among them
             self._schedule()
             return
-        if has_deleted_table(data):
+        if has_message(data, self._subject.kinds):
             self._schedule()
 
     def _schedule(self) -> None:
@@ -66,12 +84,12 @@ class TableWatch:
                 await self._task
 
 
-def has_deleted_table(data: bytes) -> bool:
-    """Tell whether one of the netlink messages in `data` says that a table was deleted."""
+def has_message(data: bytes, kinds: Collection[int]) -> bool:
+    """Tell whether one of the netlink messages in `data` is of some kinds."""
     position = 0
     while position + _HEADER.size <= len(data):
         length, kind, *_ = _HEADER.unpack_from(data, position)
-        if kind == _DELETED_TABLE:
+        if kind in kinds:
             return True
         position += max(_HEADER.size, (length + 3) & ~3)
     return False

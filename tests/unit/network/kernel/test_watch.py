@@ -2,7 +2,7 @@ import struct
 
 import pytest
 
-from scow.network.firewall.watch import has_deleted_table
+from scow.network.kernel.watch import DELETED_TABLES, ROUTES, has_message
 
 NEW_TABLE, DELETED_TABLE, NEW_RULE = 0xA00, 0xA02, 0xA06
 
@@ -21,8 +21,8 @@ def messages(*kinds: int) -> bytes:
     ],
 )
 def test_deleted_tables_are_found(kinds: tuple[int, ...], found: bool) -> None:
-    assert has_deleted_table(messages(*kinds)) is found
+    assert has_message(messages(*kinds), DELETED_TABLES.kinds) is found
 
 
 def test_a_damaged_message_ends() -> None:
-    assert not has_deleted_table(struct.pack("=IHHII", 0, NEW_RULE, 0, 0, 0) * 3)
+    assert not has_message(struct.pack("=IHHII", 0, NEW_RULE, 0, 0, 0) * 3, ROUTES.kinds)
