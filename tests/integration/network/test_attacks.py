@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 
+from scow.api.network.v1 import network_pb2 as pb
 from tests.integration.network import packets
 from tests.integration.network.conftest import Engine
 from tests.integration.network.machines import SECONDS, Answerer, Namespace
@@ -109,3 +111,41 @@ def test_no_container_speaks_as_the_hosts_ipv6_loopback(engine: Engine) -> None:
         packets.send(attacker, "eth0", packets.udp(macs, addresses, 7002, b"honest"))
         assert heard.recv(100) == b"honest"
     engine.host.run("ip addr del 2001:db8:1::1/64 dev wan")
+
+
+_NAMED = {"com.docker.network.bridge.name": "br-own"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "before"),
+    [
+        ({}, ""),
+        ({"ipv6": True}, ""),
+        ({"internal": True, "ipv6": True}, ""),
+        (
+            {"ipv6": True, "options": _NAMED},
+            "ip link add br-own type bridge; ip link set br-own up",
+        ),
+    ],
+)
+def test_networks_of_the_user_are_guarded_alike(
+    engine: Engine, fields: dict[str, Any], before: str
+) -> None:
+    """Last in this module: networks of IPv6 make the host a router of it."""
+    engine.host.run(before or "true")
+    made = engine.stub.Create(pb.CreateRequest(name="own", **fields)).network
+    attacker, answer = engine.attach(network="own")
+    victim, _ = engine.attach(network="own")
+    advertise(attacker)
+    for link in (made.bridge, answer.endpoint.host_link):
+        for setting in ("accept_ra", "autoconf", "accept_redirects"):
+            assert engine.host.sysctl(f"ipv6/conf/{link}/{setting}") == "0"
+        assert engine.host.sysctl(f"ipv4/conf/{link}/accept_redirects") == "0"
+    gateway = made.subnets[0].gateway
+    with Answerer(engine.host, "host", 7000, address=gateway):
+        assert victim.fetch(gateway, 7000).startswith("host ")
+    assert believed(engine.host) == believed(victim) == ""
+    engine.end_containers()
+    engine.stub.Remove(pb.RemoveRequest(network="own"))
+    assert ("br-own" in engine.host.links()) is bool(before), "it was there before"
+    engine.host.run("ip link del br-own || true")
