@@ -9,6 +9,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.types.v1.types_pb2 import Filter
 from scow.contract.errors import ContainerNotFound
 from scow.core.peers import Peers, translated
+from scow.core.retry import ask
 
 # Of the containers of builds, the build's id.
 LABEL = "scow.build"
@@ -23,8 +24,7 @@ class Containers:
     async def create(self, config: pb.ContainerConfig, request_id: str) -> pb.Container:
         """Make a container that does not run yet."""
         request = pb.CreateRequest(request_id=request_id, config=config)
-        with translated("container"):
-            return (await self._peers.container.Create(request)).container
+        return (await ask("container", lambda: self._peers.container.Create(request))).container
 
     async def run(self, container: str) -> AsyncIterator[pb.AttachResponse]:
         """Start a container and give its output; the last message tells how it ended."""
@@ -37,8 +37,8 @@ class Containers:
     async def remove(self, container: str) -> None:
         """End and remove a container; one that is not there is no error."""
         request = pb.RemoveRequest(container=container, force=True, volumes=True)
-        with contextlib.suppress(ContainerNotFound), translated("container"):
-            await self._peers.container.Remove(request)
+        with contextlib.suppress(ContainerNotFound):
+            await ask("container", lambda: self._peers.container.Remove(request))
 
     async def of_builds(self) -> dict[str, str]:
         """Return the containers of builds, by id with the build's id."""

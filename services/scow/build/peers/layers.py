@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from scow.api.image.v1 import image_pb2, layer_pb2, store_pb2
 from scow.api.types.v1 import types_pb2
 from scow.core.peers import Peers, translated
+from scow.core.retry import ask
 
 # Records of the cache decide how long layers are kept, not their leases.
 KEPT_SECONDS = 10 * 365 * 86400
@@ -25,8 +26,7 @@ class Layers:
     ) -> layer_pb2.GetStackResponse:
         """Return an image, its layers and its configuration."""
         request = layer_pb2.GetStackRequest(image=image, platform=platform)
-        with translated("image"):
-            return await self._peers.layer.GetStack(request)
+        return await ask("image", lambda: self._peers.layer.GetStack(request))
 
     async def write(self, tar: AsyncIterator[bytes], label: str) -> layer_pb2.WriteLayerResponse:
         """Make a layer of a tar, kept by a lease with a label."""
@@ -52,32 +52,27 @@ class Layers:
             labels={LABEL: label},
             mount_points=mount_points,
         )
-        with translated("image"):
-            return await self._peers.layer.CommitLayer(request)
+        return await ask("image", lambda: self._peers.layer.CommitLayer(request))
 
     async def make_image(self, request: layer_pb2.MakeImageRequest) -> image_pb2.Image:
         """Record an image."""
-        with translated("image"):
-            return (await self._peers.layer.MakeImage(request)).image
+        return (await ask("image", lambda: self._peers.layer.MakeImage(request))).image
 
     async def manifest(self, digest: str) -> bytes:
         """Return a manifest."""
         request = layer_pb2.ReadManifestRequest(digest=digest)
-        with translated("image"):
-            return (await self._peers.layer.ReadManifest(request)).manifest
+        return (await ask("image", lambda: self._peers.layer.ReadManifest(request))).manifest
 
     async def make_index(self, request: layer_pb2.MakeIndexRequest) -> layer_pb2.MakeIndexResponse:
         """Record an index of images with what is said about them."""
-        with translated("image"):
-            return await self._peers.layer.MakeIndex(request)
+        return await ask("image", lambda: self._peers.layer.MakeIndex(request))
 
     async def look_up(
         self, layers: Sequence[layer_pb2.Layer], paths: Sequence[bytes], *, follow: bool = True
     ) -> list[layer_pb2.Found]:
         """Tell what paths lead to."""
         request = layer_pb2.LookUpRequest(layers=layers, paths=paths, no_follow=not follow)
-        with translated("image"):
-            return list((await self._peers.layer.LookUp(request)).found)
+        return list((await ask("image", lambda: self._peers.layer.LookUp(request))).found)
 
     async def read(
         self,
@@ -97,8 +92,7 @@ class Layers:
     async def find(self, diff_ids: Sequence[str]) -> set[str]:
         """Return which layers are there."""
         request = layer_pb2.FindLayersRequest(diff_ids=diff_ids)
-        with translated("image"):
-            return set((await self._peers.layer.FindLayers(request)).diff_ids)
+        return set((await ask("image", lambda: self._peers.layer.FindLayers(request))).diff_ids)
 
     async def leases(self) -> dict[str, store_pb2.Lease]:
         """Return the leases that this service has, by id."""

@@ -6,9 +6,9 @@ import contextlib
 
 from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.api.image.v1 import archive_pb2, image_pb2
-from scow.container.peers.retry import ask
 from scow.contract.errors import ImageNotFound
 from scow.core.peers import Peers
+from scow.core.retry import ask
 
 
 class Images:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from scow.api.network.v1 import network_pb2
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.container.peers.retry import ask
 from scow.core.peers import Peers
+from scow.core.retry import ask
 
 
 class Networks:

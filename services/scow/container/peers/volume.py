@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scow.api.volume.v1 import volume_pb2
-from scow.container.peers.retry import ask
 from scow.core.peers import Peers
+from scow.core.retry import ask
 
 
 class Volumes:

@@ -3,8 +3,8 @@ import time
 import grpc
 import pytest
 
-from scow.container.peers import retry
 from scow.contract.errors import ImageNotFound, ServiceUnavailable
+from scow.core import retry
 from scow.core.trace import current_deadline
 
 
