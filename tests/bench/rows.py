@@ -9,6 +9,13 @@ from tests.bench.life import execute, life, listing, run
 from tests.bench.logs import read_log, read_long_log, write_log, write_long_log
 from tests.bench.memory import memory_at_rest, memory_of_containers
 from tests.bench.moves import load, push, save
+from tests.bench.networks import (
+    name_latency,
+    name_rate,
+    published_ports,
+    published_range,
+    transfer,
+)
 from tests.bench.pulls import pull, pull_changed, pull_eight, pull_large, pull_small
 from tests.bench.volumes import copy_up, start_with_mounts, volume_life, volume_writes
 
@@ -41,6 +48,11 @@ ROWS = (
     volume_life,
     start_with_mounts,
     volume_writes,
+    name_latency,
+    name_rate,
+    published_ports,
+    published_range,
+    transfer,
     listing,
     growth,
 )

@@ -268,6 +268,11 @@ def answers(data: bytes, query: Query, identity: int) -> bool:
     )
 
 
+def is_fixed(data: bytes) -> bool:
+    """Tell whether an answer is ours and the same each time: of several records another one is first each time."""
+    return bool(data[2] & _AUTHORITATIVE >> 8) and data[6:8] < b"\0\2"
+
+
 def code_of(data: bytes) -> int:
     """Return an answer's code."""
     return data[3] & 0xF

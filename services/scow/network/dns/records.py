@@ -89,9 +89,14 @@ class Node:
 
 
 class Records:
-    """All names of an engine, by network."""
+    """All names of an engine, by network.
+
+    Attributes:
+        generation: Another one after each change.
+    """
 
     def __init__(self) -> None:
+        self.generation = 0
         self._members: dict[str, Member] = {}
         self._networks: dict[str, dict[bytes, Node]] = {}
 
@@ -108,6 +113,7 @@ class Records:
         if self._members.get(member.endpoint) == member:
             return
         self.remove(member.endpoint)
+        self.generation += 1
         self._members[member.endpoint] = member
         nodes = self._networks.setdefault(member.network, {})
         canonical = member.canonical()
@@ -124,6 +130,7 @@ class Records:
         member = self._members.pop(endpoint, None)
         if member is None:
             return
+        self.generation += 1
         nodes = self._networks[member.network]
         for name in [*member.wire_names(), *map(_reverse, member.addresses)]:
             node = nodes.get(name)

@@ -19,9 +19,10 @@ from scow.network.dns.message import MalformedError, Query
 from scow.network.dns.records import Records
 from scow.network.dns.upstream import UnansweredError, Upstream
 
-_BATCH = 16
+_BATCH = 32
 _RECEIVE = 4096
 _MAX_WAITING = 50
+_MAX_REMEMBERED = 256
 _MAX_CONNECTIONS = 32
 _IDLE_SECONDS = 10.0
 
@@ -101,6 +102,11 @@ class Server:
             await self.close(owner)
         await self._upstream.close()
 
+    @property
+    def generation(self) -> int:
+        """Another number after each change of what is known here."""
+        return self._records.generation
+
     def answer(self, scope: Scope, data: bytes, limit: int) -> bytes | Query | None:
         """Return the answer to a message, or its question if somebody else has to answer it.
 
@@ -168,7 +174,20 @@ class _Client:
         self._writers: set[asyncio.StreamWriter] = set()
         self._waiting = 0
         self._streams: asyncio.Server | None = None
-        self.scope = scope
+        self._scope = scope
+        # Answers by questions, both without their ids: programs ask the same again and again.
+        self._remembered: dict[bytes, bytes] = {}
+        self._generation = -1
+
+    @property
+    def scope(self) -> Scope:
+        """What the container is answered from."""
+        return self._scope
+
+    @scope.setter
+    def scope(self, scope: Scope) -> None:
+        self._scope = scope
+        self._remembered.clear()
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -187,17 +206,31 @@ class _Client:
             task.cancel()
 
     def _read(self) -> None:
-        packets = self._listener.packets
+        packets, remembered = self._listener.packets, self._remembered
+        if self._generation != self._server.generation:
+            self._generation = self._server.generation
+            remembered.clear()
         for _ in range(_BATCH):
             try:
                 data, peer = packets.recvfrom(_RECEIVE)
             except OSError:  # nothing more, or nobody at the other end
                 return
-            answer = self._server.answer(self.scope, data, 0)
+            question = data[2:]
+            if (known := remembered.get(question)) is not None:
+                _send(packets, data[:2] + known, peer)
+                continue
+            answer = self._server.answer(self._scope, data, 0)
             if isinstance(answer, Query):
                 self._forward(answer, peer)
             elif answer is not None:
                 _send(packets, answer, peer)
+                self._remember(question, answer)
+
+    def _remember(self, question: bytes, answer: bytes) -> None:
+        if message.is_fixed(answer):
+            if len(self._remembered) >= _MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[question] = answer[2:]
 
     def _forward(self, query: Query, peer: tuple[str, int]) -> None:
         if self._waiting >= _MAX_WAITING:
