@@ -145,7 +145,8 @@ def test_a_shim_that_dies_ends_its_container(node: Node) -> None:
 
 
 def test_a_shim_that_dies_while_the_service_is_down(node: Node) -> None:
-    container = node.run_detached("sleep", "60")
+    mount = pb.MountSpec(type="volume", source="own", target="/x", exclusive=True)
+    container = node.run_detached("sleep", "60", mounts=[mount])
     shim = shim_of(node, container.id)
     node.stop("container")
     processes.kill(shim)
@@ -174,7 +175,8 @@ def test_a_shim_that_dies_under_sessions(node: Node) -> None:
 
 def test_a_restart_of_the_machine_is_an_end_too(node: Node) -> None:
     """A state folder that is gone, with all processes: what /run is after a boot."""
-    container = node.run_detached("sleep", "60")
+    mount = pb.MountSpec(type="volume", source="own", target="/x", exclusive=True)
+    container = node.run_detached("sleep", "60", mounts=[mount])
     shim = shim_of(node, container.id)
     node.stop("container")
     processes.kill(shim)
@@ -190,7 +192,10 @@ def test_a_restart_of_the_machine_is_an_end_too(node: Node) -> None:
     found = node.get(container.id)
     assert (found.status, found.exit_code) == (pb.STATUS_EXITED, 255)
     assert found.error
+    [use] = node.volume.Get(volume_pb2.GetRequest(name="own")).volume.uses
+    assert not use.mounted
     node.remove(container.id)
+    node.volume.Remove(volume_pb2.RemoveRequest(name="own"))
 
 
 def invariants(node: Node) -> None:

@@ -54,9 +54,17 @@ class Cleanup:
             return
         await together(self._end_shim(entry, drain), self._detach(entry))
         entry.shim = None
+        await self.unmount(entry)
+        self._shared.paths.discard_state(entry.id)
+
+    async def unmount(self, entry: Entry) -> None:
+        """Have the volumes of a container that has ended taken back.
+
+        Raises:
+            ScowError: The volume service does not answer.
+        """
         if any(resolved.type == "volume" for resolved in entry.volumes.mounts):
             await self._shared.volumes.deactivate(entry.owner)
-        self._shared.paths.discard_state(entry.id)
 
     async def _end_shim(self, entry: Entry, drain: bool) -> None:
         state = self._shared.paths.state(entry.id)

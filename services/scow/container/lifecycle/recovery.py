@@ -16,6 +16,7 @@ And folders of no container: what they stand for is ended, then they are deleted
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import structlog
@@ -109,6 +110,10 @@ class Recovery:
             self._shared.transitions.exited(
                 entry, Ending(_LOST, now_ns(), error="it ended with the machine")
             )
+            with contextlib.suppress(
+                ScowError
+            ):  # who needs the volumes for himself comes back to it
+                await self._cleanup.unmount(entry)
             await self._remove_if_wanted(entry)
             return "recorded", "it ended with the machine"
         if status == pb.STATUS_EXITED and after_exit(entry) is Next.REMOVE:

@@ -95,8 +95,16 @@ stands for it. The spawner mounts it once for all containers (see `layers`).
 ``images.json``: of images that are mounted besides, by their places, what ``rootfs.json`` has of the root file
 system. Their entries in ``mounts`` have the type ``scow.image``.
 
-The mount option ``scow.namespace=/proc/PID/ns/mnt`` on a bind means: the source is a directory of that mount namespace,
-without links; what is mounted there is shared.
+Options of mounts that are scow's own:
+
+- ``scow.namespace=/proc/PID/ns/mnt`` on a bind: the source is a directory of that mount namespace, without links;
+  what is mounted there is shared. With ``scow.device=8:1`` (one or several) links in that namespace are followed, and
+  one of these file systems must be there.
+- ``scow.checked``, ``scow.make``, ``scow.link=PATH`` on a bind: which links of the source are followed, and that
+  missing directories are made (see `scow.kernel.hostpath`).
+- ``scow.subpath=PATH``: what is at this relative path is mounted instead of the whole; a way out of it is refused.
+
+The type ``scow.overlay`` is a bind with a layer on top that takes what is written (see `rootfs.throwaway`).
 
 Files of the state directory
 ============================
