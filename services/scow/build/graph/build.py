@@ -23,7 +23,7 @@ from scow.build.frontend.variables import Options
 from scow.build.graph.sources import Sources, platform_of
 from scow.build.graph.stages import Machinery, Stages
 from scow.build.history.progress import Progress
-from scow.contract.errors import InvalidArgument, InvalidContext
+from scow.contract.errors import InvalidArgument, InvalidContext, ScowError
 from scow.core.tasks import together
 from scow.core.times import now_ns
 from scow.words.dockerfile import parser
@@ -154,7 +154,13 @@ class Build:
             if image is None:
                 return BaseImage(image_pb2.ImageConfig()), b""
             source = ImageSource(image)
-        found = await self._sources.image(source.reference, source.platform or platform)
+        try:
+            found = await self._sources.image(source.reference, source.platform or platform)
+        except ScowError:
+            if not self._options.check:
+                raise
+            # What can be checked without the image is.
+            return BaseImage(image_pb2.ImageConfig(), is_known=False), b""
         return BaseImage(found.image.config, found.image.author), found.configuration
 
     def _warn(self, plan: Plan) -> None:

@@ -25,6 +25,7 @@ _URLS = ("http://", "https://", "git://", "ssh://", "git@")
 
 def _build(options: Options, context: Context) -> int:
     from scow.cli.io.build_outputs import Sinks
+    from scow.cli.output.build_checks import report, summary
     from scow.cli.output.build_progress import make_view
     from scow.contract.errors import ScowError
 
@@ -41,22 +42,34 @@ def _build(options: Options, context: Context) -> int:
         agents=_agents(options),
         auth=lambda name: _auth(name, context),
     )
+    found: list[pb.Warning] = []
     try:
         with sinks, building:
-            result = view.follow(_events(building))
+            result = view.follow(_events(building, found))
     except ScowError as error:
         _tell_failure(error, view, asked, context)
         return 1
     if result is None:
         raise Refused("the build ended without a result")
+    if options.check:
+        for line in report(found, asked.dockerfile.decode("utf-8", "replace")):
+            context.out(line)
+        return 1 if found else 0
+    if mode not in ("quiet", "rawjson"):
+        for line in summary(found):
+            context.warn(line)
     _finish(options, result, context)
     return 0
 
 
-def _events(building: Building) -> Iterator[pb.BuildEvent]:
+def _events(building: Building, found: list[pb.Warning]) -> Iterator[pb.BuildEvent]:
+    """Give the events; `found` grows by what checks find."""
     for response in building:
         if response.HasField("event"):
-            yield response.event
+            event = response.event
+            if event.HasField("warning") and event.warning.rule:
+                found.append(event.warning)
+            yield event
 
 
 def _auth(registry: str, context: Context) -> Auth | None:
