@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scow.build import policy as build_policy
 from scow.core import config
 from scow.image.registry_client import hosts_toml
 from scow.image.registry_client.hosts import Hosts
@@ -39,7 +40,12 @@ def test_page(page: Path, engine: Engine, registry: dict[str, str], tmp_path: Pa
     blocks = _BLOCK.findall(page.read_text())
     assert blocks, f"{page} shows no commands"
     engine.plugins.mkdir(exist_ok=True)
-    own = {**registry, "POLICY": str(engine.policy), "PLUGINS": str(engine.plugins)}
+    own = {
+        **registry,
+        "POLICY": str(engine.policy),
+        "PLUGINS": str(engine.plugins),
+        "SOURCES": str(engine.sources),
+    }
     environment = {**engine.env, **own, "PATH": f"{BIN}:{engine.env.get('PATH', '')}"}
     for language, code in blocks:
         shell = ["bash", "-euo", "pipefail", "-x", "-c", code]
@@ -68,6 +74,8 @@ def test_configuration_is_one(page: Path, tmp_path: Path) -> None:
         elif name == "policy.toml":
             (tmp_path / "team.pub").write_text(public_pem(new_key()))
             assert policy.load(file).rules
+        elif name == "sources.toml":
+            assert build_policy.load(file).rules
         else:
             assert hosts_toml.read(tmp_path / "certs.d", file.parent.name)[0]
 
