@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from tests.bench.builds import (
+    build_cached,
+    build_files,
+    build_large,
+    build_runs,
+    build_stages,
+)
 from tests.bench.commands import images, inspect, ps, ps_alone
 from tests.bench.commits import commit, commit_and_run
 from tests.bench.growth import growth, starts_at_once
@@ -53,6 +60,11 @@ ROWS = (
     published_ports,
     published_range,
     transfer,
+    build_runs,
+    build_cached,
+    build_stages,
+    build_files,
+    build_large,
     listing,
     growth,
 )
