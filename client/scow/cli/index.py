@@ -56,6 +56,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "build": ("build.build", "Build an image from a Dockerfile"),
     "builder du": ("build.cache", "Disk usage of the build cache"),
     "builder prune": ("build.cache", "Remove build cache"),
+    "builds graph": (
+        "build.history",
+        "Draw the steps of a build, with times and what came from the cache (SVG)",
+    ),
     "builds inspect": ("build.history", "Show a build and its steps as JSON"),
     "builds logs": ("build.history", "Show the output of a build, and follow one that runs"),
     "builds ls": ("build.history", "List builds"),

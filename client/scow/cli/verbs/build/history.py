@@ -91,6 +91,21 @@ def _inspect(options: Options, context: Context) -> int:
     return 0
 
 
+def _graph(options: Options, context: Context) -> int:
+    from scow.cli.io import outfile
+    from scow.cli.output.build_graph import svg
+
+    found = context.client.builds.get(options.args[0] if options.args else "")
+    data = svg(found.vertices).encode()
+    target = outfile.target(options.output)
+    if isinstance(target, str):
+        with open(target, "wb") as file:
+            file.write(data)
+    else:
+        target.write(data)
+    return 0
+
+
 def _remove(options: Options, context: Context) -> int:
     if not options.args and not options.all:
         raise Refused("name builds, or give --all")
@@ -129,6 +144,14 @@ VERBS = (
         flags=(
             Flag("progress", kind="string", default="plain", help="Set type of progress output"),
         ),
+        most=1,
+    ),
+    Verb(
+        "builds graph",
+        "[OPTIONS] [BUILD]",
+        "Draw the steps of a build, with times and what came from the cache (SVG)",
+        _graph,
+        flags=(Flag("output", "o", "string", "Write to a file, instead of STDOUT"),),
         most=1,
     ),
     Verb("builds inspect", "[BUILD]", "Show a build and its steps as JSON", _inspect, most=1),
