@@ -66,7 +66,7 @@ sync-client: .venv/.dev ## Generate the sync client from the async one
 
 # Seconds for each target, and which: make fuzz SECONDS_EACH=600 TARGETS="layer index"
 SECONDS_EACH ?= 60
-TARGETS ?= reference document configuration create change header index question answer archive layer
+TARGETS ?= reference document configuration create change header index question answer mounts archive layer
 .PHONY: fuzz
 fuzz: .packages-test .venv/.dev ## Fuzz what parses strangers' input, led by coverage
 	for target in $(TARGETS); do \

@@ -14,7 +14,14 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(
-    include=["scow.image", "scow.network.dns", "scow.words", "scow.build"]
+    include=[
+        "scow.image",
+        "scow.network.dns",
+        "scow.words",
+        "scow.build",
+        "scow.client.mount_specs",
+        "scow.volume.mounts",
+    ]
 ):
     from tests.fuzz import targets
 

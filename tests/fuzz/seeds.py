@@ -144,6 +144,16 @@ ANSWERS = [
 ]
 
 
+MOUNTS = [
+    "/a:/b:ro,rslave,z",
+    "vol:/x:nocopy",
+    "type=bind,src=/a,dst=/b,ro,bind-recursive=readonly,bind-propagation=rprivate",
+    "type=volume,source=v,target=/x,volume-subpath=a/../b,volume-opt=o=size=1m,exclusive",
+    'type=tmpfs,dst=/x,tmpfs-size=1m,tmpfs-mode=1777,"volume-label=a,b"',
+    "/x:size=1m,mode=700,exec,uid=5",
+    "type=overlay,src=/a,dst=/b,tmpfs-size=9",
+    "type=image,src=a,dst=/b,image-subpath=../c",
+]
 SEEDS: dict[str, list[bytes]] = {
     "reference": _texts(REFERENCES),
     "document": _json(MANIFEST, INDEX),
@@ -154,6 +164,7 @@ SEEDS: dict[str, list[bytes]] = {
     "index": _layers(),
     "question": QUESTIONS,
     "answer": ANSWERS,
+    "mounts": _texts(MOUNTS),
     **dockerfiles.SEEDS,
 }
 SEEDS["layer"] = SEEDS["index"]

@@ -6,6 +6,7 @@ Each target takes any bytes. Hypothesis (`test_*.py`) and atheris (`atheris_run.
 from __future__ import annotations
 
 import functools
+import posixpath
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,8 +15,10 @@ from typing import Any
 
 from yarl import URL
 
-from scow.api.container.v1.container_pb2 import Container, ContainerConfig
+from scow.api.container.v1.container_pb2 import Container, ContainerConfig, MountSpec
 from scow.api.image.v1 import image_pb2 as pb
+from scow.api.volume.v1.volume_pb2 import MountRequest
+from scow.client import mount_specs
 from scow.container.model import image_config, validation
 from scow.container.spec import document as specification
 from scow.container.spec import process, signal_names
@@ -26,6 +29,7 @@ from scow.contract.errors import (
     InvalidArgument,
     InvalidConfig,
     InvalidManifest,
+    InvalidMount,
     InvalidReference,
     LimitExceeded,
     PlatformNotFound,
@@ -54,6 +58,8 @@ from scow.image.registry_client.errors import retry_after
 from scow.image.registry_client.http import located
 from scow.kernel.trees import remove_tree
 from scow.network.dns import message
+from scow.volume.mounts import requests as mount_requests
+from scow.volume.mounts import resolution
 from scow.words.dockerfile import changes
 from tests.fuzz import dockerfiles
 
@@ -289,6 +295,27 @@ def answer(data: bytes) -> None:
     assert len(message.returned(data, query, 512)) <= 512
 
 
+def mounts(data: bytes) -> None:
+    """What people write for mounts becomes requests that keep what the volume service relies on, or is refused."""
+    text = data.decode("utf-8", "replace")
+    for parse in (mount_specs.parse_volume, mount_specs.parse_mount, mount_specs.parse_tmpfs):
+        try:
+            spec = MountSpec(**parse(text))
+        except ValueError:
+            continue
+        request = MountRequest.FromString(spec.SerializeToString())
+        try:
+            mount_requests.check_all([request])
+        except InvalidMount as error:
+            error.to_details()
+            continue
+        assert request.target.startswith("/")
+        assert posixpath.normpath(request.target) not in ("/", "//")
+        assert not posixpath.normpath(request.subpath or ".").startswith(("/", "../"))
+        if request.type == "tmpfs":
+            assert resolution.tmpfs(request).destination == request.target
+
+
 QUICK: dict[str, Callable[[bytes], object]] = {
     "reference": reference,
     "document": document,
@@ -299,6 +326,7 @@ QUICK: dict[str, Callable[[bytes], object]] = {
     "index": index,
     "question": question,
     "answer": answer,
+    "mounts": mounts,
     "archive": archive,
     **dockerfiles.TARGETS,
 }

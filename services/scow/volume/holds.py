@@ -69,7 +69,9 @@ class Holds:
     def _resolved(self, owner: str, request: pb.MountRequest, volume: Volume) -> pb.ResolvedMount:
         offered = ""
         folder = self._volumes.folder(volume)
-        if folder is not None and not request.no_copy and self._may_fill(volume):
+        # A part of a volume is not filled: what the image has there belongs to the whole.
+        filled = request.no_copy or request.subpath
+        if folder is not None and not filled and self._may_fill(volume):
             # A folder that was deleted by hand is made anew rather than failing.
             self._directories.make(volume.name)
             if self._directories.has_content(volume.name):

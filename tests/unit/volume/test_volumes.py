@@ -8,6 +8,7 @@ from scow.api.types.v1.types_pb2 import Filter, ReconcileAction
 from scow.api.volume.v1.volume_pb2 import AcquireRequest, CreateRequest, MountRequest, ResolvedMount
 from scow.contract.errors import (
     InvalidArgument,
+    InvalidMount,
     InvalidName,
     NameInUse,
     ScowError,
@@ -232,6 +233,31 @@ async def test_a_fresh_volume_is_filled_once(volumes: Service, tmp_path: Path) -
     (tmp_path / "volumes/vol/_data/file").unlink()
     await volumes.release(OWNER, remove_anonymous=True)
     assert (await volumes.acquire("container/2", [ask("vol")]))[0].fill_path == ""
+
+
+async def test_a_part_of_a_volume_is_not_filled(volumes: Service) -> None:
+    part = ask("vol")
+    part.subpath = "part"
+    assert (await volumes.acquire(OWNER, [part]))[0].fill_path == ""
+    assert (await volumes.acquire("container/2", [ask("vol")]))[0].fill_path != ""
+
+
+async def test_mounts_are_added_and_withdrawn(volumes: Service) -> None:
+    await volumes.acquire(OWNER, [ask("vol"), ask(target="/anonymous")])
+    holds = volumes.holds
+    for _ in range(2):  # the same again changes nothing
+        added = await holds.extend(OWNER, ask("more", "/more"))
+    assert added.name == "more"
+    with pytest.raises(InvalidMount, match="Duplicate mount point"):
+        await holds.extend(OWNER, ask("other", "/more/"))
+    assert [m.name for m in await volumes.activate(OWNER, "/more")] == ["more"]
+    assert volumes.volumes.rows.mounted(OWNER) == ["more"]
+    before = [m.name for m in await volumes.activate(OWNER)]
+    await holds.withdraw(OWNER, "/data")
+    await holds.withdraw(OWNER, "/data")
+    assert "vol" not in volumes.volumes.rows.held(OWNER)
+    # One without a name is the same as before, although its number is another one.
+    assert [m.name for m in await volumes.activate(OWNER)] == before[1:]
 
 
 async def test_the_first_of_two_fills(volumes: Service, tmp_path: Path) -> None:

@@ -181,6 +181,10 @@ def volume_row(volume: Volume) -> Row:
         Label=_label(volume.labels),
         Links="N/A",
         Size="N/A",
+        # Of Docker's cluster volumes.
+        Availability="N/A",
+        Group="N/A",
+        Status="N/A",
     )
 
 
