@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -449,3 +450,39 @@ def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KernelUnsupported) as caught:
         nftables.Nftables()
     assert caught.value.which == "libnonesuch.so.1"
+
+
+def test_a_flush_again_and_again_under_load(own_engine: Engine) -> None:
+    """Whatever is being changed when the tables go, all of it is there in the end, and calls do not fail."""
+    engine = own_engine
+    web, answer = engine.attach(ports=[PortMapping(host_port=8080, container_port=80)])
+    owner = answer.endpoint.owner
+    policy = pb.Policy(owner=owner, default_action="allow")
+    engine.stub.SetPolicy(pb.SetPolicyRequest(policy=policy))
+    boxes = [engine.container() for _ in range(3)]
+
+    def live(number: int) -> None:
+        for turn in range(8):
+            name, port = f"container/load{number}", 9000 + number
+            ports = [PortMapping(host_port=port, container_port=80, allow=["192.0.2.0/24"])]
+            request = pb.AttachRequest(owner=name, netns_path=boxes[number].path, hostname="box")
+            request.ports.extend(ports)
+            engine.stub.Attach(request)
+            more = [PortMapping(host_port=9100 + number, container_port=81, protocol="udp")]
+            engine.stub.Publish(pb.PublishRequest(owner=name, ports=more))
+            if turn < 7:
+                engine.stub.Detach(pb.DetachRequest(owner=name))
+
+    with ThreadPoolExecutor(3) as pool:
+        lives = [pool.submit(live, number) for number in range(3)]
+        while not all(each.done() for each in lives):
+            engine.host.run("nft flush ruleset")
+        for each in lives:
+            each.result()
+    processes.wait_for(lambda: engine.reconcile() == [], "the tables are as they must be")
+    assert engine.table().count("9000") >= 1
+    with Answerer(web, "web", 80), Answerer(boxes[2], "box", 80):
+        assert engine.neighbour.fetch("192.0.2.1", 8080) == "web 192.0.2.2"
+        assert engine.neighbour.fetch("192.0.2.1", 9002) == "box 192.0.2.2"
+    for number in range(3):
+        engine.stub.Detach(pb.DetachRequest(owner=f"container/load{number}"))
