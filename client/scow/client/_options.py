@@ -48,6 +48,7 @@ class ContainerOptions(TypedDict, total=False):
         dns: Addresses of name servers.
         dns_search: Search domains.
         dns_options: As in resolv.conf(5).
+        links: Other containers, "NAME:ALIAS", as Docker's `--link` has them.
         extra_hosts: Addresses by name; "host-gateway" means the host.
         mac_address: Of its link.
         ipv4_address: Of its link.
@@ -106,6 +107,7 @@ class ContainerOptions(TypedDict, total=False):
     dns: Iterable[str]
     dns_search: Iterable[str]
     dns_options: Iterable[str]
+    links: Iterable[str]
     extra_hosts: Mapping[str, str]
     mac_address: str
     ipv4_address: str
@@ -175,6 +177,7 @@ _PLAIN = frozenset(
         "dns_search",
         "dns_options",
         "network_aliases",
+        "links",
         "volumes_from",
         "cap_add",
         "cap_drop",

@@ -235,6 +235,7 @@ class Endpoints:
             hostname=wish.hostname,
             servers=wish.asked.servers,
             qualified=files.is_qualified(wish.asked.options),
+            links=wish.links,
             served=has_names(wish.network) or (known is not None and known.served),
         )
 

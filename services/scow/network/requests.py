@@ -45,6 +45,7 @@ class Wish:
         link_local: Further addresses of the link.
         options: Of the driver.
         interface: Name of the container's link; empty means the next one.
+        links: Names of its own, with the names that they stand for.
         priority: Among the owner's networks, for the default route.
     """
 
@@ -65,6 +66,7 @@ class Wish:
     options: dict[str, str]
     interface: str
     priority: int
+    links: dict[str, str]
 
     def names(self) -> list[str]:
         """Return what the container's address is called in its own hosts file."""
@@ -134,6 +136,7 @@ def check(
         options=_options(request.driver_opts),
         interface=options.interface(request.driver_opts),
         priority=request.gw_priority,
+        links=dict(request.links),
     )
 
 

@@ -57,3 +57,31 @@ def test_names_survive_the_network_service(engine: Engine) -> None:
     engine.kill_service("network")
     engine.wait_healthy()
     assert resolved(engine, "box", "web") == [address(engine, "web", "shop")]
+
+
+def test_links_on_the_default_network(engine: Engine) -> None:
+    web = ("--name", "web", "--expose", "80", "-e", "COLOUR=red", "--hostname", "front")
+    engine.cli("run", "-d", *web, "busybox", "sleep", "600")
+    box = ("run", "--rm", "--link", "web:my-db", "-e", "MY_DB_ENV_COLOUR=own", "busybox")
+    at = address(engine, "web", "bridge")
+    hosts = engine.cli(*box, "cat", "/etc/hosts").stdout
+    for name in ("my-db", "front", "web"):
+        assert f"{at}\t{name}\n" in hosts
+    variables = engine.cli(*box, "env").stdout.splitlines()
+    assert f"MY_DB_PORT_80_TCP=tcp://{at}:80" in variables
+    assert f"MY_DB_PORT_80_TCP_ADDR={at}" in variables
+    assert "MY_DB_ENV_COLOUR=own" in variables, "its own variables come last"
+    engine.cli("stop", "-t", "0", "web")
+    refused = engine.cli(*box, "true", check=False)
+    assert "Cannot link to a non running container: /web AS /" in refused.stderr
+
+
+def test_links_on_a_network_of_the_user(engine: Engine) -> None:
+    engine.cli("network", "create", "shop")
+    flags = ("--network", "shop", "--dns", "127.0.0.2")
+    engine.cli("run", "-d", "--name", "box", "--link", "web:db", *flags, "busybox", "sleep", "600")
+    engine.cli("run", "-d", "--name", "web", *flags, "busybox", "sleep", "600")
+    assert resolved(engine, "box", "db") == [address(engine, "web", "shop")]
+    assert resolved(engine, "web", "db") == [], "it is the container's own"
+    engine.cli("restart", "-t", "0", "web")
+    assert resolved(engine, "box", "db") == [address(engine, "web", "shop")]

@@ -33,6 +33,7 @@ _SAME = {
     "dns": "dns",
     "dns_search": "dns_search",
     "extra_hosts": "add_host",
+    "links": "link",
     "cap_add": "cap_add",
     "cap_drop": "cap_drop",
     "privileged": "privileged",

@@ -154,6 +154,7 @@ _NETWORK = (
     ),
     Flag("publish-all", "P", help="Publish all exposed ports to random ports"),
     Flag("expose", kind="list", help="Expose a port or a range of ports", parse=specs.parse_expose),
+    Flag("link", kind="list", help="Add link to another container"),
     Flag("dns", kind="list", help="Set custom DNS servers", parse=specs.parse_address),
     Flag("dns-option", kind="list", help="Set DNS options"),
     Flag("dns-opt", kind="list", help="Same as --dns-option"),

@@ -197,7 +197,7 @@ def _endpoint(
     names = [container.name, *wanted.aliases, container.id[:12]]
     return Struct(
         IPAMConfig=_asked_addresses(wanted),
-        Links=NilList(),
+        Links=listing_or_nil(container.config.links),
         Aliases=listing_or_nil(wanted.aliases),
         MacAddress=endpoint.mac_address,
         DriverOpts=mapping_or_nil(wanted.driver_opts),

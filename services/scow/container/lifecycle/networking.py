@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.network.v1 import network_pb2
+from scow.container.lifecycle.links import Links
 from scow.container.lifecycle.transitions import Respond
 from scow.container.model import attachments, states
 from scow.container.model.containers import Entry
@@ -60,6 +61,7 @@ class Networking:
     ) -> network_pb2.AttachRequest:
         described, config = entry.described, entry.described.config
         own = namespaces.network(config).kind == "network"
+        links = Links(self._shared.containers, entry)
         return network_pb2.AttachRequest(
             owner=entry.owner,
             network=attachment.network,
@@ -70,7 +72,8 @@ class Networking:
             dns=config.dns,
             dns_search=config.dns_search,
             dns_options=config.dns_options,
-            extra_hosts=config.extra_hosts,
+            extra_hosts=[*config.extra_hosts, *links.hosts()],
+            links=links.names(),
             mac_address=attachment.mac_address,
             ipv4_address=attachment.ipv4_address,
             ipv6_address=attachment.ipv6_address,

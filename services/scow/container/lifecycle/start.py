@@ -11,6 +11,7 @@ from scow.container.lifecycle import execution, image_mounts, remount, warnings
 from scow.container.lifecycle.activation import activate
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.exit import Exits
+from scow.container.lifecycle.links import Links
 from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.shared_mounts import SharedMounts
 from scow.container.lifecycle.transitions import Execution, Respond
@@ -179,7 +180,8 @@ class Starter:
             if mode.kind == "container":
                 target = self._joined(mode.name)
                 joined[kind] = f"/proc/{target.described.pid}/ns/{file}"
-        return document.Surroundings(paths.bundle(entry.id), joined, window)
+        linked = tuple(Links(self._shared.containers, entry).variables())
+        return document.Surroundings(paths.bundle(entry.id), joined, window, linked)
 
     def _joined(self, container: str) -> Entry:
         target = self._shared.containers.find(container)

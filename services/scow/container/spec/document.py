@@ -47,11 +47,13 @@ class Surroundings:
         bundle: Folder of the bundle.
         joined: Paths of namespaces to join, by OCI type ("network", "pid", "ipc").
         window: Rows and columns of the terminal.
+        linked: Variables about linked containers.
     """
 
     bundle: Path
     joined: dict[str, str] = field(default_factory=dict)
     window: tuple[int, int] = (0, 0)
+    linked: tuple[str, ...] = ()
 
 
 def make(described: pb.Container, volumes: Sequence[Mount], around: Surroundings) -> dict[str, Any]:
@@ -102,7 +104,10 @@ def _process(
         "terminal": config.tty,
         "user": user,
         "args": list(described.args),
-        "env": [*defaults.process_env(described, tty=config.tty), *_of_files(config)],
+        "env": [
+            *defaults.process_env(described, tty=config.tty, linked=around.linked),
+            *_of_files(config),
+        ],
         "cwd": described.working_dir,
         "capabilities": sets,
         "noNewPrivileges": options.no_new_privileges,

@@ -74,15 +74,19 @@ def merge_env(*layers: Iterable[str]) -> list[str]:
     return [f"{key}={value}" for key, value in merged.items()]
 
 
-def process_env(described: pb.Container, *, tty: bool, more: Sequence[str] = ()) -> list[str]:
+def process_env(
+    described: pb.Container, *, tty: bool, more: Sequence[str] = (), linked: Sequence[str] = ()
+) -> list[str]:
     """Return the environment of a process in the container; HOME is the shim's to find.
+
+    What linked containers add stands before the container's own.
 
     A name alone in the configuration takes away what the engine itself would set as well.
     """
     path = [text for text in described.env if text.startswith("PATH=")]
     own = [f"HOSTNAME={described.hostname}"] + (["TERM=xterm"] if tty else [])
     unset = [text for text in described.config.env if "=" not in text]
-    return merge_env(path, own, unset, path, described.env, more)
+    return merge_env(path, own, linked, unset, path, described.env, more)
 
 
 def exposed(config: pb.ContainerConfig, image: ImageConfig) -> list[str]:

@@ -645,6 +645,7 @@ class ContainerConfig(_message.Message):
     READ_ONLY_TMPFS_FIELD_NUMBER: _builtins.int
     NETWORKS_FIELD_NUMBER: _builtins.int
     ENV_FILES_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
     image: _builtins.str
     override_entrypoint: _builtins.bool
     working_dir: _builtins.str
@@ -756,6 +757,10 @@ class ContainerConfig(_message.Message):
     def env_files(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Further variables, by name, whose values are in files of the host: read at each start, and on no record."""
 
+    @_builtins.property
+    def links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Other containers, "NAME:ALIAS" or "NAME", as Docker's --link has them."""
+
     def __init__(
         self,
         *,
@@ -811,10 +816,11 @@ class ContainerConfig(_message.Message):
         read_only_tmpfs: _builtins.bool = ...,
         networks: _abc.Iterable[Global___NetworkAttachment] | None = ...,
         env_files: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        links: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "log", b"log", "platform", b"platform", "resources", b"resources", "stop_timeout", b"stop_timeout", "umask", b"umask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "auto_remove", b"auto_remove", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "cgroupns_mode", b"cgroupns_mode", "command", b"command", "devices", b"devices", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "entrypoint", b"entrypoint", "env", b"env", "env_files", b"env_files", "exposed_ports", b"exposed_ports", "extra_hosts", b"extra_hosts", "group_add", b"group_add", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_mode", b"ipc_mode", "ipv4_address", b"ipv4_address", "labels", b"labels", "log", b"log", "mac_address", b"mac_address", "mounts", b"mounts", "network", b"network", "network_aliases", b"network_aliases", "networks", b"networks", "oom_score_adj", b"oom_score_adj", "override_entrypoint", b"override_entrypoint", "pid_mode", b"pid_mode", "platform", b"platform", "ports", b"ports", "privileged", b"privileged", "publish_all", b"publish_all", "read_only", b"read_only", "read_only_tmpfs", b"read_only_tmpfs", "resources", b"resources", "security_opts", b"security_opts", "shm_size", b"shm_size", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_signal", b"stop_signal", "stop_timeout", b"stop_timeout", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "umask", b"umask", "user", b"user", "uts_mode", b"uts_mode", "volumes_from", b"volumes_from", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "auto_remove", b"auto_remove", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "cgroupns_mode", b"cgroupns_mode", "command", b"command", "devices", b"devices", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "entrypoint", b"entrypoint", "env", b"env", "env_files", b"env_files", "exposed_ports", b"exposed_ports", "extra_hosts", b"extra_hosts", "group_add", b"group_add", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_mode", b"ipc_mode", "ipv4_address", b"ipv4_address", "labels", b"labels", "links", b"links", "log", b"log", "mac_address", b"mac_address", "mounts", b"mounts", "network", b"network", "network_aliases", b"network_aliases", "networks", b"networks", "oom_score_adj", b"oom_score_adj", "override_entrypoint", b"override_entrypoint", "pid_mode", b"pid_mode", "platform", b"platform", "ports", b"ports", "privileged", b"privileged", "publish_all", b"publish_all", "read_only", b"read_only", "read_only_tmpfs", b"read_only_tmpfs", "resources", b"resources", "security_opts", b"security_opts", "shm_size", b"shm_size", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_signal", b"stop_signal", "stop_timeout", b"stop_timeout", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "umask", b"umask", "user", b"user", "uts_mode", b"uts_mode", "volumes_from", b"volumes_from", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__stop_timeout: _TypeAlias = _typing.Literal["stop_timeout"]  # noqa: Y015
     _WhichOneofArgType__stop_timeout: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout"]  # noqa: Y015

@@ -662,6 +662,26 @@ class AttachRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class LinksEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     OWNER_FIELD_NUMBER: _builtins.int
     NETWORK_FIELD_NUMBER: _builtins.int
     NETNS_PATH_FIELD_NUMBER: _builtins.int
@@ -680,6 +700,7 @@ class AttachRequest(_message.Message):
     LINK_LOCAL_IPS_FIELD_NUMBER: _builtins.int
     DRIVER_OPTS_FIELD_NUMBER: _builtins.int
     GW_PRIORITY_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
     owner: _builtins.str
     """"container/<id>" """
     network: _builtins.str
@@ -718,6 +739,10 @@ class AttachRequest(_message.Message):
     def driver_opts(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """"com.docker.network.endpoint.ifname", "com.docker.network.endpoint.sysctls"."""
 
+    @_builtins.property
+    def links(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Names of the owner's own, with the names of others that they stand for; on networks with names."""
+
     def __init__(
         self,
         *,
@@ -739,10 +764,11 @@ class AttachRequest(_message.Message):
         link_local_ips: _abc.Iterable[_builtins.str] | None = ...,
         driver_opts: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         gw_priority: _builtins.int = ...,
+        links: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "driver_opts", b"driver_opts", "extra_hosts", b"extra_hosts", "gw_priority", b"gw_priority", "hostname", b"hostname", "ipv4_address", b"ipv4_address", "ipv6_address", b"ipv6_address", "link_local_ips", b"link_local_ips", "mac_address", b"mac_address", "name", b"name", "netns_path", b"netns_path", "network", b"network", "owner", b"owner", "ports", b"ports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "driver_opts", b"driver_opts", "extra_hosts", b"extra_hosts", "gw_priority", b"gw_priority", "hostname", b"hostname", "ipv4_address", b"ipv4_address", "ipv6_address", b"ipv6_address", "link_local_ips", b"link_local_ips", "links", b"links", "mac_address", b"mac_address", "name", b"name", "netns_path", b"netns_path", "network", b"network", "owner", b"owner", "ports", b"ports"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
