@@ -52,7 +52,7 @@ async def wire(context: Context) -> Wiring:
     machinery = Machinery(
         layers,
         cache,
-        Runner(layers, containers, at_once),
+        Runner(layers, containers, at_once, context.config.build.allow),
         Flights(),
         StepMounts(mounts, work, run),
     )

@@ -220,6 +220,11 @@ BUILD_FLAGS = (
         help='Attestation parameters (format: "type=sbom" or "type=provenance,mode=max")',
         parse=attestation,
     ),
+    Flag(
+        "allow",
+        kind="list",
+        help="Allow extra privileges to RUN (network.host, security.insecure)",
+    ),
     Flag("check", help="Only look for mistakes in the Dockerfile"),
     Flag("force-rm", help="Accepted for compatibility: containers of RUN never stay"),
     Flag("rm", default=True, help="Accepted for compatibility: containers of RUN never stay"),

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.container.v1 import container_pb2
-from scow.contract.errors import InvalidArgument, Unimplemented
+from scow.build.frontend.steps import RunStep
+from scow.contract.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    PermissionDenied,
+    Unimplemented,
+)
 
+INSECURE = "security.insecure"
 _NETWORKS = {"": "bridge", "default": "bridge", "none": "none", "host": "host"}
 
 
@@ -21,6 +30,46 @@ def apply(config: container_pb2.ContainerConfig, options: pb.BuildOptions) -> No
     config.extra_hosts.extend(options.extra_hosts)
     for limit in options.ulimits:
         config.ulimits.add(name=limit.name, soft=limit.soft, hard=limit.hard)
+
+
+def is_insecure(step: RunStep, options: pb.BuildOptions, allowed: Collection[str]) -> bool:
+    """Tell whether a RUN step has all privileges.
+
+    Args:
+        step: The step.
+        options: Of the build, which has to ask for it as well.
+        allowed: What the engine lets builds ask for.
+
+    Raises:
+        PermissionDenied: It asks for them, and the build or the engine does not allow it.
+        FailedPrecondition: It needs a device.
+    """
+    for device in step.devices:
+        name, _, rest = device.partition(",")
+        if rest.replace(" ", "") in ("required", "required=true"):
+            raise FailedPrecondition(
+                f"there is no device {name[:80]!r}: CDI devices are not supported",
+                what="device",
+                which=name[:80],
+                do="leave 'required' out: the step runs without the device then",
+            )
+    if step.security != "insecure":
+        return False
+    if INSECURE not in allowed:
+        raise PermissionDenied(
+            "RUN --security=insecure is not allowed on this engine",
+            what="entitlement",
+            which=INSECURE,
+            do=f"let who administers it add {INSECURE} to build.allow",
+        )
+    if INSECURE not in options.entitlements:
+        raise PermissionDenied(
+            "RUN --security=insecure is not allowed in this build",
+            what="entitlement",
+            which=INSECURE,
+            do=f"give --allow {INSECURE}",
+        )
+    return True
 
 
 def network(step: str, options: pb.BuildOptions) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -94,9 +94,17 @@ class Runner:
         layers: Who keeps layers.
         containers: Who makes containers.
         at_once: How many programs run at the same time.
+        allowed: What steps may ask for beyond what every container has, "security.insecure".
     """
 
-    def __init__(self, layers: Layers, containers: Containers, at_once: int) -> None:
+    def __init__(
+        self,
+        layers: Layers,
+        containers: Containers,
+        at_once: int,
+        allowed: Collection[str] = (),
+    ) -> None:
+        self._allowed = frozenset(allowed)
         self._layers = layers
         self._containers = containers
         self._slots = asyncio.Semaphore(at_once)
@@ -104,6 +112,10 @@ class Runner:
         self._removals: dict[str, set[asyncio.Task[None]]] = {}
         # Those that are there now; a step may go on for another build than the one that began it.
         self.active: set[str] = set()
+
+    def check(self, step: RunStep, options: pb.BuildOptions) -> None:
+        """Check that a step may have what it asks for, also when its result is in the cache; see `limits`."""
+        limits.is_insecure(step, options, self._allowed)
 
     def _remove(self, container: str, build: str) -> None:
         """Remove a container while the build goes on."""
@@ -153,6 +165,7 @@ class Runner:
                 )
             )
             config = _config(step, image.id, options, mounted, build)
+            config.privileged = limits.is_insecure(step, options, self._allowed)
             container = await self._created(config)
             self.active.add(container)
             try:

@@ -199,6 +199,7 @@ class Stages:
         async def tree(source: Source, paths: Sequence[str]) -> FileTree:
             return await self._sources.tree(source, paths, self.stack, stage.platform)
 
+        self._machinery.runner.check(step, self._options)
         keyed = await mounts.keys(step, tree)
         key = runs.key(step, stack, self._options, keyed)
 

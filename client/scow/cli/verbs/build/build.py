@@ -102,6 +102,7 @@ def _asked(options: Options) -> tuple[pb.BuildOptions, dict[str, ContextDirector
     )
     _limits(asked, options)
     _attestations(asked, options)
+    asked.entitlements.extend(options.allow)
     own_ignore = f"{options.file}.dockerignore" if options.file else ""
     ignore = own_ignore if own_ignore and os.path.exists(own_ignore) else None
     directories = {}
