@@ -26,7 +26,7 @@ import signal
 from dataclasses import dataclass
 from typing import NoReturn
 
-from scow.kernel import rootpath, syscalls
+from scow.kernel import imports, rootpath, syscalls
 from scow.shim.confine import capabilities, rlimits, seccomp, users
 from scow.shim.errors import ShimError, from_os_error
 from scow.shim.init import control
@@ -49,6 +49,7 @@ class Confinement:
 
 def detach(stdio: tuple[int, int, int] | None, control_fd: int, keep: tuple[int, ...] = ()) -> None:
     """Make a fresh child its own session with only stdio, the control socket and `keep` open."""
+    imports.end()
     os.setsid()
     _reset_signals()
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Sequence
 from typing import NoReturn
 
-from scow.kernel import syscalls
+from scow.kernel import imports, syscalls
 from scow.shim.errors import ShimError, from_exception
 
 _MESSAGE = 1 << 14
@@ -51,6 +51,7 @@ def clone(namespace: str, path: str, devices: Sequence[str] = ()) -> int:
 def _send(connection: socket.socket, namespace: str, path: str, devices: Sequence[str]) -> NoReturn:
     """Run in the child; never returns."""
     try:
+        imports.end()
         found = _enter(namespace, path, devices)
         socket.send_fds(connection, [b"{}"], [found])
     except BaseException as error:  # noqa: BLE001 - whatever it is travels to the parent

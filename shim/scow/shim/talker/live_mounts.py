@@ -14,7 +14,7 @@ import posixpath
 from collections.abc import Callable
 from typing import NoReturn
 
-from scow.kernel import syscalls
+from scow.kernel import imports, syscalls
 from scow.shim.errors import ShimError, from_exception, from_os_error
 from scow.shim.init import control, follow
 from scow.shim.oci.config import Mount
@@ -126,6 +126,7 @@ async def _reaped(child: int) -> None:
 def _become(channel: int, init: int, work: Callable[[Callable[[], None]], str]) -> NoReturn:
     """Run in the child; never returns."""
     try:
+        imports.end()
         place = work(lambda: syscalls.setns(init, syscalls.CLONE_NEWNS))
         control.send(channel, {"place": place})
     except BaseException as error:  # noqa: BLE001 - whatever it is travels to the talker
