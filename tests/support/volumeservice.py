@@ -16,6 +16,7 @@ import grpc
 from scow.api.volume.v1 import volume_pb2 as pb
 from scow.api.volume.v1.archive_pb2_grpc import ArchiveServiceStub
 from scow.api.volume.v1.plugin_pb2_grpc import PluginServiceStub
+from scow.api.volume.v1.quota_pb2_grpc import QuotaServiceStub
 from scow.api.volume.v1.snapshot_pb2_grpc import SnapshotServiceStub
 from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceStub
 from tests.support import processes
@@ -38,6 +39,7 @@ class VolumeService(Service):
         self.volumes: Any = VolumeServiceStub(self.channel)
         self.snapshots: Any = SnapshotServiceStub(self.channel)
         self.plugins: Any = PluginServiceStub(self.channel)
+        self.quotas: Any = QuotaServiceStub(self.channel)
         self.archives: Any = ArchiveServiceStub(self.channel)
 
     def make(self, name: str = "data") -> Path:

@@ -27,7 +27,12 @@ PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = Path(sysconfig.get_path("purelib"))
 ROOTS = ("protos", "services", "shim", "client")
 CACHE = Path(os.environ.get("SCOW_TEST_CACHE", "/var/cache/scow-tests"))
-DEFAULT_TESTS = ("tests/integration/shim", "tests/integration/container", "tests/vm/test_units.py")
+DEFAULT_TESTS = (
+    "tests/integration/shim",
+    "tests/integration/container",
+    "tests/vm/test_units.py",
+    "tests/vm/test_volume_disks.py",
+)
 # Where the machine has them, whatever their path here.
 PROJECT_INSIDE = Path("/srv/scow")
 PACKAGES_INSIDE = Path("/srv/packages")

@@ -171,7 +171,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "volume ls": ("volume.volume", "List volumes"),
     "volume rm": ("volume.change", "Remove one or more volumes"),
-    "volume update": ("volume.change", "Change labels of volumes"),
+    "volume update": ("volume.change", "Change labels and limits of volumes"),
 }
 
 GROUPS: dict[str, str] = {

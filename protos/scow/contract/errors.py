@@ -396,6 +396,10 @@ class VolumeNotLocal(FailedPrecondition):
     """The volume's data are not in a folder of the engine's own, and the request needs that."""
 
 
+class QuotaUnsupported(FailedPrecondition):
+    """The file system does not enforce limits on directory trees."""
+
+
 class InvalidBackup(FailedPrecondition):
     """What a reference names is not a backup of a volume, or contradicts itself."""
 

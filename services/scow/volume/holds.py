@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
 
@@ -31,9 +31,23 @@ _log = structlog.get_logger()
 
 
 class Holds:
-    """The uses of all volumes."""
+    """The uses of all volumes.
 
-    def __init__(self, volumes: Volumes, directories: Directories, stillness: Stillness) -> None:
+    Args:
+        volumes: The records.
+        directories: The folders of those that the engine keeps itself.
+        stillness: Volumes that must not come to be used for a moment.
+        limit: Called with the name of a volume that has new content, so that its limits hold for that.
+    """
+
+    def __init__(
+        self,
+        volumes: Volumes,
+        directories: Directories,
+        stillness: Stillness,
+        limit: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._limit = limit
         self._volumes = volumes
         self._stillness = stillness
         self._rows = volumes.rows
@@ -98,6 +112,7 @@ class Holds:
                 # Before it is recorded: what is recorded as filled must be after a power cut.
                 await asyncio.to_thread(self._directories.sync, name)
                 self._set_filled(name)
+                await self._limit(name)
         return filled
 
     def _may_fill(self, volume: Volume) -> bool:

@@ -10,6 +10,7 @@ from scow.core.owners import unknown_owners
 from scow.core.peers import Peers
 from scow.volume.directories import Directories
 from scow.volume.holds import Holds
+from scow.volume.quotas.quotas import Quotas
 from scow.volume.snapshots.former import FormerContent
 from scow.volume.snapshots.snapshots import Snapshots
 from scow.volume.staging import Staging
@@ -27,6 +28,7 @@ class Reconciliation:
     snapshots: Snapshots
     former: FormerContent
     staging: Staging
+    quotas: Quotas
 
     async def run(self) -> list[ReconcileAction]:
         """Compare, and tell what was done."""
@@ -39,6 +41,7 @@ class Reconciliation:
         gone = await unknown_owners(self.peers, self.holds.owners())
         actions += await self.holds.reconcile(gone)
         actions += await self.volumes.reconcile()
+        actions += await self.quotas.reconcile()
         await asyncio.to_thread(self.directories.empty_trash)
         return actions
 

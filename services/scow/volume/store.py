@@ -7,6 +7,7 @@
     wishes   owner (key) | request            what the owner acquired, a scow.api.volume.v1.AcquireRequest
     snapshots, former                         see scow.volume.snapshots.store
     plugins                                   see scow.volume.plugins.store
+    quotas                                    see scow.volume.quotas.store
 
 Labels and options are JSON objects. The row is written after the driver made the volume's place; before that one goes
 it is marked as `removing`, and deleted last: nobody sees a row that is marked.
@@ -26,6 +27,7 @@ from dataclasses import dataclass, field
 from scow.api.volume.v1.volume_pb2 import AcquireRequest
 from scow.core.store import Store
 from scow.volume.plugins import store as plugins
+from scow.volume.quotas import store as quotas
 from scow.volume.snapshots import store as snapshots
 
 MIGRATIONS = (
@@ -61,6 +63,7 @@ MIGRATIONS = (
     """,
     snapshots.MIGRATION,
     plugins.MIGRATION,
+    quotas.MIGRATION,
 )
 
 

@@ -7,6 +7,7 @@ import grpc
 from scow.api.volume.v1.archive_pb2_grpc import add_ArchiveServiceServicer_to_server
 from scow.api.volume.v1.backup_pb2_grpc import add_BackupServiceServicer_to_server
 from scow.api.volume.v1.plugin_pb2_grpc import add_PluginServiceServicer_to_server
+from scow.api.volume.v1.quota_pb2_grpc import add_QuotaServiceServicer_to_server
 from scow.api.volume.v1.snapshot_pb2_grpc import add_SnapshotServiceServicer_to_server
 from scow.api.volume.v1.volume_pb2_grpc import add_VolumeServiceServicer_to_server
 from scow.core.server import Context, Wiring
@@ -21,6 +22,8 @@ from scow.volume.new_volumes import NewVolumes
 from scow.volume.peers.container import Containers
 from scow.volume.plugins.plugins import Plugins
 from scow.volume.plugins.rpc import PluginServicer
+from scow.volume.quotas.quotas import Quotas
+from scow.volume.quotas.rpc import QuotaServicer
 from scow.volume.reconcile import Reconciliation
 from scow.volume.rpc import VolumeServicer
 from scow.volume.snapshots.clones import Clones
@@ -40,17 +43,20 @@ def make(context: Context) -> Wiring:
     directories = Directories(base)
     plugins = Plugins(context.config.volume, store, journal)
     volumes = Volumes(store, journal, drivers.make(directories, plugins))
+    quotas = Quotas(store, journal, volumes)
     staging = Staging(base, directories)
     containers = Containers(context.peers)
     stillness = Stillness(volumes.rows, containers)
-    holds = Holds(volumes, directories, stillness)
+    holds = Holds(volumes, directories, stillness, quotas.apply)
     folders = SnapshotFolders(base, directories)
     former = FormerContent(store, folders, containers)
-    snapshots = Snapshots(store, journal, volumes, directories, folders, staging, stillness, former)
+    snapshots = Snapshots(
+        store, journal, volumes, directories, folders, staging, stillness, former, quotas
+    )
     new_volumes = NewVolumes(volumes, directories)
     clones = Clones(snapshots, new_volumes, directories, folders, staging, stillness)
     reconciliation = Reconciliation(
-        context.peers, directories, volumes, holds, snapshots, former, staging
+        context.peers, directories, volumes, holds, snapshots, former, staging, quotas
     )
     servicer = VolumeServicer(volumes, holds, directories, reconciliation, journal, requests)
     archives = Archives(
@@ -60,6 +66,7 @@ def make(context: Context) -> Wiring:
     backups = Backups(context.peers, snapshots, archives, directories, staging, stillness)
     backup_servicer = BackupServicer(backups)
     plugin_servicer = PluginServicer(plugins, volumes.rows, reconciliation, requests)
+    quota_servicer = QuotaServicer(quotas, volumes, requests)
     snapshot_servicer = SnapshotServicer(snapshots, clones, directories, requests)
 
     def register(server: grpc.aio.Server) -> None:
@@ -68,10 +75,17 @@ def make(context: Context) -> Wiring:
         add_ArchiveServiceServicer_to_server(archive_servicer, server)
         add_BackupServiceServicer_to_server(backup_servicer, server)
         add_PluginServiceServicer_to_server(plugin_servicer, server)
+        add_QuotaServiceServicer_to_server(quota_servicer, server)
 
     return Wiring(
         register=register,
         reconcile=reconciliation.run,
         close=staging.close,
-        more=("SnapshotService", "ArchiveService", "BackupService", "PluginService"),
+        more=(
+            "SnapshotService",
+            "ArchiveService",
+            "BackupService",
+            "PluginService",
+            "QuotaService",
+        ),
     )

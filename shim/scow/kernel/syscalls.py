@@ -101,6 +101,7 @@ _NR_CLONE3 = 435
 _NR_CLOSE_RANGE = 436
 _NR_OPENAT2 = 437
 _NR_MOUNT_SETATTR = 442
+_NR_QUOTACTL_FD = 443
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _waiting = ctypes.CDLL(None, use_errno=True)
@@ -401,6 +402,12 @@ def rename(old: str, new: str, flags: int) -> None:
 def syncfs(fd: int) -> None:
     """Write all of a file system to its disk (syncfs(2))."""
     _check(_waiting.syncfs(fd))
+
+
+def quotactl_fd(fd: int, command: int, number: int, data: bytearray) -> None:
+    """quotactl_fd(2): a file system by a descriptor of it; `data` is read or written."""
+    buffer = (ctypes.c_char * len(data)).from_buffer(data)
+    _raw(_NR_QUOTACTL_FD, fd, command, number, ctypes.byref(buffer))
 
 
 def start_writing(fd: int, offset: int, size: int) -> None:

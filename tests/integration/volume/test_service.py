@@ -6,9 +6,16 @@ from pathlib import Path
 import grpc
 import pytest
 
+from scow.api.volume.v1 import quota_pb2
 from scow.api.volume.v1 import volume_pb2 as pb
+from scow.api.volume.v1.quota_pb2_grpc import QuotaServiceStub
 from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceStub
-from scow.contract.errors import RequestIdReused, VolumeNotFound
+from scow.contract.errors import (
+    InvalidArgument,
+    QuotaUnsupported,
+    RequestIdReused,
+    VolumeNotFound,
+)
 from tests.support.service import Service, from_rpc_error
 
 
@@ -91,3 +98,19 @@ def test_usage(service: Service) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         stub.Usage(pb.UsageRequest(names=["nothing"]))
     assert isinstance(from_rpc_error(caught.value), VolumeNotFound)
+
+
+def test_limits_where_the_file_system_has_none(service: Service) -> None:
+    VolumeServiceStub(service.channel).Create(pb.CreateRequest(name="data"))
+    quotas = QuotaServiceStub(service.channel)
+    for request, expected in (
+        (quota_pb2.SetLimitsRequest(volume="data", size=1 << 20), QuotaUnsupported),
+        (quota_pb2.SetLimitsRequest(volume="data", size=-1), InvalidArgument),
+        (quota_pb2.SetLimitsRequest(volume="data", inodes=1 << 60), InvalidArgument),
+        (quota_pb2.SetLimitsRequest(volume="none", size=1 << 20), VolumeNotFound),
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            quotas.SetLimits(request)
+        assert isinstance(from_rpc_error(caught.value), expected)
+    told = quotas.GetLimits(quota_pb2.GetLimitsRequest(volume="data"))
+    assert not told.HasField("limits")

@@ -24,6 +24,7 @@ from scow.volume.directories import Directories
 from scow.volume.holds import Holds
 from scow.volume.peers.container import Containers
 from scow.volume.plugins.plugins import Plugins
+from scow.volume.quotas.quotas import Quotas
 from scow.volume.stillness import Stillness
 from scow.volume.store import MIGRATIONS
 from scow.volume.volumes import Volumes
@@ -39,9 +40,9 @@ class Service:
         journal = Journal(store, "test", 1000)
         plugins = Plugins(VolumeSection(plugin_dirs=()), store, journal)
         self.volumes = Volumes(store, journal, drivers.make(directories, plugins))
-        self.holds = Holds(
-            self.volumes, directories, Stillness(self.volumes.rows, Containers(Peers(Config())))
-        )
+        quotas = Quotas(store, journal, self.volumes)
+        stillness = Stillness(self.volumes.rows, Containers(Peers(Config())))
+        self.holds = Holds(self.volumes, directories, stillness, quotas.apply)
         self.create = self.volumes.create
         self.remove = self.volumes.remove
         self.select = self.volumes.select

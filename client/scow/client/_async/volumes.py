@@ -8,6 +8,7 @@ from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.api.volume.v1 import volume_pb2 as pb
 from scow.client._async.stream import AsyncStream
 from scow.client._async.volume_archives import AsyncVolumeArchives
+from scow.client._async.volume_limits import AsyncVolumeLimits
 from scow.client._link import request_id
 from scow.client._options import Filters, filters_of
 from scow.client._watch import resume_watch
@@ -16,7 +17,7 @@ _Volumes = list[pb.Volume]
 _Actions = list[ReconcileAction]
 
 
-class AsyncVolumes(AsyncVolumeArchives):
+class AsyncVolumes(AsyncVolumeArchives, AsyncVolumeLimits):
     """Named volumes.
 
     Example::

@@ -10,13 +10,14 @@ from scow.client._link import request_id
 from scow.client._options import Filters, filters_of
 from scow.client._sync.stream import Stream
 from scow.client._sync.volume_archives import VolumeArchives
+from scow.client._sync.volume_limits import VolumeLimits
 from scow.client._watch import resume_watch
 
 _Volumes = list[pb.Volume]
 _Actions = list[ReconcileAction]
 
 
-class Volumes(VolumeArchives):
+class Volumes(VolumeArchives, VolumeLimits):
     """Named volumes.
 
     Example::

@@ -15,10 +15,11 @@ from scow.core.store import Store
 from scow.core.times import now_ns, to_proto
 from scow.volume.directories import Directories
 from scow.volume.peers.container import Hold
+from scow.volume.quotas.quotas import Quotas
 from scow.volume.snapshots.folders import SnapshotFolders
 from scow.volume.snapshots.former import FormerContent
 from scow.volume.snapshots.store import Snapshot, SnapshotStore
-from scow.volume.staging import Staging
+from scow.volume.staging import TREE, Staging
 from scow.volume.stillness import Stillness
 from scow.volume.store import Volume
 from scow.volume.volumes import Volumes, check_name
@@ -37,6 +38,7 @@ class Snapshots:
         staging: Staging,
         stillness: Stillness,
         former: FormerContent,
+        quotas: Quotas,
     ) -> None:
         self._store = store
         self._rows = SnapshotStore(store)
@@ -47,6 +49,7 @@ class Snapshots:
         self._staging = staging
         self._stillness = stillness
         self._former = former
+        self._quotas = quotas
 
     def local(self, name: str) -> Volume:
         """Return a volume whose data are in a folder of this service.
@@ -180,7 +183,10 @@ class Snapshots:
         async with self._staging.place() as place:
             await self._staging.copy(self._folders.path(volume, name), place)
             await self._staging.sync(place)
-            async with self._stillness.still(volume) as hold:
+            async with (
+                self._quotas.prepared(volume, place / TREE) as project,
+                self._stillness.still(volume) as hold,
+            ):
                 self.known(volume, name)
                 if not request.force:
                     _require_idle(volume, hold)
@@ -188,6 +194,7 @@ class Snapshots:
                 self._former.replace(place, volume, hold.running)
                 with self._store.transaction() as tx:
                     self._volumes.rows.set_filled(tx, volume)
+                    self._quotas.adopt(tx, volume, project)
                     self._journal.append(tx, "volume", volume, "restore", {"snapshot": name})
                     remember(tx, response)
         return response

@@ -38,15 +38,26 @@ def _remove(options: Options, context: Context) -> int:
     return context.each(options.args, remove)
 
 
+def _size(text: str) -> int:
+    from scow.words.units import parse_size
+
+    return parse_size(text)
+
+
 def _update(options: Options, context: Context) -> int:
     from scow.cli.io.files import labels
 
     added = labels([], options.label_add)
-    if not (added or options.label_rm):
-        raise UsageError("nothing to update: use --label-add or --label-rm", 1)
+    relabels = bool(added or options.label_rm)
+    limits = {name: getattr(options, name) for name in ("size", "inodes") if name in options.given}
+    if not relabels and not limits:
+        raise UsageError("nothing to update: use --label-add, --label-rm, --size or --inodes", 1)
 
     def update(name: str) -> str:
-        context.client.volumes.update(name, labels=added, remove_labels=options.label_rm)
+        if limits:
+            context.client.volumes.limit(name, **limits)
+        if relabels:
+            context.client.volumes.update(name, labels=added, remove_labels=options.label_rm)
         return name
 
     return context.each(options.args, update)
@@ -77,9 +88,17 @@ VERBS = (
     Verb(
         "volume update",
         "[OPTIONS] VOLUME [VOLUME...]",
-        "Change labels of volumes",
+        "Change labels and limits of volumes",
         _update,
         flags=(
+            Flag("inodes", kind="int", help="Limit files and directories (0 for no limit)"),
+            Flag(
+                "size",
+                kind="string",
+                help="Limit bytes on the disk, where the file system can (0 for no limit)",
+                parse=_size,
+                shows="bytes",
+            ),
             Flag("label-add", kind="list", help="Add or update a label", parse=label_text),
             Flag("label-rm", kind="list", help="Remove a label if it is there"),
         ),

@@ -59,6 +59,7 @@ def described(name: str, context: Context) -> Struct:
     """
     from scow.contract.errors import NotFound
     from scow.words.shapes.volume import volume_shape
+    from scow.words.template import Struct
 
     volume = context.client.volumes.get(name)
     names = {}
@@ -68,7 +69,16 @@ def described(name: str, context: Context) -> Struct:
             names[container] = context.client.containers.get(container).name
         except NotFound:  # gone meanwhile
             continue
-    return volume_shape(volume, names)
+    shape = volume_shape(volume, names)
+    limits = context.client.volumes.limits(name)
+    if limits is not None:
+        shape["Limits"] = Struct(
+            Size=limits.size,
+            Inodes=limits.inodes,
+            UsedSize=limits.used_size,
+            UsedInodes=limits.used_inodes,
+        )
+    return shape
 
 
 VERBS = (

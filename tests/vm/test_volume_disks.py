@@ -1,0 +1,142 @@
+"""Volumes on file systems with limits and shared data: in the virtual machine alone, whose kernel has all of them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from scow.api.volume.v1 import quota_pb2 as pb
+from scow.api.volume.v1 import snapshot_pb2, volume_pb2
+from tests.support.volumeservice import VolumeService, reason
+
+_MIB = 1 << 20
+_LIMITED = {
+    "ext4": (["mkfs.ext4", "-q", "-O", "quota,project"], "loop,prjquota"),
+    "xfs": (["mkfs.xfs", "-q"], "loop,prjquota"),
+}
+_SHARED = {"xfs": (["mkfs.xfs", "-q"], "loop"), "btrfs": (["mkfs.btrfs", "-q"], "loop")}
+
+
+def _mounted(folder: Path, command: list[str], options: str) -> Iterator[VolumeService]:
+    disk, root = folder / "disk", folder / "root"
+    root.mkdir()
+    with disk.open("wb") as file:
+        file.truncate(512 * _MIB)
+    subprocess.run([*command, disk], check=True)
+    subprocess.run(["mount", "-o", options, disk, root], check=True)
+    try:
+        with VolumeService(root=root) as service:
+            yield service
+    finally:
+        subprocess.run(["umount", root], check=True)
+
+
+@pytest.fixture(params=_LIMITED)
+def limited(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VolumeService]:
+    yield from _mounted(tmp_path, *_LIMITED[request.param])
+
+
+@pytest.fixture(params=_SHARED)
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VolumeService]:
+    yield from _mounted(tmp_path, *_SHARED[request.param])
+
+
+def limit(service: VolumeService, size: int, inodes: int, volume: str = "data") -> None:
+    service.quotas.SetLimits(pb.SetLimitsRequest(volume=volume, size=size, inodes=inodes))
+
+
+def limits(service: VolumeService) -> pb.Limits:
+    found: pb.Limits = service.quotas.GetLimits(pb.GetLimitsRequest(volume="data")).limits
+    return found
+
+
+def write(path: Path, size: int) -> int:
+    """Write a file; return 0, or the number of the error."""
+    try:
+        with path.open("wb", buffering=0) as file:
+            for _ in range(size // _MIB):
+                file.write(os.urandom(_MIB))
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno or -1
+    return 0
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def test_limits_hold_and_change_live(limited: VolumeService) -> None:
+    data, other = limited.make("data"), limited.make("other")
+    (data / "folder").mkdir()
+    assert write(data / "folder/before", 2 * _MIB) == 0
+    limit(limited, 8 * _MIB, 0)
+    assert write(data / "folder/much", 16 * _MIB) in _FULL
+    assert write(other / "much", 16 * _MIB) == 0
+    (data / "folder/much").unlink()
+    limit(limited, 32 * _MIB, 0)
+    assert write(data / "folder/much", 16 * _MIB) == 0
+    told = limits(limited)
+    assert told.size == 32 * _MIB
+    assert 18 * _MIB <= told.used_size <= 20 * _MIB
+    limit(limited, 0, told.used_inodes + 1)
+    (data / "one").touch()
+    assert write(data / "two", 0) in _FULL
+    limit(limited, 0, 0)
+    (data / "two").touch()
+
+
+def test_limits_outlive_kills_and_restores(limited: VolumeService) -> None:
+    data = limited.make("data")
+    limit(limited, 8 * _MIB, 0)
+    assert write(data / "file", 5 * _MIB) == 0
+    request = snapshot_pb2.CreateSnapshotRequest(volume="data", name="one")
+    limited.snapshots.CreateSnapshot(request)
+    assert write(data / "further", 2 * _MIB) == 0
+    # What is there and what comes in its place do not count together.
+    restore = snapshot_pb2.RestoreSnapshotRequest(volume="data", name="one")
+    limited.snapshots.RestoreSnapshot(restore)
+    assert write(data / "further", 16 * _MIB) in _FULL
+    (data / "further").unlink()
+    limited.kill_when(
+        lambda: not (data / "marker").exists(),
+        limited.snapshots.RestoreSnapshot,
+        restore,
+        records_locked=True,
+    )
+    limited.volumes.Reconcile(volume_pb2.ReconcileRequest())
+    assert write(data / "further", 16 * _MIB) in _FULL
+    assert limits(limited).used_size <= 8 * _MIB
+    remove = snapshot_pb2.RemoveSnapshotRequest(volume="data", name="one")
+    limited.snapshots.RemoveSnapshot(remove)
+    limited.volumes.Remove(volume_pb2.RemoveRequest(name="data"))
+    again = limited.make("data")
+    assert write(again / "file", 16 * _MIB) == 0
+    limit(limited, 20 * _MIB, 0)
+    assert write(again / "more", 16 * _MIB) in _FULL
+
+
+def test_snapshots_share_their_data(shared: VolumeService) -> None:
+    data = shared.make("data")
+    assert write(data / "file", 200 * _MIB) == 0
+    before = os.statvfs(shared.root)
+    for index in range(5):
+        request = snapshot_pb2.CreateSnapshotRequest(volume="data", name=f"s{index}")
+        assert shared.snapshots.CreateSnapshot(request).snapshot.shared
+    clone = shared.snapshots.Clone(snapshot_pb2.CloneRequest(volume="data", name="clone")).volume
+    after = os.statvfs(shared.root)
+    assert (before.f_bavail - after.f_bavail) * after.f_frsize < 50 * _MIB
+    (data / "file").write_bytes(b"new")
+    assert (Path(clone.mountpoint) / "file").stat().st_size == 200 * _MIB
+
+
+def test_a_file_system_without_limits(shared: VolumeService) -> None:
+    shared.make("data")
+    with pytest.raises(grpc.RpcError) as caught:
+        limit(shared, _MIB, 0)
+    assert reason(caught.value) == "QUOTA_UNSUPPORTED"
