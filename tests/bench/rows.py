@@ -24,6 +24,14 @@ from tests.bench.networks import (
     transfer,
 )
 from tests.bench.pulls import pull, pull_changed, pull_eight, pull_large, pull_small
+from tests.bench.volume_copies import (
+    clone,
+    clone_large,
+    snapshot,
+    snapshot_large,
+    volume_export,
+    volume_import,
+)
 from tests.bench.volumes import copy_up, start_with_mounts, volume_life, volume_writes
 
 ROWS = (
@@ -65,6 +73,12 @@ ROWS = (
     build_stages,
     build_files,
     build_large,
+    snapshot,
+    snapshot_large,
+    clone,
+    clone_large,
+    volume_export,
+    volume_import,
     listing,
     growth,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -13,9 +14,11 @@ import pytest
 
 from scow.api.volume.v1 import quota_pb2 as pb
 from scow.api.volume.v1 import snapshot_pb2, volume_pb2
+from scow.kernel import syscalls
 from tests.support.volumeservice import VolumeService, reason
 
 _MIB = 1 << 20
+_CAP_SYS_RESOURCE = 1 << 24
 _LIMITED = {
     "ext4": (["mkfs.ext4", "-q", "-O", "quota,project"], "loop,prjquota"),
     "xfs": (["mkfs.xfs", "-q"], "loop,prjquota"),
@@ -56,10 +59,21 @@ def limits(service: VolumeService) -> pb.Limits:
     return found
 
 
+@contextlib.contextmanager
+def _without_privilege() -> Iterator[None]:
+    """Do without CAP_SYS_RESOURCE, as containers do: on ext4, who has it is bound by no limit."""
+    effective, permitted = syscalls.capget()
+    syscalls.capset(effective & ~_CAP_SYS_RESOURCE, permitted, 0)
+    try:
+        yield
+    finally:
+        syscalls.capset(effective, permitted, 0)
+
+
 def write(path: Path, size: int) -> int:
     """Write a file; return 0, or the number of the error."""
     try:
-        with path.open("wb", buffering=0) as file:
+        with _without_privilege(), path.open("wb", buffering=0) as file:
             for _ in range(size // _MIB):
                 file.write(os.urandom(_MIB))
             os.fsync(file.fileno())

@@ -120,6 +120,17 @@ def test_snapshots(engine: Engine) -> None:
     engine.cli("volume", "rm", "data")
 
 
+def test_limits_of_volumes(engine: Engine) -> None:
+    engine.cli("volume", "create", "data")
+    done = engine.cli("volume", "update", "--size", "1g", "data", check=False)
+    # Most file systems have no limits of projects.
+    assert done.returncode in (0, 1)
+    assert done.returncode == 0 or "enforces no limits of projects" in done.stderr
+    assert engine.cli("volume", "update", "data", check=False).returncode == 1
+    assert engine.cli("volume", "update", "--size", "much", "data", check=False).returncode == 125
+    engine.cli("volume", "rm", "data")
+
+
 def test_volume_archives(engine: Engine, tmp_path: Path) -> None:
     engine.cli("run", "--rm", "-v", "data:/d", "busybox", "sh", "-c", "echo kept > /d/file")
     file = tmp_path / "data.tar"
