@@ -25,6 +25,7 @@ from scow.network.kernel.worker import Worker
 from scow.network.limits import Limits
 from scow.network.networks import Networks
 from scow.network.policy.changes import PolicyChanges
+from scow.network.policy.denials import DenialWatch, group_of
 from scow.network.publications import Publications
 from scow.network.reconcile import Reconciler
 from scow.network.rpc import NetworkServicer
@@ -56,7 +57,7 @@ async def wire(context: Context) -> Wiring:
     reconciler = Reconciler(rows, networks, endpoints, parts, context.peers)
     users = UserNetworks(context.store, context.journal, networks, endpoints, parts)
     publications = Publications(context.store, context.journal, networks, endpoints)
-    policies = PolicyChanges(context.store, endpoints)
+    policies = PolicyChanges(context.store, context.journal, endpoints)
     limits = Limits(context.store, networks, endpoints, worker)
     calls = Calls(chain, section.cni_conf_dir)
     servicer = NetworkServicer(
@@ -65,6 +66,7 @@ async def wire(context: Context) -> Wiring:
         context.requests,
     )
     conflicts = Conflicts(context.store, context.journal, networks, worker)
+    denials = DenialWatch(group_of(config.instance), policies.denied)
     watches = (
         Watch(DELETED_TABLES, partial(_restore, context, reconciler)),
         Watch(ROUTES, conflicts.look),
@@ -78,6 +80,7 @@ async def wire(context: Context) -> Wiring:
     async def close() -> None:
         for watch in watches:
             await watch.close()
+        denials.close()
         await endpoints.close()
         await worker.run(parts.table.close)
         worker.close()

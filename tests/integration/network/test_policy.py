@@ -60,6 +60,23 @@ def test_addresses_and_ports(engine: Engine, far: None) -> None:
     assert "policy" not in engine.host.run("nft list tables")
 
 
+def test_what_is_denied_is_an_event(engine: Engine, far: None) -> None:
+    box, answer = engine.attach()
+    owner = answer.endpoint.owner
+    set_policy(engine, owner, "deny", rule("deny", FAR, 82))
+    events = engine.stub.Watch(pb.WatchRequest(from_revision=1))
+    assert (box.reaches(FAR, 81), box.reaches(FAR, 82)) == (False, False)
+    denied: dict[str, str] = {}
+    for response in events:
+        if response.event.action == "deny" and response.event.object_id == owner.partition("/")[2]:
+            facts = response.event.attributes
+            denied[facts["destination"]] = facts["rule"]
+        if len(denied) == 2:
+            break
+    events.cancel()
+    assert denied == {f"{FAR}:81/tcp": "default", f"{FAR}:82/tcp": "0"}
+
+
 def test_others_on_the_same_bridge_and_the_host(engine: Engine) -> None:
     box, answer = engine.attach()
     web, other = engine.attach()

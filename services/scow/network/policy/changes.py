@@ -4,20 +4,40 @@ from __future__ import annotations
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.contract.errors import PolicyNotFound
+from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.network import requests
 from scow.network.endpoints import Endpoints
 from scow.network.policy import model
+from scow.network.policy.denials import Denial, Seldom
 from scow.network.store import NetworkStore
 
 
 class PolicyChanges:
     """Changes policies; the lock of endpoints is held meanwhile."""
 
-    def __init__(self, store: Store, endpoints: Endpoints) -> None:
+    def __init__(self, store: Store, journal: Journal, endpoints: Endpoints) -> None:
         self._store = store
+        self._journal = journal
+        endpoints.policies.tell = self._tell
         self._rows = NetworkStore(store)
+        self._seldom = Seldom()
         self._endpoints = endpoints
+
+    def denied(self, denial: Denial) -> None:
+        """Write an event of what was denied."""
+        if owner := self._endpoints.policies.owner_of(denial.table):
+            self._write(owner, {"destination": denial.destination, "rule": denial.rule})
+
+    def _tell(self, owner: str, name: str) -> None:
+        if self._seldom.is_new(Denial(owner, "", name)):
+            self._write(owner, {"destination": f"dns:{name}"})
+
+    def _write(self, owner: str, facts: dict[str, str]) -> None:
+        container = owner.partition("/")[2]
+        with self._store.transaction() as tx:
+            attributes = {"container": container, **facts}
+            self._journal.append(tx, "network", container, "deny", attributes)
 
     async def set(self, message: pb.Policy) -> None:
         """Set an owner's policy; see the contract.

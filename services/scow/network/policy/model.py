@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from scow.api.network.v1 import network_pb2 as pb
@@ -43,17 +42,6 @@ class Rule:
         if self.name.startswith("*."):
             return name.endswith(self.name[1:])
         return bool(self.name) and name == self.name
-
-    def __str__(self) -> str:
-        """Return it as the command line takes it, without the action."""
-        to = f"{_DNS}{self.name}" if self.name else self.block or "all"
-        ports = str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
-        parts = [
-            to,
-            f"port={ports}" if self.first else "",
-            self.protocol and f"proto={self.protocol}",
-        ]
-        return ",".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -143,11 +131,6 @@ def from_json(text: str) -> Policy:
     """Return what `to_json` was given."""
     kept = json.loads(text)
     return Policy(kept["default"], tuple(Rule(**rule) for rule in kept["rules"]))
-
-
-def named(rules: Iterable[Rule]) -> bool:
-    """Tell whether a rule is about a name."""
-    return any(rule.name for rule in rules)
 
 
 def _invalid(what: str, which: str, do: str) -> InvalidArgument:

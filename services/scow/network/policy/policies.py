@@ -6,7 +6,7 @@ A policy is recorded first and then made; reconciliation makes what is missing a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
 import structlog
@@ -17,6 +17,7 @@ from scow.network.firewall.nftables import Nftables
 from scow.network.ipam.addresses import Address
 from scow.network.kernel.worker import Worker
 from scow.network.policy import rules
+from scow.network.policy.denials import group_of
 from scow.network.policy.model import Policy
 from scow.network.policy.rules import Place
 from scow.network.store import Endpoint, NetworkStore
@@ -45,6 +46,7 @@ class NamePolicy:
         allowed = self.policy.allows_name(_text(name))
         if not allowed:
             self._policies.denied_names[self._owner] += 1
+            self._policies.tell(self._owner, _text(name))
         return allowed
 
     async def learn(self, name: bytes, answer: bytes) -> None:
@@ -75,7 +77,10 @@ class Policies:
         self._worker = worker
         self._rows = rows
         self._instance = instance
+        self._group = group_of(instance)
         self.denied_names: Counter[str] = Counter()
+        # Called with an owner and a name that was denied.
+        self.tell: Callable[[str, str], None] = lambda owner, name: None
 
     @cached_property
     def _nftables(self) -> Nftables:
@@ -83,6 +88,11 @@ class Policies:
 
     def _table(self, owner: str) -> str:
         return f"{self._instance}-policy-{owner.partition('/')[2][:_SHORT_ID]}"
+
+    def owner_of(self, table: str) -> str:
+        """Return whose policy a table has, empty when nobody's."""
+        owners = self._rows.policy_owners()
+        return next((owner for owner in owners if self._table(owner) == table), "")
 
     def judge(self, owner: str) -> NamePolicy | None:
         """Return what the name server has to know of an owner's policy, if it has one."""
@@ -110,7 +120,7 @@ class Policies:
 
     def _make(self, owner: str, policy: Policy, places: Sequence[Place]) -> None:
         table = self._table(owner)
-        made = rules.build(table, policy, places) if places else rules.remove(table)
+        made = rules.build(table, policy, places, self._group) if places else rules.remove(table)
         self._nftables.run(made)
 
     async def remove(self, owner: str) -> None:

@@ -25,6 +25,7 @@ _CHAIN = "egress"
 _HOOKS = {"inet": -150, "bridge": -200}
 _TRANSPORT = ["tcp", "udp", "sctp"]
 _DEFAULT = "default"
+_SELDOM = {"limit": {"rate": 1, "burst": 5, "per": "second"}}
 # Without these nobody is found, also who connects to the container (RFC 4861).
 _NEIGHBOURS = ["nd-neighbor-solicit", "nd-neighbor-advert"]
 
@@ -44,8 +45,15 @@ class Place:
     pools: tuple[Pool, ...]
 
 
-def build(table: str, policy: Policy, places: Sequence[Place]) -> list[Command]:
-    """Return the commands that put a policy's tables in place of what they are now."""
+def build(table: str, policy: Policy, places: Sequence[Place], group: int) -> list[Command]:
+    """Return the commands that put a policy's tables in place of what they are now.
+
+    Args:
+        table: Their name.
+        policy: The policy.
+        places: Where its container is attached.
+        group: Which of nfnetlink_log is told of some of what is denied.
+    """
     commands = remove(table)
     for family in _FAMILIES:
         commands.append({"add": {"table": {"family": family, "name": table}}})
@@ -58,7 +66,7 @@ def build(table: str, policy: Policy, places: Sequence[Place]) -> list[Command]:
         }
         commands.append(_add(family, "chain", table, name=_CHAIN, **described))
         scope = _routed(places) if family == "inet" else _bridged(places)
-        for expression, comment in [*scope, *_judgements(policy)]:
+        for expression, comment in [*scope, *_judgements(table, policy, group)]:
             rule = {"chain": _CHAIN, "expr": expression, "comment": comment}
             commands.append(_add(family, "rule", table, **rule))
     return commands
@@ -161,13 +169,19 @@ def _bridged(places: Sequence[Place]) -> list[tuple[list[Any], str]]:
     return rules
 
 
-def _judgements(policy: Policy) -> list[tuple[list[Any], str]]:
-    rules = [
-        ([*target, *_ports(rule), *_verdict(rule.action)], str(number))
+def _judgements(table: str, policy: Policy, group: int) -> list[tuple[list[Any], str]]:
+    judged = [
+        (str(number), [*target, *_ports(rule)], rule.action)
         for number, rule in enumerate(policy.rules)
         for target in _targets(number, rule)
     ]
-    return [*rules, (_verdict(policy.default), _DEFAULT)]
+    rules = []
+    for number, matches, action in [*judged, (_DEFAULT, [], policy.default)]:
+        if action != ALLOW:
+            tell = {"log": {"prefix": f"{table} {number}", "group": group}}
+            rules.append(([*matches, _SELDOM, tell], ""))
+        rules.append(([*matches, *_verdict(action)], number))
+    return rules
 
 
 def _targets(number: int, rule: Rule) -> list[list[Any]]:
