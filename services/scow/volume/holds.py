@@ -247,6 +247,7 @@ class Holds:
         await self._unmount(owner, self._rows.mounted(owner))
 
     async def _unmount(self, owner: str, names: Collection[str]) -> None:
+        done = []
         for name in set(names) & set(self._rows.mounted(owner)):
             try:
                 volume = self._volumes.known(name)
@@ -257,8 +258,10 @@ class Holds:
             except ScowError as error:
                 _log.warning("not unmounted yet", volume=name, owner=owner, error=str(error))
                 continue
+            done.append(name)
+        if done:
             with self._store.transaction() as tx:
-                self._rows.deactivate(tx, owner, name)
+                self._rows.deactivate(tx, owner, done)
 
     async def release(self, owner: str, remove_anonymous: bool) -> list[str]:
         """Let go of all that an owner holds; return the names of the volumes that were removed.

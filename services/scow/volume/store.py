@@ -209,10 +209,10 @@ class VolumeStore:
         tx.executemany(query, [(owner, name) for name in names])
 
     @staticmethod
-    def deactivate(tx: sqlite3.Connection, owner: str, name: str) -> None:
-        """Record that a volume is not mounted for an owner any more."""
+    def deactivate(tx: sqlite3.Connection, owner: str, names: Collection[str]) -> None:
+        """Record that volumes are not mounted for an owner any more."""
         query = "UPDATE holds SET mounted = 0 WHERE owner = ? AND name = ?"
-        tx.execute(query, (owner, name))
+        tx.executemany(query, [(owner, name) for name in names])
 
     @staticmethod
     def set_filled(tx: sqlite3.Connection, name: str) -> None:

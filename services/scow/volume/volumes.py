@@ -79,10 +79,14 @@ class Volumes:
             dict(request.options),
             anonymous=not request.name,
         )
-        return self.message(await self.ensure(volume))
+        return self.message(await self.ensure(volume, remembered=True))
 
-    async def ensure(self, wanted: Volume) -> Volume:
+    async def ensure(self, wanted: Volume, *, remembered: bool = False) -> Volume:
         """Make a volume, or return the one that is there; of its own kind where that is not said.
+
+        Args:
+            wanted: What is to be there.
+            remembered: It is the result of the mutation under way.
 
         Raises:
             InvalidName, InvalidArgument, NameInUse: As `create`.
@@ -106,12 +110,11 @@ class Volumes:
             driver = self.driver(volume)
             await self.finish_removal(volume.name)
             await driver.create(volume)
-            self._insert(volume)
+            with self.store.transaction() as tx:
+                self.record(tx, volume)
+                if remembered:
+                    remember(tx, self.message(volume))
             return volume
-
-    def _insert(self, volume: Volume) -> None:
-        with self.store.transaction() as tx:
-            self.record(tx, volume)
 
     def record(self, tx: sqlite3.Connection, volume: Volume) -> None:
         """Record a volume whose place has been made."""
@@ -196,17 +199,25 @@ class Volumes:
                     which=name,
                     do="remove them first: see 'scow volume snapshot ls'",
                 )
-            with self.store.transaction() as tx:
-                self.rows.begin_removal(tx, name)
-            try:
-                await self.driver(volume).remove(volume)
-            except ScowError:
-                with self.store.transaction() as tx:
-                    self.rows.keep(tx, name)
-                raise
+            if self.folder(volume) is None:
+                await self._remove_elsewhere(volume)
             with self.store.transaction() as tx:
                 self._forget(tx, name)
                 remember(tx)
+            if self.folder(volume) is not None:
+                # After its record: a folder without one is deleted by `reconcile`.
+                await self.driver(volume).remove(volume)
+
+    async def _remove_elsewhere(self, volume: Volume) -> None:
+        """Have a driver delete what only it knows of: the record stays, out of sight, until that is done."""
+        with self.store.transaction() as tx:
+            self.rows.begin_removal(tx, volume.name)
+        try:
+            await self.driver(volume).remove(volume)
+        except ScowError:
+            with self.store.transaction() as tx:
+                self.rows.keep(tx, volume.name)
+            raise
 
     async def finish_removals(self) -> list[str]:
         """Go on with removals that were cut short or put off; return the names of those that are done."""
