@@ -49,7 +49,7 @@ class House:
 
     async def listen(self, namespace: Namespace, scope: Scope) -> None:
         descriptor = os.open(namespace.path, os.O_RDONLY)
-        made = listener.listen(descriptor)
+        made = await listener.listen(descriptor)
         os.close(descriptor)
         await self.server.open(namespace.path, made, scope)
 

@@ -36,7 +36,7 @@ class Listener:
     streams: socket.socket
 
 
-def listen(namespace: int) -> Listener:
+async def listen(namespace: int) -> Listener:
     """Return sockets in a namespace to which port 53 leads, in place of any others.
 
     Args:
@@ -46,7 +46,7 @@ def listen(namespace: int) -> Listener:
         LinkFailed: It cannot be entered.
         KernelUnsupported: It takes no rules.
     """
-    return netns.inside(namespace, _open)
+    return await netns.inside_soon(namespace, _open)
 
 
 def _open() -> Listener:

@@ -6,7 +6,6 @@ server until it ends, since its resolv.conf says so.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
@@ -14,7 +13,6 @@ import structlog
 from scow.contract.errors import LinkFailed
 from scow.core.config import NetworkSection
 from scow.network.dns import files, listener, message
-from scow.network.dns.listener import Listener
 from scow.network.dns.records import Member, Records
 from scow.network.dns.server import NamePolicy, Scope, Server
 from scow.network.dns.upstream import Upstream
@@ -79,7 +77,8 @@ class Names:
             self._server.set_scope(owner, scope)
             return
         # Not by the worker: it has nothing to do with what others change.
-        made = await asyncio.to_thread(_listen, own[0])
+        with netns.opened_as(own[0].netns_path, own[0].netns_id) as descriptor:
+            made = await listener.listen(descriptor)
         await self._server.open(owner, made, scope)
         self._served[owner] = own[0].netns_id
 
@@ -135,11 +134,6 @@ class Names:
     async def close(self) -> None:
         """Serve nobody."""
         await self._server.close_all()
-
-
-def _listen(endpoint: Endpoint) -> Listener:
-    with netns.opened_as(endpoint.netns_path, endpoint.netns_id) as descriptor:
-        return listener.listen(descriptor)
 
 
 def _members(

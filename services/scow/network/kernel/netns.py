@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import errno
@@ -9,6 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from typing import TypeVar
 
 from scow.contract.errors import LinkFailed
@@ -84,27 +86,45 @@ def inside(descriptor: int, call: Callable[[], _T]) -> _T:
         LinkFailed: The namespace cannot be entered, or the function met an error of the system.
         ScowError: The function's.
     """
-    result: list[_T] = []
-    failure: list[BaseException] = []
+    result: Future[_T] = Future()
+    _start(descriptor, call, result)
+    return result.result()
+
+
+async def inside_soon(descriptor: int, call: Callable[[], _T]) -> _T:
+    """Return what `inside` returns, while the event loop goes on."""
+    result: Future[_T] = Future()
+    _start(descriptor, call, result)
+    return await asyncio.wrap_future(result)
+
+
+def _start(descriptor: int, call: Callable[[], _T], result: Future[_T]) -> None:
+    # Who waits may leave, and close the descriptor, before the thread has used it.
+    own = os.dup(descriptor)
 
     def enter() -> None:
         try:
-            if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
+            if _libc.setns(own, _CLONE_NEWNET) != 0:
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number))
-            result.append(call())
-        except BaseException as error:  # noqa: BLE001  it is raised in the caller's thread
-            failure.append(error)
+            found = call()
+        except OSError as error:
+            which = os.readlink(f"/proc/self/fd/{own}")
+            _fail(result, _failure(which, error.strerror or str(error)))
+        except BaseException as error:  # noqa: BLE001  it is raised where somebody waits
+            _fail(result, error)
+        else:
+            if result.set_running_or_notify_cancel():
+                result.set_result(found)
+        finally:
+            os.close(own)
 
-    thread = threading.Thread(target=enter, name="setns")
-    thread.start()
-    thread.join()
-    for error in failure:
-        if not isinstance(error, OSError):
-            raise error
-        which = os.readlink(f"/proc/self/fd/{descriptor}")
-        raise _failure(which, error.strerror or str(error)) from error
-    return result[0]
+    threading.Thread(target=enter, name="setns").start()
+
+
+def _fail(result: Future[_T], error: BaseException) -> None:
+    if result.set_running_or_notify_cancel():
+        result.set_exception(error)
 
 
 def netlink_inside(
