@@ -19,18 +19,29 @@ LISTED = 1000
 
 def life(bench: Bench) -> Row:
     """Create, start, wait and remove on the bridge network."""
+    return _life(bench, "bridge", 1 / 10)
 
+
+def life_without_network(bench: Bench) -> Row:
+    """The same without a network."""
+    return _life(bench, "none", 1 / 15)
+
+
+def _life(bench: Bench, network: str, budget: float) -> Row:
     def scow() -> None:
         made = bench.client.containers
-        created = made.create(IMAGE, ["true"])
+        created = made.create(IMAGE, ["true"], network=network)
         made.start(created.id)
         made.wait(created.id)
         made.remove(created.id)
 
     actions: dict[str, Action] = {"scow": scow}
     for name, peer in bench.peers.items():
-        actions[name] = command(peer.command("run", "--rm", IMAGE, "true"))
-    row = Row("create+start+wait+remove, library", "ms", budget=1 / 6)
+        actions[name] = command(peer.command("run", "--rm", f"--network={network}", IMAGE, "true"))
+    what = "create+start+wait+remove, library"
+    if network == "none":
+        what += ", network none"
+    row = Row(what, "ms", budget=budget)
     row.values = take_turns(actions, bench.rounds)
     return row
 
@@ -45,7 +56,7 @@ def execute(bench: Bench) -> Row:
         }
         for name, peer in bench.peers.items():
             actions[name] = command(peer.command("exec", ids[name][0], "true"))
-        row = Row("exec of true, library", "ms", budget=1 / 5)
+        row = Row("exec of true, library", "ms", budget=1 / 10)
         row.values = take_turns(actions, bench.rounds)
     return row
 

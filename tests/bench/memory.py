@@ -12,7 +12,7 @@ CONTAINERS = 8
 def memory_of_containers(bench: Bench) -> Row:
     """PSS beside each of several running containers: shim, or what the peer has."""
     with containers(bench, CONTAINERS, ["sleep", "10000"]):
-        row = Row(f"PSS beside a container, of {CONTAINERS}", "MiB", limit=4.6)
+        row = Row(f"PSS beside a container, of {CONTAINERS}", "MiB", limit=3.0)
         row.values["scow"] = pss_mib(bench.engine.shim_pids()) / CONTAINERS
         for name, peer in bench.peers.items():
             row.values[name] = pss_mib(peer.monitors()) / CONTAINERS
