@@ -79,6 +79,12 @@ def secret(text: str) -> dict[str, str]:
     return found
 
 
+def _on_error(text: str) -> str:
+    if text != "shell":
+        raise ValueError(f"invalid value {text!r}: use shell")
+    return text
+
+
 def provenance(text: str) -> str:
     """Return the mode of `--provenance`: "min", "max", or "" for none.
 
@@ -224,6 +230,12 @@ BUILD_FLAGS = (
         "allow",
         kind="list",
         help="Allow extra privileges to RUN (network.host, security.insecure)",
+    ),
+    Flag(
+        "on-error",
+        kind="string",
+        help="What to do when a RUN fails: shell opens one in what it left (scow's own)",
+        parse=_on_error,
     ),
     Flag("check", help="Only look for mistakes in the Dockerfile"),
     Flag("force-rm", help="Accepted for compatibility: containers of RUN never stay"),

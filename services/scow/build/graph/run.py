@@ -73,7 +73,9 @@ def key(step: RunStep, stack: Stack, options: pb.BuildOptions, mounted: Sequence
     )
 
 
-def stack_configuration(stack: Sequence[layer_pb2.Layer], platform: str) -> bytes:
+def stack_configuration(
+    stack: Sequence[layer_pb2.Layer], platform: str, config: Mapping[str, object] | None = None
+) -> bytes:
     """Return the configuration of an image that is a stack and nothing else."""
     os, _, rest = platform.partition("/")
     architecture, _, variant = rest.partition("/")
@@ -81,7 +83,7 @@ def stack_configuration(stack: Sequence[layer_pb2.Layer], platform: str) -> byte
         "architecture": architecture,
         "os": os,
         **({"variant": variant} if variant else {}),
-        "config": {},
+        "config": dict(config or {}),
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in stack]},
     }
     return json.dumps(value, separators=(",", ":")).encode()
@@ -173,6 +175,13 @@ class Runner:
                 try:
                     async with asyncio.timeout(seconds):
                         await self._attached(container, step, listeners)
+                except BuildFailed as error:
+                    if options.keep_failed:
+                        points = await self._made_points(stack, mounted.points)
+                        error.metadata["image"] = await self._failed(
+                            container, step, stack, platform, points, label
+                        )
+                    raise
                 except TimeoutError:
                     raise DeadlineExceeded(
                         f"the program ran for more than {seconds} seconds",
@@ -183,6 +192,33 @@ class Runner:
                 return await self._layers.commit(f"container/{container}", label, points)
             finally:
                 self._remove(container, build)
+
+    async def _failed(
+        self,
+        container: str,
+        step: RunStep,
+        stack: Stack,
+        platform: str,
+        points: Sequence[bytes],
+        label: str,
+    ) -> str:
+        """Make an image of what a step left that failed; return its id. What was mounted is not in it."""
+        left = await self._layers.commit(f"container/{container}", label, points)
+        layers = [*stack, left.layer] if left.HasField("layer") else list(stack)
+        config = {
+            "Env": list(step.env),
+            "WorkingDir": step.workdir,
+            "Cmd": ["/bin/sh"],
+            **({"User": step.user} if step.user else {}),
+        }
+        image = await self._layers.make_image(
+            layer_pb2.MakeImageRequest(
+                layers=layers, configuration=stack_configuration(layers, platform, config)
+            )
+        )
+        if left.lease:
+            await self._layers.release(left.lease)
+        return image.id
 
     async def _created(self, config: container_pb2.ContainerConfig) -> str:
         """Make a container; when the build is cancelled meanwhile, it does not stay."""

@@ -48,6 +48,8 @@ def _build(options: Options, context: Context) -> int:
             result = view.follow(_events(building, found))
     except ScowError as error:
         _tell_failure(error, view, asked, context)
+        if image := error.metadata.get("image"):
+            _open_shell(image, context)
         return 1
     if result is None:
         raise Refused("the build ended without a result")
@@ -103,6 +105,7 @@ def _asked(options: Options) -> tuple[pb.BuildOptions, dict[str, ContextDirector
     _limits(asked, options)
     _attestations(asked, options)
     asked.entitlements.extend(options.allow)
+    asked.keep_failed = options.on_error == "shell"
     own_ignore = f"{options.file}.dockerignore" if options.file else ""
     ignore = own_ignore if own_ignore and os.path.exists(own_ignore) else None
     directories = {}
@@ -213,6 +216,19 @@ def _tell_failure(error: ScowError, view: View, asked: pb.BuildOptions, context:
         context.warn(each)
 
 
+def _open_shell(image: str, context: Context) -> None:
+    """Open a shell in what a failed step left; without a terminal, tell how."""
+    from scow.cli.__main__ import command
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        context.warn(f"what the step left: scow run -it --rm {image}; when done: scow rmi {image}")
+        return
+    host = ["--host", context.client.host]
+    context.warn("a shell in what the step left; its end ends the build:")
+    command([*host, "run", "-it", "--rm", image])
+    command([*host, "rmi", image])
+
+
 def _finish(options: Options, result: pb.BuildResult, context: Context) -> None:
     image = result.images[0].image_id if result.images else ""
     if options.iidfile:
@@ -241,6 +257,8 @@ VERBS = (
         flags=BUILD_FLAGS,
         least=1,
         most=1,
-        reads_input=lambda options: options.file == "-" or "-" in options.args,
+        reads_input=lambda options: (
+            options.file == "-" or "-" in options.args or bool(options.on_error)
+        ),
     ),
 )
