@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
 
 import pytest
 
+from scow.api.build.v1 import build_pb2 as pb
 from scow.client import Client
 from scow.contract import errors
 from tests.support.building import build, files
@@ -212,3 +214,32 @@ def test_named_contexts(engine: Engine, client: Client, tmp_path: Path) -> None:
         tags=["named"],
     )
     assert run(engine, "named", "cat", "/main", "/more") == "mainother"
+
+
+def test_limits_of_programs(client: Client, tmp_path: Path) -> None:
+    files(tmp_path)
+    text = "FROM busybox\nRUN cat /proc/self/limits /etc/hosts; df -k /dev/shm; ls /sys/class/net\n"
+    told = build(
+        client,
+        tmp_path,
+        text,
+        ulimits=[pb.Ulimit(name="nofile", soft=77, hard=88)],
+        extra_hosts=["special:10.1.2.3"],
+        shm_size=1 << 20,
+        network="none",
+    )
+    output = told.output.decode()
+    assert "Max open files            77" in output
+    assert "10.1.2.3\tspecial" in output
+    assert "1024" in output
+    assert "eth0" not in output
+
+
+def test_programs_that_want_too_much(client: Client, tmp_path: Path) -> None:
+    files(tmp_path)
+    forks = "FROM busybox\nRUN f() { f | f & }; f; sleep 1; echo survived\n"
+    with contextlib.suppress(errors.BuildFailed):
+        build(client, tmp_path, forks, pids_limit=30)
+    with pytest.raises(errors.BuildFailed):
+        greedy = "FROM busybox\nRUN head -c 500000000 /dev/zero | tail\n"
+        build(client, tmp_path, greedy, memory=32 << 20, memory_swap=32 << 20)
