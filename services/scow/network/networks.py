@@ -244,7 +244,7 @@ def _type(network: Network, values: Sequence[str]) -> str:
     for value in values:
         if value not in ("builtin", "custom"):
             raise InvalidFilter(
-                f"invalid filter: 'type={value}'",
+                f"invalid filter: 'type'='{value}'",
                 what="filter",
                 which="type",
                 do="use builtin or custom",

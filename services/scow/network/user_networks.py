@@ -79,7 +79,7 @@ class UserNetworks:
         if driver not in self._parts.drivers:
             raise _invalid("driver", driver, f'plugin "{driver}" not found')
         if not self._parts.drivers[driver].capabilities.addresses:
-            raise _invalid("driver", driver, f"only one instance of {driver!r} network is allowed")
+            raise _invalid("driver", driver, f'only one instance of "{driver}" network is allowed')
         if request.scope not in ("", SCOPE):
             raise _invalid(
                 "scope", request.scope, f"cannot create a network of scope {request.scope!r}"
@@ -113,7 +113,15 @@ class UserNetworks:
                 which=name,
                 do="use letters, digits, '_', '.' and '-', a letter or digit first",
             )
-        if any(network.name == name for network in self._networks.all()):
+        found = next((n for n in self._networks.all() if n.name == name), None)
+        if found is not None and is_built_in(found):
+            raise NetworkBuiltIn(
+                f"operation is not permitted on predefined {name} network",
+                what="network",
+                which=name,
+                do="choose another name",
+            )
+        if found is not None:
             raise NameInUse(
                 f"network with name {name} already exists",
                 what="network",

@@ -131,7 +131,10 @@ def test_what_a_container_cannot_be_in(engine: Engine, flags: tuple[str, ...], f
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        (("bridge",), "network with name bridge already exists"),
+        (("bridge",), "operation is not permitted on predefined bridge network"),
+        (("--gateway", "10.77.1.1", "x"), "every ip-range or gateway must have"),
+        (("--subnet", "10.77.1.0/24", "--subnet", "10.77.2.0/24", "x"), "multiple subnets"),
+        (("-d", "host", "x"), 'only one instance of "host" network is allowed'),
         (("--subnet", "10.77.1.0/33", "x"), "invalid subnet"),
         (("--subnet", "10.77.1.0/24", "--gateway", "10.78.0.1", "x"), "no matching subnet"),
         (("-d", "overlay", "x"), 'plugin "overlay" not found'),

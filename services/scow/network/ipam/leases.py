@@ -66,7 +66,7 @@ def _requested(
             continue
         if address in taken:
             raise AddressInUse(
-                f"the address {address} is in use",
+                f"Address already in use: {address}",
                 what="address",
                 which=str(address),
                 do="choose another one or leave it out",
@@ -78,7 +78,7 @@ def _requested(
 def _no_address(pools: Sequence[Pool], wanted: str) -> InvalidArgument:
     ranges = [f"{p.subnet.network_address + 2} to {p.subnet.broadcast_address - 1}" for p in pools]
     return InvalidArgument(
-        f"no container can have the address {wanted!r} in {', '.join(str(p.subnet) for p in pools)}",
+        f"Invalid address {wanted}: It does not belong to any of this network's subnets, or is one that none can have",
         what="address",
         which=wanted,
         do=f"give one of {', '.join(ranges)}",

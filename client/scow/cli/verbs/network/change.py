@@ -58,6 +58,9 @@ def _subnets(options: Options) -> list[Subnet]:
         if any(one.version == other.version and one.overlaps(other) for other, _ in found[:number]):
             raise UsageError("multiple overlapping subnet configuration is not supported", 1)
 
+    if (options.ip_range or options.gateway) and not found:
+        raise UsageError("every ip-range or gateway must have a corresponding subnet", 1)
+
     def holder(what: str, text: str) -> Subnet:
         try:
             address = ipaddress.ip_address(text.partition("/")[0])
