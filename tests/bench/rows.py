@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.bench.attachments import attach, network_life, network_start
 from tests.bench.builds import (
     build_cached,
     build_files,
@@ -80,6 +81,9 @@ ROWS = (
     clone_large,
     volume_export,
     volume_import,
+    network_life,
+    network_start,
+    attach,
     listing,
     growth,
 )

@@ -58,6 +58,17 @@ class Reconciler:
         await self._warn()
         return actions
 
+    async def restore_tables(self) -> list[ReconcileAction]:
+        """Compare tables alone with the records: somebody deleted some a moment ago, this service itself maybe."""
+        async with self._endpoints.lock:
+            wanted = self._endpoints.wanted()
+            actions = await self._restore_table(wanted)
+            return actions + await self._restore_policies(set(), wanted)
+
+    async def _restore_table(self, wanted: Wanted) -> list[ReconcileAction]:
+        fault = await self._parts.worker.run(self._parts.table.restore, wanted)
+        return [_action("table", "rebuilt", fault)] if fault else []
+
     async def _release(self, gone: set[str]) -> list[ReconcileAction]:
         actions = []
         for endpoint in self._rows.endpoints():
@@ -97,9 +108,7 @@ class Reconciler:
             endpoints = [e for e in wanted.endpoints if e.network_id in ids]
             actions += await driver.reconcile(networks, endpoints)
         await self._parts.worker.run(rates.apply_all, wanted.endpoints)
-        if fault := await self._parts.worker.run(self._parts.table.restore, wanted):
-            actions.append(_action("table", "rebuilt", fault))
-        return actions
+        return actions + await self._restore_table(wanted)
 
     async def _route(self, wanted: Wanted) -> None:
         """Have default routes lead where the records say, for owners that are in several networks."""

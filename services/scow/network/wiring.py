@@ -94,7 +94,7 @@ async def wire(context: Context) -> Wiring:
 
 async def _restore(context: Context, reconciler: Reconciler) -> None:
     try:
-        actions = await reconciler.run()
+        actions = await reconciler.restore_tables()
     except ScowError as error:
         context.log.warning("not restored, the timer tries again", error=str(error))
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -183,11 +184,16 @@ class _Host:
                 links.delete_address(self._netlink, index, present)
         for address in wanted:
             links.add_address(self._netlink, bridge.index, address)
-            if self._forwarding:
-                sysctls.become_router(family_of(address).forwarding)
-        # The host's packets to 127.0.0.1 that are diverted into a container leave by the bridge.
-        sysctls.enable(f"ipv4/conf/{name}/route_localnet")
+        self._keep_settings(network)
         return bridge
+
+    def _keep_settings(self, network: Network) -> None:
+        """Have the host route packets of the families that a network has."""
+        if self._forwarding:
+            for pool in network.pools:
+                sysctls.become_router(family_of(pool.subnet).forwarding)
+        # The host's packets to 127.0.0.1 that are diverted into a container leave by the bridge.
+        sysctls.enable(f"ipv4/conf/{network.bridge}/route_localnet")
 
     def _alias(self, network: Network) -> str:
         return names.mark(self._instance, "network", network.id)
@@ -239,11 +245,7 @@ class _Host:
     ) -> list[ReconcileAction]:
         """Make bridges and links what they must be; return what was done."""
         by_id = {network.id: network for network in networks}
-        actions = [
-            _action(f"network/{network.name}", "rebuilt", fault)
-            for network in networks
-            if network.pools and (fault := self._restore_bridge(network))
-        ]
+        actions = self._restore_bridges([network for network in networks if network.pools])
         found = links.list_links(self._netlink)
         present = {one.name: one for one in found if names.is_link_of(self._instance, one.name)}
         own = {names.mark(self._instance, "network", network_id) for network_id in by_id}
@@ -258,19 +260,33 @@ class _Host:
                 actions.append(_action(endpoint.owner, "rebuilt", fault))
         return actions
 
-    def _restore_bridge(self, network: Network) -> str:
-        fault = self._fault_of_bridge(network, links.find_link(self._netlink, network.bridge))
-        self._make_bridge(network)
-        return fault
+    def _restore_bridges(self, networks: Sequence[Network]) -> list[ReconcileAction]:
+        """Compare all bridges with one listing; make those that are not what they must be."""
+        found = {link.name: link for link in links.list_links(self._netlink)}
+        present: dict[int, set[Interface]] = defaultdict(set)
+        for index, address in links.list_addresses(self._netlink):
+            present[index].add(address)
+        actions = []
+        for network in networks:
+            link = found.get(network.bridge)
+            addresses = present[link.index] if link is not None else set()
+            fault = self._fault_of_bridge(network, link, addresses)
+            if fault or addresses != set(_host_addresses(network)):
+                self._make_bridge(network)
+            self._keep_settings(network)
+            if fault:
+                actions.append(_action(f"network/{network.name}", "rebuilt", fault))
+        return actions
 
-    def _fault_of_bridge(self, network: Network, found: Link | None) -> str:
+    def _fault_of_bridge(
+        self, network: Network, found: Link | None, present: set[Interface]
+    ) -> str:
         if found is None:
             return "the bridge was missing"
         if not found.up:
             return "the bridge was down"
         wanted = _host_addresses(network)
-        present = [a for index, a in links.list_addresses(self._netlink) if index == found.index]
-        if not set(wanted) <= set(present):
+        if not set(wanted) <= present:
             return "the bridge had lost its address"
         if links.guard(found.name, of_family(wanted, IPV6) is not None):
             return "the bridge listened to router advertisements or redirects"

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _HEADER = struct.Struct("=IHHII")
 _RECEIVE = 1 << 16
-# One change often comes with others.
+# One change often comes with others: they are waited for, but not for ever.
 _SETTLE_SECONDS = 0.2
+_MOST_SETTLES = 10
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,11 @@ class Watch:
 
     async def _call(self) -> None:
         while self._again:
-            await asyncio.sleep(_SETTLE_SECONDS)
+            for _ in range(_MOST_SETTLES):
+                self._again = False
+                await asyncio.sleep(_SETTLE_SECONDS)
+                if not self._again:
+                    break
             self._again = False
             await self._callback()
 

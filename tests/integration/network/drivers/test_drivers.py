@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from scow.contract.errors import InvalidArgument, KernelUnsupported, LinkFailed
 from scow.network.drivers import Driver, make
+from scow.network.kernel.netlink import Netlink, Request
 from scow.network.kernel.worker import Worker
 from tests.integration.network.drivers.suite import Case, DriverSuite, staged
 from tests.integration.network.machines import Answerer
@@ -13,6 +16,24 @@ from tests.integration.network.machines import Answerer
 
 class TestBridge(DriverSuite):
     case = Case(lambda worker, instance: make(worker, instance, 0)["bridge"], ("10.90.0.0/24",))
+
+
+async def test_many_networks_are_compared_with_one_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    dump = Netlink.dump
+
+    def counted(self: Netlink, request: Request) -> list[Any]:
+        asked.append(request.what)
+        return dump(self, request)
+
+    async with staged(TestBridge.case) as stage:
+        monkeypatch.setattr(Netlink, "dump", counted)
+        counts = []
+        for number in (1, 30):
+            asked.clear()
+            assert await stage.driver.reconcile([stage.network] * number, []) == []
+            counts.append(len(asked))
+        assert counts[0] == counts[1]
 
 
 class TestBridgeOfBothFamilies(DriverSuite):
