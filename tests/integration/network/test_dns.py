@@ -177,6 +177,18 @@ def test_names_survive_the_service(own_engine: Engine) -> None:
         assert ask(client, "web").rcode() == dns.rcode.SERVFAIL
 
 
+def test_one_container_that_ended_leaves_the_others_their_name_server(own_engine: Engine) -> None:
+    for net in made_network(own_engine, "net"):
+        _, web = boxed(own_engine, "web", network=net)
+        client, _ = boxed(own_engine, "client", network=net, dns=["127.0.0.2"])
+        ended, _ = boxed(own_engine, "ended", network=net)
+        own_engine.service.stop(signal.SIGKILL)
+        ended.end()
+        own_engine.host.call(own_engine.service.start)
+        own_engine.reconcile()
+        assert texts(client, "web") == [web.endpoint.ip_address]
+
+
 def test_a_namespace_ends_with_its_container(engine: Engine, net: str) -> None:
     """The sockets of a name server would keep it."""
     client, answer = boxed(engine, "client", network=net)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 
-from scow.contract.errors import LinkFailed
+from scow.contract.errors import LinkFailed, ScowError
 from scow.core.config import NetworkSection
 from scow.network.dns import files, listener, message
 from scow.network.dns.records import Member, Records
@@ -130,6 +130,9 @@ class Names:
             except LinkFailed as error:
                 # It ends with its owner.
                 _log.info("no name server for what has ended", owner=owner, error=error.message)
+            except ScowError as error:
+                # One container's trouble is no reason to leave the others without.
+                _log.warning("no name server for a container", owner=owner, error=error.message)
 
     async def close(self) -> None:
         """Serve nobody."""
