@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -317,12 +316,15 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
         return self._parts.queries.check_owners(request)
 
     async def Hold(
-        self, request: pb.HoldRequest, context: Context
+        self, request_iterator: AsyncIterator[pb.HoldRequest], context: Context
     ) -> AsyncIterator[pb.HoldResponse]:
-        """Keep containers as they are while the call lasts."""
-        async with self._parts.holds.hold(request) as held:
+        """Keep containers as they are until the caller has done."""
+        requests = aiter(request_iterator)
+        wanted = await anext(requests, pb.HoldRequest())
+        async with self._parts.holds.hold(wanted) as held:
             yield held
-            await asyncio.Event().wait()
+            async for _ in requests:
+                pass
 
     async def Reconcile(
         self, request: pb.ReconcileRequest, context: Context

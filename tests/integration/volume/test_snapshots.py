@@ -266,3 +266,23 @@ def test_a_full_and_a_read_only_disk(tmp_path: Path) -> None:
             restore(service)
     finally:
         subprocess.run(["umount", root], check=True)
+
+
+def test_the_container_service_is_away(service: VolumeService) -> None:
+    """What it would have to say is not guessed: neither who runs nor who is frozen."""
+    data = service.make()
+    (data / "file").write_text("old")
+    create(service)
+    mounts = [volume_pb2.MountRequest(type="volume", source="data", target="/data")]
+    acquire = volume_pb2.AcquireRequest(owner="container/1", mounts=mounts)
+    service.volumes.Acquire(acquire)
+    calls = service.snapshots
+    for call, request in (
+        (calls.RestoreSnapshot, pb.RestoreSnapshotRequest(volume="data", name="one")),
+        (calls.CreateSnapshot, pb.CreateSnapshotRequest(volume="data", name="two", freeze=True)),
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            call(request)
+        assert reason(caught.value) == "SERVICE_UNAVAILABLE"
+    assert names(service) == ["one"]
+    service.volumes.Release(volume_pb2.ReleaseRequest(owner="container/1"))

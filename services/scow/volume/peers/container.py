@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection
 from typing import Any
+
+import grpc
 
 from scow.api.container.v1 import container_pb2
 from scow.contract.errors import Aborted, ContainerNotFound, ScowError, ServiceUnavailable
 from scow.core.peers import Peers, translated
 
+# For which the end of a hold is awaited; it comes without that, too.
+_THAW_SECONDS = 30.0
 _ALIVE = (container_pb2.STATUS_RUNNING, container_pb2.STATUS_PAUSED)
 
 
@@ -62,9 +67,10 @@ class Containers:
             yield Hold()
             return
         request = container_pb2.HoldRequest(owners=sorted(owners), freeze=freeze)
-        call = self._peers.container.Hold(request)
+        call = self._peers.container.Hold()
         try:
             with translated("container"):
+                await call.write(request)
                 response = await call.read()
             if not isinstance(response, container_pb2.HoldResponse):  # the end of the stream
                 raise ServiceUnavailable(
@@ -75,10 +81,7 @@ class Containers:
                 )
             yield Hold(call, response)
         finally:
-            call.cancel()
-            # Until it is over, so that whoever called finds the containers thawed.
-            with contextlib.suppress(Exception):
-                await call.code()
+            await _let_go(call)
 
     async def runs_since(self, owner: str, time_ns: int) -> bool:
         """Tell whether a container has run since a time, in nanoseconds since 1970; also where that cannot be asked."""
@@ -92,3 +95,16 @@ class Containers:
             return True
         found = response.container
         return found.status in _ALIVE and found.started_at.ToNanoseconds() <= time_ns
+
+
+async def _let_go(call: Any) -> None:
+    """End a hold, and wait until the containers are thawed: whoever asked for it finds them as they were."""
+    try:
+        async with asyncio.timeout(_THAW_SECONDS):
+            with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
+                await call.done_writing()
+                await call.code()
+    except TimeoutError:
+        pass
+    finally:
+        call.cancel()

@@ -2634,6 +2634,8 @@ Global___CheckOwnersResponse: _TypeAlias = CheckOwnersResponse  # noqa: Y015
 
 @_typing.final
 class HoldRequest(_message.Message):
+    """One a call."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     OWNERS_FIELD_NUMBER: _builtins.int

@@ -161,7 +161,7 @@ class ContainerServiceStub:
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CheckOwnersRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CheckOwnersResponse.FromString,
                 _registered_method=True)
-        self.Hold = channel.unary_stream(
+        self.Hold = channel.stream_stream(
                 '/scow.api.container.v1.ContainerService/Hold',
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.HoldRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.HoldResponse.FromString,
@@ -373,10 +373,11 @@ class ContainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Hold(self, request, context):
+    def Hold(self, request_iterator, context):
         """Hold keeps containers as they are for as long as the call lasts: meanwhile none of them is started, paused or
-        removed; it may still end. It answers once, when it holds all of them. They are let go of, and thawed, however the
-        call ends, also when this service or the caller is killed. Unknown owners are passed over.
+        removed; it may still end. It answers once, when it holds all of them. The caller ends its side when it has done, and
+        the call ends when all are let go of, and thawed. So they are however the call ends, also when this service or the
+        caller is killed. Unknown owners are passed over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -531,7 +532,7 @@ def add_ContainerServiceServicer_to_server(servicer, server):
                     request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CheckOwnersRequest.FromString,
                     response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CheckOwnersResponse.SerializeToString,
             ),
-            'Hold': grpc.unary_stream_rpc_method_handler(
+            'Hold': grpc.stream_stream_rpc_method_handler(
                     servicer.Hold,
                     request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.HoldRequest.FromString,
                     response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.HoldResponse.SerializeToString,
@@ -1240,7 +1241,7 @@ class ContainerService:
             _registered_method=True)
 
     @staticmethod
-    def Hold(request,
+    def Hold(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -1250,8 +1251,8 @@ class ContainerService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
+        return grpc.experimental.stream_stream(
+            request_iterator,
             target,
             '/scow.api.container.v1.ContainerService/Hold',
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.HoldRequest.SerializeToString,

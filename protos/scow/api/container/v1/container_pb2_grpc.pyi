@@ -104,10 +104,11 @@ class ContainerServiceStub:
     """
     CheckOwners: _grpc.UnaryUnaryMultiCallable[_container_pb2.CheckOwnersRequest, _container_pb2.CheckOwnersResponse]
     """CheckOwners tells which owners ("container/<id>") are unknown here, so that what they hold can be released."""
-    Hold: _grpc.UnaryStreamMultiCallable[_container_pb2.HoldRequest, _container_pb2.HoldResponse]
+    Hold: _grpc.StreamStreamMultiCallable[_container_pb2.HoldRequest, _container_pb2.HoldResponse]
     """Hold keeps containers as they are for as long as the call lasts: meanwhile none of them is started, paused or
-    removed; it may still end. It answers once, when it holds all of them. They are let go of, and thawed, however the
-    call ends, also when this service or the caller is killed. Unknown owners are passed over.
+    removed; it may still end. It answers once, when it holds all of them. The caller ends its side when it has done, and
+    the call ends when all are let go of, and thawed. So they are however the call ends, also when this service or the
+    caller is killed. Unknown owners are passed over.
     """
     Reconcile: _grpc.UnaryUnaryMultiCallable[_container_pb2.ReconcileRequest, _container_pb2.ReconcileResponse]
     """Reconcile compares records with the kernel and with other services now, and tells what it did."""
@@ -192,10 +193,11 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     """
     CheckOwners: _aio.UnaryUnaryMultiCallable[_container_pb2.CheckOwnersRequest, _container_pb2.CheckOwnersResponse]  # type: ignore[assignment]
     """CheckOwners tells which owners ("container/<id>") are unknown here, so that what they hold can be released."""
-    Hold: _aio.UnaryStreamMultiCallable[_container_pb2.HoldRequest, _container_pb2.HoldResponse]  # type: ignore[assignment]
+    Hold: _aio.StreamStreamMultiCallable[_container_pb2.HoldRequest, _container_pb2.HoldResponse]  # type: ignore[assignment]
     """Hold keeps containers as they are for as long as the call lasts: meanwhile none of them is started, paused or
-    removed; it may still end. It answers once, when it holds all of them. They are let go of, and thawed, however the
-    call ends, also when this service or the caller is killed. Unknown owners are passed over.
+    removed; it may still end. It answers once, when it holds all of them. The caller ends its side when it has done, and
+    the call ends when all are let go of, and thawed. So they are however the call ends, also when this service or the
+    caller is killed. Unknown owners are passed over.
     """
     Reconcile: _aio.UnaryUnaryMultiCallable[_container_pb2.ReconcileRequest, _container_pb2.ReconcileResponse]  # type: ignore[assignment]
     """Reconcile compares records with the kernel and with other services now, and tells what it did."""
@@ -431,12 +433,13 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Hold(
         self,
-        request: _container_pb2.HoldRequest,
+        request_iterator: _MaybeAsyncIterator[_container_pb2.HoldRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_container_pb2.HoldResponse], _abc.AsyncIterator[_container_pb2.HoldResponse]]:
         """Hold keeps containers as they are for as long as the call lasts: meanwhile none of them is started, paused or
-        removed; it may still end. It answers once, when it holds all of them. They are let go of, and thawed, however the
-        call ends, also when this service or the caller is killed. Unknown owners are passed over.
+        removed; it may still end. It answers once, when it holds all of them. The caller ends its side when it has done, and
+        the call ends when all are let go of, and thawed. So they are however the call ends, also when this service or the
+        caller is killed. Unknown owners are passed over.
         """
 
     @_abc_1.abstractmethod
