@@ -20,6 +20,7 @@ from scow.network.networks import Networks
 from scow.network.policy.changes import PolicyChanges
 from scow.network.publications import Publications
 from scow.network.reconcile import Reconciler
+from scow.network.statistics import Statistics
 from scow.network.user_networks import UserNetworks
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -34,6 +35,7 @@ class Parts:
     endpoints: Endpoints
     reconciler: Reconciler
     calls: Calls
+    statistics: Statistics
     publications: Publications
     limits: Limits
     policies: PolicyChanges
@@ -48,6 +50,7 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
         self._users = parts.user_networks
         self._reconciler = parts.reconciler
         self._calls = parts.calls
+        self._statistics = parts.statistics
         self._publications = parts.publications
         self._limits = parts.limits
         self._policies = parts.policies
@@ -110,6 +113,12 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
     async def Limit(self, request: pb.LimitRequest, context: Context) -> pb.LimitResponse:
         """Change the bandwidth that an owner has."""
         return await self._limits.change(request)
+
+    async def Statistics(
+        self, request: pb.StatisticsRequest, context: Context
+    ) -> pb.StatisticsResponse:
+        """Tell what has passed an owner's interfaces."""
+        return await self._statistics.read(request)
 
     async def CniAdd(self, request: pb.CniAddRequest, context: Context) -> pb.CniAddResponse:
         """Attach a namespace by CNI."""

@@ -29,6 +29,7 @@ from scow.network.policy.denials import DenialWatch, group_of
 from scow.network.publications import Publications
 from scow.network.reconcile import Reconciler
 from scow.network.rpc import NetworkServicer
+from scow.network.statistics import Statistics
 from scow.network.store import NetworkStore
 from scow.network.user_networks import UserNetworks
 
@@ -61,7 +62,17 @@ async def wire(context: Context) -> Wiring:
     limits = Limits(context.store, networks, endpoints, worker)
     calls = Calls(chain, section.cni_conf_dir)
     servicer = NetworkServicer(
-        rpc.Parts(networks, users, endpoints, reconciler, calls, publications, limits, policies),
+        rpc.Parts(
+            networks,
+            users,
+            endpoints,
+            reconciler,
+            calls,
+            Statistics(rows, networks, worker),
+            publications,
+            limits,
+            policies,
+        ),
         context.journal,
         context.requests,
     )

@@ -170,6 +170,23 @@ def test_lists_and_prune(engine: Engine) -> None:
     )
 
 
+def test_what_passes_is_counted_by_network(engine: Engine) -> None:
+    engine.cli("network", "create", "quiet")
+    flags = ("--network", "bridge", "--network", "quiet")
+    engine.cli("run", "-d", "--name", "box", *flags, "busybox", "sleep", "600")
+    gateway = networks_of(engine, "box")["bridge"]["Gateway"]
+    identity = shown(engine, "box")["Id"]
+    with Client(engine.host) as client:
+        before = {each.network: each for each in client.networks.statistics(identity)}
+        engine.cli("exec", "box", "ping", "-c", "3", "-i", "0.2", "-s", "1000", gateway)
+        after = {each.network: each for each in client.networks.statistics(identity)}
+        assert after["bridge"].interface == "eth0"
+        for field in ("rx_bytes", "tx_bytes"):
+            assert getattr(after["bridge"], field) - getattr(before["bridge"], field) > 3000
+        assert after["quiet"].tx_bytes < 3000
+        assert client.networks.statistics("0" * 64) == []
+
+
 def test_by_library(engine: Engine) -> None:
     with Client(engine.host) as client:
         made = client.networks.create("front", subnets=["10.77.3.0/24"], internal=True)

@@ -27,6 +27,7 @@ from scow.client._watch import resume_watch
 _Networks = list[pb.Network]
 _Actions = list[ReconcileAction]
 _Names = list[str]
+_Statistics = list[pb.InterfaceStatistics]
 
 
 class AsyncNetworks:
@@ -341,6 +342,22 @@ class AsyncNetworks:
             if not response.next_page_token:
                 return networks
             request.page_token = response.next_page_token
+
+    async def statistics(self, container_id: str, *, timeout: float | None = None) -> _Statistics:
+        """Return what has passed a container's interfaces, for each of its networks.
+
+        Args:
+            container_id: Its whole id.
+            timeout: Seconds.
+
+        Example::
+
+            for each in await client.networks.statistics(container.id):
+                print(each.network, each.rx_bytes, each.tx_bytes)
+        """
+        request = pb.StatisticsRequest(owner=f"container/{container_id}")
+        response = await self._service.call("Statistics", request, pb.StatisticsResponse, timeout)
+        return [*response.interfaces]
 
     async def cni_add(
         self,

@@ -27,6 +27,7 @@ from scow.client._watch import resume_watch
 _Networks = list[pb.Network]
 _Actions = list[ReconcileAction]
 _Names = list[str]
+_Statistics = list[pb.InterfaceStatistics]
 
 
 class Networks:
@@ -337,6 +338,22 @@ class Networks:
             if not response.next_page_token:
                 return networks
             request.page_token = response.next_page_token
+
+    def statistics(self, container_id: str, *, timeout: float | None = None) -> _Statistics:
+        """Return what has passed a container's interfaces, for each of its networks.
+
+        Args:
+            container_id: Its whole id.
+            timeout: Seconds.
+
+        Example::
+
+            for each in client.networks.statistics(container.id):
+                print(each.network, each.rx_bytes, each.tx_bytes)
+        """
+        request = pb.StatisticsRequest(owner=f"container/{container_id}")
+        response = self._service.call("Statistics", request, pb.StatisticsResponse, timeout)
+        return [*response.interfaces]
 
     def cni_add(
         self,

@@ -85,6 +85,11 @@ class NetworkServiceStub:
                 request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitResponse.FromString,
                 _registered_method=True)
+        self.Statistics = channel.unary_unary(
+                '/scow.api.network.v1.NetworkService/Statistics',
+                request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.StatisticsRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.StatisticsResponse.FromString,
+                _registered_method=True)
         self.CniAdd = channel.unary_unary(
                 '/scow.api.network.v1.NetworkService/CniAdd',
                 request_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.CniAddRequest.SerializeToString,
@@ -220,6 +225,13 @@ class NetworkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Statistics(self, request, context):
+        """Statistics tells what has passed an owner's interfaces. An unknown owner has none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CniAdd(self, request, context):
         """CniAdd attaches the namespace at a path to the network of a CNI configuration, for programs that have containers of
         their own. The same call again has the same result. Errors: NOT_FOUND NETWORK_NOT_FOUND; INVALID_ARGUMENT
@@ -345,6 +357,11 @@ def add_NetworkServiceServicer_to_server(servicer, server):
                     servicer.Limit,
                     request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitRequest.FromString,
                     response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitResponse.SerializeToString,
+            ),
+            'Statistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.Statistics,
+                    request_deserializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.StatisticsRequest.FromString,
+                    response_serializer=scow_dot_api_dot_network_dot_v1_dot_network__pb2.StatisticsResponse.SerializeToString,
             ),
             'CniAdd': grpc.unary_unary_rpc_method_handler(
                     servicer.CniAdd,
@@ -668,6 +685,33 @@ class NetworkService:
             '/scow.api.network.v1.NetworkService/Limit',
             scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitRequest.SerializeToString,
             scow_dot_api_dot_network_dot_v1_dot_network__pb2.LimitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Statistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.network.v1.NetworkService/Statistics',
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.StatisticsRequest.SerializeToString,
+            scow_dot_api_dot_network_dot_v1_dot_network__pb2.StatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -69,6 +69,8 @@ class NetworkServiceStub:
     """Limit changes the bandwidth that an owner has in a network.
     Errors: FAILED_PRECONDITION NOT_CONNECTED, KERNEL_UNSUPPORTED; INVALID_ARGUMENT; NOT_FOUND NETWORK_NOT_FOUND.
     """
+    Statistics: _grpc.UnaryUnaryMultiCallable[_network_pb2.StatisticsRequest, _network_pb2.StatisticsResponse]
+    """Statistics tells what has passed an owner's interfaces. An unknown owner has none."""
     CniAdd: _grpc.UnaryUnaryMultiCallable[_network_pb2.CniAddRequest, _network_pb2.CniAddResponse]
     """CniAdd attaches the namespace at a path to the network of a CNI configuration, for programs that have containers of
     their own. The same call again has the same result. Errors: NOT_FOUND NETWORK_NOT_FOUND; INVALID_ARGUMENT
@@ -136,6 +138,8 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     """Limit changes the bandwidth that an owner has in a network.
     Errors: FAILED_PRECONDITION NOT_CONNECTED, KERNEL_UNSUPPORTED; INVALID_ARGUMENT; NOT_FOUND NETWORK_NOT_FOUND.
     """
+    Statistics: _aio.UnaryUnaryMultiCallable[_network_pb2.StatisticsRequest, _network_pb2.StatisticsResponse]  # type: ignore[assignment]
+    """Statistics tells what has passed an owner's interfaces. An unknown owner has none."""
     CniAdd: _aio.UnaryUnaryMultiCallable[_network_pb2.CniAddRequest, _network_pb2.CniAddResponse]  # type: ignore[assignment]
     """CniAdd attaches the namespace at a path to the network of a CNI configuration, for programs that have containers of
     their own. The same call again has the same result. Errors: NOT_FOUND NETWORK_NOT_FOUND; INVALID_ARGUMENT
@@ -260,6 +264,14 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         """Limit changes the bandwidth that an owner has in a network.
         Errors: FAILED_PRECONDITION NOT_CONNECTED, KERNEL_UNSUPPORTED; INVALID_ARGUMENT; NOT_FOUND NETWORK_NOT_FOUND.
         """
+
+    @_abc_1.abstractmethod
+    def Statistics(
+        self,
+        request: _network_pb2.StatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_network_pb2.StatisticsResponse, _abc.Awaitable[_network_pb2.StatisticsResponse]]:
+        """Statistics tells what has passed an owner's interfaces. An unknown owner has none."""
 
     @_abc_1.abstractmethod
     def CniAdd(
