@@ -70,6 +70,16 @@ def test_a_tmpfs_is_one_for_all_from_the_first_to_the_last(engine: Engine) -> No
     assert run(engine, "ls /x") == ""
 
 
+def test_it_is_one_in_several_places_of_a_container(engine: Engine) -> None:
+    create(engine, type="tmpfs", device="tmpfs")
+    places = ["-v", "vol:/x", "-v", "vol:/y:ro", "-v", "vol:/z"]
+    script = "echo 1 >/x/file; cat /y/file; echo 2 >/z/file; cat /x/file; (: >/y/n) 2>&1; true"
+    assert run(engine, script, *places).startswith("1\n2\n")
+    background(engine, "one", "echo here >/x/file")
+    engine.cli("volume", "attach", "one", "vol:/also:ro")
+    assert engine.cli("exec", "one", "cat", "/also/file").stdout == "here\n"
+
+
 def test_it_outlives_the_services(own_engine: Engine) -> None:
     create(own_engine, type="tmpfs", device="tmpfs")
     background(own_engine, "one", "echo kept >/x/file", "vol:/x")

@@ -19,7 +19,7 @@ from scow.kernel import mountinfo
 # What the volume service marks such a mount with, and what the shim knows another namespace's mount by.
 _ONCE = "scow.once"
 _NAMESPACE, _DEVICE = "scow.namespace=", "scow.device="
-_SUBPATH = "scow.subpath="
+_SUBPATH, _SHARED = "scow.subpath=", "scow.shared="
 # Options of a mount, not of its file system: each container has its own.
 _OWN = frozenset(("ro", "rw", "rro"))
 
@@ -38,7 +38,9 @@ class SharedMounts:
             return resolved.mount
         await self._hold(entry, resolved.name)
         options = [option for option in resolved.mount.options if option != _ONCE]
-        for other, path in self._users(entry, resolved.name):
+        for other, path in self._users(resolved.name):
+            if other is entry and path == resolved.mount.destination:
+                continue  # on record already, and about to be made
             devices = _devices(other.described.pid, resolved.mount.type)
             if devices:
                 namespace = f"{_NAMESPACE}/proc/{other.described.pid}/ns/mnt"
@@ -53,7 +55,8 @@ class SharedMounts:
             destination=resolved.mount.destination,
             type=resolved.mount.type,
             source=resolved.mount.source,
-            options=options,
+            # One container may have it in several places.
+            options=[*options, f"{_SHARED}{resolved.name}"],
         )
 
     async def _hold(self, entry: Entry, name: str) -> None:
@@ -68,9 +71,9 @@ class SharedMounts:
         for lock in self._held.pop(entry.id, {}).values():
             lock.release()
 
-    def _users(self, entry: Entry, name: str) -> Iterator[tuple[Entry, str]]:
+    def _users(self, name: str) -> Iterator[tuple[Entry, str]]:
         for other in self._containers.all():
-            if other.alive and other is not entry:
+            if other.alive:
                 for resolved in other.volumes.mounts:
                     if resolved.name == name and not resolved.request.subpath:
                         yield other, resolved.mount.destination

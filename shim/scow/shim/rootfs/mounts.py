@@ -54,6 +54,8 @@ NAMESPACE = "scow.namespace="
 DEVICE = "scow.device="
 # A relative path below the source or in the file system, which is mounted instead of all of it.
 SUBPATH = "scow.subpath="
+# Entries that name the same are one file system, mounted once.
+SHARED = "scow.shared="
 _PROC = "/proc"
 # What may be covered in /proc. runc takes /proc/net/dev too, to no effect: what is covered is one process's alone.
 _COVERED = re.compile(
@@ -76,6 +78,7 @@ class Options:
     namespace: str = ""
     devices: list[str] = field(default_factory=list)
     subpath: str = ""
+    shared: str = ""
     checked: bool = False
     make: bool = False
     links: list[str] = field(default_factory=list)
@@ -105,6 +108,8 @@ def parse_options(options: tuple[str, ...]) -> Options:
             parsed.namespace = option.removeprefix(NAMESPACE)
         elif option.startswith(DEVICE):
             parsed.devices.append(option.removeprefix(DEVICE))
+        elif option.startswith(SHARED):
+            parsed.shared = option.removeprefix(SHARED)
         elif option.startswith(SUBPATH):
             parsed.subpath = option.removeprefix(SUBPATH)
         elif option in (hostpath.CHECKED, hostpath.MAKE):
@@ -187,7 +192,7 @@ def part_of(made: int, mount: Mount) -> int:
     if not options.subpath:
         return made
     try:
-        return _clone(made, mount, options)
+        return clone(made, mount, options)
     finally:
         os.close(made)
 
@@ -253,7 +258,7 @@ def bind(mount: Mount, options: Options) -> int:
         )  # a clone already, which kernels before 6.15 do not clone again
         return source
     try:
-        return _clone(source, mount, options)
+        return clone(source, mount, options)
     finally:
         os.close(source)
 
@@ -282,7 +287,7 @@ def _open_source(mount: Mount, options: Options) -> int:
         raise failed(mount, error, f"cannot use {mount.source}: {error.strerror}") from error
 
 
-def _clone(source: int, mount: Mount, options: Options) -> int:
+def clone(source: int, mount: Mount, options: Options) -> int:
     """Clone the mount at a descriptor, or at the subpath of it, and give it its flags."""
     part = source
     try:

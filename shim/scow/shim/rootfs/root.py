@@ -127,10 +127,12 @@ def open_filesystems(spec: Spec) -> dict[str, int]:
         ShimError: FAILED_PRECONDITION MOUNT_FAILED.
     """
     made: dict[str, int] = {}
+    shared: set[str] = set()
     try:
         for mount in spec.mounts:
             options = mounts.parse_options(mount.options)
-            if not (options.bind or mount.type in _OWN):
+            if not (options.bind or mount.type in _OWN or options.shared in shared):
+                shared.update({options.shared} - {""})
                 made[mount.destination] = mounts.filesystem(mount, options)
     except BaseException:
         for descriptor in made.values():
@@ -155,14 +157,20 @@ def fill(
         held: Layers that the spawner has mounted, for images that are mounted besides.
         opened: As `open_filesystems` returned them; they are closed.
     """
+    kept: dict[str, int] = {}
     for mount in spec.mounts:
-        if mount.destination in opened:
+        options = mounts.parse_options(mount.options)
+        if options.shared:
+            _put(root, mount, _shared(mount, options, opened, kept))
+        elif mount.destination in opened:
             _put(root, mount, mounts.part_of(opened[mount.destination], mount))
         elif mount.type == images.TYPE:
             made = images.make(spec.images.get(mount.destination, ()), held)
             _put(root, mount, mounts.part_of(made, mount))
         else:
             mount_entry(root, mount, cgroups)
+    for descriptor in kept.values():
+        os.close(descriptor)
     if not _dev_is_bound(spec):
         devices.make_nodes(root, spec.devices)
     for path in spec.masked_paths:
@@ -181,6 +189,21 @@ def mount_entry(root: int, mount: Mount, cgroups: cgroup_mount.Cgroups) -> None:
         _put(root, mount, throwaway.make(mount, options))
         return
     mounts.attach(root, mount, options)
+
+
+def _shared(
+    mount: Mount, options: mounts.Options, opened: Mapping[str, int], kept: dict[str, int]
+) -> int:
+    """Return the mount of a file system that may be in several places: made for the first, cloned for the others."""
+    whole = kept.get(options.shared)
+    if whole is None:
+        whole = opened.get(mount.destination, -1)
+        if whole < 0:
+            whole = mounts.filesystem(mount, options)
+        kept[options.shared] = whole
+        if not options.subpath:
+            return os.dup(whole)
+    return mounts.clone(whole, mount, options)
 
 
 def _put(root: int, mount: Mount, made: int) -> None:

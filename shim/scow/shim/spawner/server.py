@@ -103,6 +103,7 @@ Options of mounts that are scow's own:
 - ``scow.checked``, ``scow.make``, ``scow.link=PATH`` on a bind: which links of the source are followed, and that
   missing directories are made (see `scow.kernel.hostpath`).
 - ``scow.subpath=PATH``: what is at this relative path is mounted instead of the whole; a way out of it is refused.
+- ``scow.shared=NAME`` on a file system: entries with the same name are one, mounted once.
 
 The type ``scow.overlay`` is a bind with a layer on top that takes what is written (see `rootfs.throwaway`).
 
