@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import os
+import tempfile
+
 from scow.api.image.v1 import image_pb2 as pb
+from scow.build.context import archive
 from scow.build.frontend.plan import Plan
 from scow.build.frontend.steps import BaseImage, CopyStep, RunStep, WorkdirStep
 from scow.build.frontend.variables import Options
-from scow.contract.errors import InvalidDockerfile
+from scow.contract.errors import InvalidContext, InvalidDockerfile, LimitExceeded
 from scow.words import ignore, match
 from scow.words.dockerfile import expansion, parser
 from scow.words.dockerfile.problem import Problem
@@ -90,6 +96,28 @@ def ignored(data: bytes) -> None:
         return
 
 
+def context(data: bytes) -> None:
+    """A tar is refused, or its tree has what it has: names within it, directories of all, contents of all files."""
+    with tempfile.TemporaryDirectory(prefix="scow-fuzz-") as folder:
+        try:
+            tree, contents = archive.unpack(io.BytesIO(data), "fuzz", folder)
+        except (InvalidContext, LimitExceeded) as error:
+            error.to_details()
+            return
+        try:
+            for path, entry in tree.entries.items():
+                assert b".." not in path.split(b"/")
+                assert not path.startswith(b"/")
+                parent = tree.entries[path.rpartition(b"/")[0]]
+                assert parent.is_directory
+                if entry.is_file:
+                    found = os.pread(contents.descriptor, entry.size, entry.place[0])
+                    assert hashlib.sha256(found).digest() == entry.digest
+        finally:
+            contents.close()
+        assert os.listdir(folder) == []
+
+
 _FILE = b"""# syntax=docker/dockerfile:1
 # check=skip=all
 ARG V=1
@@ -140,7 +168,7 @@ a/x.c
 !**/x*
 **
 """
-TARGETS = {"dockerfile": dockerfile, "expand": expand, "ignore": ignored}
+TARGETS = {"dockerfile": dockerfile, "expand": expand, "ignore": ignored, "context": context}
 SEEDS = {
     "dockerfile": [_FILE, *(given.encode() for given, _ in wrong())],
     "expand": [line.encode() for line in _WORDS.strip().split("\n")],

@@ -167,7 +167,7 @@ SEEDS: dict[str, list[bytes]] = {
     "mounts": _texts(MOUNTS),
     **dockerfiles.SEEDS,
 }
-SEEDS["layer"] = SEEDS["index"]
+SEEDS["layer"] = SEEDS["context"] = SEEDS["index"]
 _LAYER = tar({"file": b"content"})
 _MANIFEST, _BLOBS = oci_image([_LAYER])
 _DOCKER = docker_archive([_LAYER], "good:1")

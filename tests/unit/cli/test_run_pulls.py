@@ -42,7 +42,7 @@ def test_pulls(monkeypatch: pytest.MonkeyPatch, pull: str, at: int, pulls: int |
     monkeypatch.setattr(run, "_pull", lambda *_: made.append("pull"))
     context: Any = SimpleNamespace(client=SimpleNamespace(containers=Containers(at)))
     options: Any = SimpleNamespace(pull=pull, name="", quiet=True)
-    config: Any = SimpleNamespace(image="image")
+    config: Any = SimpleNamespace(image="image", mounts=[])
     if pulls is None:
         with pytest.raises(ImageNotFound):
             run._create_pulled(config, options, context)

@@ -349,6 +349,15 @@ class Plan:
             needs=tuple(sorted(planned.needs)),
         )
 
+    def _check_base(self, planned: _Planned, base: BaseImage) -> None:
+        """Check that an image is for the platform that is asked for, variants aside."""
+        wanted, found = planned.platform.split("/")[:2], base.platform.split("/")[:2]
+        if base.platform and wanted != found:
+            message = (
+                f"the image {planned.stage.base} is for {base.platform}, not {planned.platform}"
+            )
+            self._findings.note("InvalidBaseImagePlatform", planned.stage.span.start, message)
+
     def _inherited(self, planned: _Planned, inherited: dict[int, Inherited]) -> Inherited:
         """Return what a stage begins with."""
         triggers = planned.triggers or ()
@@ -364,6 +373,7 @@ class Plan:
             config.CopyFrom(base.config)
             config.ClearField("on_build")
             author, is_known = base.author, base.is_known
+            self._check_base(planned, base)
         if not any(entry.startswith("PATH=") for entry in config.env):
             config.env.append(f"PATH={DEFAULT_PATH}")
         return Inherited(config, author, triggers, instructions, is_known=is_known)

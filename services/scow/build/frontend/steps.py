@@ -198,8 +198,10 @@ class BaseImage:
         config: Its configuration; empty of what is no image.
         author: Of the image.
         is_known: False where only checks are made and the image is not there.
+        platform: What it is for, "linux/arm64"; empty where that is not known.
     """
 
     config: pb.ImageConfig = field(compare=False)
     author: str = ""
     is_known: bool = True
+    platform: str = ""

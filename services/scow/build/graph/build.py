@@ -161,7 +161,12 @@ class Build:
                 raise
             # What can be checked without the image is.
             return BaseImage(image_pb2.ImageConfig(), is_known=False), b""
-        return BaseImage(found.image.config, found.image.author), found.configuration
+        about = found.image.platform
+        parts = (about.os, about.architecture, about.variant)
+        base = BaseImage(
+            found.image.config, found.image.author, platform="/".join(filter(None, parts))
+        )
+        return base, found.configuration
 
     def _warn(self, plan: Plan) -> None:
         for finding in plan.findings():

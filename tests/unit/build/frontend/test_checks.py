@@ -100,11 +100,23 @@ def test_suggestions() -> None:
 
 
 def test_every_published_check_has_a_case() -> None:
-    # Those two are found when the context and the base image are there.
+    # Those two are found when the context and the base image are there (the latter: below).
     assert {rule for _, rule, _ in CASES} == set(RULES) - {
         "CopyIgnoredFile",
         "InvalidBaseImagePlatform",
     }
+
+
+def test_a_base_for_another_platform() -> None:
+    plan = Plan(parser.parse(b"FROM x\nRUN y"), Options(platform="linux/arm64"))
+    (source,) = plan.missing()
+    plan.provide(source, BaseImage(pb.ImageConfig(), platform="linux/amd64"))
+    plan.stages()
+    (finding,) = plan.findings()
+    assert (finding.rule, finding.message) == (
+        "InvalidBaseImagePlatform",
+        "the image x is for linux/amd64, not linux/arm64",
+    )
 
 
 def test_addresses() -> None:
