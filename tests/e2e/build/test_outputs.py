@@ -7,6 +7,7 @@ import json
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,3 +165,26 @@ def test_programs_of_another_platform_do_not_run(client: Client, tmp_path: Path)
     arm = [Platform(os="linux", architecture="arm64")]
     with pytest.raises(errors.PlatformMismatch):
         build(client, tmp_path, 'FROM scratch\nRUN ["/x"]\n', platforms=arm)
+
+
+def test_times_of_files_are_rewritten(engine: Engine, client: Client, tmp_path: Path) -> None:
+    text = """FROM busybox
+COPY src /src
+RUN echo made > /made && mkdir -p /d/e && truncate -s 5000000 /d/sparse
+WORKDIR /w
+"""
+    folder = context(tmp_path)
+    asked: dict[str, Any] = {
+        "source_date_epoch": 1_700_000_000,
+        "rewrite_timestamp": True,
+        "no_cache": True,
+    }
+    first = build(client, folder, text, tags=["dated"], **asked)
+    os.utime(folder / "src/a", (1_800_000_000, 1_800_000_000))
+    again = build(client, folder, text, **asked)
+    assert first.result.digest == again.result.digest
+    shown = engine.cli(
+        *("run", "--rm", "--network", "none", "dated"),
+        *("stat", "-c", "%Y", "/made", "/d", "/d/e", "/d/sparse", "/w", "/src/deep"),
+    )
+    assert set(shown.stdout.split()) == {"1700000000"}

@@ -43,6 +43,8 @@ class Sinks:
             number = len(asked.outputs)
             destination = fields.get("dest", "")
             attributes = {key: text for key, text in fields.items() if key != "dest"}
+            rewritten = attributes.pop("rewrite-timestamp", "false").lower()
+            asked.rewrite_timestamp |= rewritten in ("true", "1", "")
             asked.outputs.add(type=kind, attributes=attributes)
             if kind == "local":
                 folder = _Folder(destination)

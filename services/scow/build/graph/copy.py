@@ -11,9 +11,10 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from scow.api.build.v1 import build_pb2 as pb
 from scow.build.context.files import Entry, FileTree, digest_of
 from scow.build.frontend.steps import CopyStep
-from scow.build.graph import destination, match, owners
+from scow.build.graph import destination, limits, match, owners
 from scow.build.graph.destination import Place
 from scow.build.graph.keys import Stack, key_of
 from scow.build.graph.layer_tar import Item
@@ -52,7 +53,7 @@ class Selection:
         return digest_of(((each.name, each.entry) for each in self.files), "\n".join(identities))
 
 
-def key(step: CopyStep, stack: Stack, selection: Selection) -> str:
+def key(step: CopyStep, stack: Stack, selection: Selection, options: pb.BuildOptions) -> str:
     """Return the key of a step."""
     below = () if step.is_linked else stack
     return key_of(
@@ -64,6 +65,7 @@ def key(step: CopyStep, stack: Stack, selection: Selection) -> str:
         step.is_linked,
         selection.into,
         selection.digest(),
+        *limits.dated(options),
     )
 
 

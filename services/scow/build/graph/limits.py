@@ -99,3 +99,16 @@ def network(step: str, options: pb.BuildOptions) -> str:
             do="give --allow network.host",
         )
     return _NETWORKS[wanted]
+
+
+def latest_ns(options: pb.BuildOptions) -> int | None:
+    """Return the time that later times of files become; None where they stay."""
+    if not (options.rewrite_timestamp and options.HasField("source_date_epoch")):
+        return None
+    return options.source_date_epoch * 1_000_000_000
+
+
+def dated(options: pb.BuildOptions) -> tuple[object, ...]:
+    """Return what of times counts in keys."""
+    latest = latest_ns(options)
+    return () if latest is None else (["latest", latest],)

@@ -70,6 +70,7 @@ def key(step: RunStep, stack: Stack, options: pb.BuildOptions, mounted: Sequence
         list(step.devices),
         [(script.name, script.content) for script in step.scripts],
         list(mounted),
+        *limits.dated(options),
     )
 
 
@@ -189,7 +190,9 @@ class Runner:
                         which=step.title,
                     ) from None
                 points = await self._made_points(stack, mounted.points)
-                return await self._layers.commit(f"container/{container}", label, points)
+                return await self._layers.commit(
+                    f"container/{container}", label, points, limits.latest_ns(options)
+                )
             finally:
                 self._remove(container, build)
 

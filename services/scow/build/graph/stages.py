@@ -20,7 +20,7 @@ from scow.build.frontend.steps import (
     Source,
     WorkdirStep,
 )
-from scow.build.graph import copy, layer_tar, mounts, workdir
+from scow.build.graph import copy, layer_tar, limits, mounts, workdir
 from scow.build.graph import run as runs
 from scow.build.graph.flights import Flights, Listeners
 from scow.build.graph.keys import Stack
@@ -225,7 +225,7 @@ class Stages:
         if step.paths:
             tree = await self._sources.tree(step.source, step.paths, self.stack, stage.platform)
         selection = await self._sources.select(step, tree, documents)
-        key = copy.key(step, stack, selection)
+        key = copy.key(step, stack, selection, self._options)
 
         async def work(listeners: Listeners) -> Made:
             items = await copy.items(self._machinery.layers, step, stack, selection, self._now())
@@ -247,6 +247,10 @@ class Stages:
     async def _written(self, items: Sequence[Item], key: str) -> Made:
         if not items:
             return None, ""
+        latest = limits.latest_ns(self._options)
+        if latest is not None:
+            for item in items:
+                item.entry.mtime_ns = min(item.entry.mtime_ns, latest)
         response = await self._machinery.layers.write(layer_tar.write(items), key)
         return response.layer, response.lease
 

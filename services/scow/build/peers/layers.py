@@ -8,6 +8,7 @@ from scow.api.image.v1 import image_pb2, layer_pb2, store_pb2
 from scow.api.types.v1 import types_pb2
 from scow.core.peers import Peers, translated
 from scow.core.retry import ask
+from scow.core.times import to_proto
 
 # Records of the cache decide how long layers are kept, not their leases.
 KEPT_SECONDS = 10 * 365 * 86400
@@ -43,14 +44,19 @@ class Layers:
             return await self._peers.layer.WriteLayer(requests())
 
     async def commit(
-        self, owner: str, label: str, mount_points: Sequence[bytes] = ()
+        self,
+        owner: str,
+        label: str,
+        mount_points: Sequence[bytes] = (),
+        latest_ns: int | None = None,
     ) -> layer_pb2.CommitLayerResponse:
-        """Make a layer of what an owner changed."""
+        """Make a layer of what an owner changed; later times of files become `latest_ns`."""
         request = layer_pb2.CommitLayerRequest(
             owner=owner,
             ttl_seconds=KEPT_SECONDS,
             labels={LABEL: label},
             mount_points=mount_points,
+            latest=to_proto(latest_ns),
         )
         return await ask("image", lambda: self._peers.layer.CommitLayer(request))
 

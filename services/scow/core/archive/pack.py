@@ -78,6 +78,8 @@ class Packer:
         self._write = write
         # How many have been written, that of the root too.
         self.entries = 0
+        # Later times become this one; None leaves them.
+        self.latest_ns: int | None = None
         # Path of the first name of each file that has several.
         self._links: dict[tuple[int, int], bytes] = {}
 
@@ -166,7 +168,13 @@ class Packer:
 
     def _put(self, entry: Entry) -> None:
         self.entries += 1
-        self._write(headers.header(entry))
+        self._write(headers.header(self._dated(entry)))
+
+    def _dated(self, entry: Entry) -> Entry:
+        """Return an entry with no later time than there may be."""
+        if self.latest_ns is not None:
+            entry.mtime_ns = min(entry.mtime_ns, self.latest_ns)
+        return entry
 
     def _directory(self, directory: int, name: bytes, path: bytes) -> _Folder:
         descriptor = os.open(name, _FOLDER, dir_fd=directory)
@@ -257,7 +265,7 @@ class Packer:
             self._put(entry)
         else:
             self.entries += 1
-            self._write(headers.sparse_header(entry, extents))
+            self._write(headers.sparse_header(self._dated(entry), extents))
         for offset, length in extents:
             self._data(descriptor, offset, length)
         self._write(bytes(-sum(length for _, length in extents) % BLOCK))

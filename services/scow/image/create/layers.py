@@ -14,6 +14,7 @@ from scow.api.image.v1 import layer_pb2 as pb
 from scow.contract.errors import ContentMissing, InvalidArgument, InvalidManifest
 from scow.core.requests import remember
 from scow.core.tasks import together
+from scow.core.times import from_proto
 from scow.image.catalog.images import Images
 from scow.image.content.blobs import Blobs, Ingest, open_blob
 from scow.image.content.digests import digest_of
@@ -128,9 +129,15 @@ class LayerMaker:
         async with self._blobs.working("layer") as name:
             with contextlib.closing(self._blobs.ingest(name)) as ingest:
                 changes = self._snapshots.changes(snapshot)
+                latest = from_proto(request.latest) if request.HasField("latest") else None
                 points = [path.strip(b"/") for path in request.mount_points]
                 written = await write_layer(
-                    self._pool, changes, ingest, compress=False, mount_points=points
+                    self._pool,
+                    changes,
+                    ingest,
+                    compress=False,
+                    mount_points=points,
+                    latest_ns=latest,
                 )
                 self._snapshots.find(request.owner)  # a release meanwhile took files away
                 if written.empty:

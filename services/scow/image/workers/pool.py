@@ -198,7 +198,12 @@ class UnpackPool:
             return list(_result(await worker.receive(), fresh)["differences"])
 
     async def diff(
-        self, root: int, file: int, compress: bool, mount_points: Collection[bytes]
+        self,
+        root: int,
+        file: int,
+        compress: bool,
+        mount_points: Collection[bytes],
+        latest_ns: int | None,
     ) -> dict[str, Any]:
         """Let a worker write the layer of an upper directory to a file; return its answer (`layers.diff`).
 
@@ -207,9 +212,15 @@ class UnpackPool:
             file: Of an empty file.
             compress: With gzip.
             mount_points: See `Changeset`.
+            latest_ns: Later times of files become this one; None leaves them.
         """
         names = [os.fsdecode(path) for path in mount_points]
-        job = {"op": "diff", "compress": compress, "mount_points": names}
+        job = {
+            "op": "diff",
+            "compress": compress,
+            "mount_points": names,
+            "latest_ns": latest_ns,
+        }
         async with self.lend() as worker:
             worker.start(job, [root, file])
             message = await worker.receive()

@@ -15,7 +15,7 @@ It takes jobs from a SOCK_SEQPACKET socket, one JSON message each, and answers i
     -> {"op": "expand", "max_bytes": n} + pipe, file
     <- {"written": n}                       so much of the decompressed bytes is in the file
     <- {"done": {}}
-    -> {"op": "diff", "compress": bool, "mount_points": [...]} + upper directory, file
+    -> {"op": "diff", "compress": bool, "mount_points": [...], "latest_ns": n or null} + upper directory, file
     <- {"done": {...}}                      `layers.diff.written`, or "errno" and "message"
     -> {"op": "compress", "kind": "gzip" or "zstd"} + plain file, empty file
     <- {"done": {"digest", "size"}}         of the compressed file
@@ -173,7 +173,13 @@ def _diff(job: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
     try:
         root, file = descriptors
         points = list(map(os.fsencode, job["mount_points"]))
-        written = diff.make(root, file, compress=job["compress"], mount_points=points)
+        written = diff.make(
+            root,
+            file,
+            compress=job["compress"],
+            mount_points=points,
+            latest_ns=job["latest_ns"],
+        )
         return dataclasses.asdict(written)
     except OSError as error:
         return {"errno": error.errno or 0, "message": str(error)}

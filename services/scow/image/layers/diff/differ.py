@@ -22,6 +22,7 @@ async def write_layer(
     *,
     compress: bool = True,
     mount_points: Collection[bytes] = (),
+    latest_ns: int | None = None,
 ) -> Written:
     """Write the layer of a snapshot's changes to an ingest.
 
@@ -33,6 +34,7 @@ async def write_layer(
         ingest: An empty one. Afterwards it may be committed.
         compress: With gzip; otherwise it gets the plain tar.
         mount_points: See `Changeset`.
+        latest_ns: Later times of files become this one; None leaves them.
 
     Raises:
         DiskFull: No space is left.
@@ -44,7 +46,7 @@ async def write_layer(
     except OSError as error:
         raise _unreadable(str(error), changes) from error
     try:
-        answer = await pool.diff(root, ingest.descriptor, compress, mount_points)
+        answer = await pool.diff(root, ingest.descriptor, compress, mount_points, latest_ns)
     finally:
         os.close(root)
     written = _result(answer, changes, ingest.path)

@@ -93,7 +93,12 @@ class Layer:
 
 
 def make(
-    root: int, descriptor: int, *, compress: bool, mount_points: Collection[bytes] = ()
+    root: int,
+    descriptor: int,
+    *,
+    compress: bool,
+    mount_points: Collection[bytes] = (),
+    latest_ns: int | None = None,
 ) -> Written:
     """Write the layer of a directory to a file.
 
@@ -102,12 +107,14 @@ def make(
         descriptor: Of an empty file.
         compress: With gzip; otherwise the file is the plain tar.
         mount_points: See `Changeset`.
+        latest_ns: Later times of files become this one; None leaves them.
 
     Raises:
         OSError: Something cannot be read, or the file not be written.
     """
     layer = Layer(descriptor, compress=compress)
     packer = Changeset(layer.write, mount_points)
+    packer.latest_ns = latest_ns
     try:
         packer.pack(root)
     except BaseException:
