@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,7 +133,11 @@ def _of_files(config: pb.ContainerConfig) -> list[str]:
     found = []
     for name, path in sorted(config.env_files.items()):
         try:
-            with open(path, encoding="utf-8") as file:
+            # A FIFO would let everybody wait.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(descriptor, encoding="utf-8") as file:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise _unreadable(name, "it is not a file")
                 text = file.read(_VARIABLE_MAX + 1)
         except (OSError, ValueError) as error:
             raise _unreadable(name, str(error)) from None

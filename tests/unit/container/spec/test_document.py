@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from scow.api.types.v1.types_pb2 import Mount
 from scow.container.spec import document
 from scow.container.spec.capabilities import DEFAULT, KNOWN
 from scow.container.spec.document import Surroundings
+from scow.contract.errors import InvalidArgument
 
 BUNDLE = Path("/run/x/bundle")
 
@@ -139,3 +141,19 @@ def test_volumes_are_part_of_the_mounts() -> None:
         "source": "/v",
         "options": ["rbind", "rw"],
     }
+
+
+def test_variables_whose_values_are_in_files(tmp_path: Path) -> None:
+    (tmp_path / "value").write_text("secret\n")
+    found = make(ContainerConfig(env_files={"KEY": str(tmp_path / "value")}))
+    assert "KEY=secret\n" in found["process"]["env"]
+
+
+def test_files_of_variables_that_cannot_be_used(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")  # nobody waits for it
+    (tmp_path / "long").write_bytes(b"x" * (128 << 10) + b"y")
+    (tmp_path / "nul").write_bytes(b"a\0b")
+    (tmp_path / "binary").write_bytes(b"\xff")
+    for name in ("fifo", "long", "nul", "binary", "none", "."):
+        with pytest.raises(InvalidArgument):
+            make(ContainerConfig(env_files={"KEY": str(tmp_path / name)}))
