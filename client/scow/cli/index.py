@@ -120,7 +120,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "network.policy",
         "Show what a container may reach, and what was counted",
     ),
-    "network prune": ("network.change", "Remove all unused networks"),
+    "network prune": ("system.prune", "Remove all unused networks"),
     "network rm": ("network.change", "Remove one or more networks"),
     "plugin disable": ("system.plugins", "Disable a plugin"),
     "plugin enable": ("system.plugins", "Enable a plugin"),

@@ -140,6 +140,7 @@ def test_what_a_container_cannot_be_in(engine: Engine, flags: tuple[str, ...], f
         (("-d", "overlay", "x"), 'plugin "overlay" not found'),
         (("-o", "com.docker.network.driver.mtu=many", "x"), "invalid value 'many'"),
         (("a b",), "invalid network name"),
+        (("--ingress", "x"), "--ingress is of swarm mode"),
     ],
 )
 def test_a_network_that_cannot_be(engine: Engine, arguments: tuple[str, ...], fault: str) -> None:
@@ -185,6 +186,12 @@ def test_what_passes_is_counted_by_network(engine: Engine) -> None:
             assert getattr(after["bridge"], field) - getattr(before["bridge"], field) > 3000
         assert after["quiet"].tx_bytes < 3000
         assert client.networks.statistics("0" * 64) == []
+
+
+def test_system_prune_takes_networks_too(engine: Engine) -> None:
+    engine.cli("network", "create", "spare")
+    pruned = engine.cli("system", "prune", "-f", "--filter", "label!=keep").stdout
+    assert "Deleted Networks:\nspare\n\n" in pruned
 
 
 def test_by_library(engine: Engine) -> None:

@@ -1,12 +1,9 @@
-"""`network create`, `network rm`, `network prune`, `network connect` and `network disconnect`."""
+"""`network create`, `network rm`, `network connect` and `network disconnect`."""
 
 from __future__ import annotations
 
-import sys
-
 from scow.cli.flags.container_flags import label_text, pair
-from scow.cli.flags.parser import Flag, Options, UsageError, Verb
-from scow.cli.output.table import parse_filter
+from scow.cli.flags.parser import Flag, Options, Refused, UsageError, Verb
 from scow.client import specs
 
 TYPE_CHECKING = False
@@ -18,6 +15,7 @@ if TYPE_CHECKING:
 def _create(options: Options, context: Context) -> int:
     from scow.cli.io.files import labels
 
+    _refuse_swarm(options)
     subnets = _subnets(options)
     made = context.client.networks.create(
         options.args[0],
@@ -35,6 +33,17 @@ def _create(options: Options, context: Context) -> int:
     context.warn_all(made.warnings)
     context.out(made.network.id)
     return 0
+
+
+def _refuse_swarm(options: Options) -> None:
+    """Refuse what is of Docker's swarm mode alone.
+
+    Raises:
+        Refused: It was asked for.
+    """
+    for flag in ("config-from", "config-only", "ingress"):
+        if getattr(options, flag.replace("-", "_")):
+            raise Refused(f"--{flag} is of swarm mode, which there is not", 1)
 
 
 def _subnets(options: Options) -> list[Subnet]:
@@ -105,31 +114,6 @@ def _remove(options: Options, context: Context) -> int:
     return context.each(options.args, remove)
 
 
-def _asks(options: Options) -> bool:
-    return not options.force
-
-
-def _prune(options: Options, context: Context) -> int:
-    if not options.force:
-        sys.stdout.write(
-            "WARNING! This will remove all custom networks not used by at least one container.\n"
-            "Are you sure you want to continue? [y/N] "
-        )
-        sys.stdout.flush()
-        if sys.stdin.readline().strip().lower() != "y":
-            return 0
-    filters: dict[str, list[str]] = {}
-    for key, value in options.filter:
-        filters.setdefault(key, []).append(value)
-    removed = context.client.networks.prune(filters=filters)
-    if removed:
-        context.out("Deleted Networks:")
-        for name in removed:
-            context.out(name)
-        context.out()
-    return 0
-
-
 def _connect(options: Options, context: Context) -> int:
     from scow.api.container.v1.container_pb2 import NetworkAttachment
 
@@ -169,8 +153,15 @@ VERBS = (
                 help="Auxiliary IPv4 or IPv6 addresses used by Network driver",
                 parse=pair,
             ),
+            Flag(
+                "config-from",
+                kind="string",
+                help="The network from which to copy the configuration",
+            ),
+            Flag("config-only", help="Create a configuration only network"),
             Flag("driver", "d", "string", "Driver to manage the Network", default="bridge"),
             Flag("gateway", kind="list", help="IPv4 or IPv6 Gateway for the master subnet"),
+            Flag("ingress", help="Create swarm routing-mesh network"),
             Flag("internal", help="Restrict external access to the network"),
             Flag("ip-range", kind="list", help="Allocate container ip from a sub-range"),
             Flag(
@@ -203,23 +194,6 @@ VERBS = (
         _remove,
         flags=(Flag("force", "f", help="Do not error if the network does not exist"),),
         least=1,
-    ),
-    Verb(
-        "network prune",
-        "[OPTIONS]",
-        "Remove all unused networks",
-        _prune,
-        flags=(
-            Flag(
-                "filter",
-                kind="list",
-                help='Provide filter values (e.g. "until=<timestamp>")',
-                parse=parse_filter,
-            ),
-            Flag("force", "f", help="Do not prompt for confirmation"),
-        ),
-        most=0,
-        reads_input=_asks,
     ),
     Verb(
         "network connect",

@@ -163,8 +163,22 @@ def _prune_unnamed_volumes(options: Options, context: Context) -> int:
     return done.size
 
 
+def _networks(options: Options, context: Context) -> int:
+    if _agrees(
+        options, "WARNING! This will remove all custom networks not used by at least one container."
+    ):
+        _prune_networks(options, context)
+    return 0
+
+
+def _prune_networks(options: Options, context: Context) -> None:
+    from scow.cli.output.table import filters_of
+
+    _told(context, "Deleted Networks:", context.client.networks.prune(filters=filters_of(options)))
+
+
 def _system(options: Options, context: Context) -> int:
-    parts = ["all stopped containers"]
+    parts = ["all stopped containers", "all networks not used by at least one container"]
     if options.volumes:
         parts.append("all anonymous volumes not used by at least one container")
     parts.append(_UNUSED if options.all else _DANGLING)
@@ -172,6 +186,7 @@ def _system(options: Options, context: Context) -> int:
     if not _agrees(options, f"WARNING! This will remove:{listed}\n"):
         return 0
     size = _prune_containers(options, context)
+    _prune_networks(options, context)
     if options.volumes:
         size += _prune_unnamed_volumes(options, context)
     size += _prune_images(options, context)
@@ -199,6 +214,15 @@ VERBS = (
             _FILTER,
             _FORCE,
         ),
+        most=0,
+        reads_input=_asks,
+    ),
+    Verb(
+        "network prune",
+        "[OPTIONS]",
+        "Remove all unused networks",
+        _networks,
+        flags=(_FILTER, _FORCE),
         most=0,
         reads_input=_asks,
     ),
