@@ -12,6 +12,7 @@ from scow.client import Client
 from scow.contract import errors
 from tests.support.building import build, files
 from tests.support.engine import Engine
+from tests.support.registry import Registry
 
 STATUS = """Package: libexample
 Status: install ok installed
@@ -113,3 +114,16 @@ def test_the_command_line(engine: Engine, context: Path) -> None:
 def test_unknown_modes(client: Client, context: Path) -> None:
     with pytest.raises(errors.InvalidArgument, match="provenance"):
         build(client, context, "FROM busybox\n", provenance="all")
+
+
+def test_they_travel_with_the_image(engine: Engine, context: Path) -> None:
+    (context / "Dockerfile").write_text("FROM busybox\nCOPY status /var/lib/dpkg/status\n")
+    with Registry() as registry:
+        name = f"{registry.address}/attested/box:1"
+        flags = ("-t", name, "--provenance", "mode=max", "--sbom", "true", "--push")
+        engine.cli("build", *flags, str(context))
+        engine.cli("rmi", "-f", name)
+        engine.cli("pull", "--quiet", "--all-platforms", name)
+        assert shown(engine, name, "SBOM")["spdxVersion"] == "SPDX-2.3"
+        assert shown(engine, name, "Provenance")["runDetails"]["metadata"]["scow_steps"]
+        engine.cli("rmi", "-f", name)
