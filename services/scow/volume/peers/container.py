@@ -70,7 +70,9 @@ class Containers:
         call = self._peers.container.Hold()
         try:
             with translated("container"):
-                await call.write(request)
+                # Where the call has failed by then, reading tells why.
+                with contextlib.suppress(asyncio.InvalidStateError):
+                    await call.write(request)
                 response = await call.read()
             if not isinstance(response, container_pb2.HoldResponse):  # the end of the stream
                 raise ServiceUnavailable(
