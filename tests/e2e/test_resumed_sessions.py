@@ -122,11 +122,13 @@ def test_a_run_that_is_removed_gets_every_byte_once(own_engine: Engine, tmp_path
     check_whole(client, 7)
 
 
-def test_an_end_while_the_engine_is_away(own_engine: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("remove", [False, True], ids=["kept", "removed"])
+def test_an_end_while_the_engine_is_away(own_engine: Engine, tmp_path: Path, remove: bool) -> None:
     """What was written last comes from the log, and the exit code from the record."""
     script = "echo first; while [ ! -e /tmp/go ]; do usleep 10000; done; sleep 1; echo last; exit 5"
+    options = ["--rm"] if remove else []
     client = Client(
-        own_engine, tmp_path, "run", "--name", "counting", "busybox", "sh", "-c", script
+        own_engine, tmp_path, "run", "--name", "counting", *options, "busybox", "sh", "-c", script
     )
     client.wait_for("first")
     pid = int(own_engine.cli("inspect", "-f", "{{.State.Pid}}", "counting").stdout)
@@ -136,7 +138,10 @@ def test_an_end_while_the_engine_is_away(own_engine: Engine, tmp_path: Path) -> 
     assert client.wait() == 5
     assert client.output == "first\nlast\n"
     assert client.errors == ""
-    own_engine.cli("rm", "counting")
+    if remove:
+        assert own_engine.cli("ps", "-aq").stdout == ""
+    else:
+        own_engine.cli("rm", "counting")
 
 
 @pytest.mark.parametrize(
@@ -185,3 +190,14 @@ def test_an_exec_goes_on(own_engine: Engine, tmp_path: Path) -> None:
     both = len(everything) + sum(len(f"e{n}\n") for n in range(count))
     assert len(client.output) + len(errors) + sum(map(int, told)) == both
     own_engine.cli("rm", "-f", "counting")
+
+
+def test_one_to_be_removed_that_nobody_comes_back_to(own_engine: Engine) -> None:
+    """It stays a moment longer than clients try to come back, and is then removed."""
+    script = "while [ ! -e /tmp/go ]; do usleep 10000; done"
+    own_engine.cli("run", "-d", "--rm", "--name", "alone", "busybox", "sh", "-c", script)
+    pid = int(own_engine.cli("inspect", "-f", "{{.State.Pid}}", "alone").stdout)
+    with without_service(own_engine):
+        Path(f"/proc/{pid}/root/tmp/go").touch()
+        processes.wait_for(lambda: not processes.alive(pid), "the end of the container")
+    processes.wait_for(lambda: own_engine.cli("ps", "-aq").stdout == "", "the removal")

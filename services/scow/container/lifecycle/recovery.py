@@ -114,16 +114,15 @@ class Recovery:
                 ScowError
             ):  # who needs the volumes for himself comes back to it
                 await self._cleanup.unmount(entry)
-            await self._remove_if_wanted(entry)
+            self._exits.follow_up(entry)
             return "recorded", "it ended with the machine"
         if status == pb.STATUS_EXITED and after_exit(entry) is Next.REMOVE:
+            if entry.awaits_clients:
+                self._exits.follow_up(entry)
+                return None
             await self._removal.finish(entry, volumes=True)
             return "released", "it was to be removed after its end"
         return None
-
-    async def _remove_if_wanted(self, entry: Entry) -> None:
-        if after_exit(entry) is Next.REMOVE:
-            await self._removal.finish(entry, volumes=True)
 
     async def _look(self, entry: Entry) -> tuple[str, str] | None:
         """Ask the shim of a container that has a state folder."""
@@ -211,7 +210,7 @@ class Recovery:
         else:
             self._shared.transitions.exited(entry, ending)
         await self._cleanup.clean_up(entry)
-        await self._remove_if_wanted(entry)
+        self._exits.follow_up(entry)
         return "recorded", f"it ended with exit code {ending.code}"
 
     async def _discard_unknown(self) -> list[ReconcileAction]:

@@ -44,6 +44,7 @@ class Removal:
 
     async def remove_by_itself(self, entry: Entry) -> None:
         """Remove a container with `auto_remove` after its end; what fails is tried again by `recovery`."""
+        await entry.let_clients_return()
         try:
             await self.remove(entry, force=False, volumes=True)
         except ScowError as error:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from scow.api.container.v1 import container_pb2 as pb
@@ -35,6 +36,9 @@ from scow.contract.errors import AmbiguousId, ContainerNotFound, NameInUse
 from scow.core.journal import Journal
 from scow.core.times import now_ns, to_proto
 
+# Clients try for five seconds to go on after a restart; what they have not read by then is long.
+_RETURN_SECONDS = 6.0
+_SERVE_SECONDS = 30.0
 ALIVE = frozenset({pb.STATUS_RUNNING, pb.STATUS_PAUSED})
 
 
@@ -53,6 +57,7 @@ class Entry:
         gone: It was removed.
         restarting: Its exit is followed by a start, so that `auto_remove` waits.
         sessions: Attach and exec sessions that may still have output to deliver.
+        awaited_until: Until when, on the monotonic clock, clients that a restart of this service cut off may come back.
     """
 
     def __init__(
@@ -73,6 +78,9 @@ class Entry:
         self.gone = False
         self.restarting = False
         self.sessions = 0
+        self.awaited_until = 0.0
+        self._returned = 0
+        self._served = False
         self._changed = asyncio.Event()
 
     @property
@@ -121,6 +129,29 @@ class Entry:
             self.sessions -= 1
             self.notify()
 
+    @contextlib.contextmanager
+    def returned(self) -> Iterator[None]:
+        """Serve, in the block, a client that came back after a restart of this service."""
+        self._returned += 1
+        try:
+            yield
+        finally:
+            self._returned -= 1
+            self._served = True
+            self.notify()
+
+    @property
+    def awaits_clients(self) -> bool:
+        """Whether clients may come back yet, and none has come."""
+        return not self._served and time.monotonic() < self.awaited_until
+
+    async def let_clients_return(self) -> None:
+        """Wait a moment for clients that a restart cut off, and until those that came have all of the output."""
+        left = self.awaited_until - time.monotonic()
+        if left > 0:
+            await self.until(lambda: self._served and not self._returned, left)
+        await self.until(lambda: not self._returned, _SERVE_SECONDS)
+
 
 class Containers:
     """All containers of the engine."""
@@ -133,6 +164,8 @@ class Containers:
             for row in store.all()
         }
         self._by_name = {entry.described.name: entry for entry in self._by_id.values()}
+        for entry in self._by_id.values():
+            entry.awaited_until = time.monotonic() + _RETURN_SECONDS
         for entry in self._by_id.values():
             if not entry.described.networks:  # recorded when there was one network alone
                 entry.described.networks.extend(attachments.of(entry.described.config))

@@ -51,12 +51,13 @@ class Sessions:
         exits = entry.exits if entry.alive or not resumes else -1
         link = _AttachLink(entry, opened)
         outputs = self._resumed if resumes else self._attached
-        async with (
-            contextlib.aclosing(link),
-            contextlib.aclosing(outputs(entry, opened, link, requests)) as responses,
-        ):
-            async for response in responses:
-                yield response
+        with entry.returned() if resumes else contextlib.nullcontext():
+            async with (
+                contextlib.aclosing(link),
+                contextlib.aclosing(outputs(entry, opened, link, requests)) as responses,
+            ):
+                async for response in responses:
+                    yield response
         yield await self._end(entry, exits, link.ending)
 
     async def _attached(
