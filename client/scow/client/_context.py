@@ -113,6 +113,15 @@ class ContextDirectory:
                 do="mend the line",
             ) from None
 
+    def patterns(self) -> list[str]:
+        """Return the lines of the ignore file, as far as they can be read; who lists the files tells what is wrong."""
+        name = self._ignore_file or ".dockerignore"
+        try:
+            with open(os.path.join(self._path, name), "rb") as file:
+                return file.read(ignore_rules.SIZE_MAX).decode().splitlines()
+        except (OSError, UnicodeDecodeError):
+            return []
+
     def contents(self, want: pb.BuildResponse.WantContent) -> Iterator[pb.BuildRequest.Content]:
         """Read files.
 

@@ -37,6 +37,14 @@ def test_what_is_found(engine: Engine, tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_left_out(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nCOPY secret /\n")
+    (tmp_path / ".dockerignore").write_text("secret\n")
+    done = engine.cli("build", "--check", str(tmp_path), check=False)
+    assert "WARNING: CopyIgnoredFile" in done.stdout
+    assert "'secret' is left out of the context by .dockerignore" in done.stdout
+
+
 def test_nothing_is_found(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(
         'FROM nowhere.invalid/nothing\nENV A=$OF_THE_BASE\nCMD ["a"]\n'

@@ -122,6 +122,8 @@ class AsyncBuilds:
         """
         for name, directory in directories.items():
             options.contexts.add(name=name, directory=directory.identity)
+        if "" in directories:
+            options.ignored.extend(directories[""].patterns())
         options.secrets.extend(secrets or {})
         options.ssh.extend(agents or {})
         answers = Answers(directories, secrets or {}, auth, agents or {})

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from scow.build.frontend.findings import Findings
 from scow.words.dockerfile import syntax
 from scow.words.dockerfile.syntax import Dockerfile, Instruction, Stage
+from scow.words.ignore import Ignore
+from scow.words.match import has_wildcards
 
 _RESERVED = ("context", "scratch")
 _SECRET = re.compile(
@@ -125,3 +127,18 @@ def ports(texts: Sequence[str], instruction: Instruction, findings: Findings) ->
         if ":" in text:
             message = f"{text!r} has an address or a port of the host, which means nothing here"
             findings.note("ExposeInvalidFormat", instruction.span.start, message)
+
+
+def copied(
+    paths: Sequence[str], instruction: Instruction, ignore: Ignore, findings: Findings
+) -> None:
+    """Check that what is copied of the main context is not left out of it.
+
+    Where patterns take something in again, what is left of a directory is not known here.
+    """
+    if ignore.is_empty or ignore.has_exceptions:
+        return
+    for path in paths:
+        if not has_wildcards(path) and path != "." and ignore.excludes(path):
+            message = f"{path!r} is left out of the context by .dockerignore"
+            findings.note("CopyIgnoredFile", instruction.span.start, message)

@@ -315,7 +315,10 @@ class Evaluation:
         place = transfers.Place(
             source, self._config.working_dir or "/", self._title(written), self._is_trigger
         )
-        self._add(transfers.step(found, place), history.transfer(found))
+        step = transfers.step(found, place)
+        if source == ContextSource():
+            checks.copied(step.paths, found, self._options.ignore, self._findings)
+        self._add(step, history.transfer(found))
 
     def _workdir(self, written: Instruction, found: syntax.Workdir) -> None:
         if not self._workdir_given and not found.path.startswith("/"):

@@ -12,6 +12,7 @@ from scow.words.dockerfile import expansion
 from scow.words.dockerfile.expansion import Mode, Scope
 from scow.words.dockerfile.problem import Problem, error_in
 from scow.words.dockerfile.syntax import Dockerfile
+from scow.words.ignore import Ignore
 from scow.words.platforms import Platform, parse
 
 # Taken from `--build-arg` without an ARG.
@@ -31,6 +32,7 @@ class Options:
         build_platform: What builds.
         contexts: Names of the named contexts.
         labels: `--label`, set last.
+        ignore: What of the main context is left out, for checks.
         all_stages: Whether all stages are looked at, for checks.
     """
 
@@ -40,6 +42,7 @@ class Options:
     build_platform: str = "linux/amd64"
     contexts: frozenset[str] = frozenset()
     labels: Mapping[str, str] = field(default_factory=dict)
+    ignore: Ignore = field(default_factory=Ignore)
     all_stages: bool = False
 
 

@@ -28,6 +28,7 @@ from scow.core.tasks import together
 from scow.core.times import now_ns
 from scow.words.dockerfile import parser
 from scow.words.dockerfile.syntax import Dockerfile
+from scow.words.ignore import Ignore, InvalidIgnoreError
 from scow.words.platforms import host, parse
 
 _DOCKERFILE_MAX = 8 << 20
@@ -142,6 +143,7 @@ class Build:
             build_platform=str(host()),
             contexts=frozenset(c.name for c in self._options.contexts if c.name),
             labels=dict(self._options.labels),
+            ignore=_ignored(self._options.ignored),
             all_stages=self._options.check,
         )
 
@@ -212,6 +214,14 @@ def _lineage(
         found.insert(0, by_index[found[0].base.index])
     pairs = tuple((stage, building.made(stage.index)) for stage in found)
     return configuration.Lineage(bases.get(repr(found[0].base), b""), pairs)
+
+
+def _ignored(lines: Sequence[str]) -> Ignore:
+    """Return the rules of an ignore file; what is wrong with them is told by who lists the files."""
+    try:
+        return Ignore.parse("\n".join(lines).encode())
+    except InvalidIgnoreError:
+        return Ignore()
 
 
 def _platform_text(platform: object) -> str:

@@ -10,6 +10,7 @@ from scow.build.frontend.plan import Plan
 from scow.build.frontend.steps import BaseImage
 from scow.build.frontend.variables import Options
 from scow.words.dockerfile import parser
+from scow.words.ignore import Ignore
 
 
 def found(text: str, *, is_known: bool = True, **build_args: str) -> list[Finding]:
@@ -100,11 +101,20 @@ def test_suggestions() -> None:
 
 
 def test_every_published_check_has_a_case() -> None:
-    # Those two are found when the context and the base image are there (the latter: below).
+    # Those two need the ignore file and the base image: see below.
     assert {rule for _, rule, _ in CASES} == set(RULES) - {
         "CopyIgnoredFile",
         "InvalidBaseImagePlatform",
     }
+
+
+def test_what_is_left_out_of_the_context() -> None:
+    text = b"FROM scratch\nCOPY a/b .\nCOPY c *.x . /\nCOPY --from=img a/b /\nADD d /\n"
+    for lines, expected in ((["a", "d"], [2, 5]), (["a", "!a/b"], []), ([], [])):
+        plan = Plan(parser.parse(text), Options(ignore=Ignore(lines)))
+        plan.stages()
+        found = [(finding.rule, finding.position.line) for finding in plan.findings()]
+        assert found == [("CopyIgnoredFile", line) for line in expected]
 
 
 def test_a_base_for_another_platform() -> None:

@@ -259,6 +259,7 @@ class BuildOptions(_message.Message):
     PROVENANCE_FIELD_NUMBER: _builtins.int
     SBOM_FIELD_NUMBER: _builtins.int
     KEEP_FAILED_FIELD_NUMBER: _builtins.int
+    IGNORED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     dockerfile: _builtins.bytes
     """The Dockerfile. Absent: `dockerfile_path` of the main context."""
@@ -336,6 +337,10 @@ class BuildOptions(_message.Message):
     def entitlements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """"insecure" and "network.host" where a build may use them."""
 
+    @_builtins.property
+    def ignored(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Lines of the main context's ignore file, for checks alone: what they leave out is not sent in any case."""
+
     def __init__(
         self,
         *,
@@ -378,10 +383,11 @@ class BuildOptions(_message.Message):
         provenance: _builtins.str = ...,
         sbom: _builtins.bool = ...,
         keep_failed: _builtins.bool = ...,
+        ignored: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dockerfile", b"_dockerfile", "_source_date_epoch", b"_source_date_epoch", "dockerfile", b"dockerfile", "source_date_epoch", b"source_date_epoch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dockerfile", b"_dockerfile", "_source_date_epoch", b"_source_date_epoch", "annotations", b"annotations", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "cgroup_parent", b"cgroup_parent", "check", b"check", "contexts", b"contexts", "cpu_quota", b"cpu_quota", "cpu_shares", b"cpu_shares", "cpuset_cpus", b"cpuset_cpus", "dockerfile", b"dockerfile", "dockerfile_path", b"dockerfile_path", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "keep_failed", b"keep_failed", "labels", b"labels", "memory", b"memory", "memory_swap", b"memory_swap", "nano_cpus", b"nano_cpus", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "outputs", b"outputs", "pids_limit", b"pids_limit", "platforms", b"platforms", "provenance", b"provenance", "pull", b"pull", "request_id", b"request_id", "rewrite_timestamp", b"rewrite_timestamp", "run_seconds", b"run_seconds", "sbom", b"sbom", "secrets", b"secrets", "shm_size", b"shm_size", "source_date_epoch", b"source_date_epoch", "squash", b"squash", "ssh", b"ssh", "tags", b"tags", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dockerfile", b"_dockerfile", "_source_date_epoch", b"_source_date_epoch", "annotations", b"annotations", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "cgroup_parent", b"cgroup_parent", "check", b"check", "contexts", b"contexts", "cpu_quota", b"cpu_quota", "cpu_shares", b"cpu_shares", "cpuset_cpus", b"cpuset_cpus", "dockerfile", b"dockerfile", "dockerfile_path", b"dockerfile_path", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "ignored", b"ignored", "keep_failed", b"keep_failed", "labels", b"labels", "memory", b"memory", "memory_swap", b"memory_swap", "nano_cpus", b"nano_cpus", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "outputs", b"outputs", "pids_limit", b"pids_limit", "platforms", b"platforms", "provenance", b"provenance", "pull", b"pull", "request_id", b"request_id", "rewrite_timestamp", b"rewrite_timestamp", "run_seconds", b"run_seconds", "sbom", b"sbom", "secrets", b"secrets", "shm_size", b"shm_size", "source_date_epoch", b"source_date_epoch", "squash", b"squash", "ssh", b"ssh", "tags", b"tags", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dockerfile: _TypeAlias = _typing.Literal["dockerfile"]  # noqa: Y015
     _WhichOneofArgType__dockerfile: _TypeAlias = _typing.Literal["_dockerfile", b"_dockerfile"]  # noqa: Y015
