@@ -17,7 +17,8 @@ from scow.api.image.v1 import image_pb2
 from scow.api.image.v1.image_pb2_grpc import ImageServiceServicer
 from scow.api.network.v1 import network_pb2
 from scow.api.network.v1.network_pb2_grpc import NetworkServiceServicer
-from scow.api.volume.v1 import volume_pb2
+from scow.api.volume.v1 import quota_pb2, volume_pb2
+from scow.api.volume.v1.quota_pb2_grpc import QuotaServiceServicer
 from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceServicer
 from scow.cli.__main__ import command
 from scow.contract.errors import (
@@ -168,8 +169,13 @@ class Networks(NetworkServiceServicer):
         return network_pb2.ListResponse(networks=[bridge])
 
 
-class Volumes(VolumeServiceServicer):
-    """Has one volume, data, which is in use."""
+class Volumes(VolumeServiceServicer, QuotaServiceServicer):
+    """Has one volume, data, which is in use and has no limits."""
+
+    def GetLimits(  # noqa: N802
+        self, request: quota_pb2.GetLimitsRequest, context: Context
+    ) -> quota_pb2.GetLimitsResponse:
+        return quota_pb2.GetLimitsResponse()
 
     def Get(self, request: volume_pb2.GetRequest, context: Context) -> volume_pb2.GetResponse:  # noqa: N802
         if request.name != "data":

@@ -22,6 +22,10 @@ from scow.api.network.v1.network_pb2_grpc import (
     NetworkServiceServicer,
     add_NetworkServiceServicer_to_server,
 )
+from scow.api.volume.v1.quota_pb2_grpc import (
+    QuotaServiceServicer,
+    add_QuotaServiceServicer_to_server,
+)
 from scow.api.volume.v1.volume_pb2_grpc import (
     VolumeServiceServicer,
     add_VolumeServiceServicer_to_server,
@@ -33,6 +37,7 @@ _ADDERS: dict[type, tuple[str, Any]] = {
     ImageServiceServicer: ("image", add_ImageServiceServicer_to_server),
     NetworkServiceServicer: ("network", add_NetworkServiceServicer_to_server),
     VolumeServiceServicer: ("volume", add_VolumeServiceServicer_to_server),
+    QuotaServiceServicer: ("volume", add_QuotaServiceServicer_to_server),
 }
 
 
@@ -42,8 +47,10 @@ def serving(run: Path, *servicers: object) -> Iterator[None]:
     servers = []
     for servicer in servicers:
         server = grpc.server(ThreadPoolExecutor(8))
-        name, add = next(found for kind, found in _ADDERS.items() if isinstance(servicer, kind))
-        add(servicer, server)
+        served = [found for kind, found in _ADDERS.items() if isinstance(servicer, kind)]
+        name = served[0][0]
+        for _, add in served:
+            add(servicer, server)
         server.add_insecure_port(f"unix://{run}/{name}.sock")
         server.start()
         servers.append(server)
