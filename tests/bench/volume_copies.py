@@ -88,7 +88,7 @@ def volume_export(bench: Bench) -> Row:
         }
         for name, cli in peers.items():
             mounts = (*_IN_SOURCE, "-v", f"{folder}:/out")
-            pack = ("tar", "-C", f"/{_SOURCE}", "-cf", "/out/peer.tar", ".")
+            pack = ("/bin/busybox", "tar", "-C", f"/{_SOURCE}", "-cf", "/out/peer.tar", ".")
             actions[name] = partial(cli, "run", "--rm", *mounts, IMAGE, *pack)
         row.values = take_turns_between(actions, bench.few, {})
     return row
@@ -106,7 +106,7 @@ def volume_import(bench: Bench) -> Row:
         after: dict[str, Action] = {"scow": lambda: bench.client.volumes.remove(_TARGET)}
         for name, cli in peers.items():
             mounts = ("-v", f"{_TARGET}:/{_TARGET}", "-v", f"{bench.folder}:/in")
-            unpack = ("tar", "-C", f"/{_TARGET}", "-xf", "/in/own.tar")
+            unpack = ("/bin/busybox", "tar", "-C", f"/{_TARGET}", "-xf", "/in/own.tar")
             actions[name] = partial(cli, "run", "--rm", *mounts, IMAGE, *unpack)
             after[name] = partial(cli, "volume", "rm", _TARGET)
         row.values = take_turns_between(actions, bench.few, after)
