@@ -234,6 +234,7 @@ def test_volume() -> None:
     assert shape == {
         "CreatedAt": "0001-01-01T00:00:00Z",
         "Driver": "local",
+        "Fault": "",
         "Labels": None,
         "Mountpoint": "/v/data",
         "Name": "data",
