@@ -28,7 +28,11 @@ imports it before it knows whether it needs either.
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from scow.api.types.v1 import errors_pb2
 
 DOMAIN = "scow"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -82,14 +86,18 @@ class ScowError(Exception):
         """Name of the object that the error is about, or empty."""
         return self.metadata.get("which", "")
 
-    def to_details(self) -> bytes:
-        """Return the serialized google.rpc.Status for the `grpc-status-details-bin` trailer."""
+    def to_status(self) -> errors_pb2.Status:
+        """Return the google.rpc.Status with an ErrorInfo."""
         from scow.api.types.v1 import errors_pb2
 
         info = errors_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN, metadata=self.metadata)
         status = errors_pb2.Status(code=self.code, message=self.message)
         status.details.add(type_url=_TYPE_URL, value=info.SerializeToString())
-        return status.SerializeToString()
+        return status
+
+    def to_details(self) -> bytes:
+        """Return the serialized google.rpc.Status for the `grpc-status-details-bin` trailer."""
+        return self.to_status().SerializeToString()
 
 
 def _bounded(text: str, limit: int) -> str:
@@ -348,6 +356,10 @@ class SubnetInUse(FailedPrecondition):
     """The subnet overlaps one of another network."""
 
 
+class ShimRunning(FailedPrecondition):
+    """What only a shim's death leaves behind was to be cleared, and the shim lives."""
+
+
 class ContainerRunning(FailedPrecondition):
     """The container runs, and the request needs one that does not."""
 
@@ -548,6 +560,10 @@ class InvalidManifest(DataLoss):
     """A manifest or configuration that cannot be read, contradicts itself, or is of an unknown kind."""
 
 
+class ContainerSetupFailed(Internal):
+    """A container could not be made or entered for a reason that nobody foresaw."""
+
+
 class ShimDied(DataLoss):
     """The shim of the container ended without a record."""
 
@@ -560,10 +576,14 @@ def from_wire(code: int, message: str, details: bytes = b"") -> ScowError:
         message: The status's message.
         details: The `grpc-status-details-bin` trailer, if there was one.
     """
-    reason, metadata = _read_details(details) if details else ("", {})
+    return of_reason(*(_read_details(details) if details else ("", {})), message, code)
+
+
+def of_reason(reason: str, metadata: Mapping[str, str], message: str, code: int) -> ScowError:
+    """Return the error of a reason; of one that is not known here, the error of its code."""
     cls = _by_reason.get(reason) or _by_code.get(code, ScowError)
     error = cls(message)
-    error.metadata = metadata
+    error.metadata = dict(metadata)
     if reason and reason != cls.reason:  # a newer service's reason: keep it visible
         error.reason = reason
     return error

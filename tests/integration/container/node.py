@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import shutil
 import signal
@@ -26,6 +25,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1.container_pb2_grpc import ContainerServiceStub
 from scow.api.image.v1 import image_pb2
 from scow.api.image.v1.image_pb2_grpc import ImageServiceStub
+from scow.api.shim.v1 import spawner_pb2 as spawner_pb
 from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceStub
 from scow.contract.errors import ScowError
 from tests.support import processes
@@ -154,11 +154,13 @@ class Node:
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
                 try:
                     connection.connect(str(self.run / "spawner.sock"))
-                    connection.sendall(b'{"ping": true}')
-                    found.append(json.loads(connection.recv(4096))["pid"])
-                except (OSError, ValueError):
+                    ping = spawner_pb.SpawnerRequest(ping=spawner_pb.Ping())
+                    connection.sendall(ping.SerializeToString())
+                    answer = spawner_pb.SpawnerAnswer.FromString(connection.recv(4096))
+                except OSError:
                     return False
-            return True
+            found.append(answer.pong.pid)
+            return bool(answer.pong.pid)
 
         processes.wait_for(ping, "the spawner")
         return found[0]
@@ -178,7 +180,7 @@ class Node:
         for channel in self._channels.values():
             channel.close()
         for pid in processes.mentioning(str(self.base)):
-            if "scow.shim.spawner.server" not in " ".join(processes.command_line(pid)):
+            if "scow.shim.spawner" not in " ".join(processes.command_line(pid)):
                 left.append(" ".join(processes.command_line(pid)))
             processes.kill(pid)
         left += remains(self.instance)

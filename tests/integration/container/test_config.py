@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.contract.errors import Internal, UlimitRefused
+from scow.contract.errors import ContainerSetupFailed, UlimitRefused
 from tests.integration.container.node import Node, eventually, fails
 
 
@@ -200,7 +200,7 @@ def test_shared_memory_is_not_looked_for_by_links(node: Node) -> None:
     )
     eventually(lambda: node.exec("donor", "readlink", "/dev/shm")[0] == 0)
     joiner = node.create("ls", "/dev/shm", ipc_mode="container:donor")
-    with fails(Internal):
+    with fails(ContainerSetupFailed):
         node.stub.Start(pb.StartRequest(container=joiner.id))
     node.remove(joiner.id)
     node.remove(donor.id)

@@ -19,22 +19,14 @@ from typing import Any
 from google.protobuf.message import Message
 
 from scow.api.shim.v1 import shim_pb2 as pb
+from scow.api.shim.v1 import spawner_pb2 as spawner_pb
+from scow.api.types.v1.types_pb2 import Mount
 from scow.contract import frames
 from scow.contract.errors import ScowError, from_wire
 from tests.integration.shim import bundles
 from tests.support.processes import PATIENCE, alive, wait_for
 
 SECONDS = 20 * PATIENCE
-
-
-class SpawnerError(Exception):
-    """What the spawner answered instead of a result."""
-
-    def __init__(self, error: dict[str, Any]) -> None:
-        super().__init__(error["message"])
-        self.code: str = error["code"]
-        self.reason: str = error["reason"]
-        self.metadata: dict[str, str] = error["metadata"]
 
 
 class Unanswered(Exception):
@@ -59,7 +51,7 @@ class Spawner:
         self.log = (self.home / "spawner.log").open("ab")
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "scow.shim.spawner.server", "--socket", self.socket),
+                *(sys.executable, "-m", "scow.shim.spawner", "--socket", self.socket),
                 *("--seccomp-cache", self.home / "seccomp"),
                 *self._flags,
             ],
@@ -73,7 +65,7 @@ class Spawner:
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.printed()
         try:
-            return "pid" in self.ask({"ping": True})
+            return bool(self.ask(ping=spawner_pb.Ping()).pong.pid)
         except OSError:
             return False
 
@@ -88,20 +80,25 @@ class Spawner:
         connection.connect(str(self.socket))
         return connection
 
-    def send_raw(self, packet: bytes) -> dict[str, Any]:
-        """Send a packet; return the answer, {} when the connection ends without one."""
+    def send_raw(self, packet: bytes) -> spawner_pb.SpawnerAnswer | None:
+        """Send a packet; return the answer, None when the connection ends without one."""
         with self.connect() as connection:
             connection.send(packet)
             raw = connection.recv(1 << 16)
-        answer: dict[str, Any] = json.loads(raw) if raw else {}
-        return answer
+        return spawner_pb.SpawnerAnswer.FromString(raw) if raw else None
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send a request; return the answer or raise SpawnerError."""
-        answer = self.send_raw(json.dumps(request).encode())
-        if "error" in answer:
-            raise SpawnerError(answer["error"])
-        return answer
+    def ask(self, **request: Any) -> spawner_pb.SpawnerAnswer:
+        """Send a request; return the answer or raise what it says."""
+        with self.connect() as connection:
+            return exchange(connection, **request)
+
+    def reap(self, state: Path, *, force: bool = False) -> pb.Exit:
+        """Have a state directory reaped; return the exit record."""
+        return self.ask(reap=spawner_pb.Reap(state_dir=str(state), force=force)).reaped
+
+    def pid(self) -> int:
+        """Ask the spawner for its PID."""
+        return self.ask(ping=spawner_pb.Ping()).pong.pid
 
     def box(self, made: dict[str, Any] | None = None) -> Box:
         """Write the bundle of a further container."""
@@ -275,31 +272,32 @@ class Box:
         self.log = spawner.home / name / "log"
         self.state.mkdir(parents=True, mode=0o700)
         bundles.write(self.bundle, spawner.base, made)
-        self.answer: dict[str, Any] = {}
+        self.answer = spawner_pb.Spawned()
         self.stub = Stub(self.socket)
         self._spawn: socket.socket | None = None
 
-    def request(self, **fields: Any) -> dict[str, Any]:
+    def request(self, **fields: Any) -> spawner_pb.Spawn:
         """Return a spawn request."""
-        return {
+        wanted: dict[str, Any] = {
             "id": self.name,
             "bundle": str(self.bundle),
             "state_dir": str(self.state),
             "socket": str(self.socket),
             "cgroup_parent": self.spawner.parent,
-            "log": {"driver": "json-file", "path": str(self.log)},
+            "log": spawner_pb.ShimLog(path=str(self.log)),
             **fields,
         }
+        return spawner_pb.Spawn(**wanted)
 
     def spawn(self, **fields: Any) -> Box:
         """Make shim and init."""
         self._spawn = self.spawner.connect()
-        self.answer = exchange(self._spawn, self.request(**fields))
+        self.answer = exchange(self._spawn, spawn=self.request(**fields)).spawned
         return self
 
     def start(self, **fields: Any) -> Box:
         """Spawn unless that was done, and start."""
-        if not self.answer:
+        if not self.answer.pid:
             self.spawn(**fields)
         self.launch()
         return self
@@ -314,11 +312,11 @@ class Box:
         if self._spawn is not None:
             self._spawn.close()
 
-    def launch(self, mounts: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    def launch(self, mounts: Sequence[Mount] = ()) -> spawner_pb.Started:
         """Start what was spawned; return the answer."""
         assert self._spawn is not None
         try:
-            return exchange(self._spawn, {"start": {"mounts": list(mounts)}})
+            return exchange(self._spawn, start=spawner_pb.Start(mounts=mounts)).started
         finally:
             self._spawn.close()
 
@@ -387,12 +385,12 @@ class Box:
     def kill_shim(self) -> None:
         """kill -9 of the shim."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.answer["shim_pid"], signal.SIGKILL)
-        wait_for(lambda: not alive(self.answer["shim_pid"]), "the end of the shim")
+            os.kill(self.answer.shim_pid, signal.SIGKILL)
+        wait_for(lambda: not alive(self.answer.shim_pid), "the end of the shim")
 
     def end(self) -> None:
         """Shut down, or reap what a killed shim left; all must be gone then."""
-        if not self.answer:
+        if not self.answer.pid:
             return
         if self._spawn is not None:
             self._spawn.close()
@@ -400,29 +398,30 @@ class Box:
             self.stub.Shutdown(pb.ShutdownRequest())
         except (OSError, ScowError):
             if self.spawner.process.poll() is None:
-                self.spawner.ask({"reap": {"state_dir": str(self.state), "force": True}})
+                self.spawner.reap(self.state, force=True)
             else:
                 command = [sys.executable, "-m", "scow.shim.spawner.reap", "--force"]
                 command += ["--state-dir", str(self.state)]
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        wait_for(lambda: not alive(self.answer["shim_pid"]), "the end of the shim")
+        wait_for(lambda: not alive(self.answer.shim_pid), "the end of the shim")
         assert not self.cgroups()
-        assert not alive(self.answer["pid"])
-        self.answer = {}
+        assert not alive(self.answer.pid)
+        self.answer = spawner_pb.Spawned()
 
 
-def exchange(connection: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
-    """Send a packet and return the answer, or raise SpawnerError."""
-    connection.send(json.dumps(request).encode())
+def exchange(connection: socket.socket, **request: Any) -> spawner_pb.SpawnerAnswer:
+    """Send a packet and return the answer, or raise what it says."""
+    connection.send(spawner_pb.SpawnerRequest(**request).SerializeToString())
     raw = connection.recv(1 << 16)
     if not raw:
         raise Unanswered
-    answer: dict[str, Any] = json.loads(raw)
-    if "error" in answer:
-        raise SpawnerError(answer["error"])
+    answer = spawner_pb.SpawnerAnswer.FromString(raw)
+    if answer.HasField("error"):
+        error = answer.error
+        raise from_wire(error.code, error.message, error.SerializeToString())
     return answer
 
 
-def reason(error: ScowError | SpawnerError) -> str:
+def reason(error: ScowError) -> str:
     """Return the reason of an error."""
     return error.reason

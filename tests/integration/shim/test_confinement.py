@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from scow.contract.errors import ScowError
 from scow.shim.confine import capabilities
 from tests.integration.shim.bundles import DEFAULT_SECCOMP, config
 from tests.integration.shim.conftest import MakeBox
-from tests.integration.shim.drive import Result, SpawnerError, reason
+from tests.integration.shim.drive import Result, reason
 
 KINDS = ("mnt", "uts", "ipc", "pid", "net", "cgroup")
 
@@ -46,8 +47,8 @@ def test_a_joined_network_namespace(box: MakeBox) -> None:
     made = config(args=["readlink", "/proc/self/ns/net"])
     for entry in made["linux"]["namespaces"]:
         if entry["type"] == "network":
-            entry["path"] = first.answer["netns"]
-    assert box(made).run().text == os.readlink(first.answer["netns"])
+            entry["path"] = first.answer.netns
+    assert box(made).run().text == os.readlink(first.answer.netns)
 
 
 def test_joined_pid_namespace_and_the_hosts(box: MakeBox) -> None:
@@ -55,7 +56,7 @@ def test_joined_pid_namespace_and_the_hosts(box: MakeBox) -> None:
     made = config(args=["cat", "/proc/1/cmdline"])
     for entry in made["linux"]["namespaces"]:
         if entry["type"] == "pid":
-            entry["path"] = f"/proc/{first.answer['pid']}/ns/pid"
+            entry["path"] = f"/proc/{first.answer.pid}/ns/pid"
     assert box(made).run().out == b"sleep\x001000\0"
     host = config(args=["readlink", "/proc/self/ns/pid"])
     host["linux"]["namespaces"] = [e for e in host["linux"]["namespaces"] if e["type"] != "pid"]
@@ -74,7 +75,7 @@ def test_what_a_container_of_the_hosts_pids_leaves_is_killed(box: MakeBox) -> No
 def test_an_unsupported_namespace_is_named(box: MakeBox) -> None:
     made = config()
     made["linux"]["namespaces"].append({"type": "time"})
-    with pytest.raises(SpawnerError) as raised:
+    with pytest.raises(ScowError) as raised:
         box(made).spawn()
     assert raised.value.reason == "NAMESPACE_UNSUPPORTED"
     assert raised.value.metadata["which"] == "time"
@@ -243,7 +244,7 @@ def test_a_limit_that_may_not_be_raised_fails_and_names_the_bound(box: MakeBox) 
     """As in Docker; never lowered in silence. 2**31 - 1 files are above fs.nr_open, whatever this engine may do."""
     limit = {"type": "RLIMIT_NOFILE", "soft": 2**31 - 1, "hard": 2**31 - 1}
     container = box(config(rlimits=[limit])).spawn()
-    with pytest.raises(SpawnerError) as raised:
+    with pytest.raises(ScowError) as raised:
         container.start()
     assert reason(raised.value) == "ULIMIT_REFUSED"
     assert raised.value.metadata["which"] == "nofile"
@@ -260,7 +261,7 @@ def test_sysctls_of_the_host_are_refused(box: MakeBox, name: str) -> None:
     made = config()
     made["linux"]["sysctl"] = {name: "1"}
     container = box(made).spawn()
-    with pytest.raises(SpawnerError) as raised:
+    with pytest.raises(ScowError) as raised:
         container.launch()
     assert reason(raised.value) == "INVALID_CONFIG"
     assert raised.value.metadata["which"] == name
@@ -312,7 +313,7 @@ def test_the_engines_program_cannot_be_written(box: MakeBox) -> None:
     attached = container.attach()
     try:
         container.start()
-    except SpawnerError as error:
+    except ScowError as error:
         assert reason(error) in {"COMMAND_NOT_FOUND", "COMMAND_NOT_EXECUTABLE"}
         return
     assert attached.finish().code != 0
@@ -329,7 +330,7 @@ def test_a_working_directory_is_not_made_by_way_of_proc(box: MakeBox, tmp_path: 
     """In the host's pid namespace /proc/1/root is the host's root directory."""
     container = box(in_the_hosts_pid_namespace(["pwd"], cwd="/work/made"))
     (container.bundle / "upper/work").symlink_to(f"/proc/1/root{tmp_path}")
-    with pytest.raises(SpawnerError) as raised:
+    with pytest.raises(ScowError) as raised:
         container.run()
     assert raised.value.metadata["what"] == "cwd"
     assert list(tmp_path.iterdir()) == []
@@ -341,7 +342,7 @@ def test_users_are_not_looked_up_by_way_of_proc(box: MakeBox, tmp_path: Path) ->
     container = box(made)
     (container.bundle / "upper/etc").mkdir()
     (container.bundle / "upper/etc/passwd").symlink_to(f"/proc/1/root{tmp_path}/passwd")
-    with pytest.raises(SpawnerError) as raised:
+    with pytest.raises(ScowError) as raised:
         container.run()
     assert reason(raised.value) == "USER_NOT_FOUND"
 
@@ -349,7 +350,7 @@ def test_users_are_not_looked_up_by_way_of_proc(box: MakeBox, tmp_path: Path) ->
 def test_a_working_directory_cannot_leak_the_host(box: MakeBox) -> None:
     for number in range(3, 12):
         container = box(config(args=["ls", "."], cwd=f"/proc/self/fd/{number}")).spawn()
-        with pytest.raises(SpawnerError) as raised:
+        with pytest.raises(ScowError) as raised:
             container.start()
         assert reason(raised.value) == "COMMAND_NOT_EXECUTABLE"
 
@@ -376,13 +377,13 @@ def test_apparmor(box: MakeBox) -> None:
     enabled = Path("/sys/module/apparmor/parameters/enabled")
     made["process"]["apparmorProfile"] = "scow-no-such-profile"
     if enabled.exists() and enabled.read_text().startswith("Y"):
-        with pytest.raises(SpawnerError) as raised:
+        with pytest.raises(ScowError) as raised:
             box(made).start()
         assert reason(raised.value) == "KERNEL_UNSUPPORTED"
         assert raised.value.metadata["which"] == "scow-no-such-profile"
         made["process"]["apparmorProfile"] = "unconfined"
         assert box(made).run().text.startswith("unconfined")
     else:
-        with pytest.raises(SpawnerError) as refused:
+        with pytest.raises(ScowError) as refused:
             box(made).start()
         assert refused.value.metadata["which"] == "scow-no-such-profile"

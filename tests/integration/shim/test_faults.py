@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from scow.api.shim.v1 import shim_pb2 as pb
+from scow.api.shim.v1 import spawner_pb2 as spawner_pb
+from scow.contract.errors import ContainerRunning, InvalidConfig, ScowError
 from tests.integration.shim.bundles import config
 from tests.integration.shim.conftest import MakeBox
-from tests.integration.shim.drive import SECONDS, Spawner, SpawnerError
+from tests.integration.shim.drive import SECONDS, Spawner
 from tests.support.processes import alive, children, wait_for
 
 
@@ -25,22 +27,22 @@ def test_a_killed_shim_takes_its_container_along(box: MakeBox, spawner: Spawner)
     container = box(config(args=["sh", "-c", "sleep 1000 & sleep 1000"])).start()
     inner = container.execute("sleep", "1000").first.started.pid
     container.kill_shim()
-    wait_for(lambda: not alive(container.answer["pid"]), "the end of the init")
+    wait_for(lambda: not alive(container.answer.pid), "the end of the init")
     wait_for(lambda: not alive(inner), "the end of the exec session")
-    record = spawner.ask({"reap": {"state_dir": str(container.state)}})["exit"]
-    assert record["code"] == 137
-    assert "shim died" in record["error"]
-    assert json.loads((container.state / "exit.json").read_text()) == record
+    record = spawner.reap(container.state)
+    assert record.code == 137
+    assert "shim died" in record.error
+    assert container.recorded() == record
     assert not container.cgroups()
-    again = spawner.ask({"reap": {"state_dir": str(container.state)}})["exit"]
+    again = spawner.reap(container.state)
     assert again == record
 
 
 def test_a_shim_killed_before_the_start(box: MakeBox, spawner: Spawner) -> None:
     container = box().spawn()
     container.kill_shim()
-    wait_for(lambda: not alive(container.answer["pid"]), "the end of the init")
-    assert spawner.ask({"reap": {"state_dir": str(container.state)}})["exit"]["code"] == 137
+    wait_for(lambda: not alive(container.answer.pid), "the end of the init")
+    assert spawner.reap(container.state).code == 137
 
 
 def test_a_killed_shim_of_a_container_with_the_hosts_pids(box: MakeBox, spawner: Spawner) -> None:
@@ -50,7 +52,7 @@ def test_a_killed_shim_of_a_container_with_the_hosts_pids(box: MakeBox, spawner:
     wait_for(container.logged, "the child's pid")
     child = int(container.logged())
     container.kill_shim()
-    spawner.ask({"reap": {"state_dir": str(container.state)}})
+    spawner.reap(container.state)
     wait_for(lambda: not alive(child), "the end of the child")
     assert not container.cgroups()
 
@@ -61,19 +63,19 @@ def test_reap_keeps_the_record_of_a_container_that_had_ended(
     container = box(config(args=["sh", "-c", "exit 6"])).start()
     container.wait()
     container.kill_shim()
-    record = spawner.ask({"reap": {"state_dir": str(container.state)}})["exit"]
-    assert (record["code"], record["error"]) == (6, "")
+    record = spawner.reap(container.state)
+    assert (record.code, record.error) == (6, "")
 
 
 def test_reap_of_a_living_shim_needs_force(box: MakeBox, spawner: Spawner) -> None:
     container = box(config(args=["sleep", "1000"])).start()
-    with pytest.raises(SpawnerError) as raised:
-        spawner.ask({"reap": {"state_dir": str(container.state)}})
+    with pytest.raises(ScowError) as raised:
+        spawner.reap(container.state)
     assert raised.value.reason == "SHIM_RUNNING"
-    assert alive(container.answer["shim_pid"])
-    record = spawner.ask({"reap": {"state_dir": str(container.state), "force": True}})["exit"]
-    assert record["code"] == 137
-    assert not alive(container.answer["shim_pid"])
+    assert alive(container.answer.shim_pid)
+    record = spawner.reap(container.state, force=True)
+    assert record.code == 137
+    assert not alive(container.answer.shim_pid)
 
 
 def test_the_reap_command(box: MakeBox) -> None:
@@ -87,8 +89,8 @@ def test_the_reap_command(box: MakeBox) -> None:
 
 
 def test_reap_where_nothing_was_made(spawner: Spawner, tmp_path: Path) -> None:
-    record = spawner.ask({"reap": {"state_dir": str(tmp_path)}})["exit"]
-    assert record["code"] == 137
+    record = spawner.reap(tmp_path)
+    assert record.code == 137
 
 
 def test_a_process_with_a_reused_pid_is_spared(spawner: Spawner, tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def test_a_process_with_a_reused_pid_is_spared(spawner: Spawner, tmp_path: Path)
             "pid": victim.pid, "pid_start_ticks": 1, "cgroups": [], "warnings": [],
         }  # fmt: skip
         (tmp_path / "state.json").write_text(json.dumps(state))
-        spawner.ask({"reap": {"state_dir": str(tmp_path), "force": True}})
+        spawner.reap(tmp_path, force=True)
         assert victim.poll() is None
     finally:
         victim.kill()
@@ -128,10 +130,10 @@ def test_a_shim_killed_after_its_spawner(own_spawner: Spawner) -> None:
     own_spawner.process.kill()
     own_spawner.process.wait()
     container.kill_shim()
-    wait_for(lambda: not alive(container.answer["pid"]), "the end of the init")
+    wait_for(lambda: not alive(container.answer.pid), "the end of the init")
     own_spawner.start()
-    record = own_spawner.ask({"reap": {"state_dir": str(container.state)}})["exit"]
-    assert record["code"] == 137
+    record = own_spawner.reap(container.state)
+    assert record.code == 137
     assert not container.cgroups()
     container.end()
 
@@ -140,12 +142,12 @@ def test_a_second_spawner_leaves_the_first_alone(own_spawner: Spawner) -> None:
     command = [
         sys.executable,
         "-m",
-        "scow.shim.spawner.server",
+        "scow.shim.spawner",
         "--socket",
         str(own_spawner.socket),
     ]
     assert subprocess.run(command, timeout=SECONDS).returncode == 0
-    assert own_spawner.ask({"ping": True})["pid"] == own_spawner.process.pid
+    assert own_spawner.pid() == own_spawner.process.pid
 
 
 def test_the_spawner_keeps_no_zombies(own_spawner: Spawner) -> None:
@@ -153,34 +155,51 @@ def test_the_spawner_keeps_no_zombies(own_spawner: Spawner) -> None:
         container = own_spawner.box()
         assert container.run().code == 0
         container.end()
-    assert own_spawner.ask({"sweep": {"cgroup_parent": own_spawner.parent}})["removed"]
+    assert own_spawner.ask(sweep=spawner_pb.Sweep(cgroup_parent=own_spawner.parent)).swept.removed
     wait_for(lambda: not children(own_spawner.process.pid), "the end of its children")
 
 
 def test_sweep_keeps_a_parent_with_a_container(own_spawner: Spawner) -> None:
     container = own_spawner.box(config(args=["sleep", "1000"])).start()
-    sweep = {"sweep": {"cgroup_parent": own_spawner.parent}}
-    assert own_spawner.ask(sweep) == {"removed": False}
+    sweep = spawner_pb.Sweep(cgroup_parent=own_spawner.parent)
+    assert not own_spawner.ask(sweep=sweep).swept.removed
     container.end()
-    assert own_spawner.ask(sweep) == {"removed": True}
-    assert own_spawner.ask(sweep) == {"removed": True}
+    assert own_spawner.ask(sweep=sweep).swept.removed
+    assert own_spawner.ask(sweep=sweep).swept.removed
 
 
 @pytest.mark.parametrize(
     "packet",
-    [b"nonsense", b"[1]", b"{}", b'{"id": 5}', b'{"reap": 3}', b'{"sweep": {}}', b"x" * 70_000],
+    [
+        b"nonsense",
+        b"\xff" * 70_000,
+        b"\x0a" + b"x" * 140_000,
+        *(
+            spawner_pb.SpawnerRequest(**fields).SerializeToString() or b"\x78\x01"
+            for fields in (
+                {},
+                {"start": spawner_pb.Start()},
+                {"spawn": spawner_pb.Spawn()},
+                {"reap": spawner_pb.Reap()},
+                {"sweep": spawner_pb.Sweep()},
+                {"view": spawner_pb.View()},
+                {"copy": spawner_pb.Copy()},
+            )
+        ),
+    ],
 )
 def test_nonsense_is_answered_and_survived(own_spawner: Spawner, packet: bytes) -> None:
     answer = own_spawner.send_raw(packet)
-    assert "error" in answer
-    assert own_spawner.ask({"ping": True})["pid"] == own_spawner.process.pid
+    assert answer is not None
+    assert answer.HasField("error")
+    assert own_spawner.pid() == own_spawner.process.pid
 
 
 def test_a_client_that_says_nothing_keeps_nobody_waiting(own_spawner: Spawner) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as mute:
         mute.connect(str(own_spawner.socket))
-        assert own_spawner.ask({"ping": True})["pid"] == own_spawner.process.pid
-        assert "error" in json.loads(mute.recv(1 << 16))
+        assert own_spawner.pid() == own_spawner.process.pid
+        assert spawner_pb.SpawnerAnswer.FromString(mute.recv(1 << 16)).HasField("error")
 
 
 @pytest.mark.parametrize(
@@ -196,9 +215,8 @@ def test_a_client_that_says_nothing_keeps_nobody_waiting(own_spawner: Spawner) -
 )
 def test_a_bad_request_names_its_key(spawner: Spawner, key: str, value: Any) -> None:
     container = spawner.box()
-    with pytest.raises(SpawnerError) as raised:
-        spawner.ask(container.request(**{key: value}))
-    assert raised.value.code == "INVALID_ARGUMENT"
+    with pytest.raises(InvalidConfig) as raised:
+        spawner.ask(spawn=container.request(**{key: value}))
     assert raised.value.metadata["which"] == key
 
 
@@ -206,16 +224,15 @@ def test_an_id_that_runs_is_refused_and_goes_on(box: MakeBox, spawner: Spawner) 
     container = box(config(args=["sleep", "1000"])).start()
     other = spawner.home / "other-state"
     other.mkdir()
-    with pytest.raises(SpawnerError) as raised:
-        spawner.ask(container.request(state_dir=str(other), socket=str(other / "sock")))
-    assert raised.value.code == "FAILED_PRECONDITION"
+    with pytest.raises(ContainerRunning):
+        spawner.ask(spawn=container.request(state_dir=str(other), socket=str(other / "sock")))
     assert container.output("echo", "here") == "here"
 
 
 def test_a_client_that_goes_away_while_it_starts(box: MakeBox) -> None:
     container = box(config(args=["sh", "-c", "echo ran; exit 2"])).spawn()
     connection = container.connection()
-    connection.send(b'{"start": {}}')
+    connection.send(spawner_pb.SpawnerRequest(start=spawner_pb.Start()).SerializeToString())
     connection.close()
     container.forget()
     wait_for((container.state / "exit.json").exists, "the end")
@@ -226,7 +243,7 @@ def test_a_client_that_goes_away_while_it_starts(box: MakeBox) -> None:
 def test_an_end_that_cannot_be_recorded_is_told_to_who_asks_later(box: MakeBox) -> None:
     """As on a full disk. Whoever asks then is served by a talker that was forked after the end."""
     container = box(config(args=["sh", "-c", "read x; exit 7"])).start(stdin=True)
-    shim = container.answer["shim_pid"]
+    shim = container.answer.shim_pid
     in_the_way = container.state / "exit.json.tmp"
     in_the_way.mkdir()
     attached = container.attach(stdin=True)
@@ -260,7 +277,7 @@ def test_many_at_once(own_spawner: Spawner) -> None:
 def test_a_shim_ignores_signals_meant_for_its_starters(box: MakeBox) -> None:
     container = box(config(args=["sleep", "1000"])).start()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        os.kill(container.answer["shim_pid"], number)
+        os.kill(container.answer.shim_pid, number)
     assert container.output("echo", "here") == "here"
 
 

@@ -18,14 +18,16 @@ from typing import Any
 import pytest
 
 from scow.api.shim.v1 import shim_pb2 as pb
+from scow.api.shim.v1 import spawner_pb2 as spawner_pb
 from scow.contract.errors import ExecNotFound, ScowError
 from scow.contract.log_record import decode
 from tests.integration.shim.bundles import config
-from tests.integration.shim.drive import Box, Spawner, SpawnerError, Unanswered
+from tests.integration.shim.drive import Box, Spawner, Unanswered
+from tests.support import processes
 from tests.support.processes import alive, name, wait_for
 
 MOMENTS = 10
-_REFUSED = (Unanswered, SpawnerError, ScowError, OSError)
+_REFUSED = (Unanswered, ScowError, ScowError, OSError)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def children(pid: int) -> list[int]:
-    """Return the children of a process, as quickly as can be."""
+    """Return the children of a process, as quickly as can be; some may be missing while others end (proc(5))."""
     try:
         return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
@@ -87,9 +89,13 @@ def named(parent: int, wanted: str) -> int:
     return next((pid for pid in children(parent) if name(pid) == wanted), 0)
 
 
+def alone(spawner: Spawner) -> None:
+    wait_for(lambda: not processes.children(spawner.process.pid), "the end of all children")
+
+
 def gone(container: Box) -> None:
     wait_for(lambda: not container.cgroups(), "the end of the cgroup")
-    wait_for(lambda: not children(container.spawner.process.pid), "the end of all children")
+    alone(container.spawner)
 
 
 def lives_a_moment(spawner: Spawner) -> None:
@@ -104,12 +110,13 @@ def test_builders_killed_at_any_moment_of_a_start(
     spawner = killed_spawner
     for delay in moments(lambda: lives_a_moment(spawner)):
         container = spawner.box(config(args=["sleep", "1000"]))
+        alone(spawner)
         start = pool.submit(container.start)
         kill(lambda: named(keeper(spawner), "scow-builder"), delay, start)
         if outcome(start) is None:
             container.forget()
             gone(container)
-            container.answer = {}
+            container.answer = spawner_pb.Spawned()
             assert not container.state.joinpath("state.json").exists() or container.recorded().error
         else:
             assert container.output("echo", "here") == "here"
@@ -122,14 +129,15 @@ def test_keepers_killed_at_any_moment_of_a_start(
     spawner = killed_spawner
     for delay in moments(lambda: lives_a_moment(spawner)):
         container = spawner.box(config(args=["sleep", "1000"]))
+        alone(spawner)
         start = pool.submit(container.start)
         kill(lambda: keeper(spawner), delay, start)
         outcome(start)
         container.forget()
-        record = spawner.ask({"reap": {"state_dir": str(container.state)}})["exit"]
-        assert record["code"] == 137
+        record = spawner.reap(container.state)
+        assert record.code == 137
         gone(container)
-        container.answer = {}
+        container.answer = spawner_pb.Spawned()
 
 
 def test_spawners_killed_at_any_moment_of_a_start(
@@ -145,10 +153,10 @@ def test_spawners_killed_at_any_moment_of_a_start(
         own_spawner.start()
         if done is None:
             container.forget()
-            with contextlib.suppress(SpawnerError):
-                own_spawner.ask({"reap": {"state_dir": str(container.state), "force": True}})
+            with contextlib.suppress(ScowError):
+                own_spawner.reap(container.state, force=True)
             gone(container)
-            container.answer = {}
+            container.answer = spawner_pb.Spawned()
         else:
             assert container.output("echo", "here") == "here"
             container.end()
@@ -158,7 +166,7 @@ def test_talkers_killed_at_any_moment_of_an_exec(
     killed_spawner: Spawner, pool: ThreadPoolExecutor
 ) -> None:
     container = killed_spawner.box(config(args=["sleep", "1000"])).start()
-    shim, init = container.answer["shim_pid"], container.answer["pid"]
+    shim, init = container.answer.shim_pid, container.answer.pid
 
     def execute(number: int) -> Any:
         session = container.execute("sh", "-c", "echo a; sleep 0.02; echo b", exec_id=f"x{number}")
@@ -188,9 +196,9 @@ def test_talkers_and_the_builder_killed_while_the_log_is_written(
     lines = 20_000
     made = config(args=["sh", "-c", f"seq {lines}; read x; seq {lines}"])
     container = killed_spawner.box(made)
-    log = {"driver": "json-file", "path": str(container.log), "max_size": 200_000, "max_files": 99}
+    log = spawner_pb.ShimLog(path=str(container.log), max_size=200_000, max_files=99)
     container.start(stdin=True, log=log)
-    shim = container.answer["shim_pid"]
+    shim = container.answer.shim_pid
     for _ in range(MOMENTS):
         attached = container.attach(stdin=True)
         os.kill(named(shim, "scow-talker"), signal.SIGKILL)
@@ -214,13 +222,13 @@ def test_keepers_killed_while_the_log_is_written(killed_spawner: Spawner) -> Non
     container.start()
     wait_for(lambda: container.log.exists() and container.log.stat().st_size, "the log")
     container.kill_shim()
-    killed_spawner.ask({"reap": {"state_dir": str(container.state)}})
+    killed_spawner.reap(container.state)
     container.end()
     lines = container.log.read_bytes()
     before = b"".join(found.data for found in decode(lines))
     assert before == b"0123456789\n" * (len(before) // 11)
     again = killed_spawner.box(config(args=["echo", "again"]))
-    again.run(log={"driver": "json-file", "path": str(container.log)})
+    again.run(log=spawner_pb.ShimLog(path=str(container.log)))
     again.end()
     assert b"".join(found.data for found in decode(container.log.read_bytes()))[-6:] == b"again\n"
 
@@ -230,7 +238,7 @@ def test_a_session_that_was_never_recorded_leaves_no_process(
 ) -> None:
     """Between fork and record nobody could find it: it waits until it is on record, and ends with its talker."""
     container = killed_spawner.box(config(args=["sleep", "1000"])).start()
-    shim, init = container.answer["shim_pid"], container.answer["pid"]
+    shim, init = container.answer.shim_pid, container.answer.pid
     container.output("true")
     talker = named(shim, "scow-talker")
     execs = container.state / "execs.jsonl"

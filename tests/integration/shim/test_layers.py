@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from scow.contract.errors import LayerCorrupt, ScowError
 from scow.shim.oci import config as oci
 from scow.shim.spawner.layers import Layers
 from tests.integration.shim.bundles import config
 from tests.integration.shim.conftest import MakeBox
-from tests.integration.shim.drive import Box, Spawner, SpawnerError
+from tests.integration.shim.drive import Box, Spawner
 from tests.support.busybox import rootfs_tar
 from tests.support.layertars import index, needs_erofs, reg, tar_of
 from tests.support.pagecache import resident
@@ -233,7 +234,7 @@ def test_a_damaged_layer(box: MakeBox, stack: list[Path], layer: Path, damage: o
     assert callable(damage)
     damage(layer)
     container = stacked(box(), [stack[0], layer])
-    with pytest.raises(SpawnerError) as raised:
+    with pytest.raises(ScowError) as raised:
         container.spawn()
-    assert (raised.value.code, raised.value.reason) == ("DATA_LOSS", "LAYER_CORRUPT")
+    assert type(raised.value) is LayerCorrupt
     assert raised.value.metadata["which"] == f"{layer}/layer.erofs"

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from scow.contract.errors import ScowError
 from tests.integration.shim.bundles import config
 from tests.integration.shim.conftest import MakeBox
-from tests.integration.shim.drive import Box, SpawnerError, reason
+from tests.integration.shim.drive import Box, reason
 
 
 def bind(source: Path, destination: str, *options: str) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def test_flags_of_a_bind(box: MakeBox, source: Path) -> None:
 
 def test_a_missing_source_is_named(box: MakeBox, tmp_path: Path) -> None:
     container = box(with_mounts(bind(tmp_path / "none", "/data"), script="true")).spawn()
-    with pytest.raises(SpawnerError) as raised:
+    with pytest.raises(ScowError) as raised:
         container.start()
     assert reason(raised.value) == "BIND_SOURCE_NOT_FOUND"
     assert raised.value.metadata["which"] == str(tmp_path / "none")
@@ -88,7 +89,7 @@ def test_symbolic_links_stay_below_the_root(
     container = box(with_mounts(bind(source, destination), script=f"cat {destination}/file"))
     (upper(container) / link).symlink_to(target)
     if inside is None:
-        with pytest.raises(SpawnerError):
+        with pytest.raises(ScowError):
             container.run()
     else:
         assert container.run().text == "from the host"
@@ -111,7 +112,7 @@ def test_a_loop_of_links_is_an_error(box: MakeBox, source: Path) -> None:
     container = box(with_mounts(bind(source, "/a/x"), script="true"))
     (upper(container) / "a").symlink_to("b")
     (upper(container) / "b").symlink_to("a")
-    with pytest.raises(SpawnerError) as raised:
+    with pytest.raises(ScowError) as raised:
         container.run()
     assert raised.value.metadata["errno"] == "ELOOP"
 
@@ -120,7 +121,7 @@ def test_a_loop_of_links_is_an_error(box: MakeBox, source: Path) -> None:
 def test_proc_and_sys_as_links_are_refused(box: MakeBox, place: str) -> None:
     container = box()
     (upper(container) / place[1:]).symlink_to("/tmp")
-    with pytest.raises(SpawnerError) as raised:
+    with pytest.raises(ScowError) as raised:
         container.run()
     assert raised.value.metadata["which"] == place
 
@@ -146,7 +147,7 @@ def test_mounts_at_and_inside_of_proc_are_refused(
         entry = {"destination": place, "type": "tmpfs", "source": "tmpfs", "options": []}
     container = box(with_mounts(entry, script="true"))
     (upper(container) / "p").symlink_to("/proc")
-    with pytest.raises(SpawnerError) as raised:
+    with pytest.raises(ScowError) as raised:
         container.run()
     assert reason(raised.value) in {"INVALID_MOUNT", "CONTAINER_SETUP_FAILED"}
 
@@ -196,7 +197,7 @@ def test_shared_propagation_brings_later_mounts(box: MakeBox, source: Path) -> N
 def test_an_option_that_the_file_system_refuses(box: MakeBox) -> None:
     entry = {"destination": "/x", "type": "tmpfs", "source": "tmpfs", "options": ["size=banana"]}
     container = box(with_mounts(entry, script="true")).spawn()
-    with pytest.raises(SpawnerError) as raised:
+    with pytest.raises(ScowError) as raised:
         container.start()
     assert reason(raised.value) == "MOUNT_FAILED"
     assert "size" in str(raised.value)
@@ -220,7 +221,7 @@ def test_a_layer_that_is_missing(box: MakeBox) -> None:
     text = (container.bundle / "rootfs.json").read_text()
     (container.bundle / "rootfs.json").write_text(text.replace("/base", "/none"))
     container.spawn()
-    with pytest.raises(SpawnerError) as raised:
+    with pytest.raises(ScowError) as raised:
         container.launch()
     assert reason(raised.value) == "MOUNT_FAILED", str(raised.value)
 
@@ -245,6 +246,6 @@ def test_more_layers_than_a_page_of_options(box: MakeBox) -> None:
 def test_spawn_refuses_what_is_no_mount(box: MakeBox) -> None:
     made = config()
     made["mounts"].append("nonsense")
-    with pytest.raises(SpawnerError) as raised:
+    with pytest.raises(ScowError) as raised:
         box(made).spawn()
     assert raised.value.reason == "INVALID_CONFIG"

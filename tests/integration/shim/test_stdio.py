@@ -7,6 +7,7 @@ import time
 import pytest
 
 from scow.api.shim.v1 import shim_pb2 as pb
+from scow.api.shim.v1 import spawner_pb2 as spawner_pb
 from scow.contract.errors import ScowError
 from tests.integration.shim.bundles import config
 from tests.integration.shim.conftest import MakeBox
@@ -75,9 +76,7 @@ def test_attaching_after_the_end_tells_the_exit(box: MakeBox) -> None:
 
 
 def test_a_client_that_takes_nothing_does_not_stop_the_container(box: MakeBox) -> None:
-    container = box(config(args=["sh", "-c", "yes $(seq 999) | head -c 20000000"])).spawn(
-        log={"driver": "none"}
-    )
+    container = box(config(args=["sh", "-c", "yes $(seq 999) | head -c 20000000"])).spawn(log=None)
     stuck = container.attach()  # reads its first message and no more
     container.start()
     ended = container.wait()
@@ -173,7 +172,7 @@ def test_the_log_has_every_line_and_stream(box: MakeBox) -> None:
 
 def test_the_log_is_rotated_and_capped(box: MakeBox) -> None:
     container = box(config(args=["seq", "5000"]))
-    log = {"driver": "json-file", "path": str(container.log), "max_size": 20_000, "max_files": 3}
+    log = spawner_pb.ShimLog(path=str(container.log), max_size=20_000, max_files=3)
     container.run(log=log)
     files = [container.log, *(container.log.with_name(f"log.{n}") for n in (1, 2))]
     assert all(path.stat().st_size <= 20_000 for path in files)
@@ -188,7 +187,7 @@ def test_the_log_is_rotated_and_capped(box: MakeBox) -> None:
 
 def test_no_log(box: MakeBox) -> None:
     container = box(config(args=["echo", "x"]))
-    assert container.run(log={"driver": "none"}).out == b"x\n"
+    assert container.run(log=None).out == b"x\n"
     assert not container.log.exists()
 
 

@@ -1,62 +1,54 @@
-"""The shim's error and its way over pipes and wires."""
+"""The shim's errors: of the kernel's, over pipes, and as exit codes."""
 
 from __future__ import annotations
 
 import errno
 
-import grpc
 import pytest
 
-from scow.contract import errors as core
-from scow.shim.errors import CODES, ShimError, from_exception, from_os_error
+from scow.contract.errors import (
+    CommandNotExecutable,
+    CommandNotFound,
+    ContainerSetupFailed,
+    DiskFull,
+    KernelUnsupported,
+    LimitExceeded,
+    ScowError,
+    UserNotFound,
+)
+from scow.shim.errors import exit_code, from_exception, from_json, from_os_error, to_json
 
 
 def test_over_a_pipe() -> None:
-    error = ShimError("NOT_FOUND", "USER_NOT_FOUND", "no user x", what="user", which="x", do="")
-    back = ShimError.from_json(error.to_json())
-    assert (back.code, back.reason, back.message) == (error.code, error.reason, error.message)
+    error = UserNotFound("no user x", what="user", which="x", do="")
+    back = from_json(to_json(error))
+    assert (type(back), back.message) == (UserNotFound, error.message)
     assert back.metadata == {"what": "user", "which": "x"}
 
 
-def test_over_the_wire_the_services_make_their_class_of_it() -> None:
-    error = ShimError("NOT_FOUND", "USER_NOT_FOUND", "no user x", what="user", which="x")
-    status = error.to_status()
-    assert (status.code, status.message) == (5, "no user x")
-    made = core.from_wire(
-        grpc.StatusCode.NOT_FOUND.value[0], "no user x", error.to_status().SerializeToString()
-    )
-    assert made.reason == "USER_NOT_FOUND"
-    assert made.metadata == {"what": "user", "which": "x"}
-
-
-def test_codes_are_gRPCs() -> None:  # noqa: N802
-    for name, number in CODES.items():
-        assert grpc.StatusCode[name].value[0] == number
-
-
 @pytest.mark.parametrize(
-    ("number", "code", "reason"),
+    ("number", "cls"),
     [
-        (errno.ENOSPC, "RESOURCE_EXHAUSTED", "DISK_FULL"),
-        (errno.EMFILE, "RESOURCE_EXHAUSTED", "LIMIT_EXCEEDED"),
-        (errno.ENOSYS, "FAILED_PRECONDITION", "KERNEL_UNSUPPORTED"),
-        (errno.EPERM, "INTERNAL", "CONTAINER_SETUP_FAILED"),
+        (errno.ENOSPC, DiskFull),
+        (errno.EMFILE, LimitExceeded),
+        (errno.ENOSYS, KernelUnsupported),
+        (errno.EPERM, ContainerSetupFailed),
     ],
 )
-def test_system_calls(number: int, code: str, reason: str) -> None:
+def test_system_calls(number: int, cls: type[ScowError]) -> None:
     made = from_os_error(OSError(number, "x", "/path"), "do it")
-    assert (made.code, made.reason) == (code, reason)
+    assert type(made) is cls
     assert made.metadata["errno"] == errno.errorcode[number]
     assert "could not do it /path" in made.message
 
 
 def test_what_nobody_foresaw_is_internal() -> None:
-    assert from_exception(ValueError("odd"), "do it").code == "INTERNAL"
-    known = ShimError("NOT_FOUND", "X", "y")
+    assert type(from_exception(ValueError("odd"), "do it")) is ContainerSetupFailed
+    known = UserNotFound("y")
     assert from_exception(known, "do it") is known
 
 
 def test_exit_codes() -> None:
-    assert ShimError("FAILED_PRECONDITION", "COMMAND_NOT_FOUND", "").exit_code == 127
-    assert ShimError("FAILED_PRECONDITION", "COMMAND_NOT_EXECUTABLE", "").exit_code == 126
-    assert ShimError("INTERNAL", "OTHER", "").exit_code == 128
+    assert exit_code(CommandNotFound("")) == 127
+    assert exit_code(CommandNotExecutable("")) == 126
+    assert exit_code(ContainerSetupFailed("")) == 128

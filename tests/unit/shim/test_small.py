@@ -7,9 +7,9 @@ import resource
 
 import pytest
 
+from scow.contract.errors import ScowError
 from scow.kernel import mountinfo
 from scow.shim.confine import rlimits, sysctls
-from scow.shim.errors import ShimError
 from scow.shim.oci.config import Rlimit
 from scow.shim.rootfs import devices
 
@@ -27,7 +27,7 @@ def test_rlimits_that_are_refused_name_the_bound() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     with open("/proc/sys/fs/nr_open", encoding="ascii") as file:
         most = int(file.read())
-    with pytest.raises(ShimError) as raised:
+    with pytest.raises(ScowError) as raised:
         rlimits.apply([Rlimit("RLIMIT_NOFILE", 5, most + 1)])
     assert raised.value.reason == "ULIMIT_REFUSED"
     assert raised.value.metadata["which"] == "nofile"
@@ -38,7 +38,7 @@ def test_rlimits_that_are_refused_name_the_bound() -> None:
 
 @pytest.mark.parametrize("name", ["RLIMIT_NONE", "NOFILE", "setrlimit"])
 def test_rlimits_that_are_none(name: str) -> None:
-    with pytest.raises(ShimError) as raised:
+    with pytest.raises(ScowError) as raised:
         rlimits.apply([Rlimit(name, 1, 1)])
     assert raised.value.metadata["which"] == name
 
@@ -48,7 +48,7 @@ def test_rlimits_that_are_none(name: str) -> None:
     ["kernel.panic", "net.ipv4/../kernel/panic", "/etc/passwd", "net", "net..x", "kernel.shm"],
 )
 def test_sysctls_of_the_host_are_refused(name: str) -> None:
-    with pytest.raises(ShimError) as raised:
+    with pytest.raises(ScowError) as raised:
         sysctls.apply({name: "1"}, {"network", "uts"})
     assert raised.value.reason == "INVALID_CONFIG"
 

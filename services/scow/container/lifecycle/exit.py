@@ -10,9 +10,10 @@ from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.remove import Removal
 from scow.container.lifecycle.transitions import Next, after_exit
 from scow.container.model.containers import Entry
-from scow.container.runtime.shim import Ending, Shim
+from scow.container.runtime.shim import Shim
 from scow.container.shared import Shared
 from scow.contract.errors import ScowError
+from scow.contract.shim_files import Exit
 
 _PAUSE_MIN = 0.05
 _PAUSE_MAX = 5.0
@@ -46,7 +47,7 @@ class Exits:
             # The state folder stays: start, remove and reconcile come back to it.
             _log.warning("not cleaned up yet", container=entry.id, error=str(error))
 
-    async def _exit(self, entry: Entry, shim: Shim) -> Ending:
+    async def _exit(self, entry: Entry, shim: Shim) -> Exit:
         """Return the exit record, made from what the shim left behind when it died."""
         ending = await shim.ended()
         pause = _PAUSE_MIN
@@ -54,7 +55,7 @@ class Exits:
             _log.warning("shim lost", container=entry.id)
             try:
                 state = self._shared.paths.state(entry.id)
-                ending = Ending.of_file(await self._shared.spawner.reap(state))
+                ending = await self._shared.spawner.reap(state)
             except ScowError as error:
                 _log.warning("not reaped yet", container=entry.id, error=str(error))
                 await asyncio.sleep(pause)

@@ -35,10 +35,11 @@ from scow.container.lifecycle.transitions import Next, after_exit
 from scow.container.model.containers import ALIVE, Entry
 from scow.container.model.paths import discard
 from scow.container.runtime import shim as shims
-from scow.container.runtime.shim import Ending, Shim
+from scow.container.runtime.shim import Shim, exit_of
 from scow.container.shared import Shared
 from scow.container.streams.execs import Execs
 from scow.contract.errors import ScowError
+from scow.contract.shim_files import Exit
 from scow.core.times import now_ns
 
 # Of a container whose end nobody saw, as Docker has it.
@@ -108,7 +109,7 @@ class Recovery:
             return await self._look(entry)
         if entry.alive:
             self._shared.transitions.exited(
-                entry, Ending(_LOST, now_ns(), error="it ended with the machine")
+                entry, Exit(_LOST, 0, now_ns(), error="it ended with the machine")
             )
             with contextlib.suppress(
                 ScowError
@@ -139,11 +140,11 @@ class Recovery:
                 return "recorded", "its networks were changed"
             return done
         if state.status == shim_pb.STATUS_STOPPED:
-            return await self._end(entry, Ending.of_message(state.exit))
+            return await self._end(entry, exit_of(state.exit))
         await self._cleanup.clean_up(entry)
         if entry.alive:  # cannot be: RUNNING is recorded after the execution
             self._shared.transitions.exited(
-                entry, Ending(_LOST, now_ns(), error="it was never executed")
+                entry, Exit(_LOST, 0, now_ns(), error="it was never executed")
             )
         return "released", "its start was cut short"
 
@@ -155,7 +156,7 @@ class Recovery:
         if not (state / "state.json").exists():
             await self._cleanup.clean_up(entry)
             if entry.alive:
-                ending = Ending(_LOST, now_ns(), error="it ended with the machine")
+                ending = Exit(_LOST, 0, now_ns(), error="it ended with the machine")
                 self._shared.transitions.exited(entry, ending)
             return "released", "its start was cut short"
         if not entry.alive:
@@ -164,7 +165,7 @@ class Recovery:
                 await self._cleanup.clean_up(entry)
                 return "released", "what its shim left behind"
             return await self._end(entry, record)
-        ending = Ending.of_file(await self._shared.spawner.reap(state))
+        ending = await self._shared.spawner.reap(state)
         return await self._end(entry, ending)
 
     async def _thaw(self, entry: Entry, shim: Shim, state: shim_pb.StateResponse) -> None:
@@ -200,7 +201,7 @@ class Recovery:
         executed = before not in ALIVE
         return "recorded", "it was executed" if executed else "its state had changed"
 
-    async def _end(self, entry: Entry, ending: Ending) -> tuple[str, str] | None:
+    async def _end(self, entry: Entry, ending: Exit) -> tuple[str, str] | None:
         """Record an end, or clean up after one that is recorded already."""
         if entry.described.status == pb.STATUS_EXITED:
             # Either this very end, or one of a start whose record was lost: the time tells.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from scow.api.container.v1 import container_pb2 as pb
+from scow.api.shim.v1 import spawner_pb2 as shim_pb
 from scow.api.types.v1.types_pb2 import Mount
 from scow.container.lifecycle import execution, image_mounts, remount, warnings
 from scow.container.lifecycle.activation import activate
@@ -133,16 +133,16 @@ class Starter:
         made = document.make(entry.described, volumes, around)
         with writing(state.parent):
             bundle.write(around.bundle, made, entry.rootfs.mounts, image_mounts.layers(entry))
-        request = {
-            "id": entry.id,
-            "bundle": str(around.bundle),
-            "state_dir": str(state),
-            "socket": str(paths.socket(entry.id)),
-            "cgroup_parent": self._shared.config.instance,
-            "log": self._log(entry),
-            "stdin": config.stdin_open,
-            "stdin_once": config.stdin_once,
-        }
+        request = shim_pb.Spawn(
+            id=entry.id,
+            bundle=str(around.bundle),
+            state_dir=str(state),
+            socket=str(paths.socket(entry.id)),
+            cgroup_parent=self._shared.config.instance,
+            log=self._log(entry),
+            stdin=config.stdin_open,
+            stdin_once=config.stdin_once,
+        )
         answered: list[Spawned] = []
 
         async def spawn() -> None:
@@ -157,17 +157,16 @@ class Starter:
             raise
         return answered[0]
 
-    def _log(self, entry: Entry) -> dict[str, Any]:
+    def _log(self, entry: Entry) -> shim_pb.ShimLog | None:
         options = logoptions.parse(entry.described.config.log)
         if options.driver == "none":
-            return {"driver": "none"}
+            return None
         section = self._shared.config.container
-        return {
-            "driver": options.driver,
-            "path": entry.described.log_path,
-            "max_size": options.max_size or section.log_max_size,
-            "max_files": options.max_files or section.log_max_files,
-        }
+        return shim_pb.ShimLog(
+            path=entry.described.log_path,
+            max_size=options.max_size or section.log_max_size,
+            max_files=options.max_files or section.log_max_files,
+        )
 
     def _surroundings(self, entry: Entry, window: tuple[int, int]) -> document.Surroundings:
         config, paths = entry.described.config, self._shared.paths

@@ -16,8 +16,8 @@ from google.protobuf.message import Message
 from scow.api.container.v1 import container_pb2 as pb
 from scow.container.model.containers import Containers, Entry, stamp
 from scow.container.model.states import KILLED
-from scow.container.runtime.shim import Ending
 from scow.contract.errors import ScowError
+from scow.contract.shim_files import Exit
 from scow.core.requests import remember
 
 # Makes the response that a repeated request gets.
@@ -110,7 +110,7 @@ class Transitions:
         with self._containers.change(entry, [action]) as (_, draft):
             draft.status = status
 
-    def exited(self, entry: Entry, ending: Ending) -> None:
+    def exited(self, entry: Entry, ending: Exit) -> None:
         """Record an exit, and that all exec sessions ended with it."""
         actions = ["oom", "die"] if ending.oom_killed else ["die"]
         with self._containers.change(entry, actions, exitCode=str(ending.code)) as (tx, draft):

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +19,7 @@ from scow.api.shim.v1 import shim_pb2 as pb
 from scow.api.types.v1.types_pb2 import Mount
 from scow.contract import frames
 from scow.contract.errors import ContainerNotRunning, ShimDied, from_wire
+from scow.contract.shim_files import Exit, State
 from scow.kernel import identity
 
 M = TypeVar("M", bound=Message)
@@ -28,24 +27,15 @@ _PAUSE_MIN = 0.0005
 _PAUSE_MAX = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a container ended (the shim's exit record)."""
-
-    code: int
-    time_ns: int
-    oom_killed: bool = False
-    error: str = ""
-
-    @classmethod
-    def of_message(cls, message: pb.Exit) -> Ending:
-        """Read the record from the shim's answer."""
-        return cls(message.code, message.time.ToNanoseconds(), message.oom_killed, message.error)
-
-    @classmethod
-    def of_file(cls, record: dict[str, Any]) -> Ending:
-        """Read the record from exit.json."""
-        return cls(record["code"], record["time_ns"], record["oom_killed"], record["error"])
+def exit_of(message: pb.Exit) -> Exit:
+    """Return the exit record of a shim's answer."""
+    return Exit(
+        message.code,
+        message.signal,
+        message.time.ToNanoseconds(),
+        message.oom_killed,
+        message.error,
+    )
 
 
 class Shim:
@@ -90,10 +80,10 @@ class Shim:
         """Take a mount out of the container; nothing mounted there is not an error."""
         await self._call(pb.UnmountRequest(place=place, force=force), pb.UnmountResponse)
 
-    async def wait_exec(self, exec_id: str) -> Ending:
+    async def wait_exec(self, exec_id: str) -> Exit:
         """Wait for the end of an exec session."""
         response = await self._call(pb.WaitRequest(exec_id=exec_id), pb.WaitResponse)
-        return Ending.of_message(response.exit)
+        return exit_of(response.exit)
 
     async def exec_state(self, exec_id: str) -> pb.ExecStateResponse:
         """Tell what became of an exec session."""
@@ -151,10 +141,11 @@ class Shim:
             do="look at the container again: its end is recorded within a moment",
         )
 
-    async def ended(self) -> Ending | None:
+    async def ended(self) -> Exit | None:
         """Wait for the end of the container; None when its shim died without a record."""
-        record = _load(self._folder / "state.json") or {}
-        await _closed(record.get("pid", 0), record.get("pid_start_ticks", 0))
+        record = State.read(self._folder)
+        if record is not None:
+            await _closed(record.pid, record.pid_start_ticks)
         pause = _PAUSE_MIN
         while True:
             lived = lives(self._folder)
@@ -166,19 +157,19 @@ class Shim:
             if pause == _PAUSE_MAX:  # it cannot: the disk is full
                 with contextlib.suppress(ShimDied, ContainerNotRunning):
                     response = await self._call(pb.WaitRequest(), pb.WaitResponse)
-                    return Ending.of_message(response.exit)
+                    return exit_of(response.exit)
 
     async def gone(self, seconds: float) -> bool:
         """Wait until the shim itself has ended and left no cgroup; False when it has not."""
-        record = _load(self._folder / "state.json")
+        record = State.read(self._folder)
         if record is None:
             return True
         try:
             async with asyncio.timeout(seconds):
-                await _closed(record["shim_pid"], record["shim_start_ticks"])
+                await _closed(record.shim_pid, record.shim_start_ticks)
         except TimeoutError:
             return False
-        return not any(os.path.exists(directory) for directory in record["cgroups"])
+        return not any(os.path.exists(directory) for directory in record.cgroups)
 
 
 class Stream:
@@ -263,24 +254,16 @@ async def _closed(pid: int, ticks: int) -> None:
 
 def lives(state: Path) -> bool:
     """Tell whether the shim of a state folder lives: its PID, with the start time that it had."""
-    record = _load(state / "state.json")
-    return record is not None and identity.alive(record["shim_pid"], record["shim_start_ticks"])
+    record = State.read(state)
+    return record is not None and identity.alive(record.shim_pid, record.shim_start_ticks)
 
 
-def ending(state: Path) -> Ending | None:
+def ending(state: Path) -> Exit | None:
     """Return the exit record of a state folder, if there is one."""
-    record = _load(state / "exit.json")
-    return None if record is None else Ending.of_file(record)
+    return Exit.read(state)
 
 
 def warnings(state: Path) -> list[str]:
     """Return what a shim could not do and went on without."""
-    return list((_load(state / "state.json") or {}).get("warnings", ()))
-
-
-def _load(path: Path) -> dict[str, Any] | None:
-    try:
-        record: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    return record
+    record = State.read(state)
+    return [] if record is None else record.warnings

@@ -1,7 +1,7 @@
 """The spawner, as the container service sees it: it forks shims, and clears up after those that died.
 
-The protocol is one packet each way over a SOCK_SEQPACKET unix socket, a JSON object (see the spawner's own
-documentation). The spawner is another program: this service starts it, detached, when none answers, and never
+Its protocol is in scow/api/shim/v1/spawner.proto. It is another program: this service starts it, detached, when none
+answers, and never
 stops it. One that this service started ends by itself when it has no shim and nobody asks; this service asks while it
 runs, so that no container has to wait until a spawner has loaded.
 """
@@ -9,26 +9,24 @@ runs, so that no container has to wait until a spawner has loaded.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import structlog
 
+from scow.api.shim.v1 import spawner_pb2 as pb
 from scow.api.types.v1.types_pb2 import Mount
-from scow.container.spec.bundle import described
+from scow.container.runtime.shim import exit_of
 from scow.contract.errors import ScowError, ServiceUnavailable, ShimDied, from_wire
+from scow.contract.shim_files import Exit
 
 _PACKET = 1 << 16
 _START_SECONDS = 60.0
 _LOOK_SECONDS = 30.0  # between two looks whether there is one
-# Numbers of the gRPC codes that the spawner names.
-_CODES = {cls.code_name: cls.code for cls in ScowError.__subclasses__()}
 _log = structlog.get_logger()
 
 
@@ -54,7 +52,7 @@ class Spawner:
         self._starting = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
-    async def spawn(self, request: dict[str, Any]) -> Spawned:
+    async def spawn(self, request: pb.Spawn) -> Spawned:
         """Make a shim with a paused init.
 
         Raises:
@@ -64,32 +62,28 @@ class Spawner:
         """
         connection = await self._connect()
         try:
-            answer, _ = await self._converse(connection, request)
+            answer, _ = await self._converse(connection, pb.SpawnerRequest(spawn=request))
         except BaseException:
             connection.close()
             raise
-        return Spawned(answer["netns"], self, connection)
+        return Spawned(answer.spawned.netns, self, connection)
 
-    async def launch(self, connection: socket.socket, mounts: Sequence[Mount]) -> dict[str, Any]:
-        """Have a paused init go on; return its pid and the time (see `Spawned.start`)."""
-        entries = [
-            {"destination": mount.destination, **entry}
-            for mount, entry in zip(mounts, described(mounts), strict=True)
-        ]
-        answer, _ = await self._converse(connection, {"start": {"mounts": entries}})
-        return answer
+    async def launch(self, connection: socket.socket, mounts: Sequence[Mount]) -> pb.Started:
+        """Have a paused init go on (see `Spawned.start`)."""
+        request = pb.SpawnerRequest(start=pb.Start(mounts=mounts))
+        answer, _ = await self._converse(connection, request)
+        return answer.started
 
-    async def reap(self, state: Path, *, force: bool = False) -> dict[str, Any]:
+    async def reap(self, state: Path, *, force: bool = False) -> Exit:
         """End what a shim that died left behind; return the exit record.
 
         Raises:
-            FailedPrecondition: The shim lives, and `force` is not set.
+            ShimRunning: The shim lives, and `force` is not set.
             ShimDied: The spawner died meanwhile.
             ServiceUnavailable: There is no spawner, and none can be started.
         """
-        answer = await self._ask({"reap": {"state_dir": str(state), "force": force}})
-        record: dict[str, Any] = answer.get("exit") or {}
-        return record
+        request = pb.SpawnerRequest(reap=pb.Reap(state_dir=str(state), force=force))
+        return exit_of((await self._ask(request)).reaped)
 
     async def view(self, mounts: Sequence[Mount]) -> int:
         """Mount a container's root file system to be read; return a descriptor of its root, the caller's to close.
@@ -100,7 +94,8 @@ class Spawner:
         Raises:
             ScowError: As `spawn`.
         """
-        _, descriptor = await self._exchange({"view": described(mounts)})
+        request = pb.SpawnerRequest(view=pb.View(rootfs=mounts))
+        _, descriptor = await self._exchange(request)
         if descriptor is None:
             raise _died(self._path)
         return descriptor
@@ -117,12 +112,12 @@ class Spawner:
         Raises:
             ScowError: As `spawn`.
         """
-        wanted = [{"source": source, "target": target} for source, target in copies]
-        await self._ask({"copy": {"rootfs": described(mounts), "copies": wanted}})
+        items = [pb.Copy.Item(source=source, target=target) for source, target in copies]
+        await self._ask(pb.SpawnerRequest(copy=pb.Copy(rootfs=mounts, items=items)))
 
     async def ensure(self) -> None:
         """Start a spawner unless one answers."""
-        await self._ask({"ping": True})
+        await self._ask(pb.SpawnerRequest(ping=pb.Ping()))
 
     async def keep(self) -> None:
         """Keep a spawner there until this is cancelled."""
@@ -133,11 +128,11 @@ class Spawner:
                 _log.warning("no spawner", error=str(error))
             await asyncio.sleep(self._idle / 2 if self._idle else _LOOK_SECONDS)
 
-    async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def _ask(self, request: pb.SpawnerRequest) -> pb.SpawnerAnswer:
         answer, _ = await self._exchange(request)
         return answer
 
-    async def _exchange(self, request: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+    async def _exchange(self, request: pb.SpawnerRequest) -> tuple[pb.SpawnerAnswer, int | None]:
         """Send a request; return the answer, and the descriptor that came with it."""
         connection = await self._connect()
         try:
@@ -146,17 +141,21 @@ class Spawner:
             connection.close()
 
     async def _converse(
-        self, connection: socket.socket, request: dict[str, Any]
-    ) -> tuple[dict[str, Any], int | None]:
-        packet = json.dumps(request).encode()
+        self, connection: socket.socket, request: pb.SpawnerRequest
+    ) -> tuple[pb.SpawnerAnswer, int | None]:
+        packet = request.SerializeToString()
         try:
             await asyncio.get_running_loop().sock_sendall(connection, packet)
-            answer, descriptor = await _receive(connection)
+            raw, descriptor = await _receive(connection)
         except OSError:
-            answer, descriptor = b"", None
-        if not answer:
+            raw, descriptor = b"", None
+        if not raw:
             raise _died(self._path)
-        return _checked(json.loads(answer)), descriptor
+        answer = pb.SpawnerAnswer.FromString(raw)
+        if answer.HasField("error"):
+            fault = answer.error
+            raise from_wire(fault.code, fault.message, fault.SerializeToString())
+        return answer, descriptor
 
     async def _connect(self) -> socket.socket:
         try:
@@ -193,7 +192,7 @@ class Spawner:
             # No preexec_fn: the child is made by vfork, which leaves gRPC's threads alone.
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "scow.shim.spawner.server"),
+                    *(sys.executable, "-m", "scow.shim.spawner"),
                     *("--socket", str(self._path), "--seccomp-cache", str(self._seccomp_cache)),
                     *("--idle-seconds", f"{self._idle:g}"),
                 ],
@@ -257,8 +256,8 @@ class Spawned:
             CommandNotFound, CommandNotExecutable, UserNotFound, MountFailed: It cannot be executed; it has ended.
             ShimDied: Its shim died.
         """
-        answer = await self._spawner.launch(self._connection, mounts)
-        return answer["pid"], answer["started_ns"]
+        started = await self._spawner.launch(self._connection, mounts)
+        return started.pid, started.started_at.ToNanoseconds()
 
     def close(self) -> None:
         """Let go; a container that was not started ends."""
@@ -297,13 +296,3 @@ def _died(path: Path) -> ShimDied:
 def _environment() -> dict[str, str]:
     """Return the environment for the spawner: it is not the supervisor's business when it is ready."""
     return {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}
-
-
-def _checked(answer: dict[str, Any]) -> dict[str, Any]:
-    fault = answer.get("error")
-    if fault is None:
-        return answer
-    error = ScowError(fault["message"])
-    error.reason = fault["reason"]
-    error.metadata = dict(fault.get("metadata") or {})
-    raise from_wire(_CODES.get(fault["code"], ScowError.code), error.message, error.to_details())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scow.api.types.v1.types_pb2 import Mount
+from scow.contract import shim_files
 
 
 def write(
@@ -26,19 +27,11 @@ def write(
         images: The mounts that make each image that is mounted besides, by its place.
     """
     bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(bundle / "rootfs.json", described(rootfs))
+    _write(bundle / shim_files.ROOTFS, shim_files.rootfs(rootfs))
     if images:
-        found = {place: described(mounts) for place, mounts in images.items()}
-        _write(bundle / "images.json", found)
-    _write(bundle / "config.json", spec)
-
-
-def described(rootfs: Sequence[Mount]) -> list[dict[str, Any]]:
-    """Return mounts as rootfs.json has them."""
-    return [
-        {"type": mount.type, "source": mount.source, "options": list(mount.options)}
-        for mount in rootfs
-    ]
+        found = {place: shim_files.rootfs(mounts) for place, mounts in images.items()}
+        _write(bundle / shim_files.IMAGES, found)
+    _write(bundle / shim_files.CONFIG, spec)
 
 
 def _write(path: Path, content: Any) -> None:

@@ -18,13 +18,14 @@ from scow.container.logs.files import Cursor
 from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.model.invalid import invalid
-from scow.container.runtime.shim import Ending, Shim, Stream
+from scow.container.runtime.shim import Shim, Stream, exit_of
 from scow.container.shared import Shared
 from scow.container.spec import process as defaults
 from scow.container.streams.execs import Execs
 from scow.container.streams.replay import Piece, Replay
 from scow.contract.errors import ContainerNotRunning, InvalidArgument, ShimDied
 from scow.contract.log_record import STREAMS
+from scow.contract.shim_files import Exit
 
 # For the removal of a container with `auto_remove`, before its client is told of the end.
 _REMOVAL_SECONDS = 30.0
@@ -139,7 +140,7 @@ class Sessions:
         assert entry.shim is not None
         await link.connect(entry.shim)
 
-    async def _end(self, entry: Entry, exits: int, ending: Ending | None) -> pb.AttachResponse:
+    async def _end(self, entry: Entry, exits: int, ending: Exit | None) -> pb.AttachResponse:
         """Return the last message, once the end is recorded and, with `auto_remove`, the container is gone."""
         await entry.until(lambda: entry.exits > exits or entry.gone)
         code, oom_killed = entry.described.exit_code, entry.described.oom_killed
@@ -199,7 +200,7 @@ class _Link:
     """A stream between a client's call and a call of the shim; counted until all output is delivered."""
 
     def __init__(self, entry: Entry) -> None:
-        self.ending: Ending | None = None
+        self.ending: Exit | None = None
         self._entry = entry
         self._call: Stream | None = None
         self._input: asyncio.Task[None] | None = None
@@ -235,7 +236,7 @@ class _Link:
         while (message := await self._read()) is not None:
             kind = message.WhichOneof("message")
             if kind == "exit":
-                self.ending = Ending.of_message(message.exit)
+                self.ending = exit_of(message.exit)
             elif kind in ("stdout", "stderr"):
                 yield kind, getattr(message, kind)
         self._counted.close()

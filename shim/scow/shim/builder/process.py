@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import _socket
 import contextlib
-import json
 import os
 import select
 import signal
 import socket
-import time
 import traceback
 from typing import Any, NoReturn
 
+from google.protobuf.message import DecodeError
+
+from scow.api.shim.v1 import spawner_pb2 as pb
+from scow.contract import shim_files
+from scow.contract.errors import ContainerNotRunning, ContainerSetupFailed, ScowError
+from scow.contract.shim_files import STATE, State
 from scow.kernel import identity, syscalls
 from scow.shim import VERSION, cgroup
 from scow.shim.confine import seccomp
-from scow.shim.errors import ShimError, from_exception
+from scow.shim.errors import exit_code, from_exception, from_json
 from scow.shim.init import control, follow, namespaces
 from scow.shim.init import process as init
 from scow.shim.keeper import exit_record, link
@@ -68,7 +72,7 @@ def _run(request: Request, connection: socket.socket, keeper: _socket.socket, sh
         link.send(keeper, link.UNDONE)
         while link.receive(keeper)[0]:
             pass
-        answer(connection, {"error": from_exception(error, "create the container").to_json()})
+        answer(connection, refusal(from_exception(error, "create the container")))
         return
     with listener:
         link.send(keeper, link.READY, (listener.fileno(),))
@@ -81,9 +85,11 @@ def _run(request: Request, connection: socket.socket, keeper: _socket.socket, sh
     except Exception as error:  # noqa: BLE001 - whatever it is travels to who asked
         typed = from_exception(error, "start the container")
         made.fail(typed)
-        answer(connection, {"error": typed.to_json()})
+        answer(connection, refusal(typed))
     else:
-        answer(connection, {"pid": made.pid, "started_ns": time.time_ns()})
+        started = pb.Started(pid=made.pid)
+        started.started_at.GetCurrentTime()
+        answer(connection, pb.SpawnerAnswer(started=started))
 
 
 class Builder:
@@ -97,7 +103,7 @@ class Builder:
         self._pidfd = -1
         self._keeper = keeper
         self._filter: seccomp.Filter | None = None
-        self.state = exit_record.State(request.id, VERSION, shim, identity.start_ticks(shim))
+        self.state = State(request.id, VERSION, shim, identity.start_ticks(shim))
         self._control: socket.socket
         self._made = False
 
@@ -180,9 +186,9 @@ class Builder:
         message = self._receive()
         if message is None:
             text = "the init was killed while it set its namespaces up"
-            raise ShimError("INTERNAL", "CONTAINER_SETUP_FAILED", text)
+            raise ContainerSetupFailed(text)
         if "error" in message:
-            raise ShimError.from_json(message["error"])
+            raise from_json(message["error"])
 
     def _receive(self) -> dict[str, Any] | None:
         """Return the init's next message; hand its terminal on."""
@@ -192,7 +198,7 @@ class Builder:
             os.close(master)
         return message
 
-    def await_start(self, connection: socket.socket) -> dict[str, Any] | None:
+    def await_start(self, connection: socket.socket) -> pb.Start | None:
         """Wait for the request to start; None when whoever asked went away, or the init ended."""
         poll = select.poll()
         for fd in (connection.fileno(), self._control.fileno()):
@@ -205,22 +211,23 @@ class Builder:
             if connection.fileno() in found:
                 return self._await_request(connection)
 
-    def _await_request(self, connection: socket.socket) -> dict[str, Any] | None:
+    def _await_request(self, connection: socket.socket) -> pb.Start | None:
         try:
             raw = connection.recv(_REQUEST_MAX)
-        except OSError:
+            request = pb.SpawnerRequest.FromString(raw)
+        except (OSError, DecodeError):
             return None
-        return dict(json.loads(raw)["start"]) if raw else None
+        return request.start if request.HasField("start") else None
 
-    def start(self, wanted: dict[str, Any]) -> None:
+    def start(self, wanted: pb.Start) -> None:
         """Let the init go on, and wait until it has executed its program.
 
         Raises:
-            ShimError: why it could not.
+            ScowError: why it could not.
         """
         mounts = [
-            {key: entry[key] for key in ("destination", "type", "source", "options")}
-            for entry in wanted.get("mounts", ())
+            {"destination": mount.destination, **entry}
+            for mount, entry in zip(wanted.mounts, shim_files.rootfs(wanted.mounts), strict=True)
         ]
         try:
             control.send(self._control.fileno(), {"start": {"mounts": mounts}})
@@ -229,7 +236,7 @@ class Builder:
         executing = False
         while (message := self._receive()) is not None:
             if "error" in message:
-                raise ShimError.from_json(message["error"])
+                raise from_json(message["error"])
             if "warnings" in message:
                 exit_record.add_warnings(self.request.state_dir, message["warnings"])
             executing = "exec" in message
@@ -240,9 +247,9 @@ class Builder:
         while link.receive(self._keeper)[0][:1] not in (link.EXECUTED, link.STOPPED, b""):
             pass
 
-    def fail(self, error: ShimError) -> None:
+    def fail(self, error: ScowError) -> None:
         """Have the end recorded, and why; return once it is."""
-        packet = link.FAILED + bytes((error.exit_code,)) + error.message.encode()
+        packet = link.FAILED + bytes((exit_code(error),)) + error.message.encode()
         link.send(self._keeper, packet[: link.PACKET_MAX // 2])
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -251,25 +258,24 @@ class Builder:
             if packet[:1] in (link.STOPPED, b""):
                 return
 
-    def _killed(self) -> ShimError:
+    def _killed(self) -> ScowError:
         text = KILLED
         if self.cgroup.oom_kills():
             text += ": the memory limit is too small"
         which = self.request.id
-        return ShimError(
-            "FAILED_PRECONDITION", "CONTAINER_NOT_RUNNING", text, what="container", which=which
-        )
+        return ContainerNotRunning(text, what="container", which=which)
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> pb.SpawnerAnswer:
         """Return the answer to the spawn request."""
-        return {
-            "shim_pid": self.state.shim_pid,
-            "shim_start_ticks": self.state.shim_start_ticks,
-            "pid": self.pid,
-            "pid_start_ticks": self.state.pid_start_ticks,
-            "netns": f"/proc/{self.pid}/ns/net",
-            "warnings": self.state.warnings,
-        }
+        spawned = pb.Spawned(
+            shim_pid=self.state.shim_pid,
+            shim_start_ticks=self.state.shim_start_ticks,
+            pid=self.pid,
+            pid_start_ticks=self.state.pid_start_ticks,
+            netns=f"/proc/{self.pid}/ns/net",
+            warnings=self.state.warnings,
+        )
+        return pb.SpawnerAnswer(spawned=spawned)
 
     def abandon(self) -> None:
         """Undo `create` after it failed; what another shim made in its place is not touched."""
@@ -279,7 +285,7 @@ class Builder:
         if self.pid:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        path = os.path.join(self.request.state_dir, exit_record.STATE)
+        path = os.path.join(self.request.state_dir, STATE)
         if os.path.exists(path):
             os.unlink(path)
 
@@ -297,9 +303,14 @@ def _listen(path: str) -> socket.socket:
     return listener
 
 
-def answer(connection: socket.socket, message: dict[str, Any]) -> None:
+def answer(connection: socket.socket, message: pb.SpawnerAnswer) -> None:
     """Send the one packet of an answer; a client that went away is nobody's concern."""
     try:
-        connection.send(json.dumps(message).encode())
+        connection.send(message.SerializeToString())
     except OSError:
         return
+
+
+def refusal(error: ScowError) -> pb.SpawnerAnswer:
+    """Return the answer that says why something was not done."""
+    return pb.SpawnerAnswer(error=error.to_status())

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from scow.contract.errors import KernelUnsupported
 from scow.kernel import mountinfo
 from scow.shim.cgroup.base import Cgroup, Stats, end, kill_all, pids_in, remove, require_free
 from scow.shim.cgroup.v1 import CgroupV1
 from scow.shim.cgroup.v2 import CgroupV2
-from scow.shim.errors import ShimError
 
 __all__ = [
     "Cgroup",
@@ -63,7 +63,7 @@ class Layout:
         if self.version == 2:
             if self.unified is None:
                 text = "the host has no cgroup file system mounted"
-                raise ShimError("FAILED_PRECONDITION", "KERNEL_UNSUPPORTED", text, what="cgroup")
+                raise KernelUnsupported(text, what="cgroup")
             return CgroupV2(self.unified, path)
         return CgroupV1(self.legacy, self.unified, path)
 

@@ -14,7 +14,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from scow.shim.errors import ShimError, from_os_error
+from scow.contract.errors import (
+    ContainerRunning,
+    ContainerSetupFailed,
+    InvalidConfig,
+    KernelUnsupported,
+    ScowError,
+)
+from scow.shim.errors import from_os_error
 from scow.shim.oci.config import DeviceRule, Resources
 from scow.shim.rootfs import cgroup_mount
 
@@ -101,14 +108,12 @@ def require_free(directories: Iterable[str]) -> None:
     """Refuse cgroups with processes: they are of a container whose shim lives, or died and was not reaped yet.
 
     Raises:
-        ShimError: FAILED_PRECONDITION CONTAINER_RUNNING.
+        ContainerRunning.
     """
     for directory in directories:
         if any(pids(directory)):
             text = f"the cgroup {directory} has processes that this shim did not start"
-            raise ShimError(
-                "FAILED_PRECONDITION",
-                "CONTAINER_RUNNING",
+            raise ContainerRunning(
                 text,
                 what="cgroup",
                 which=directory,
@@ -134,11 +139,8 @@ def write(directory: str, name: str, value: object) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        reason = {errno.EINVAL: "INVALID_CONFIG", errno.ENOENT: "KERNEL_UNSUPPORTED"}
-        code = "INVALID_ARGUMENT" if error.errno == errno.EINVAL else "FAILED_PRECONDITION"
-        raise ShimError(
-            code,
-            reason.get(error.errno or 0, "CONTAINER_SETUP_FAILED"),
+        classes = {errno.EINVAL: InvalidConfig, errno.ENOENT: KernelUnsupported}
+        raise classes.get(error.errno or 0, ContainerSetupFailed)(
             f"could not set {name} to {value}: {error.strerror}",
             what="cgroup",
             which=path,
@@ -209,7 +211,7 @@ def kill_all(directories: Iterable[str]) -> bool:
         if os.path.exists(os.path.join(directory, "cgroup.kill")):
             try:
                 write(directory, "cgroup.kill", 1)
-            except ShimError:  # removed meanwhile
+            except ScowError:  # removed meanwhile
                 continue
         found = _kill_in(directory) or found
     return not found
@@ -237,7 +239,7 @@ def _try_write(directory: str, name: str, value: str) -> None:
     """Write where the cgroup may just have been removed; killing is repeated anyway."""
     try:
         write(directory, name, value)
-    except ShimError:
+    except ScowError:
         return
 
 

@@ -14,8 +14,9 @@ import os
 import struct
 from collections.abc import Sequence
 
+from scow.contract.errors import InvalidConfig
 from scow.kernel import syscalls
-from scow.shim.errors import ShimError, from_os_error
+from scow.shim.errors import from_os_error
 from scow.shim.oci.config import DeviceRule
 
 _PROG_LOAD, _PROG_ATTACH = 5, 8
@@ -83,7 +84,7 @@ def _rule(rule: DeviceRule) -> list[bytes]:
 def _access(rule: DeviceRule) -> int:
     if rule.type not in ("a", *_TYPES) or not set(rule.access) <= set(_ACCESS):
         text = f"config.json: linux.resources.devices: {rule.type!r} {rule.access!r} is not a rule"
-        raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="device")
+        raise InvalidConfig(text, what="device")
     return sum(_ACCESS[letter] for letter in set(rule.access))
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from scow.contract.errors import KernelUnsupported
 from scow.shim.cgroup import base
-from scow.shim.errors import ShimError
 from scow.shim.oci.config import DeviceRule, Resources
 from scow.shim.rootfs.cgroup_mount import Cgroups, Hierarchy
 
@@ -67,9 +67,7 @@ class CgroupV1(base.Cgroup):
         directory = self._by_controller.get(controller)
         if directory is None:
             text = f"cannot set {name}: the host has no {controller} cgroup hierarchy"
-            raise ShimError(
-                "FAILED_PRECONDITION", "KERNEL_UNSUPPORTED", text, what="cgroup", which=controller
-            )
+            raise KernelUnsupported(text, what="cgroup", which=controller)
         base.write(directory, name, value)
 
     def _set_memory(self, resources: Resources) -> list[str]:
@@ -143,7 +141,7 @@ class CgroupV1(base.Cgroup):
     def _write_unified(self, name: str, value: object) -> None:
         if self._unified is None:
             text = "the host has neither a freezer cgroup hierarchy nor cgroup v2"
-            raise ShimError("FAILED_PRECONDITION", "KERNEL_UNSUPPORTED", text, what="cgroup")
+            raise KernelUnsupported(text, what="cgroup")
         base.write(self._unified.directory, name, value)
 
     def stats(self) -> base.Stats:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 
+from scow.contract.errors import KernelUnsupported, ScowError
 from scow.shim.cgroup import base, bpf
-from scow.shim.errors import ShimError
 from scow.shim.oci.config import Resources
 from scow.shim.rootfs.cgroup_mount import Cgroups, Hierarchy
 
@@ -109,7 +109,7 @@ class CgroupV2(base.Cgroup):
 
     def _freeze(self, value: int) -> None:
         if not os.path.exists(os.path.join(self._directory, "cgroup.freeze")):
-            raise ShimError("FAILED_PRECONDITION", "KERNEL_UNSUPPORTED", _NO_FREEZER, what="cgroup")
+            raise KernelUnsupported(_NO_FREEZER, what="cgroup")
         self._write("cgroup.freeze", value)
 
     def stats(self) -> base.Stats:
@@ -144,7 +144,7 @@ def _enable(directory: str) -> None:
     """Enable what is available for the children of a cgroup.
 
     Raises:
-        ShimError: FAILED_PRECONDITION KERNEL_UNSUPPORTED when the cgroup has processes of its own ("no internal
+        KernelUnsupported when the cgroup has processes of its own ("no internal
             processes").
     """
     available = base.read(directory, "cgroup.controllers").split()
@@ -154,13 +154,11 @@ def _enable(directory: str) -> None:
         return
     try:
         base.write(directory, "cgroup.subtree_control", " ".join(f"+{name}" for name in missing))
-    except ShimError as error:
+    except ScowError as error:
         if error.metadata.get("errno") != errno.errorcode[errno.EBUSY]:
             raise
         text = f"the cgroup {directory} has processes, so it can have no containers below it"
-        raise ShimError(
-            "FAILED_PRECONDITION",
-            "KERNEL_UNSUPPORTED",
+        raise KernelUnsupported(
             text,
             what="cgroup",
             which=directory,

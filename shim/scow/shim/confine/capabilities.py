@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from scow.contract.errors import InvalidConfig
 from scow.kernel import syscalls
-from scow.shim.errors import ShimError
 from scow.shim.oci import config
 
 # The index is the number of the capability: linux/capability.h.
@@ -57,15 +57,13 @@ _NUMBERS = {name: number for number, name in enumerate(NAMES)}
 
 
 def bits(names: Iterable[str]) -> int:
-    """Return the set of bits for capability names; an unknown name is INVALID_ARGUMENT."""
+    """Return the set of bits for capability names; an unknown name is InvalidArgument."""
     result = 0
     for name in names:
         number = _NUMBERS.get(name.upper())
         if number is None:
             text = f"there is no capability {name}"
-            raise ShimError(
-                "INVALID_ARGUMENT", "INVALID_CONFIG", text, what="capability", which=name
-            )
+            raise InvalidConfig(text, what="capability", which=name)
         result |= 1 << number
     return result
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterable
 
-from scow.shim.errors import ShimError, from_os_error
+from scow.contract.errors import InvalidConfig, ScowError, UlimitRefused
+from scow.shim.errors import from_os_error
 from scow.shim.oci.config import Rlimit
 
 _UNLIMITED = (1 << 64) - 1
@@ -15,16 +16,14 @@ def apply(limits: Iterable[Rlimit]) -> None:
     """Set the limits of this process.
 
     Raises:
-        ShimError: INVALID_ARGUMENT INVALID_CONFIG for an unknown limit; FAILED_PRECONDITION ULIMIT_REFUSED for one that
+        InvalidConfig for an unknown limit; UlimitRefused for one that
             may not be raised so far. Nothing is lowered in silence: a program that asks for a limit relies on it.
     """
     for limit in limits:
         number = getattr(resource, limit.type, None)
         if number is None or not limit.type.startswith("RLIMIT_"):
             text = f"there is no resource limit {limit.type}"
-            raise ShimError(
-                "INVALID_ARGUMENT", "INVALID_CONFIG", text, what="rlimit", which=limit.type
-            )
+            raise InvalidConfig(text, what="rlimit", which=limit.type)
         try:
             resource.setrlimit(number, (_value(limit.soft), _value(limit.hard)))
         except ValueError as error:  # setrlimit(2) failed with EPERM or EINVAL
@@ -33,7 +32,7 @@ def apply(limits: Iterable[Rlimit]) -> None:
             raise from_os_error(error, f"set {limit.type}", what="rlimit") from error
 
 
-def _refused(limit: Rlimit, number: int) -> ShimError:
+def _refused(limit: Rlimit, number: int) -> ScowError:
     """Return the error that names the limit and the bound."""
     name = limit.type.removeprefix("RLIMIT_").lower()
     _, own = resource.getrlimit(number)
@@ -45,9 +44,7 @@ def _refused(limit: Rlimit, number: int) -> ShimError:
         do = f"ask for at most {own}, or raise the limit of the engine's service"
     else:
         bound, do = "the soft limit is above the hard one", f"ask for at most {limit.hard}"
-    return ShimError(
-        "FAILED_PRECONDITION",
-        "ULIMIT_REFUSED",
+    return UlimitRefused(
         f"the ulimit {name} cannot be set to {_text(limit.soft)}:{_text(limit.hard)}: {bound}",
         what="ulimit",
         which=name,

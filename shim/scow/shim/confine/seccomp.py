@@ -16,8 +16,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from scow.contract.errors import InvalidConfig, KernelUnsupported, ScowError
 from scow.kernel import syscalls
-from scow.shim.errors import ShimError, from_exception
+from scow.shim.errors import from_exception, from_json, to_json
 
 _ACTIONS = {
     "SCMP_ACT_KILL": 0x00000000,
@@ -73,8 +74,8 @@ def prepare(profile: dict[str, Any], cache: str | None) -> Filter:
     """Return the filter of an OCI `linux.seccomp`, from the cache or compiled now.
 
     Raises:
-        ShimError: INVALID_ARGUMENT INVALID_CONFIG for an unknown action, operator or flag;
-            FAILED_PRECONDITION KERNEL_UNSUPPORTED when libseccomp is missing.
+        InvalidConfig for an unknown action, operator or flag;
+            KernelUnsupported when libseccomp is missing.
     """
     if profile.get("listenerPath"):
         raise _invalid("listenerPath", "is not supported")
@@ -125,7 +126,7 @@ def _compile_in_child(profile: dict[str, Any]) -> bytes:
             code = 0
         except BaseException as error:  # noqa: BLE001 - travels to the parent
             typed = from_exception(error, "compile the seccomp profile")
-            os.write(result, json.dumps(typed.to_json()).encode())
+            os.write(result, json.dumps(to_json(typed)).encode())
         finally:
             os._exit(code)
     _, status = os.waitpid(pid, 0)
@@ -135,7 +136,7 @@ def _compile_in_child(profile: dict[str, Any]) -> bytes:
     if status == 0 and raw:
         return raw
     if raw:
-        raise ShimError.from_json(json.loads(raw))
+        raise from_json(json.loads(raw))
     raise _invalid("seccomp", f"could not be compiled (status {status})")
 
 
@@ -161,9 +162,7 @@ def _library() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL("libseccomp.so.2")
     except OSError as error:
-        raise ShimError(
-            "FAILED_PRECONDITION",
-            "KERNEL_UNSUPPORTED",
+        raise KernelUnsupported(
             "libseccomp.so.2 is missing on the host",
             what="seccomp",
             do="install the package libseccomp2",
@@ -303,6 +302,6 @@ def _action(holder: dict[str, Any], key: str, value: int | None) -> int:
     return _ACTIONS[name]
 
 
-def _invalid(place: str, why: str) -> ShimError:
+def _invalid(place: str, why: str) -> ScowError:
     text = f"config.json: linux.seccomp: {place} {why}"
-    return ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="seccomp", which=place)
+    return InvalidConfig(text, what="seccomp", which=place)

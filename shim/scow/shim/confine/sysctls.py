@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from scow.shim.errors import ShimError, from_os_error
+from scow.contract.errors import InvalidConfig
+from scow.shim.errors import from_os_error
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+([./][A-Za-z0-9_:@-]+)+")
 _IPC = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
@@ -21,7 +22,7 @@ def apply(values: Mapping[str, str], own: set[str]) -> None:
     for name, value in values.items():
         if not _NAME.fullmatch(name) or not _is_namespaced(name.replace("/", "."), own):
             text = f"the sysctl {name} is not one of a namespace of the container's own"
-            raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="sysctl", which=name)
+            raise InvalidConfig(text, what="sysctl", which=name)
         path = "/proc/sys/" + (name if "/" in name else name.replace(".", "/"))
         try:
             with open(path, "w", encoding="utf-8") as file:

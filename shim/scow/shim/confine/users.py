@@ -12,8 +12,8 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from scow.contract.errors import UserNotFound
 from scow.kernel import rootpath
-from scow.shim.errors import ShimError
 
 _MAX_BYTES = 16 << 20
 _MAX_ID = (1 << 32) - 2  # (uid_t)-1 means "unchanged" to setresuid(2)
@@ -39,7 +39,7 @@ def resolve(
     denies something to the user's own group (mode 0705) goes on denying it (CVE-2022-36109).
 
     Raises:
-        ShimError: NOT_FOUND USER_NOT_FOUND, naming the user or the group.
+        UserNotFound, naming the user or the group.
     """
     name, colon, group_name = user.partition(":")
     name = name or "0"
@@ -120,4 +120,4 @@ def _number(text: str, what: str, given: str) -> int:
     if _is_id(text):
         return int(text)
     message = f"the container has no {what} {text}"
-    raise ShimError("NOT_FOUND", "USER_NOT_FOUND", message, what=what, which=given)
+    raise UserNotFound(message, what=what, which=given)

@@ -18,7 +18,8 @@ import os
 import socket
 from typing import Any, NoReturn
 
-from scow.shim.errors import ShimError, from_exception
+from scow.contract.errors import ScowError
+from scow.shim.errors import exit_code, from_exception, to_json
 
 MAX_MESSAGE = 128 << 10
 CHILD_FD = 3
@@ -57,8 +58,8 @@ def receive_with_fd(sock: socket.socket) -> tuple[dict[str, Any] | None, int]:
 
 def fail(error: BaseException, doing: str) -> NoReturn:
     """Report what failed and end this child with the exit code that stands for it."""
-    typed = error if isinstance(error, ShimError) else from_exception(error, doing)
+    typed = error if isinstance(error, ScowError) else from_exception(error, doing)
     try:
-        send(CHILD_FD, {"error": typed.to_json()})
+        send(CHILD_FD, {"error": to_json(typed)})
     finally:
-        os._exit(typed.exit_code)
+        os._exit(exit_code(typed))

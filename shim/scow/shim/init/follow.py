@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from scow.shim.errors import ShimError
+from scow.shim.errors import from_json
 from scow.shim.init import control
 
 
@@ -15,8 +15,10 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any] | None, int]:
     """Return the next message and the descriptor that came with it, or -1; None once the child is gone."""
     try:
         return control.receive_with_fd(sock)
-    except ConnectionResetError:  # killed with a message of ours unread
-        return None, -1
+    except (
+        ConnectionResetError
+    ):  # it ended with a message of ours unread; what it said before comes after that
+        return control.receive_with_fd(sock)
 
 
 async def to_exec(sock: socket.socket, warn: Callable[[list[str]], None]) -> int | None:
@@ -26,7 +28,7 @@ async def to_exec(sock: socket.socket, warn: Callable[[list[str]], None]) -> int
         The master of its terminal, or -1 when it has none; None when it was killed before.
 
     Raises:
-        ShimError: Why it could not execute its program.
+        ScowError: Why it could not execute its program.
     """
     master, executing = -1, False
     while True:
@@ -37,7 +39,7 @@ async def to_exec(sock: socket.socket, warn: Callable[[list[str]], None]) -> int
         if message is None:
             return master if executing else None
         if "error" in message:
-            raise ShimError.from_json(message["error"])
+            raise from_json(message["error"])
         if "warnings" in message:
             warn(message["warnings"])
         executing = "exec" in message

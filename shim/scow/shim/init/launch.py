@@ -26,9 +26,10 @@ import signal
 from dataclasses import dataclass
 from typing import NoReturn
 
+from scow.contract.errors import CommandNotExecutable, CommandNotFound, KernelUnsupported, ScowError
 from scow.kernel import imports, rootpath, syscalls
 from scow.shim.confine import capabilities, rlimits, seccomp, users
-from scow.shim.errors import ShimError, from_os_error
+from scow.shim.errors import from_os_error
 from scow.shim.init import control
 from scow.shim.oci.config import Process
 
@@ -95,7 +96,7 @@ def open_apparmor(profile: str) -> int:
     """Open where this process's AppArmor profile is set; call it while /proc is the host's.
 
     Raises:
-        ShimError: FAILED_PRECONDITION KERNEL_UNSUPPORTED when the kernel has no AppArmor.
+        KernelUnsupported when the kernel has no AppArmor.
     """
     if not profile or profile == "unconfined":
         return -1
@@ -107,9 +108,7 @@ def open_apparmor(profile: str) -> int:
         except OSError:
             continue
     text = f"the AppArmor profile {profile} cannot be set: this kernel runs without AppArmor"
-    raise ShimError(
-        "FAILED_PRECONDITION", "KERNEL_UNSUPPORTED", text, what="apparmor", which=profile
-    )
+    raise KernelUnsupported(text, what="apparmor", which=profile)
 
 
 def run(
@@ -201,9 +200,9 @@ def _check_cwd(cwd: str) -> None:
         raise _bad_cwd(cwd, error) from error
 
 
-def _bad_cwd(cwd: str, error: OSError) -> ShimError:
+def _bad_cwd(cwd: str, error: OSError) -> ScowError:
     text = f"cannot change to the working directory {cwd}: {error.strerror}"
-    return ShimError("FAILED_PRECONDITION", "COMMAND_NOT_EXECUTABLE", text, what="cwd", which=cwd)
+    return CommandNotExecutable(text, what="cwd", which=cwd)
 
 
 def _label(fd: int, profile: str) -> None:
@@ -213,9 +212,7 @@ def _label(fd: int, profile: str) -> None:
         os.write(fd, f"exec {profile}".encode())
     except OSError as error:
         text = f"cannot set the AppArmor profile {profile}: {error.strerror}"
-        raise ShimError(
-            "FAILED_PRECONDITION", "KERNEL_UNSUPPORTED", text, what="apparmor", which=profile
-        ) from error
+        raise KernelUnsupported(text, what="apparmor", which=profile) from error
 
 
 def _environment(entries: tuple[str, ...], home: str) -> dict[str, str]:
@@ -229,7 +226,7 @@ def execute(args: tuple[str, ...], environment: dict[str, str]) -> NoReturn:
     """Execute `args`, looked up in PATH as execvp(3) does, and say precisely why it cannot be.
 
     Raises:
-        ShimError: COMMAND_NOT_FOUND (127) or COMMAND_NOT_EXECUTABLE (126).
+        CommandNotFound (127) or CommandNotExecutable (126).
     """
     name = args[0]
     if "/" in name:
@@ -251,20 +248,14 @@ def execute(args: tuple[str, ...], environment: dict[str, str]) -> NoReturn:
     raise _not_executed(name, refused)
 
 
-def _not_executed(name: str, error: OSError | None) -> ShimError:
+def _not_executed(name: str, error: OSError | None) -> ScowError:
     if error is None:
         text = f"the container has no command {name}"
-        return ShimError(
-            "FAILED_PRECONDITION", "COMMAND_NOT_FOUND", text, what="command", which=name
-        )
+        return CommandNotFound(text, what="command", which=name)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         text = f"the interpreter of {name} is missing in the container"
-        return ShimError(
-            "FAILED_PRECONDITION", "COMMAND_NOT_FOUND", text, what="interpreter", which=name
-        )
+        return CommandNotFound(text, what="interpreter", which=name)
     if error.errno in (errno.E2BIG, errno.ENOMEM, errno.EAGAIN, errno.EMFILE):
         return from_os_error(error, f"execute {name}", what="command", which=name)
     text = f"{name} in the container cannot be executed: {error.strerror}"
-    return ShimError(
-        "FAILED_PRECONDITION", "COMMAND_NOT_EXECUTABLE", text, what="command", which=name
-    )
+    return CommandNotExecutable(text, what="command", which=name)

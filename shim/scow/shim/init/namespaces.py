@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from scow.contract.errors import ContainerNotRunning, InvalidConfig, NamespaceUnsupported
 from scow.kernel import syscalls
-from scow.shim.errors import ShimError
 from scow.shim.oci.config import Namespace
 
 # OCI name: (flag of clone(2), file in /proc/PID/ns).
@@ -47,18 +47,16 @@ def plan(wanted: Mapping[str, Namespace]) -> Plan:
     """Decide and open what is to be joined.
 
     Raises:
-        ShimError: FAILED_PRECONDITION NAMESPACE_UNSUPPORTED; NOT_FOUND CONTAINER_NOT_FOUND for a path that is
-            gone; INVALID_ARGUMENT without a mount namespace.
+        NamespaceUnsupported; ContainerNotFound for a path that is
+            gone; InvalidArgument without a mount namespace.
     """
     for kind in wanted:
         if kind in _UNSUPPORTED or kind not in KINDS:
             text = f"containers with a {kind} namespace are not supported"
-            raise ShimError(
-                "FAILED_PRECONDITION", "NAMESPACE_UNSUPPORTED", text, what="namespace", which=kind
-            )
+            raise NamespaceUnsupported(text, what="namespace", which=kind)
     if "mount" not in wanted or wanted["mount"].path:
         text = "config.json: linux.namespaces must have a mount namespace without a path"
-        raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="namespace", which="mount")
+        raise InvalidConfig(text, what="namespace", which="mount")
     made = Plan(0, "host", -1, ())
     for kind, entry in wanted.items():
         flag = KINDS[kind][0]
@@ -77,9 +75,7 @@ def _open(entry: Namespace) -> int:
         return os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         text = f"cannot join the {entry.type} namespace {entry.path}: {error.strerror}"
-        raise ShimError(
-            "FAILED_PRECONDITION", "CONTAINER_NOT_RUNNING", text, what="namespace", which=entry.path
-        ) from error
+        raise ContainerNotRunning(text, what="namespace", which=entry.path) from error
 
 
 def fork(made: Plan, cgroup_fd: int | None) -> tuple[int, int]:

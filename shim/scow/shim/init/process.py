@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from scow.contract.errors import KernelUnsupported
 from scow.kernel import syscalls
 from scow.shim import cgroup
 from scow.shim.confine import capabilities as caps
 from scow.shim.confine import seccomp, sysctls
-from scow.shim.errors import ShimError
 from scow.shim.init import control, launch, namespaces
 from scow.shim.oci import config
 from scow.shim.rootfs import devices
@@ -153,9 +153,7 @@ def _add_init(root: int, plan: Plan) -> None:
     entry = config.Mount(_INIT_PLACE, "bind", _INIT_BINARY, ("bind", "ro"))
     if not os.path.exists(_INIT_BINARY):
         text = f"{_INIT_BINARY} is missing on the host"
-        raise ShimError(
-            "FAILED_PRECONDITION",
-            "KERNEL_UNSUPPORTED",
+        raise KernelUnsupported(
             text,
             what="init",
             which=_INIT_BINARY,

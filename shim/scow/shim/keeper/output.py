@@ -41,6 +41,7 @@ class Output:
     """Reads what the init writes, and hands it on."""
 
     __slots__ = (
+        "_begun",
         "_finished",
         "_log",
         "_poll",
@@ -54,6 +55,7 @@ class Output:
     def __init__(self, poll: select.epoll, log: LogFile | None) -> None:
         self._poll = poll
         self._log = log
+        self._begun = False
         self._reading = False
         self._finished = False
         # Which start of the container this is, and bytes that it has written.
@@ -69,6 +71,7 @@ class Output:
 
     def start(self) -> None:
         """Begin to read."""
+        self._begun = True
         if not self._reading:
             self._reading = True
             for fd in self.sources:
@@ -189,7 +192,7 @@ class Output:
         self._resume()
 
     def _resume(self) -> None:
-        if self.sources and not self._reading and not self._full:
+        if self._begun and self.sources and not self._reading and not self._full:
             self.start()
 
     def timeout(self) -> float:

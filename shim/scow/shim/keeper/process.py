@@ -18,7 +18,6 @@ from __future__ import annotations
 import _socket
 import contextlib
 import gc
-import json
 import os
 import select
 import signal
@@ -28,10 +27,10 @@ import time
 import traceback
 from typing import NoReturn
 
+from scow.contract.shim_files import STATE, Exit, State
 from scow.kernel import syscalls
 from scow.shim import cgroup
 from scow.shim.keeper import exit_record, link
-from scow.shim.keeper.exit_record import Exit
 from scow.shim.keeper.logfile import LogFile
 from scow.shim.keeper.output import Output
 from scow.shim.keeper.request import Request
@@ -265,8 +264,8 @@ class Keeper:
             self.stdin = -1
 
     def _tell(self, packet: bytes, fds: tuple[int, ...] = ()) -> None:
-        """Send to builder and talker; who is gone is not told."""
-        for each in (self._builder, self._talker):
+        """Send to talker and builder; who is gone is not told. Whoever the builder answers may ask the talker."""
+        for each in (self._talker, self._builder):
             if each is not None:
                 with contextlib.suppress(OSError):
                     link.send(each, packet, fds)
@@ -333,7 +332,7 @@ class Keeper:
         if not self.pid:  # killed before there was an init: nobody waits for a record
             self._end_cgroup()
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(self.request.state_dir, exit_record.STATE))
+                os.unlink(os.path.join(self.request.state_dir, STATE))
             self._leave()
         if self._early is not None:
             self._stopped(self._early)
@@ -361,7 +360,7 @@ class Keeper:
     def _stopped(self, status: int) -> None:
         """Deliver the last output and record the end."""
         self._early = None
-        state = exit_record.read_state(self.request.state_dir)
+        state = State.read(self.request.state_dir)
         if (
             state is not None
         ):  # nobody else kills the rest of a container without a pid namespace of its own
@@ -376,7 +375,7 @@ class Keeper:
             record = Exit(record.code, record.signal, record.time_ns, oom_killed, error)
         self.record = record
         self._write_record()
-        self._tell(link.STOPPED + json.dumps(exit_record.as_dict(record)).encode())
+        self._tell(link.STOPPED + record.encode())
         self._end_cgroup(1.0)
 
     def _write_record(self) -> None:
@@ -393,7 +392,7 @@ class Keeper:
             self._due = time.monotonic() + _RETRY_SECONDS
 
     def _end_cgroup(self, seconds: float = _CGROUP_SECONDS) -> None:
-        state = exit_record.read_state(self.request.state_dir)
+        state = State.read(self.request.state_dir)
         if state is not None:
             cgroup.end(tuple(state.cgroups), seconds)
 

@@ -1,6 +1,6 @@
 """Typed reading of the OCI runtime specification's config.json (v1.2), as far as the shim uses it.
 
-A value of a wrong kind is INVALID_ARGUMENT INVALID_CONFIG that names its place, "process.user.uid".
+A value of a wrong kind is InvalidConfig that names its place, "process.user.uid".
 What the specification has and the shim does not know is ignored, as the specification asks of runtimes.
 """
 
@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from scow.shim.errors import ShimError
+from scow.contract.errors import InvalidConfig, ScowError
+from scow.contract.shim_files import IMAGES, ROOTFS
 
 _T = TypeVar("_T")
 _MAX_BYTES = 16 << 20
@@ -199,10 +200,8 @@ class _Node:
         return dict(values)
 
 
-def _invalid(place: str, why: str) -> ShimError:
-    return ShimError(
-        "INVALID_ARGUMENT",
-        "INVALID_CONFIG",
+def _invalid(place: str, why: str) -> ScowError:
+    return InvalidConfig(
         f"config.json: {place.rstrip('.')} {why}",
         what="config.json",
         which=place.rstrip("."),
@@ -217,7 +216,7 @@ def load(bundle: str) -> Spec:
 
 def load_rootfs(bundle: str) -> tuple[Mount, ...]:
     """Read the mounts of `bundle`/rootfs.json; none when there is no such file."""
-    path = os.path.join(bundle, "rootfs.json")
+    path = os.path.join(bundle, ROOTFS)
     if not os.path.exists(path):
         return ()
     return parse_rootfs(_read(path, list))
@@ -225,7 +224,7 @@ def load_rootfs(bundle: str) -> tuple[Mount, ...]:
 
 def load_images(bundle: str) -> dict[str, tuple[Mount, ...]]:
     """Read the mounts of `bundle`/images.json, by the images' places; none when there is no such file."""
-    path = os.path.join(bundle, "images.json")
+    path = os.path.join(bundle, IMAGES)
     if not os.path.exists(path):
         return {}
     node = _Node(_read(path, dict), "images.json:")
@@ -274,15 +273,15 @@ def _read(path: str, kind: type[_T]) -> _T:
             raw = file.read(_MAX_BYTES + 1)
     except OSError as error:
         text = f"cannot read {path}: {error.strerror}"
-        raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, which=path) from error
+        raise InvalidConfig(text, which=path) from error
     try:
         value = json.loads(raw) if len(raw) <= _MAX_BYTES else None
     except ValueError as error:
         text = f"{path} is not JSON: {error}"
-        raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, which=path) from error
+        raise InvalidConfig(text, which=path) from error
     if not isinstance(value, kind):
         text = f"{path} must hold a JSON {kind.__name__} of at most {_MAX_BYTES} bytes"
-        raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, which=path)
+        raise InvalidConfig(text, which=path)
     return value
 
 

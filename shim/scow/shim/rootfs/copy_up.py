@@ -14,8 +14,10 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from scow.api.shim.v1 import spawner_pb2 as pb
+from scow.contract.errors import InvalidArgument
 from scow.kernel import rootpath, syscalls, tree_copy, trees
-from scow.shim.errors import ShimError, from_os_error
+from scow.shim.errors import from_os_error
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PART = ".part"
@@ -48,7 +50,7 @@ def copy_up(root: int, copies: Iterable[Copy], connection: socket.socket) -> lis
         The targets that are there.
 
     Raises:
-        ShimError: Something cannot be read or written.
+        ScowError: Something cannot be read or written.
     """
     made: dict[str, bool] = {}
     for each in copies:
@@ -106,23 +108,16 @@ def _expect(connection: socket.socket) -> None:
         raise OSError(errno.ECANCELED, os.strerror(errno.ECANCELED))
 
 
-def parse(raw: object) -> list[Copy]:
+def parse(items: Iterable[pb.Copy.Item]) -> list[Copy]:
     """Read the copies of a request.
 
     Raises:
-        ShimError: INVALID_ARGUMENT INVALID_ARGUMENT.
+        InvalidArgument.
     """
-    entries = raw if isinstance(raw, list) else [None]
-    copies = [
-        Copy(each["source"], each["target"])
-        for each in entries
-        if isinstance(each, dict) and all(_is_path(each.get(key)) for key in ("source", "target"))
-    ]
-    if len(copies) < len(entries):
-        text = "the request's copies are not a list of absolute sources and targets"
-        raise ShimError("INVALID_ARGUMENT", "INVALID_ARGUMENT", text, what="request")
+    copies = [Copy(item.source, item.target) for item in items]
+    for each in copies:
+        for path in (each.source, each.target):
+            if not os.path.isabs(path):
+                text = f"a path of the request's copies is not absolute: {path!r}"
+                raise InvalidArgument(text, what="request", which="items")
     return copies
-
-
-def _is_path(value: object) -> bool:
-    return isinstance(value, str) and os.path.isabs(value)

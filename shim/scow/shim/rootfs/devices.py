@@ -9,8 +9,9 @@ import stat
 import struct
 import termios
 
+from scow.contract.errors import InvalidConfig, MountFailed
 from scow.kernel import rootpath, syscalls
-from scow.shim.errors import ShimError, from_os_error
+from scow.shim.errors import from_os_error
 from scow.shim.oci.config import Device
 
 # What every container has (OCI runtime specification, "Default Devices").
@@ -51,9 +52,7 @@ def _make_node(root: int, device: Device) -> None:
     kind = _KINDS.get(device.type)
     if kind is None or not device.path.startswith("/"):
         text = f"{device.path}: {device.type!r} is not a kind of device (c, b, u, p)"
-        raise ShimError(
-            "INVALID_ARGUMENT", "INVALID_CONFIG", text, what="device", which=device.path
-        )
+        raise InvalidConfig(text, what="device", which=device.path)
     directory, name = os.path.split(device.path)
     try:
         parent = rootpath.make_dir(root, directory)
@@ -103,7 +102,7 @@ def open_master(dirfd: int | None, path: str) -> int:
     if info.st_rdev != os.makedev(5, 2) or syscalls.fs_magic(fd) != _DEVPTS_MAGIC:
         os.close(fd)
         text = f"{path} in the container is not a devpts"
-        raise ShimError("FAILED_PRECONDITION", "MOUNT_FAILED", text, what="terminal", which=path)
+        raise MountFailed(text, what="terminal", which=path)
     return fd
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from scow.kernel import imports, syscalls
-from scow.shim.errors import ShimError, from_exception
+from scow.shim.errors import from_exception, from_json, to_json
 
 _MESSAGE = 1 << 14
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -30,7 +30,7 @@ def clone(namespace: str, path: str, devices: Sequence[str] = ()) -> int:
         devices: File systems ("8:1"): one of these must be there. Then links are followed inside of the container.
 
     Raises:
-        ShimError: It is not there, or cannot be cloned.
+        ScowError: It is not there, or cannot be cloned.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
@@ -45,7 +45,7 @@ def clone(namespace: str, path: str, devices: Sequence[str] = ()) -> int:
         return descriptor
     if not raw:
         raise OSError(errno.ECHILD, "the process that looked for it was killed")
-    raise ShimError.from_json(json.loads(raw))
+    raise from_json(json.loads(raw))
 
 
 def _send(connection: socket.socket, namespace: str, path: str, devices: Sequence[str]) -> NoReturn:
@@ -56,7 +56,7 @@ def _send(connection: socket.socket, namespace: str, path: str, devices: Sequenc
         socket.send_fds(connection, [b"{}"], [found])
     except BaseException as error:  # noqa: BLE001 - whatever it is travels to the parent
         typed = from_exception(error, f"mount {path} of the other container")
-        connection.send(json.dumps(typed.to_json()).encode())
+        connection.send(json.dumps(to_json(typed)).encode())
     finally:
         os._exit(0)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
+from scow.contract.errors import InvalidConfig
 from scow.kernel import syscalls
-from scow.shim.errors import ShimError
 from scow.shim.oci.config import Mount
 from scow.shim.rootfs import overlay
 from scow.shim.spawner import layers, view
@@ -22,7 +22,7 @@ def make(entries: Iterable[Mount], held: Mapping[str, int]) -> int:
         held: Layers that the spawner has mounted.
 
     Raises:
-        ShimError: FAILED_PRECONDITION MOUNT_FAILED, DATA_LOSS LAYER_CORRUPT.
+        MountFailed, LayerCorrupt.
     """
     own: dict[str, int] = {}
     try:
@@ -37,4 +37,4 @@ def make(entries: Iterable[Mount], held: Mapping[str, int]) -> int:
         for descriptor in own.values():
             os.close(descriptor)
     text = "an image without mounts cannot be mounted"
-    raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="images.json")
+    raise InvalidConfig(text, what="images.json")

@@ -11,8 +11,9 @@ import os
 import re
 from dataclasses import dataclass, field
 
+from scow.contract.errors import BindSourceNotFound, InvalidMount, MountFailed, ScowError
 from scow.kernel import hostpath, rootpath, syscalls
-from scow.shim.errors import ShimError, from_os_error
+from scow.shim.errors import from_os_error
 from scow.shim.oci.config import Mount
 from scow.shim.rootfs import foreign
 
@@ -126,8 +127,8 @@ def attach(root: int, mount: Mount, options: Options) -> None:
     """Mount one entry at its destination inside of `root`.
 
     Raises:
-        ShimError: NOT_FOUND BIND_SOURCE_NOT_FOUND, INVALID_ARGUMENT INVALID_MOUNT, or
-            FAILED_PRECONDITION MOUNT_FAILED with the kernel's words.
+        BindSourceNotFound, InvalidMount, or
+            MountFailed with the kernel's words.
     """
     source = detached(mount, options)
     try:
@@ -149,7 +150,7 @@ def put(root: int, mount: Mount, source: int, own: int = -1) -> str:
         Where it is in the container, without links.
 
     Raises:
-        ShimError: As `attach`.
+        ScowError: As `attach`.
     """
     if not mount.destination.startswith("/"):
         text = f"the mount destination {mount.destination!r} is not absolute"
@@ -175,7 +176,7 @@ def detached(mount: Mount, options: Options) -> int:
     """Make the mount of an entry, attached nowhere; return its descriptor.
 
     Raises:
-        ShimError: As `attach`.
+        ScowError: As `attach`.
     """
     if options.bind or mount.type == "bind":
         return bind(mount, options)
@@ -186,7 +187,7 @@ def part_of(made: int, mount: Mount) -> int:
     """Return the part of a mount that its options ask for, as a mount; the whole one is closed.
 
     Raises:
-        ShimError: As `attach`.
+        ScowError: As `attach`.
     """
     options = parse_options(mount.options)
     if not options.subpath:
@@ -277,9 +278,7 @@ def _open_source(mount: Mount, options: Options) -> int:
         return hostpath.open_path(mount.source, options.links, make=options.make)
     except FileNotFoundError as error:
         text = f"the source {mount.source} of the mount at {mount.destination} does not exist"
-        raise ShimError(
-            "NOT_FOUND", "BIND_SOURCE_NOT_FOUND", text, what="mount", which=mount.source
-        ) from error
+        raise BindSourceNotFound(text, what="mount", which=mount.source) from error
     except hostpath.UnexpectedLinkError as error:
         text = f"{error.filename} is a link, and was none when the container was made"
         raise failed(mount, error, text) from error
@@ -434,10 +433,8 @@ def make_readonly(root: int, path: str) -> None:
         os.close(target)
 
 
-def _refused(destination: str, why: str, advice: str) -> ShimError:
-    return ShimError(
-        "INVALID_ARGUMENT",
-        "INVALID_MOUNT",
+def _refused(destination: str, why: str, advice: str) -> ScowError:
+    return InvalidMount(
         f"could not mount at {destination}: {why}",
         what="mount",
         which=destination,
@@ -445,18 +442,16 @@ def _refused(destination: str, why: str, advice: str) -> ShimError:
     )
 
 
-def _invalid(text: str, which: str) -> ShimError:
-    return ShimError("INVALID_ARGUMENT", "INVALID_MOUNT", text, what="mount", which=which)
+def _invalid(text: str, which: str) -> ScowError:
+    return InvalidMount(text, what="mount", which=which)
 
 
-def failed(mount: Mount, error: OSError, detail: str = "") -> ShimError:
+def failed(mount: Mount, error: OSError, detail: str = "") -> ScowError:
     """Return the error of a mount, with the kernel's words or better ones."""
     text = (
         f"could not mount {mount.type or 'bind'} at {mount.destination}: {detail or error.strerror}"
     )
-    return ShimError(
-        "FAILED_PRECONDITION",
-        "MOUNT_FAILED",
+    return MountFailed(
         text,
         what="mount",
         which=mount.destination,

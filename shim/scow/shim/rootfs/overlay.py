@@ -10,8 +10,9 @@ import os
 import re
 from collections.abc import Mapping
 
+from scow.contract.errors import MountFailed, ScowError
 from scow.kernel import syscalls
-from scow.shim.errors import ShimError, from_os_error
+from scow.shim.errors import from_os_error
 from scow.shim.oci.config import Mount
 from scow.shim.rootfs import mounts
 
@@ -23,7 +24,7 @@ def mount_at(path: str, entry: Mount) -> None:
     """Mount an overlay, or any file system, by mount(2).
 
     Raises:
-        ShimError: FAILED_PRECONDITION MOUNT_FAILED.
+        MountFailed.
     """
     options = mounts.parse_options(entry.options)
     data = ",".join(options.data)
@@ -47,7 +48,7 @@ def mount_at(path: str, entry: Mount) -> None:
 def shorten(options: list[str]) -> tuple[str, str]:
     """Return (directory, options) with overlay's lower directories relative to their common parent.
 
-    The result is FAILED_PRECONDITION when it is still too long for mount(2).
+    The result is FailedPrecondition when it is still too long for mount(2).
     """
     lower = next((o.removeprefix("lowerdir=") for o in options if o.startswith("lowerdir=")), "")
     directories = split_lower(lower)
@@ -60,9 +61,7 @@ def shorten(options: list[str]) -> tuple[str, str]:
     )
     if len(data) >= _PAGE:
         text = f"{len(directories)} layers do not fit into the {_PAGE} bytes of mount options"
-        raise ShimError(
-            "FAILED_PRECONDITION",
-            "MOUNT_FAILED",
+        raise MountFailed(
             text,
             what="rootfs",
             do="squash the image or use shorter layer directories",
@@ -91,7 +90,7 @@ def by_descriptors(entry: Mount, layers: Mapping[str, int]) -> int:
         layers: Descriptors of mounts by the path that they have in options.
 
     Raises:
-        ShimError: FAILED_PRECONDITION MOUNT_FAILED.
+        MountFailed.
     """
     options = mounts.parse_options(entry.options)
     context = -1
@@ -138,9 +137,7 @@ def _add_directory(context: int, key: str, escaped: str, layers: Mapping[str, in
         os.close(opened)
 
 
-def failed(entry: Mount, path: str, data: str, why: str | None) -> ShimError:
+def failed(entry: Mount, path: str, data: str, why: str | None) -> ScowError:
     """Return the error of a root file system that cannot be mounted."""
     text = f"could not mount the root file system ({entry.type}): {why}"
-    return ShimError(
-        "FAILED_PRECONDITION", "MOUNT_FAILED", text, what="rootfs", which=path, options=data
-    )
+    return MountFailed(text, what="rootfs", which=path, options=data)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
+from scow.contract.errors import InvalidConfig
 from scow.kernel import mountinfo, syscalls
-from scow.shim.errors import ShimError, from_os_error
+from scow.shim.errors import from_os_error
 from scow.shim.oci.config import Mount, Spec
 from scow.shim.rootfs import cgroup_mount, devices, images, mounts, overlay, throwaway
 from scow.shim.spawner import layers
@@ -39,7 +40,7 @@ def isolate(spec: Spec) -> None:
     propagation = _PROPAGATION.get(spec.rootfs_propagation)
     if propagation is None:
         text = f"config.json: linux.rootfsPropagation: {spec.rootfs_propagation!r} is none"
-        raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="config.json")
+        raise InvalidConfig(text, what="config.json")
     syscalls.mount("", "/", "", propagation | syscalls.MS_REC, None)
     if propagation == syscalls.MS_SHARED:
         _make_parent_private(spec.root_path)
@@ -84,7 +85,7 @@ def mount_entries(path: str, entries: Iterable[Mount], held: Mapping[str, int]) 
         held: Descriptors of layers that are mounted already, by the path of their index. Others are mounted here.
 
     Raises:
-        ShimError: FAILED_PRECONDITION MOUNT_FAILED or KERNEL_UNSUPPORTED, DATA_LOSS LAYER_CORRUPT.
+        MountFailed or KernelUnsupported, LayerCorrupt.
     """
     own: dict[str, int] = {}
     try:
@@ -124,7 +125,7 @@ def open_filesystems(spec: Spec) -> dict[str, int]:
     The engine has to do this: the container's cgroup does not let its members open the devices.
 
     Raises:
-        ShimError: FAILED_PRECONDITION MOUNT_FAILED.
+        MountFailed.
     """
     made: dict[str, int] = {}
     shared: set[str] = set()

@@ -10,8 +10,8 @@ import dataclasses
 import errno
 import os
 
+from scow.contract.errors import KernelUnsupported
 from scow.kernel import syscalls
-from scow.shim.errors import ShimError
 from scow.shim.oci.config import Mount
 from scow.shim.rootfs import mounts
 
@@ -24,7 +24,7 @@ def make(mount: Mount, options: mounts.Options) -> int:
     """Return the overlay, attached nowhere.
 
     Raises:
-        ShimError: NOT_FOUND BIND_SOURCE_NOT_FOUND; FAILED_PRECONDITION MOUNT_FAILED, or KERNEL_UNSUPPORTED before
+        BindSourceNotFound; MountFailed, or KernelUnsupported before
             Linux 6.15, whose overlayfs takes no layers that are attached nowhere.
     """
     opened = [mounts.bind(mount, dataclasses.replace(options, data=[]))]
@@ -61,9 +61,7 @@ def _mount(mount: Mount, lower: int, space: int, upper: int, work: int) -> int:
     except OSError as error:
         detail = mounts.kernel_message(context)
         if error.errno == errno.EINVAL and not detail:
-            raise ShimError(
-                "FAILED_PRECONDITION",
-                "KERNEL_UNSUPPORTED",
+            raise KernelUnsupported(
                 f"could not mount an overlay at {mount.destination}: this takes Linux 6.15",
                 what="mount",
                 which=mount.destination,

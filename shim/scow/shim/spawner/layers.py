@@ -16,8 +16,9 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from scow.contract.errors import KernelUnsupported, LayerCorrupt, ScowError
 from scow.kernel import syscalls
-from scow.shim.errors import ShimError, from_os_error
+from scow.shim.errors import from_os_error
 from scow.shim.oci.config import Mount
 
 TYPE = "erofs"
@@ -56,7 +57,7 @@ class Layers:
         They stay valid until the next call of a method.
 
         Raises:
-            ShimError: DATA_LOSS LAYER_CORRUPT, FAILED_PRECONDITION KERNEL_UNSUPPORTED.
+            LayerCorrupt, KernelUnsupported.
         """
         wanted: dict[str, int] = {}
         for entry in entries:
@@ -99,7 +100,7 @@ def mount(entry: Mount) -> int:
     """Mount one layer, attached nowhere; return its descriptor.
 
     Raises:
-        ShimError: As `Layers.hold`.
+        ScowError: As `Layers.hold`.
     """
     try:
         context = syscalls.fsopen(TYPE)
@@ -132,12 +133,10 @@ def _facts(path: str) -> tuple[int, int, int]:
     return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
-def _failed(entry: Mount, error: OSError) -> ShimError:
+def _failed(entry: Mount, error: OSError) -> ScowError:
     if error.errno in _UNSUPPORTED:
         text = f"this kernel cannot mount the layer {entry.source}: {error.strerror}"
-        return ShimError(
-            "FAILED_PRECONDITION",
-            "KERNEL_UNSUPPORTED",
+        return KernelUnsupported(
             text,
             what="erofs",
             which=entry.source,
@@ -145,9 +144,7 @@ def _failed(entry: Mount, error: OSError) -> ShimError:
         )
     if error.errno in _DAMAGED:
         text = f"the layer {entry.source} is damaged or missing: {error.strerror}"
-        return ShimError(
-            "DATA_LOSS",
-            "LAYER_CORRUPT",
+        return LayerCorrupt(
             text,
             what="layer",
             which=entry.source,

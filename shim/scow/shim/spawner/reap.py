@@ -8,18 +8,16 @@ recorded.
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import os
 import signal
 import sys
 import time
 
+from scow.contract.errors import ContainerSetupFailed, ScowError, ShimRunning
+from scow.contract.shim_files import Exit, State
 from scow.kernel import identity
 from scow.shim import cgroup
-from scow.shim.errors import ShimError
 from scow.shim.keeper import exit_record
-from scow.shim.keeper.exit_record import Exit, State
 
 SHIM_DIED = "the shim died; its container was ended"
 _PATIENCE_SECONDS = 10.0
@@ -29,19 +27,17 @@ def reap(state_dir: str, *, force: bool = False) -> Exit:
     """End the container of a state directory and return its exit record, making one where there is none.
 
     Raises:
-        ShimError: FAILED_PRECONDITION SHIM_RUNNING when the shim lives and not `force`;
-            INTERNAL CONTAINER_SETUP_FAILED when processes do not die.
+        ShimRunning when the shim lives and not `force`;
+            ContainerSetupFailed when processes do not die.
     """
-    state = exit_record.read_state(state_dir)
+    state = State.read(state_dir)
     if state is not None:
         _end_shim(state, force)
         _kill(state.pid, state.pid_start_ticks)
         if not cgroup.end(tuple(state.cgroups), _PATIENCE_SECONDS):
             text = f"processes of {state.id} do not die"
-            raise ShimError(
-                "INTERNAL", "CONTAINER_SETUP_FAILED", text, what="container", which=state.id
-            )
-    record = exit_record.read_exit(state_dir)
+            raise ContainerSetupFailed(text, what="container", which=state.id)
+    record = Exit.read(state_dir)
     if record is None:
         record = Exit(128 + signal.SIGKILL, int(signal.SIGKILL), time.time_ns(), error=SHIM_DIED)
         exit_record.write_exit(state_dir, record)
@@ -65,9 +61,7 @@ def _end_shim(state: State, force: bool) -> None:
     if not identity.alive(state.shim_pid, state.shim_start_ticks):
         return
     if not force:
-        raise ShimError(
-            "FAILED_PRECONDITION",
-            "SHIM_RUNNING",
+        raise ShimRunning(
             f"the shim of {state.id} lives",
             what="container",
             which=state.id,
@@ -92,10 +86,10 @@ def main() -> int:
     options = parser.parse_args()
     try:
         record = reap(options.state_dir, force=options.force)
-    except ShimError as error:
+    except ScowError as error:
         print(f"scow.shim.spawner.reap: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    print(json.dumps(dataclasses.asdict(record)))  # noqa: T201
+    print(record.encode().decode())  # noqa: T201
     return 0
 
 

@@ -10,8 +10,8 @@ import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 
+from scow.contract.errors import InvalidConfig
 from scow.kernel import syscalls
-from scow.shim.errors import ShimError
 from scow.shim.oci.config import Mount
 from scow.shim.rootfs import root as rootfs
 
@@ -28,14 +28,14 @@ def open_view(entries: Iterable[Mount], held: Mapping[str, int]) -> int:
         held: Layers that the spawner has mounted (`layers`).
 
     Raises:
-        ShimError: FAILED_PRECONDITION MOUNT_FAILED or KERNEL_UNSUPPORTED, DATA_LOSS LAYER_CORRUPT;
-            INVALID_ARGUMENT INVALID_CONFIG without entries.
+        MountFailed or KernelUnsupported, LayerCorrupt;
+            InvalidConfig without entries.
         OSError: What the kernel refuses.
     """
     entries = list(entries)
     if not entries:  # the place itself would be shown
         text = "a root file system without mounts cannot be read"
-        raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="rootfs.json")
+        raise InvalidConfig(text, what="rootfs.json")
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.mount("", "/", "", syscalls.MS_PRIVATE | syscalls.MS_REC, None)
     rootfs.mount_entries(_PLACE, [read_only(entry) for entry in entries], held)

@@ -11,11 +11,11 @@ import os
 import signal
 import socket
 
+from scow.contract.errors import ContainerNotRunning, ScowError
+from scow.contract.shim_files import Exit, State
 from scow.shim import cgroup
 from scow.shim.confine import seccomp
-from scow.shim.errors import ShimError
 from scow.shim.keeper import exit_record, link
-from scow.shim.keeper.exit_record import Exit
 from scow.shim.keeper.process import Keeper
 from scow.shim.oci import config
 from scow.shim.rootfs import devices
@@ -98,13 +98,13 @@ class Container:
             return CREATED
         return PAUSED if self.cgroup.frozen() else RUNNING
 
-    def state(self) -> exit_record.State:
+    def state(self) -> State:
         """Return what is on record of it.
 
         Raises:
-            ShimError: CONTAINER_NOT_RUNNING when the record was deleted.
+            ContainerNotRunning when the record was deleted.
         """
-        state = exit_record.read_state(self.request.state_dir)
+        state = State.read(self.request.state_dir)
         if state is None:
             raise self.not_running()
         return state
@@ -113,12 +113,10 @@ class Container:
         """Keep warnings where `state.json` tells them."""
         exit_record.add_warnings(self.request.state_dir, warnings)
 
-    def not_running(self) -> ShimError:
+    def not_running(self) -> ScowError:
         """Make the error for what needs a running container."""
         text = f"the container {self.id} is not running"
-        return ShimError(
-            "FAILED_PRECONDITION", "CONTAINER_NOT_RUNNING", text, what="container", which=self.id
-        )
+        return ContainerNotRunning(text, what="container", which=self.id)
 
     async def wait(self) -> Exit:
         """Wait for the end of the init; its record is on disk by then."""
@@ -196,7 +194,7 @@ class Container:
             text = "this process has no terminal"
             if self.exit is not None:
                 text = "the process has ended"
-            raise ShimError("FAILED_PRECONDITION", "CONTAINER_NOT_RUNNING", text, what="terminal")
+            raise ContainerNotRunning(text, what="terminal")
 
     async def end(self) -> Exit:
         """Kill what still runs; the keeper removes the cgroup and ends."""

@@ -17,12 +17,19 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
+from scow.contract.errors import (
+    ContainerNotRunning,
+    ContainerPaused,
+    ExecNotFound,
+    InvalidConfig,
+    NameInUse,
+    ScowError,
+)
+from scow.contract.shim_files import Exit
 from scow.kernel import identity, syscalls
 from scow.shim.confine import capabilities as caps
-from scow.shim.errors import ShimError
 from scow.shim.init import control, follow, launch, namespaces
 from scow.shim.keeper import exit_record
-from scow.shim.keeper.exit_record import Exit
 from scow.shim.oci.config import Process
 from scow.shim.rootfs import devices
 from scow.shim.talker.container import PAUSED, RUNNING, Container
@@ -108,7 +115,7 @@ class Execution:
         """Wait until the program runs.
 
         Raises:
-            ShimError: Why it does not; the session has ended then.
+            ScowError: Why it does not; the session has ended then.
         """
         # Shielded: a caller that goes away must not leave a process whose output nobody reads.
         await asyncio.shield(self._launching)
@@ -116,7 +123,7 @@ class Execution:
     async def _follow(self) -> None:
         try:
             master = await follow.to_exec(self._control, self._container.warn)
-        except ShimError:
+        except ScowError:
             await self._ended.wait()
             raise
         finally:
@@ -147,7 +154,7 @@ class Execution:
         """Send a signal to the process."""
         if self.exit is not None:
             text = f"process {self.pid} of this exec session has ended"
-            raise ShimError("FAILED_PRECONDITION", "CONTAINER_NOT_RUNNING", text, what="exec")
+            raise ContainerNotRunning(text, what="exec")
         os.kill(self.pid, number)
 
 
@@ -174,22 +181,20 @@ class Executions:
         """Fork a session's process; `launched` then waits for its program.
 
         Raises:
-            ShimError: CONTAINER_NOT_RUNNING, CONTAINER_PAUSED, or ALREADY_EXISTS.
+            ContainerNotRunning, ContainerPaused, or AlreadyExists.
         """
         if exec_id in self._running or self._records.find(exec_id) is not None:
             text = f"there is an exec session {exec_id} already"
-            raise ShimError("ALREADY_EXISTS", "NAME_IN_USE", text, what="exec", which=exec_id)
+            raise NameInUse(text, what="exec", which=exec_id)
         if not wanted.args:
             text = "an exec session needs a command"
-            raise ShimError("INVALID_ARGUMENT", "INVALID_CONFIG", text, what="exec", which=exec_id)
+            raise InvalidConfig(text, what="exec", which=exec_id)
         status = self._container.status
         if status == PAUSED:
             text = f"the container {self._container.id} is paused"
             which = self._container.id
             do = "unpause it first"
-            raise ShimError(
-                "FAILED_PRECONDITION",
-                "CONTAINER_PAUSED",
+            raise ContainerPaused(
                 text,
                 what="container",
                 which=which,
@@ -222,27 +227,25 @@ class Executions:
         """Return what is on record of a session.
 
         Raises:
-            ShimError: NOT_FOUND EXEC_NOT_FOUND.
+            ExecNotFound.
         """
         record = self._records.find(exec_id)
         if record is None:
             text = f"there is no exec session {exec_id}"
-            raise ShimError("NOT_FOUND", "EXEC_NOT_FOUND", text, what="exec", which=exec_id)
+            raise ExecNotFound(text, what="exec", which=exec_id)
         return record
 
     def get(self, exec_id: str) -> Execution:
         """Return a session that runs.
 
         Raises:
-            ShimError: NOT_FOUND EXEC_NOT_FOUND, or FAILED_PRECONDITION when it has ended.
+            ExecNotFound, or FailedPrecondition when it has ended.
         """
         session = self._running.get(exec_id)
         if session is None:
             record = self.find(exec_id)
             text = f"process {record.pid} of this exec session has ended"
-            raise ShimError(
-                "FAILED_PRECONDITION", "CONTAINER_NOT_RUNNING", text, what="exec", which=exec_id
-            )
+            raise ContainerNotRunning(text, what="exec", which=exec_id)
         return session
 
     def end(self) -> None:

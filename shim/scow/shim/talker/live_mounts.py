@@ -14,8 +14,9 @@ import posixpath
 from collections.abc import Callable
 from typing import NoReturn
 
+from scow.contract.errors import InvalidMount, MountBusy, MountFailed
 from scow.kernel import imports, syscalls
-from scow.shim.errors import ShimError, from_exception, from_os_error
+from scow.shim.errors import from_exception, from_json, from_os_error, to_json
 from scow.shim.init import control, follow
 from scow.shim.oci.config import Mount
 from scow.shim.rootfs import mounts, throwaway
@@ -28,7 +29,7 @@ async def attach(container: Container, mount: Mount) -> str:
     """Put a mount into the container; return where it is there, without links.
 
     Raises:
-        ShimError: As `scow.shim.rootfs.mounts.attach`; FAILED_PRECONDITION CONTAINER_NOT_RUNNING.
+        ScowError: As `scow.shim.rootfs.mounts.attach`; ContainerNotRunning.
     """
 
     def work(enter: Callable[[], None]) -> str:
@@ -46,13 +47,13 @@ async def detach(container: Container, place: str, *, force: bool) -> None:
     """Take the mount at a place out of the container; nothing mounted there is not an error.
 
     Raises:
-        ShimError: FAILED_PRECONDITION MOUNT_BUSY; INVALID_ARGUMENT INVALID_MOUNT for what is not to be taken away.
+        MountBusy; InvalidMount for what is not to be taken away.
     """
     place = posixpath.normpath(place)
     kept = ("/", "/proc", *container.spec.masked_paths, *container.spec.readonly_paths)
     if place in kept or place.startswith("/proc/"):
         text = f"{place} belongs to the container's confinement"
-        raise ShimError("INVALID_ARGUMENT", "INVALID_MOUNT", text, what="mount", which=place)
+        raise InvalidMount(text, what="mount", which=place)
 
     def work(enter: Callable[[], None]) -> str:
         enter()
@@ -76,9 +77,7 @@ def _unmount(place: str, *, force: bool) -> None:
             return
         if error.errno != errno.EBUSY:
             raise from_os_error(error, f"unmount {place}", what="mount", which=place) from error
-        raise ShimError(
-            "FAILED_PRECONDITION",
-            "MOUNT_BUSY",
+        raise MountBusy(
             f"the mount at {place} is used by processes of the container, or has mounts below it",
             what="mount",
             which=place,
@@ -108,9 +107,9 @@ async def _in_child(container: Container, work: Callable[[Callable[[], None]], s
     await _reaped(child)
     if message is None:
         text = "the process that mounts was killed"
-        raise ShimError("INTERNAL", "MOUNT_FAILED", text, what="mount")
+        raise MountFailed(text, what="mount")
     if "error" in message:
-        raise ShimError.from_json(message["error"])
+        raise from_json(message["error"])
     return str(message["place"])
 
 
@@ -131,6 +130,6 @@ def _become(channel: int, init: int, work: Callable[[Callable[[], None]], str]) 
         control.send(channel, {"place": place})
     except BaseException as error:  # noqa: BLE001 - whatever it is travels to the talker
         with contextlib.suppress(OSError):
-            control.send(channel, {"error": from_exception(error, "change mounts").to_json()})
+            control.send(channel, {"error": to_json(from_exception(error, "change mounts"))})
     finally:
         os._exit(0)

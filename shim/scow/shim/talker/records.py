@@ -9,7 +9,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 
-from scow.shim.keeper.exit_record import Exit
+from scow.contract.shim_files import Exit
 
 FILE = "execs.jsonl"
 _KEPT = 1000

@@ -15,7 +15,8 @@ from google.protobuf.message import DecodeError, Message
 
 from scow.api.shim.v1 import shim_pb2 as pb
 from scow.contract import frames
-from scow.shim.errors import ShimError, from_exception
+from scow.contract.errors import InvalidArgument, Unimplemented
+from scow.shim.errors import from_exception
 
 _QUEUED = 16  # messages of input that wait to be passed on; then the client's socket fills
 
@@ -36,7 +37,7 @@ class Stream:
         """Return the client's next message; None when it sends no more.
 
         Raises:
-            ShimError: INVALID_ARGUMENT, it is not a message of this method.
+            InvalidArgument, it is not a message of this method.
         """
         data = await self._incoming.get()
         return None if data is None else _decode(self._request, data)
@@ -107,7 +108,7 @@ class Server:
         method = self._methods.get(call.method)
         if method is None:
             text = f"the shim has no method {call.method!r}"
-            error = ShimError("UNIMPLEMENTED", "UNIMPLEMENTED", text, what="method")
+            error = Unimplemented(text, what="method")
             await _answer(writer, pb.Result(error=error.to_status()))
             return
         stream = Stream(writer, method.request)
@@ -166,4 +167,4 @@ def _decode(request: type[Message], data: bytes) -> Message:
         return request.FromString(data)
     except DecodeError as error:
         text = f"this is not a message {request.DESCRIPTOR.name}"
-        raise ShimError("INVALID_ARGUMENT", "INVALID_ARGUMENT", text, what="message") from error
+        raise InvalidArgument(text, what="message") from error

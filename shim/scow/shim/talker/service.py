@@ -10,11 +10,11 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from scow.api.shim.v1 import shim_pb2 as pb
+from scow.contract.errors import InvalidArgument, LimitExceeded, ScowError
 from scow.shim import VERSION
-from scow.shim.errors import ShimError
 from scow.shim.keeper import link
-from scow.shim.keeper.exit_record import Exit
 from scow.shim.keeper.output import STALL_SECONDS
+from scow.shim.messages import exit_message
 from scow.shim.oci import config
 from scow.shim.talker import live_mounts
 from scow.shim.talker.container import STOPPED, Container
@@ -69,7 +69,7 @@ class ShimService:
             pid=0 if container.exit else container.pid,
             pid_start_ticks=state.pid_start_ticks,
             shim_pid=state.shim_pid,
-            exit=_exit(container.exit) if container.exit else None,
+            exit=exit_message(container.exit) if container.exit else None,
             version=VERSION,
         )
 
@@ -86,8 +86,8 @@ class ShimService:
             ended = await session.wait() if session else None
             ended = ended or self._executions.find(request.exec_id).exit
             assert ended is not None
-            return pb.WaitResponse(exit=_exit(ended))
-        return pb.WaitResponse(exit=_exit(await self._container.wait()))
+            return pb.WaitResponse(exit=exit_message(ended))
+        return pb.WaitResponse(exit=exit_message(await self._container.wait()))
 
     async def _attach(self, stream: Stream) -> None:
         opened = _opened(await stream.receive())
@@ -119,7 +119,7 @@ class ShimService:
                         if name == "stdout"
                         else pb.AttachResponse(stderr=data)
                     )
-            await stream.send(pb.AttachResponse(exit=_exit(await container.wait())))
+            await stream.send(pb.AttachResponse(exit=exit_message(await container.wait())))
         finally:
             output.close()
             if opened.stdin and container.request.stdin_once:
@@ -145,7 +145,7 @@ class ShimService:
                 return
             with _Input(stream, stdio.write_stdin, stdio.resize, stdio.end_stdin, opened.stdin):
                 await _deliver(stream, session, pb.ExecResponse)
-            await stream.send(pb.ExecResponse(exit=_exit(await execution.wait())))
+            await stream.send(pb.ExecResponse(exit=exit_message(await execution.wait())))
         finally:
             stdio.detach(session)
             stdio.close_stdin()
@@ -158,7 +158,7 @@ class ShimService:
             place = pb.OutputPosition(run=record.run, stdout=record.stdout, stderr=record.stderr)
             started.position.CopyFrom(place)
         await stream.send(pb.ExecResponse(started=started))
-        await stream.send(pb.ExecResponse(exit=_exit(record.exit)))
+        await stream.send(pb.ExecResponse(exit=exit_message(record.exit)))
 
     async def _exec_state(self, request: pb.ExecStateRequest) -> pb.ExecStateResponse:
         record = self._executions.find(request.exec_id)
@@ -166,7 +166,7 @@ class ShimService:
             exec_id=request.exec_id,
             running=record.exit is None,
             pid=record.pid,
-            exit=_exit(record.exit) if record.exit else None,
+            exit=exit_message(record.exit) if record.exit else None,
         )
 
     async def _resize(self, request: pb.ResizeRequest) -> pb.ResizeResponse:
@@ -228,7 +228,7 @@ class ShimService:
 
     async def _end(self, request: pb.ShutdownRequest) -> pb.ShutdownResponse:
         self._executions.end()
-        return pb.ShutdownResponse(exit=_exit(await self._container.end()))
+        return pb.ShutdownResponse(exit=exit_message(await self._container.end()))
 
 
 class _Input:
@@ -268,7 +268,7 @@ class _Input:
     def _resize_quietly(self, size: pb.WindowSize) -> None:
         try:
             self._resize(size.rows, size.columns)
-        except ShimError:  # it has no terminal, or has just ended
+        except ScowError:  # it has no terminal, or has just ended
             return
 
     async def _end_once(self) -> None:
@@ -287,7 +287,7 @@ async def _deliver(stream: Stream, session: Session, response: type[Any]) -> Non
 def _opened(first: Any) -> Any:
     if first is None or first.WhichOneof("message") != "open":
         text = "the first message must be `open`"
-        raise ShimError("INVALID_ARGUMENT", "INVALID_ARGUMENT", text, what="message")
+        raise InvalidArgument(text, what="message")
     return first.open
 
 
@@ -306,21 +306,11 @@ def _wanted(opened: pb.ExecRequest.Open) -> Wanted:
     )
 
 
-def _exit(record: Exit) -> pb.Exit:
-    return pb.Exit(
-        code=record.code,
-        signal=record.signal,
-        time=Timestamp(seconds=record.time_ns // _NANO, nanos=record.time_ns % _NANO),
-        oom_killed=record.oom_killed,
-        error=record.error,
-    )
-
-
 async def _pieces(output: socket.socket) -> AsyncIterator[tuple[str, bytes]]:
     """Yield what the keeper sends of the init's output; first, once, its position.
 
     Raises:
-        ShimError: RESOURCE_EXHAUSTED when the session was cut off.
+        ResourceExhausted when the session was cut off.
     """
     loop = asyncio.get_running_loop()
     while packet := await loop.sock_recv(output, _PACKET_MAX):
@@ -328,9 +318,7 @@ async def _pieces(output: socket.socket) -> AsyncIterator[tuple[str, bytes]]:
         if kind == link.END:
             return
         yield _NAMES.get(kind, ""), packet[1:]
-    raise ShimError(
-        "RESOURCE_EXHAUSTED",
-        "LIMIT_EXCEEDED",
+    raise LimitExceeded(
         f"this client took too little output for {STALL_SECONDS:.0f} seconds",
         what="attach",
         do="read faster, or follow the log instead",

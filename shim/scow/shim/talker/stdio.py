@@ -14,8 +14,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from scow.contract.errors import ContainerNotRunning, LimitExceeded, ScowError
 from scow.contract.log_record import STREAMS
-from scow.shim.errors import ShimError
 from scow.shim.rootfs import devices
 
 _CHUNK = 32 << 10
@@ -35,7 +35,7 @@ class Session:
         self._size = 0
         self._wake = asyncio.Event()
         self._ended = False
-        self._error: ShimError | None = None
+        self._error: ScowError | None = None
         self._stall: asyncio.TimerHandle | None = None
 
     @property
@@ -61,9 +61,7 @@ class Session:
         self._wake.set()
 
     def _cut(self) -> None:
-        self._error = ShimError(
-            "RESOURCE_EXHAUSTED",
-            "LIMIT_EXCEEDED",
+        self._error = LimitExceeded(
             f"this client took no output for {STALL_SECONDS:.0f} seconds while {self._size} bytes waited",
             what="attach",
             do="read faster, or follow the log instead",
@@ -81,7 +79,7 @@ class Session:
         """Return the next piece of output; None after the last.
 
         Raises:
-            ShimError: RESOURCE_EXHAUSTED after the session was cut off.
+            ResourceExhausted after the session was cut off.
         """
         while not self._queue:
             if self._error is not None:
@@ -312,12 +310,12 @@ class Stdio:
         """Set the window size.
 
         Raises:
-            ShimError: FAILED_PRECONDITION when there is no terminal.
+            FailedPrecondition when there is no terminal.
         """
         master = next(iter(self._sources), -1)
         if not self.terminal or master < 0:
             text = "this process has no terminal" if not self.terminal else "the process has ended"
-            raise ShimError("FAILED_PRECONDITION", "CONTAINER_NOT_RUNNING", text, what="terminal")
+            raise ContainerNotRunning(text, what="terminal")
         devices.set_size(master, rows, columns)
 
     async def write_stdin(self, data: bytes) -> None:

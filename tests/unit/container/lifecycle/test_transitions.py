@@ -10,9 +10,9 @@ import pytest
 from scow.api.container.v1 import container_pb2 as pb
 from scow.container.lifecycle.transitions import Execution, Next, Transitions, after_exit
 from scow.container.model.containers import Containers, Entry
-from scow.container.runtime.shim import Ending
 from scow.container.store import MIGRATIONS, ContainerStore
 from scow.contract.errors import CommandNotFound, MountFailed, ScowError
+from scow.contract.shim_files import Exit
 from scow.core.journal import Journal
 from scow.core.store import Store
 
@@ -75,7 +75,7 @@ def test_an_exit_clears_what_only_a_process_has(
     transitions: Transitions, entry: Entry, store: Store
 ) -> None:
     transitions.started(entry, _EXECUTION)
-    transitions.exited(entry, Ending(137, 2_000, oom_killed=True))
+    transitions.exited(entry, Exit(137, 0, 2_000, oom_killed=True))
     found = entry.described
     assert (found.status, found.exit_code, found.oom_killed) == (pb.STATUS_EXITED, 137, True)
     assert found.finished_at.ToNanoseconds() == 2_000
@@ -86,7 +86,7 @@ def test_an_exit_clears_what_only_a_process_has(
 
 
 def test_a_start_after_an_exit_forgets_how_that_was(transitions: Transitions, entry: Entry) -> None:
-    transitions.exited(entry, Ending(137, 2_000, oom_killed=True, error="it was killed"))
+    transitions.exited(entry, Exit(137, 0, 2_000, oom_killed=True, error="it was killed"))
     transitions.started(entry, _EXECUTION)
     found = entry.described
     assert (found.exit_code, found.oom_killed, found.error) == (0, False, "")
@@ -111,7 +111,7 @@ def test_a_freeze_is_recorded_once_and_not_after_the_end(
     transitions.paused(entry)
     assert entry.described.status == pb.STATUS_PAUSED
     transitions.unpaused(entry)
-    transitions.exited(entry, Ending(0, 2_000))
+    transitions.exited(entry, Exit(0, 0, 2_000))
     transitions.paused(entry)
     assert entry.described.status == pb.STATUS_EXITED
     assert events(store) == ["start", "pause", "unpause", "die"]
@@ -125,7 +125,7 @@ def test_one_that_was_frozen_since_its_start(transitions: Transitions, entry: En
 def test_what_an_exit_leads_to(transitions: Transitions, entry: Entry) -> None:
     transitions.started(entry, _EXECUTION)
     assert after_exit(entry) is Next.NOTHING, "it has not ended"
-    transitions.exited(entry, Ending(0, 2_000))
+    transitions.exited(entry, Exit(0, 0, 2_000))
     assert after_exit(entry) is Next.REMOVE
     entry.restarting = True
     assert after_exit(entry) is Next.NOTHING

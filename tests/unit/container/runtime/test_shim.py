@@ -10,11 +10,12 @@ from scow.api.types.v1 import errors_pb2
 from scow.container.runtime import shim
 from scow.contract import frames
 from scow.contract.errors import CommandNotFound, ContainerNotRunning, ShimDied
+from scow.contract.shim_files import Exit, State
 
 
 def write_state(folder: Path, pid: int, ticks: int) -> None:
-    record = {"shim_pid": pid, "shim_start_ticks": ticks, "warnings": ["w"]}
-    (folder / "state.json").write_text(json.dumps(record))
+    state = State("a" * 64, "1", pid, ticks, warnings=["w"])
+    (folder / "state.json").write_bytes(state.encode())
 
 
 def ticks(pid: int) -> int:
@@ -43,7 +44,7 @@ def test_the_exit_record(tmp_path: Path) -> None:
     assert shim.ending(tmp_path) is None
     record = {"code": 137, "signal": 9, "time_ns": 5, "oom_killed": True, "error": ""}
     (tmp_path / "exit.json").write_text(json.dumps(record))
-    assert shim.ending(tmp_path) == shim.Ending(137, 5, True, "")
+    assert shim.ending(tmp_path) == Exit(137, 9, 5, True)
 
 
 def test_warnings(tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ async def test_a_shim_that_has_ended_tells_by_its_record(tmp_path: Path) -> None
     ended = shim.Shim("a" * 64, tmp_path / "none", tmp_path)
     with pytest.raises(ContainerNotRunning):
         await ended.pause()
-    assert await ended.ended() == shim.Ending(3, 5)
+    assert await ended.ended() == Exit(3, 0, 5)
 
 
 async def test_what_a_shim_says_keeps_its_class(tmp_path: Path) -> None:

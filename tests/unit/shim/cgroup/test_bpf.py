@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
+from scow.contract.errors import ScowError
 from scow.shim.cgroup import base, bpf
-from scow.shim.errors import ShimError
 from scow.shim.oci.config import DeviceRule
 
 MKNOD, READ, WRITE = 1, 2, 4
@@ -73,5 +73,5 @@ def test_everything_allowed() -> None:
 
 @pytest.mark.parametrize(("kind", "access"), [("x", "r"), ("c", "q")])
 def test_rules_that_are_none(kind: str, access: str) -> None:
-    with pytest.raises(ShimError):
+    with pytest.raises(ScowError):
         bpf.build((DeviceRule(True, kind, 1, 1, access),))

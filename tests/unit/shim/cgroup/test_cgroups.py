@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from scow.contract.errors import ScowError
 from scow.shim.cgroup import Layout, base
 from scow.shim.cgroup.v1 import CgroupV1
 from scow.shim.cgroup.v2 import CgroupV2, cpu_weight, io_weight
-from scow.shim.errors import ShimError
 from scow.shim.oci.config import Resources
 
 LEGACY = (("/c/memory", ("memory",)), ("/c/cpu", ("cpu", "cpuacct")))
@@ -34,7 +34,7 @@ def test_directories() -> None:
 
 
 def test_a_host_without_cgroups() -> None:
-    with pytest.raises(ShimError) as raised:
+    with pytest.raises(ScowError) as raised:
         Layout((), None).cgroup("scow", "x")
     assert raised.value.reason == "KERNEL_UNSUPPORTED"
 
@@ -61,7 +61,7 @@ def test_reading(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ShimError) as raised:
+    with pytest.raises(ScowError) as raised:
         base.write(str(tmp_path), "memory.max", 5)
     assert raised.value.metadata["which"] == str(tmp_path / "memory.max")
     assert raised.value.reason == "KERNEL_UNSUPPORTED"
@@ -73,7 +73,7 @@ def test_processes_below_count_too(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "cgroup.procs").write_text("77\n78\n")
     assert base.pids_in([str(tmp_path)]) == {77, 78}
-    with pytest.raises(ShimError) as raised:
+    with pytest.raises(ScowError) as raised:
         base.require_free([str(tmp_path)])
     assert raised.value.reason == "CONTAINER_RUNNING"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from scow.contract.errors import ScowError
 from scow.shim.confine import capabilities
-from scow.shim.errors import ShimError
 from scow.shim.oci import config
 
 
@@ -21,7 +21,7 @@ def test_bits() -> None:
 
 
 def test_an_unknown_name() -> None:
-    with pytest.raises(ShimError) as raised:
+    with pytest.raises(ScowError) as raised:
         capabilities.bits(["CAP_NONE"])
     assert raised.value.metadata["which"] == "CAP_NONE"
 

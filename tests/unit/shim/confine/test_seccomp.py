@@ -11,8 +11,8 @@ import pytest
 
 from scow.container.spec import capabilities
 from scow.container.spec.seccomp import default
+from scow.contract.errors import ScowError
 from scow.shim.confine import seccomp
-from scow.shim.errors import ShimError
 
 ALLOW, EPERM, ENOSYS = 0x7FFF0000, 0x00050001, 0x00050026
 X86 = 0xC000003E
@@ -139,7 +139,7 @@ def test_names_that_are_too_new_are_left_to_the_default() -> None:
     ],
 )
 def test_what_is_wrong_is_named(change: dict[str, Any], place: str) -> None:
-    with pytest.raises(ShimError) as raised:
+    with pytest.raises(ScowError) as raised:
         seccomp.prepare({"defaultAction": "SCMP_ACT_ALLOW", **change}, None)
     assert raised.value.reason == "INVALID_CONFIG"
     assert raised.value.metadata["which"] == place

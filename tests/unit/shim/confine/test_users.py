@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from scow.contract.errors import ScowError
 from scow.shim.confine import users
 from scow.shim.confine.users import Identity
-from scow.shim.errors import ShimError
 
 PASSWD = """# comment
 root:x:0:0:root:/root:/bin/sh
@@ -68,7 +68,7 @@ def test_further_groups(files: tuple[str, str]) -> None:
      ("4294967295", "user"), ("٣", "user")],
 )  # fmt: skip
 def test_who_is_not_there(files: tuple[str, str], user: str, what: str) -> None:
-    with pytest.raises(ShimError) as raised:
+    with pytest.raises(ScowError) as raised:
         users.resolve(user, (), *files)
     assert (raised.value.reason, raised.value.metadata["what"]) == ("USER_NOT_FOUND", what)
 

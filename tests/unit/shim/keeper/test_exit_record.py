@@ -7,21 +7,26 @@ import signal
 import subprocess
 from pathlib import Path
 
+from scow.contract.shim_files import Exit, State
 from scow.kernel import identity
 from scow.shim.keeper import exit_record
-from scow.shim.keeper.exit_record import Exit, State
 
 
 def test_records_come_back(tmp_path: Path) -> None:
-    assert exit_record.read_exit(str(tmp_path)) is None
-    assert exit_record.read_state(str(tmp_path)) is None
+    assert Exit.read(str(tmp_path)) is None
+    assert State.read(str(tmp_path)) is None
     record = Exit(137, 9, 123, True, "why")
     state = State("x", "1", 1, 2, 3, 4, ["/c"], ["w"])
     exit_record.write_exit(str(tmp_path), record)
     exit_record.write_state(str(tmp_path), state)
-    assert exit_record.read_exit(str(tmp_path)) == record
-    assert exit_record.read_state(str(tmp_path)) == state
+    assert Exit.read(str(tmp_path)) == record
+    assert State.read(str(tmp_path)) == state
     assert sorted(os.listdir(tmp_path)) == ["exit.json", "state.json"]
+
+
+def test_fields_of_another_version_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "exit.json").write_text('{"code": 1, "signal": 0, "time_ns": 2, "mood": "good"}')
+    assert Exit.read(tmp_path) == Exit(1, 0, 2)
 
 
 def test_statuses() -> None:

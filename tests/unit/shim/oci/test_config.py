@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scow.shim.errors import ShimError
+from scow.contract.errors import InvalidConfig, ScowError
 from scow.shim.oci import config as oci
 
 
@@ -79,9 +79,9 @@ def test_annotations_of_our_own() -> None:
     ],
 )
 def test_a_wrong_value_is_named_by_its_place(changes: dict[str, Any], place: str) -> None:
-    with pytest.raises(ShimError) as raised:
+    with pytest.raises(ScowError) as raised:
         parse(**changes)
-    assert (raised.value.code, raised.value.reason) == ("INVALID_ARGUMENT", "INVALID_CONFIG")
+    assert type(raised.value) is InvalidConfig
     assert raised.value.metadata["which"] == place
 
 
@@ -98,6 +98,6 @@ def test_load_reads_rootfs(tmp_path: Path) -> None:
 def test_load_of_what_is_no_configuration(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ShimError) as raised:
+    with pytest.raises(ScowError) as raised:
         oci.load(str(tmp_path))
     assert raised.value.metadata["which"] == str(tmp_path / "config.json")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from scow.contract.errors import ScowError
 from scow.kernel import syscalls
-from scow.shim.errors import ShimError
 from scow.shim.rootfs import mounts, overlay
 
 
@@ -65,6 +65,6 @@ def test_a_layer_that_holds_the_others_is_named_too() -> None:
 
 def test_too_many_layers() -> None:
     lower = ":".join(f"/x/{'long' * 20}{number}" for number in range(200))
-    with pytest.raises(ShimError) as raised:
+    with pytest.raises(ScowError) as raised:
         overlay.shorten([f"lowerdir={lower}"])
     assert raised.value.reason == "MOUNT_FAILED"

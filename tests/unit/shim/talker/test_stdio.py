@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from scow.shim.errors import ShimError
+from scow.contract.errors import ScowError
 from scow.shim.talker import stdio as module
 from scow.shim.talker.stdio import Session, Stdio
 
@@ -95,7 +95,7 @@ async def test_a_session_that_takes_nothing_is_cut_off(monkeypatch: pytest.Monke
     await asyncio.sleep(0.1)
     assert not session.full
     assert resumed
-    with pytest.raises(ShimError) as raised:
+    with pytest.raises(ScowError) as raised:
         await session.next()
     assert raised.value.reason == "LIMIT_EXCEEDED"
 
@@ -126,7 +126,7 @@ async def test_input_to_a_process_that_closed_it_is_dropped() -> None:
 
 async def test_no_terminal_no_size() -> None:
     stdio = Stdio(terminal=False, stdin=False)
-    with pytest.raises(ShimError):
+    with pytest.raises(ScowError):
         stdio.resize(1, 1)
     stdio.close_child_side()
     stdio.finish()
