@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-import scow.core.lean  # noqa: F401  logs as services write them: rich takes long over a traceback
+import scow.core.plain_structlog  # noqa: F401  logs as services write them: rich takes long over a traceback
 from tests.support.event_loop import watched
 
 

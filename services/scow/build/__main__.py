@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-import scow.core.lean  # noqa: F401  before what loads structlog
+import scow.core.plain_structlog  # noqa: F401  before what loads structlog
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.build.v1.build_pb2_grpc import add_BuildServiceServicer_to_server
 from scow.api.types.v1.types_pb2 import ReconcileAction

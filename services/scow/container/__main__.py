@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import scow.core.lean  # noqa: F401  before what loads structlog
+import scow.core.plain_structlog  # noqa: F401  before what loads structlog
 from scow.api.container.v1.container_pb2_grpc import add_ContainerServiceServicer_to_server
 from scow.container.content.commit import Commits
 from scow.container.content.export import Exports

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-import scow.core.lean  # noqa: F401  before what loads structlog
+import scow.core.plain_structlog  # noqa: F401  before what loads structlog
 from scow.api.image.v1.archive_pb2_grpc import add_ArchiveServiceServicer_to_server
 from scow.api.image.v1.artifact_pb2_grpc import add_ArtifactServiceServicer_to_server
 from scow.api.image.v1.image_pb2_grpc import add_ImageServiceServicer_to_server

@@ -35,8 +35,8 @@ from scow.network.kernel import names
 from scow.network.kernel.worker import Worker
 from scow.network.networks import DEFAULT, Networks, endpoint_message
 from scow.network.policy.policies import Policies
-from scow.network.ports import publish
-from scow.network.ports.publish import PortRequest
+from scow.network.ports import port_mapping
+from scow.network.ports.port_mapping import PortRequest
 from scow.network.ports.publisher import Publisher
 from scow.network.requests import Wish
 from scow.network.store import Endpoint, Network, NetworkStore, Resolving
@@ -111,7 +111,7 @@ class Endpoints:
         Raises:
             InvalidPort: It cannot be meant.
         """
-        return publish.check(mapping, self._publish_address(network))
+        return port_mapping.check(mapping, self._publish_address(network))
 
     def _publish_address(self, network: Network) -> str:
         """Return where ports are published that name no address; empty means on all of the host's."""

@@ -16,8 +16,8 @@ from scow.network.dns.files import Resolver
 from scow.network.drivers.base import Capabilities
 from scow.network.ipam.addresses import LINK_LOCAL, Interface
 from scow.network.kernel import netns
-from scow.network.ports import publish
-from scow.network.ports.publish import PortRequest
+from scow.network.ports import port_mapping
+from scow.network.ports.port_mapping import PortRequest
 from scow.network.store import Network
 
 _OWNER = re.compile(r"[a-z]{1,32}/[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -124,7 +124,7 @@ def check(
         netns_id=netns.current_identity(request.netns_path) if request.netns_path else "",
         hostname=f"{hostname}.{request.domainname}" if request.domainname else hostname,
         # On "host" ports are open as they are, on "none" nothing can reach them: as docker, ask for none.
-        ports=tuple(publish.check(p, publish_ip) for p in request.ports)
+        ports=tuple(port_mapping.check(p, publish_ip) for p in request.ports)
         if capabilities.ports
         else (),
         mac=_mac(request.mac_address),

@@ -18,7 +18,7 @@ from scow.network.endpoints import Endpoints
 from scow.network.limits import Limits
 from scow.network.networks import Networks
 from scow.network.policy.changes import PolicyChanges
-from scow.network.publications import Publications
+from scow.network.port_changes import PortChanges
 from scow.network.reconcile import Reconciler
 from scow.network.statistics import Statistics
 from scow.network.user_networks import UserNetworks
@@ -36,7 +36,7 @@ class Parts:
     reconciler: Reconciler
     calls: Calls
     statistics: Statistics
-    publications: Publications
+    port_changes: PortChanges
     limits: Limits
     policies: PolicyChanges
 
@@ -51,7 +51,7 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
         self._reconciler = parts.reconciler
         self._calls = parts.calls
         self._statistics = parts.statistics
-        self._publications = parts.publications
+        self._port_changes = parts.port_changes
         self._limits = parts.limits
         self._policies = parts.policies
         self._journal = journal
@@ -102,13 +102,13 @@ class NetworkServicer(pb_grpc.NetworkServiceServicer):
 
     async def Publish(self, request: pb.PublishRequest, context: Context) -> pb.PublishResponse:
         """Publish further ports."""
-        return await self._publications.publish(request)
+        return await self._port_changes.publish(request)
 
     async def Unpublish(
         self, request: pb.UnpublishRequest, context: Context
     ) -> pb.UnpublishResponse:
         """Publish ports no more."""
-        return await self._publications.unpublish(request)
+        return await self._port_changes.unpublish(request)
 
     async def Limit(self, request: pb.LimitRequest, context: Context) -> pb.LimitResponse:
         """Change the bandwidth that an owner has."""

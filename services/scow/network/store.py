@@ -34,7 +34,7 @@ from scow.core.store import Store
 from scow.network.ipam.addresses import Address, Interface, Pool
 from scow.network.policy import model as policies
 from scow.network.policy.model import Policy
-from scow.network.ports.publish import Publish, from_json, to_json
+from scow.network.ports.port_mapping import Publish, from_json, to_json
 
 MIGRATIONS = (
     """

@@ -26,7 +26,7 @@ from scow.network.limits import Limits
 from scow.network.networks import Networks
 from scow.network.policy.changes import PolicyChanges
 from scow.network.policy.denials import DenialWatch, group_of
-from scow.network.publications import Publications
+from scow.network.port_changes import PortChanges
 from scow.network.reconcile import Reconciler
 from scow.network.rpc import NetworkServicer
 from scow.network.statistics import Statistics
@@ -57,7 +57,7 @@ async def wire(context: Context) -> Wiring:
     rows = NetworkStore(context.store)
     reconciler = Reconciler(rows, networks, endpoints, parts, context.peers)
     users = UserNetworks(context.store, context.journal, networks, endpoints, parts)
-    publications = Publications(context.store, context.journal, networks, endpoints)
+    port_changes = PortChanges(context.store, context.journal, networks, endpoints)
     policies = PolicyChanges(context.store, context.journal, endpoints)
     limits = Limits(context.store, networks, endpoints, worker)
     calls = Calls(chain, section.cni_conf_dir)
@@ -69,7 +69,7 @@ async def wire(context: Context) -> Wiring:
             reconciler,
             calls,
             Statistics(rows, networks, worker),
-            publications,
+            port_changes,
             limits,
             policies,
         ),

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-import scow.core.lean  # noqa: F401  before what loads structlog
+import scow.core.plain_structlog  # noqa: F401  before what loads structlog
 from scow.contract.errors import ScowError
 from scow.core.config import DEFAULT_FILE
 from scow.core.server import load_config

@@ -4,7 +4,7 @@ The parent imports grpc but makes no object of it, so that forking is safe at an
 the common modules are shared. Each child runs `python -m scow.<service>` in itself, tells "ready" by sd_notify on the
 supervisor's socket, and is sent SIGTERM by the kernel when the supervisor dies, so that a new scowd can start
 anew. A service that ends is started again, after a pause that doubles up to ten seconds. One that is needed now and
-then alone is started when somebody connects to its socket (`doorway`), and ends when it says that nobody needs it.
+then alone is started when somebody connects to its socket (`on_demand`), and ends when it says that nobody needs it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from scow.contract.backoff import Pauses
 from scow.contract.errors import FailedPrecondition
 from scow.core.config import PARTS, Config
 from scow.core.server import IDLE, ON_DEMAND, notify
-from scow.scowd.doorway import Doorway
+from scow.scowd.on_demand import OnDemandSocket
 
 _PR_SET_PDEATHSIG = 1
 _PAUSE_MIN = 0.1
@@ -55,7 +55,7 @@ class Child:
     # When to start it again, on the monotonic clock; 0 is not planned.
     start_at: float = 0.0
     # Where those who connect wait for it, if it is started when somebody does.
-    doorway: Doorway | None = None
+    on_demand: OnDemandSocket | None = None
     # It was told to end because nobody needs it.
     resting: bool = False
 
@@ -74,7 +74,7 @@ class Supervisor:
         self._children = {name: Child(name) for name in PARTS}
         for name, child in self._children.items():
             if PARTS[name].on_demand:
-                child.doorway = Doorway(config.socket(name))
+                child.on_demand = OnDemandSocket(config.socket(name))
         self._stopping = False
         self._announced = False
         self._failed = False
@@ -86,7 +86,7 @@ class Supervisor:
             gc.collect()
             gc.freeze()
             for child in self._children.values():
-                if child.doorway is not None:
+                if child.on_demand is not None:
                     self._wait_for_somebody(child, selector)
                 elif self._may_start(child):
                     self._start(child)
@@ -167,13 +167,13 @@ class Supervisor:
 
     def _wait_for_somebody(self, child: Child, selector: selectors.BaseSelector) -> None:
         """Start a service when somebody connects."""
-        assert child.doorway is not None
-        selector.register(child.doorway.open(), selectors.EVENT_READ, child)
+        assert child.on_demand is not None
+        selector.register(child.on_demand.open(), selectors.EVENT_READ, child)
 
     def _on_idle(self, pid: int) -> None:
         """End a service that nobody needs; whoever connects meanwhile waits for the next one."""
         for child in self._children.values():
-            if child.pid == pid and child.doorway is not None and not child.resting:
+            if child.pid == pid and child.on_demand is not None and not child.resting:
                 child.resting = True
                 self._wait_for_somebody(child, self._selector)
                 os.kill(pid, signal.SIGTERM)
@@ -182,12 +182,12 @@ class Supervisor:
         for child in self._children.values():
             if child.pid == pid:
                 child.ready = True
-                if child.doorway is not None:
-                    child.doorway.relay()
+                if child.on_demand is not None:
+                    child.on_demand.relay()
         for child in self._children.values():
-            if not child.started and child.doorway is None and self._may_start(child):
+            if not child.started and child.on_demand is None and self._may_start(child):
                 self._start(child)
-        needed = [c for c in self._children.values() if c.doorway is None]
+        needed = [c for c in self._children.values() if c.on_demand is None]
         if not self._announced and all(c.ready for c in needed):
             self._announced = True
             notify("READY=1")
@@ -248,8 +248,8 @@ class Supervisor:
             for thing in self._to_close_in_child:
                 thing.close()
             for child in self._children.values():
-                if child.doorway is not None and child.doorway.listener is not None:
-                    child.doorway.listener.close()
+                if child.on_demand is not None and child.on_demand.listener is not None:
+                    child.on_demand.listener.close()
             os.environ["NOTIFY_SOCKET"] = str(self._config.run / "notify.sock")
             os.environ[ON_DEMAND] = "1" if PARTS[name].on_demand else ""
             sys.argv = [f"scow-{name}", *self._arguments]
@@ -271,8 +271,8 @@ class Supervisor:
         """Stop the services of each stage, those that call others first."""
         self._stopping = True
         for child in self._children.values():
-            if child.doorway is not None:
-                child.doorway.close()
+            if child.on_demand is not None:
+                child.on_demand.close()
         notify("STOPPING=1")
         grace = self._config.server.drain_seconds + 5
         for stage in sorted({part.stage for part in PARTS.values()}, reverse=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import scow.core.lean  # noqa: F401  before what loads structlog
+import scow.core.plain_structlog  # noqa: F401  before what loads structlog
 from scow.core.server import Context, Wiring, main
 from scow.volume.store import MIGRATIONS
 from scow.volume.wiring import make

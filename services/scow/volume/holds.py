@@ -23,8 +23,8 @@ from scow.core.times import now_ns
 from scow.volume import mounts
 from scow.volume.directories import Directories
 from scow.volume.drivers import Source
-from scow.volume.stillness import Stillness
 from scow.volume.store import Volume
+from scow.volume.use_lock import UseLock
 from scow.volume.volumes import Volumes
 
 _log = structlog.get_logger()
@@ -36,7 +36,7 @@ class Holds:
     Args:
         volumes: The records.
         directories: The folders of those that the engine keeps itself.
-        stillness: Volumes that must not come to be used for a moment.
+        use_lock: Volumes that must not come to be used for a moment.
         limit: Called with the name of a volume that has new content, so that its limits hold for that.
     """
 
@@ -44,12 +44,12 @@ class Holds:
         self,
         volumes: Volumes,
         directories: Directories,
-        stillness: Stillness,
+        use_lock: UseLock,
         limit: Callable[[str], Awaitable[None]],
     ) -> None:
         self._limit = limit
         self._volumes = volumes
-        self._stillness = stillness
+        self._use_lock = use_lock
         self._rows = volumes.rows
         self._store = volumes.store
         self._directories = directories

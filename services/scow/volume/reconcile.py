@@ -11,7 +11,7 @@ from scow.core.peers import Peers
 from scow.volume.directories import Directories
 from scow.volume.holds import Holds
 from scow.volume.quotas.quotas import Quotas
-from scow.volume.snapshots.former import FormerContent
+from scow.volume.snapshots.replaced_content import ReplacedContent
 from scow.volume.snapshots.snapshots import Snapshots
 from scow.volume.staging import Staging
 from scow.volume.volumes import Volumes
@@ -26,7 +26,7 @@ class Reconciliation:
     volumes: Volumes
     holds: Holds
     snapshots: Snapshots
-    former: FormerContent
+    former: ReplacedContent
     staging: Staging
     quotas: Quotas
 

@@ -28,11 +28,11 @@ from scow.volume.reconcile import Reconciliation
 from scow.volume.rpc import VolumeServicer
 from scow.volume.snapshots.clones import Clones
 from scow.volume.snapshots.folders import SnapshotFolders
-from scow.volume.snapshots.former import FormerContent
+from scow.volume.snapshots.replaced_content import ReplacedContent
 from scow.volume.snapshots.rpc import SnapshotServicer
 from scow.volume.snapshots.snapshots import Snapshots
 from scow.volume.staging import Staging
-from scow.volume.stillness import Stillness
+from scow.volume.use_lock import UseLock
 from scow.volume.volumes import Volumes
 
 
@@ -46,15 +46,15 @@ def make(context: Context) -> Wiring:
     quotas = Quotas(store, journal, volumes)
     staging = Staging(base, directories)
     containers = Containers(context.peers)
-    stillness = Stillness(volumes.rows, containers)
-    holds = Holds(volumes, directories, stillness, quotas.apply)
+    use_lock = UseLock(volumes.rows, containers)
+    holds = Holds(volumes, directories, use_lock, quotas.apply)
     folders = SnapshotFolders(base, directories)
-    former = FormerContent(store, folders, containers)
+    former = ReplacedContent(store, folders, containers)
     snapshots = Snapshots(
-        store, journal, volumes, directories, folders, staging, stillness, former, quotas
+        store, journal, volumes, directories, folders, staging, use_lock, former, quotas
     )
     new_volumes = NewVolumes(volumes, directories)
-    clones = Clones(snapshots, new_volumes, directories, folders, staging, stillness)
+    clones = Clones(snapshots, new_volumes, directories, folders, staging, use_lock)
     reconciliation = Reconciliation(
         context.peers, directories, volumes, holds, snapshots, former, staging, quotas
     )
@@ -63,7 +63,7 @@ def make(context: Context) -> Wiring:
         context.config.volume, snapshots, new_volumes, directories, folders, staging
     )
     archive_servicer = ArchiveServicer(archives, requests)
-    backups = Backups(context.peers, snapshots, archives, directories, staging, stillness)
+    backups = Backups(context.peers, snapshots, archives, directories, staging, use_lock)
     backup_servicer = BackupServicer(backups)
     plugin_servicer = PluginServicer(plugins, volumes.rows, reconciliation, requests)
     quota_servicer = QuotaServicer(quotas, volumes, requests)

@@ -7,7 +7,7 @@ import pytest
 
 from scow.core.store import Store
 from scow.network.ipam.addresses import Pool
-from scow.network.ports.publish import Publish
+from scow.network.ports.port_mapping import Publish
 from scow.network.store import MIGRATIONS, Endpoint, Network, NetworkStore, find
 
 POOLS = tuple(Pool.of(ip_network(subnet)) for subnet in ("10.0.0.0/24", "fd00::/64"))

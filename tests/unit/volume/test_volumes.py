@@ -25,8 +25,8 @@ from scow.volume.holds import Holds
 from scow.volume.peers.container import Containers
 from scow.volume.plugins.plugins import Plugins
 from scow.volume.quotas.quotas import Quotas
-from scow.volume.stillness import Stillness
 from scow.volume.store import MIGRATIONS
+from scow.volume.use_lock import UseLock
 from scow.volume.volumes import Volumes
 
 OWNER = "container/1"
@@ -41,8 +41,8 @@ class Service:
         plugins = Plugins(VolumeSection(plugin_dirs=()), store, journal)
         self.volumes = Volumes(store, journal, drivers.make(directories, plugins))
         quotas = Quotas(store, journal, self.volumes)
-        stillness = Stillness(self.volumes.rows, Containers(Peers(Config())))
-        self.holds = Holds(self.volumes, directories, stillness, quotas.apply)
+        use_lock = UseLock(self.volumes.rows, Containers(Peers(Config())))
+        self.holds = Holds(self.volumes, directories, use_lock, quotas.apply)
         self.create = self.volumes.create
         self.remove = self.volumes.remove
         self.select = self.volumes.select

@@ -27,10 +27,10 @@ from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.container.lifecycle import warnings
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.create import Creation
-from scow.container.lifecycle.execution import kept
 from scow.container.lifecycle.exit import Exits
 from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.remove import Removal
+from scow.container.lifecycle.start_plan import kept
 from scow.container.lifecycle.transitions import Next, after_exit
 from scow.container.model.containers import ALIVE, Entry
 from scow.container.model.paths import discard

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import spawner_pb2 as shim_pb
 from scow.api.types.v1.types_pb2 import Mount
-from scow.container.lifecycle import execution, image_mounts, remount, warnings
+from scow.container.lifecycle import image_mounts, remount, start_plan, warnings
 from scow.container.lifecycle.activation import activate
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.exit import Exits
@@ -94,7 +94,7 @@ class Starter:
             network = await self._attach(entry, netns)
             if before is not None:
                 await before(shim)
-            execution.keep(self._shared.paths, entry.id, netns, network)
+            start_plan.keep(self._shared.paths, entry.id, netns, network)
             files = mounts.network_files(
                 network, _mounts(entry), read_only=entry.described.config.read_only
             )

@@ -20,7 +20,7 @@ from scow.image.content.blobs import Blobs, Ingest, open_blob
 from scow.image.content.digests import digest_of
 from scow.image.create.base import GZIP_LAYER, PLAIN_LAYER, Base, base_of
 from scow.image.create.commit import Recorded
-from scow.image.create.growing import unpack_growing
+from scow.image.create.streamed_layers import unpack_streamed
 from scow.image.gc.leases import KeptLeases, Leases
 from scow.image.layers.diff.differ import write_layer
 from scow.image.layers.store import Layers
@@ -101,7 +101,7 @@ class LayerMaker:
                     async for chunk in chunks:
                         ingest.write(chunk)
 
-                number, unpacked = await unpack_growing(self._layers, ingest, writing())
+                number, unpacked = await unpack_streamed(self._layers, ingest, writing())
                 if unpacked.compression:
                     await self._layers.discard(number)
                     raise InvalidArgument(

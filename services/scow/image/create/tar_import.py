@@ -14,7 +14,7 @@ from scow.image.archives.pipes import PipeWriter
 from scow.image.content.blobs import Blobs, Ingest
 from scow.image.content.digests import digest_of
 from scow.image.create.download import download
-from scow.image.create.growing import unpack_growing
+from scow.image.create.streamed_layers import unpack_streamed
 from scow.image.gc.leases import Leases
 from scow.image.layers.store import Layers
 from scow.image.metadata.records import Content, Records
@@ -98,8 +98,8 @@ class Importer:
         """Write the tar down while it is being unpacked."""
         start, rest = await _peek(chunks)
         if compression(start) not in _EXPANDED:
-            return await unpack_growing(self._layers, ingest, _write(ingest, rest))
-        number, unpacked = await unpack_growing(self._layers, ingest, self._expand(ingest, rest))
+            return await unpack_streamed(self._layers, ingest, _write(ingest, rest))
+        number, unpacked = await unpack_streamed(self._layers, ingest, self._expand(ingest, rest))
         ingest.claim(unpacked.diff_id, unpacked.tar_size)  # what was read is the plain tar
         return number, unpacked
 

@@ -14,7 +14,7 @@ import structlog
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.contract.errors import LinkFailed, ScowError
 from scow.network import options
-from scow.network.drivers import inside, occupation
+from scow.network.drivers import host_routes, inside
 from scow.network.drivers.base import Capabilities
 from scow.network.ipam.addresses import (
     IPV4,
@@ -168,8 +168,8 @@ class _Host:
             self.__dict__.pop("_netlink").close()
 
     def establish(self, network: Network, choice: Choice) -> tuple[Pool, ...]:
-        with occupation.locked():
-            pools = choice(occupation.of_host(self._netlink, network.bridge))
+        with host_routes.locked():
+            pools = choice(host_routes.of_host(self._netlink, network.bridge))
             self._make_bridge(replace(network, pools=pools))
             return pools
 

@@ -17,7 +17,7 @@ import structlog
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.contract.errors import InvalidArgument, LinkFailed, ScowError
 from scow.network import options
-from scow.network.drivers import inside, occupation
+from scow.network.drivers import host_routes, inside
 from scow.network.drivers.base import Capabilities
 from scow.network.ipam.addresses import Pool
 from scow.network.ipam.plan import Choice
@@ -176,8 +176,8 @@ class _Host:
         return tuple(found)
 
     def establish(self, network: Network, choice: Choice) -> tuple[Pool, ...]:
-        with occupation.locked():
-            pools = choice(occupation.of_host(self._netlink))
+        with host_routes.locked():
+            pools = choice(host_routes.of_host(self._netlink))
             parent = self._make_parent(network)
             self._try(network, parent)
             return pools

@@ -14,7 +14,7 @@ from typing import Any
 
 from scow.network.ipam.addresses import Address, Family
 from scow.network.kernel.netlink import Netlink, Request, bare_package
-from scow.network.ports.publish import Publish
+from scow.network.ports.port_mapping import Publish
 
 _NETFILTER = 12  # NETLINK_NETFILTER, which the socket module lacks
 _NEW, _GET, _DELETE = 0x100, 0x101, 0x102

@@ -32,7 +32,7 @@ from typing import Any
 
 from scow.network.firewall.nftables import Command
 from scow.network.ipam.addresses import Address, Family, Subnet, family_of
-from scow.network.ports.publish import Publish
+from scow.network.ports.port_mapping import Publish
 
 # By number: names would need /etc/protocols, which small systems lack.
 _PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from scow.contract.errors import AddressInUse, InvalidPort, LimitExceeded, ScowError
-from scow.network.ports.publish import EVERYWHERE, PortRequest, Publish
+from scow.network.ports.port_mapping import EVERYWHERE, PortRequest, Publish
 
 _ATTEMPTS = 50
 # Where ports are chosen that no socket can be asked for, as the kernel does (net.ipv4.ip_local_port_range).

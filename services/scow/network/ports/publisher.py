@@ -12,7 +12,7 @@ from scow.network.firewall.table import Table, Wanted, published_by
 from scow.network.ipam.addresses import family_of, of_family
 from scow.network.kernel.worker import Worker
 from scow.network.ports.holds import Holds
-from scow.network.ports.publish import PortRequest, Publish
+from scow.network.ports.port_mapping import PortRequest, Publish
 from scow.network.ports.relay import Relay
 from scow.network.store import Endpoint
 

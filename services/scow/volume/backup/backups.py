@@ -24,7 +24,7 @@ from scow.volume.directories import Directories
 from scow.volume.peers.image import Repository
 from scow.volume.snapshots.snapshots import Snapshots
 from scow.volume.staging import TREE, Staging
-from scow.volume.stillness import Stillness
+from scow.volume.use_lock import UseLock
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TITLE = "org.opencontainers.image.title"
@@ -41,14 +41,14 @@ class Backups:
         archives: Archives,
         directories: Directories,
         staging: Staging,
-        stillness: Stillness,
+        use_lock: UseLock,
     ) -> None:
         self._peers = peers
         self._snapshots = snapshots
         self._archives = archives
         self._directories = directories
         self._staging = staging
-        self._stillness = stillness
+        self._use_lock = use_lock
 
     async def backup(self, request: pb.BackupRequest, progress: Progress) -> pb.BackupResult:
         """Send what a volume or a snapshot has, as far as the last backup of the reference does not have it.
@@ -85,7 +85,7 @@ class Backups:
             yield folder
             return
         async with self._staging.place() as place:
-            async with self._stillness.while_read(request.volume, freeze=True) as hold:
+            async with self._use_lock.while_read(request.volume, freeze=True) as hold:
                 await self._staging.copy(folder, place)
                 hold.check()
             yield place / TREE

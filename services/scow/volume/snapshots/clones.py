@@ -11,7 +11,7 @@ from scow.volume.new_volumes import NewVolumes
 from scow.volume.snapshots.folders import SnapshotFolders
 from scow.volume.snapshots.snapshots import Snapshots
 from scow.volume.staging import Staging
-from scow.volume.stillness import Stillness
+from scow.volume.use_lock import UseLock
 
 
 class Clones:
@@ -24,14 +24,14 @@ class Clones:
         directories: Directories,
         folders: SnapshotFolders,
         staging: Staging,
-        stillness: Stillness,
+        use_lock: UseLock,
     ) -> None:
         self._snapshots = snapshots
         self._new_volumes = new_volumes
         self._directories = directories
         self._folders = folders
         self._staging = staging
-        self._stillness = stillness
+        self._use_lock = use_lock
 
     async def clone(self, request: pb.CloneRequest) -> pb.CloneResponse:
         """Make a volume with the content of another one, or of a snapshot.
@@ -48,7 +48,7 @@ class Clones:
                 self._snapshots.known(source, request.snapshot)
                 await self._staging.copy(self._folders.path(source, request.snapshot), place)
             else:
-                async with self._stillness.while_read(source, freeze=request.freeze) as hold:
+                async with self._use_lock.while_read(source, freeze=request.freeze) as hold:
                     await self._staging.copy(self._directories.data(source), place)
                     hold.check()
             await self._staging.sync(place)

@@ -17,11 +17,11 @@ from scow.volume.directories import Directories
 from scow.volume.peers.container import Hold
 from scow.volume.quotas.quotas import Quotas
 from scow.volume.snapshots.folders import SnapshotFolders
-from scow.volume.snapshots.former import FormerContent
+from scow.volume.snapshots.replaced_content import ReplacedContent
 from scow.volume.snapshots.store import Snapshot, SnapshotStore
 from scow.volume.staging import TREE, Staging
-from scow.volume.stillness import Stillness
 from scow.volume.store import Volume
+from scow.volume.use_lock import UseLock
 from scow.volume.volumes import Volumes, check_name
 
 
@@ -36,8 +36,8 @@ class Snapshots:
         directories: Directories,
         folders: SnapshotFolders,
         staging: Staging,
-        stillness: Stillness,
-        former: FormerContent,
+        use_lock: UseLock,
+        former: ReplacedContent,
         quotas: Quotas,
     ) -> None:
         self._store = store
@@ -47,7 +47,7 @@ class Snapshots:
         self._directories = directories
         self._folders = folders
         self._staging = staging
-        self._stillness = stillness
+        self._use_lock = use_lock
         self._former = former
         self._quotas = quotas
 
@@ -106,7 +106,7 @@ class Snapshots:
         name = request.name or self._free_name(volume)
         self._check(volume, name, dict(request.labels))
         async with self._staging.place() as place:
-            async with self._stillness.while_read(volume, freeze=request.freeze) as hold:
+            async with self._use_lock.while_read(volume, freeze=request.freeze) as hold:
                 copied = await self._staging.copy(self._directories.data(volume), place)
                 hold.check()
             await self._staging.sync(place)
@@ -178,14 +178,14 @@ class Snapshots:
         volume, name = self.local(request.volume).name, request.name
         self.known(volume, name)
         if not request.force:
-            async with self._stillness.still(volume) as hold:
+            async with self._use_lock.still(volume) as hold:
                 _require_idle(volume, hold)
         async with self._staging.place() as place:
             await self._staging.copy(self._folders.path(volume, name), place)
             await self._staging.sync(place)
             async with (
                 self._quotas.prepared(volume, place / TREE) as project,
-                self._stillness.still(volume) as hold,
+                self._use_lock.still(volume) as hold,
             ):
                 self.known(volume, name)
                 if not request.force:

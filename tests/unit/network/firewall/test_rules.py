@@ -7,7 +7,7 @@ import pytest
 from scow.network.firewall import rules
 from scow.network.firewall.rules import Bridge, Element, Published
 from scow.network.ipam.addresses import IPV4, IPV6
-from scow.network.ports.publish import Publish
+from scow.network.ports.port_mapping import Publish
 
 BRIDGES = [Bridge("scow0", ip_network("10.200.0.0/16"))]
 PUBLISHED = [

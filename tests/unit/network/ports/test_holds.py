@@ -5,7 +5,7 @@ import pytest
 
 from scow.contract.errors import AddressInUse, InvalidPort
 from scow.network.ports.holds import Holds
-from scow.network.ports.publish import EVERYWHERE, PortRequest, Publish
+from scow.network.ports.port_mapping import EVERYWHERE, PortRequest, Publish
 
 LOCAL = ("127.0.0.1",)
 

@@ -20,7 +20,7 @@ _BACKLOG = 128
 _PIECE = 1 << 18
 
 
-class Doorway:
+class OnDemandSocket:
     """Listens in the place of a service.
 
     Args:

@@ -17,7 +17,7 @@ from scow.volume.staging import TREE
 _DETAIL = "what it had before it was restored is not used any more"
 
 
-class FormerContent:
+class ReplacedContent:
     """Keeps and releases former content."""
 
     def __init__(self, store: Store, folders: SnapshotFolders, containers: Containers) -> None:

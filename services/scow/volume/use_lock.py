@@ -10,7 +10,7 @@ from scow.volume.peers.container import Containers, Hold
 from scow.volume.store import VolumeStore
 
 
-class Stillness:
+class UseLock:
     """Keeps those who hold a volume as they are, and others from starting with it."""
 
     def __init__(self, rows: VolumeStore, containers: Containers) -> None:

@@ -22,5 +22,5 @@ def test_a_service_starts_without(service: str) -> None:
 
 
 def test_rich_can_be_loaded_later() -> None:
-    code = "import scow.core.lean, sys; assert sys.modules.get('rich', 1) is not None"
+    code = "import scow.core.plain_structlog, sys; assert sys.modules.get('rich', 1) is not None"
     subprocess.run([sys.executable, "-c", code], check=True)

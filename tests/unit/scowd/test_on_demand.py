@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from scow.scowd.doorway import Doorway
+from scow.scowd.on_demand import OnDemandSocket
 
 _MANY = 4 << 20
 
 
 @pytest.fixture
-def doorway(tmp_path: Path) -> Iterator[Doorway]:
-    found = Doorway(tmp_path / "build.sock")
+def on_demand(tmp_path: Path) -> Iterator[OnDemandSocket]:
+    found = OnDemandSocket(tmp_path / "build.sock")
     yield found
     found.close()
 
@@ -31,7 +31,7 @@ def connected(path: Path) -> socket.socket:
 
 
 def serving(path: Path) -> socket.socket:
-    """Put a socket in the place of the doorway's, as a service does."""
+    """Put a socket in the place of the on_demand's, as a service does."""
     listener = socket.socket(socket.AF_UNIX)
     listener.settimeout(20)
     new = path.with_suffix(".new")
@@ -54,19 +54,19 @@ def reap() -> None:
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def test_nobody_else_may_connect(doorway: Doorway) -> None:
-    doorway.open()
-    assert stat.S_IMODE(doorway.path.stat().st_mode) == 0o660
+def test_nobody_else_may_connect(on_demand: OnDemandSocket) -> None:
+    on_demand.open()
+    assert stat.S_IMODE(on_demand.path.stat().st_mode) == 0o660
 
 
-def test_who_came_before_the_service_is_relayed(doorway: Doorway) -> None:
-    doorway.open()
-    early = [connected(doorway.path) for _ in range(3)]
+def test_who_came_before_the_service_is_relayed(on_demand: OnDemandSocket) -> None:
+    on_demand.open()
+    early = [connected(on_demand.path) for _ in range(3)]
     for number, client in enumerate(early):
         client.sendall(b"early %d" % number)
-    with serving(doorway.path) as listener:
-        doorway.relay()
-        assert doorway.listener is None
+    with serving(on_demand.path) as listener:
+        on_demand.relay()
+        assert on_demand.listener is None
         for client in early:
             connection, _ = listener.accept()
             with connection, client:
@@ -79,11 +79,11 @@ def test_who_came_before_the_service_is_relayed(doorway: Doorway) -> None:
     reap()
 
 
-def test_much_is_relayed_in_both_directions_at_once(doorway: Doorway) -> None:
-    doorway.open()
-    client = connected(doorway.path)
-    with serving(doorway.path) as listener:
-        doorway.relay()
+def test_much_is_relayed_in_both_directions_at_once(on_demand: OnDemandSocket) -> None:
+    on_demand.open()
+    client = connected(on_demand.path)
+    with serving(on_demand.path) as listener:
+        on_demand.relay()
         connection, _ = listener.accept()
         there, back = os.urandom(_MANY), os.urandom(_MANY)
         sending = [
@@ -113,21 +113,21 @@ def test_much_is_relayed_in_both_directions_at_once(doorway: Doorway) -> None:
     reap()
 
 
-def test_without_a_service_those_who_wait_are_hung_up_on(doorway: Doorway) -> None:
-    doorway.open()
-    client = connected(doorway.path)
-    doorway.path.unlink()
-    doorway.relay()
+def test_without_a_service_those_who_wait_are_hung_up_on(on_demand: OnDemandSocket) -> None:
+    on_demand.open()
+    client = connected(on_demand.path)
+    on_demand.path.unlink()
+    on_demand.relay()
     assert received(client) == b""
     reap()
 
 
-def test_it_opens_again_in_the_place_of_a_service(doorway: Doorway) -> None:
-    doorway.open()
-    with serving(doorway.path):
-        doorway.relay()
+def test_it_opens_again_in_the_place_of_a_service(on_demand: OnDemandSocket) -> None:
+    on_demand.open()
+    with serving(on_demand.path):
+        on_demand.relay()
         reap()
-        listener = doorway.open()
-        with connected(doorway.path):
+        listener = on_demand.open()
+        with connected(on_demand.path):
             connection, _ = listener.accept()
             connection.close()

@@ -10,7 +10,7 @@ from scow.image.layers.store import Layers
 from scow.image.workers.pool import Unpacked
 
 
-async def unpack_growing(
+async def unpack_streamed(
     layers: Layers, ingest: Ingest, writing: Coroutine[None, None, None]
 ) -> tuple[int, Unpacked]:
     """Unpack an ingest while it is being written; the first failure of the two ends both.

@@ -18,12 +18,12 @@ from scow.core.store import Store
 from scow.network import requests
 from scow.network.endpoints import Endpoints
 from scow.network.networks import Networks
-from scow.network.ports import publish
-from scow.network.ports.publish import PortRequest, Publish
+from scow.network.ports import port_mapping
+from scow.network.ports.port_mapping import PortRequest, Publish
 from scow.network.store import Endpoint, NetworkStore
 
 
-class Publications:
+class PortChanges:
     """Changes the ports of endpoints."""
 
     def __init__(
@@ -132,7 +132,7 @@ def _matching(endpoint: Endpoint, mapping: PortMapping) -> list[Publish]:
     Raises:
         PortNotPublished: There are none.
     """
-    wanted = publish.check(mapping)
+    wanted = port_mapping.check(mapping)
     found = [
         port
         for port in endpoint.ports
