@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("container.logs", "Fetch the logs of a container"),
     "pause": ("container.lifecycle", "Pause all processes within one or more containers"),
     "push": ("image.push", "Upload an image to a registry"),
+    "rename": ("container.lifecycle", "Rename a container"),
     "restart": ("container.lifecycle", "Restart one or more containers"),
     "rm": ("container.lifecycle", "Remove one or more containers"),
     "rmi": ("image.change", "Remove one or more images"),
@@ -202,6 +203,7 @@ ALIASES: dict[str, str] = {
             "logs",
             "pause",
             "port",
+            "rename",
             "restart",
             "rm",
             "run",
@@ -253,7 +255,6 @@ DOCKERS_OWN = (
     ),
     *(
         "node",
-        "rename",
         "secret",
         "service",
         "stack",

@@ -18,6 +18,7 @@ from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.ports import Ports
 from scow.container.lifecycle.recovery import Recovery
 from scow.container.lifecycle.remove import Removal
+from scow.container.lifecycle.rename import Renames
 from scow.container.lifecycle.restart import Restarts
 from scow.container.lifecycle.shared_mounts import SharedMounts
 from scow.container.lifecycle.start import Starter
@@ -93,16 +94,18 @@ def make_parts(shared: Shared) -> Parts:
     creation = Creation(shared)
     execs = Execs(shared)
     mounted = SharedMounts(shared.containers)
+    networking = Networking(shared)
     starter = Starter(shared, cleanup, exits, mounted)
     return Parts(
         shared=shared,
         commits=Commits(shared, signals),
         holds=Holds(shared, signals),
         creation=creation,
-        networking=Networking(shared),
+        networking=networking,
         ports=Ports(shared),
         mounts=LiveMounts(shared, cleanup, mounted),
         starter=starter,
+        renames=Renames(shared, networking),
         restarts=Restarts(shared, signals, starter, exits),
         signals=signals,
         removal=removal,

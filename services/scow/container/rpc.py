@@ -23,6 +23,7 @@ from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.ports import Ports
 from scow.container.lifecycle.recovery import Recovery
 from scow.container.lifecycle.remove import Removal
+from scow.container.lifecycle.rename import Renames
 from scow.container.lifecycle.restart import Restarts
 from scow.container.lifecycle.start import Starter
 from scow.container.lifecycle.transitions import Respond
@@ -55,6 +56,7 @@ class Parts:
     signals: Signals
     holds: Holds
     removal: Removal
+    renames: Renames
     cleanup: Cleanup
     sessions: Sessions
     logs: records.Logs
@@ -115,6 +117,17 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
             return pb.RestartResponse(container=entry.described)
 
         return await self._requests.once("Restart", request, pb.RestartResponse, restart)
+
+    async def Rename(self, request: pb.RenameRequest, context: Context) -> pb.RenameResponse:
+        """Give a container another name."""
+
+        async def rename() -> pb.RenameResponse:
+            entry = self._containers.find(request.container)
+            respond: Respond = lambda container: pb.RenameResponse(container=container)  # noqa: E731
+            await completed(self._parts.renames.rename(entry, request.name, respond))
+            return pb.RenameResponse(container=entry.described)
+
+        return await self._requests.once("Rename", request, pb.RenameResponse, rename)
 
     async def Kill(self, request: pb.KillRequest, context: Context) -> pb.KillResponse:
         """Send a signal."""

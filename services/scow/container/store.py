@@ -112,6 +112,15 @@ class ContainerStore:
         )
 
     @staticmethod
+    def rename(tx: sqlite3.Connection, container: str, name: str) -> None:
+        """Record a container's new name; `describe` has to follow.
+
+        Raises:
+            sqlite3.IntegrityError: The name is in use.
+        """
+        tx.execute("UPDATE containers SET name = ? WHERE id = ?", (name, container))
+
+    @staticmethod
     def hold(
         tx: sqlite3.Connection, container: str, rootfs: PrepareResponse, volumes: AcquireResponse
     ) -> None:

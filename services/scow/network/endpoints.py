@@ -96,8 +96,18 @@ class Endpoints:
             )
             known = self._known(wish)
             if known is not None and known.ready and await self._is_whole(known, wish):
-                return self._response(network, known)
+                return self._response(network, await self._called(known, wish.name))
             return self._response(network, await self._make(wish, known))
+
+    async def _called(self, known: Endpoint, name: str) -> Endpoint:
+        """Return a known endpoint with the name that its owner has by now."""
+        if known.name == name:
+            return known
+        endpoint = replace(known, name=name)
+        with self._store.transaction() as tx:
+            self._rows.set_plugged(tx, endpoint)
+        await self.names.follow(known.owner, self._rows.endpoints_of(known.owner))
+        return endpoint
 
     def can_publish(self, endpoint: Endpoint) -> bool:
         """Tell whether ports of the host can lead to an endpoint."""
@@ -280,7 +290,13 @@ class Endpoints:
 
     async def _plug_again(self, known: Endpoint, wish: Wish) -> Endpoint:
         """Return a known endpoint with what is left of it taken away; it keeps its addresses and ports."""
-        moved = replace(known, netns_path=wish.netns_path, netns_id=wish.netns_id, ready=False)
+        moved = replace(
+            known,
+            name=wish.name,
+            netns_path=wish.netns_path,
+            netns_id=wish.netns_id,
+            ready=False,
+        )
         with self._store.transaction() as tx:
             self._rows.set_plugged(tx, moved)
         if known.netns_id != wish.netns_id:

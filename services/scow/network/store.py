@@ -433,10 +433,16 @@ class NetworkStore:
 
     @staticmethod
     def set_plugged(tx: sqlite3.Connection, endpoint: Endpoint) -> None:
-        """Record into which namespace an endpoint is plugged, and whether all of it is there."""
+        """Record into which namespace an endpoint is plugged, its name, and whether all of it is there."""
         tx.execute(
-            "UPDATE endpoints SET netns_path = ?, netns_id = ?, ready = ? WHERE id = ?",
-            (endpoint.netns_path, endpoint.netns_id, endpoint.ready, endpoint.id),
+            "UPDATE endpoints SET name = ?, netns_path = ?, netns_id = ?, ready = ? WHERE id = ?",
+            (
+                endpoint.name,
+                endpoint.netns_path,
+                endpoint.netns_id,
+                endpoint.ready,
+                endpoint.id,
+            ),
         )
 
     @staticmethod

@@ -85,3 +85,54 @@ def test_links_on_a_network_of_the_user(engine: Engine) -> None:
     assert resolved(engine, "web", "db") == [], "it is the container's own"
     engine.cli("restart", "-t", "0", "web")
     assert resolved(engine, "box", "db") == [address(engine, "web", "shop")]
+
+
+def test_a_container_that_is_renamed_is_found_by_its_new_name(engine: Engine) -> None:
+    engine.cli("network", "create", "shop")
+    flags = ("--network", "shop", "--dns", "127.0.0.2")
+    web = ("--name", "web", "--network-alias", "www", "-p", "127.0.0.1::80")
+    engine.cli("run", "-d", *web, *flags, "busybox", "sleep", "600")
+    engine.cli("run", "-d", "--name", "box", *flags, "busybox", "sleep", "600")
+    engine.cli("create", "--name", "beside", "--network", "container:web", "busybox", "true")
+    before = shown(engine, "web")["NetworkSettings"]
+    alias = before["Networks"]["shop"].pop("DNSNames")
+    assert engine.cli("rename", "web", "front").stdout == ""
+    after = shown(engine, "front")["NetworkSettings"]
+    called = after["Networks"]["shop"].pop("DNSNames")
+    assert (alias[0], called[0], called[1:]) == ("web", "front", alias[1:])
+    assert after == before
+    (attached,) = [
+        each["Name"]
+        for each in shown(engine, "shop")["Containers"].values()
+        if each["Name"] != "box"
+    ]
+    assert attached == "front"
+    for name, found in (("web", []), ("front", [address(engine, "front", "shop")])):
+        assert resolved(engine, "box", name) == found, name
+    assert resolved(engine, "box", "www") == [address(engine, "front", "shop")]
+    assert engine.cli("start", "-a", "beside").returncode == 0
+    for service in ("network", "container"):
+        engine.kill_service(service)
+    engine.wait_healthy()
+    assert resolved(engine, "box", "front") == [address(engine, "front", "shop")]
+    assert resolved(engine, "box", "web") == []
+
+
+def test_names_that_a_rename_refuses(engine: Engine) -> None:
+    engine.cli("create", "--name", "web", "busybox")
+    other = engine.cli("create", "--name", "box", "busybox").stdout.strip()
+    for arguments, message in (
+        (
+            ("web", "box"),
+            f'Conflict. The container name "/box" is already in use by container "{other}"',
+        ),
+        (("web", "web"), "Renaming a container with the same name as its current name"),
+        (("web", "a!"), "Invalid container name (a!), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"),
+        (("web", " "), "Neither old nor new names may be empty"),
+        (("gone", "here"), "no such container: gone"),
+    ):
+        refused = engine.cli("rename", *arguments, check=False)
+        assert (refused.returncode, refused.stdout) == (1, ""), arguments
+        assert message in refused.stderr
+    assert engine.cli("container", "rename", "web", "/front").returncode == 0
+    assert shown(engine, "front")["Name"] == "/front"

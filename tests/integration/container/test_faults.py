@@ -287,3 +287,16 @@ def test_what_is_left_of_an_unknown_container_is_released(node: Node) -> None:
     eventually(lambda: not processes.alive(container.pid))
     invariants(node)
     assert node.stub.Reconcile(pb.ReconcileRequest()).actions == []
+
+
+def test_a_rename_that_was_cut_short_is_finished(node: Node) -> None:
+    node.run_detached("sleep", "600", name="web")
+    node.stop("network")
+    in_background(node.stub.Rename, pb.RenameRequest(container="web", name="front"))
+    eventually(lambda: node.stub.List(pb.ListRequest()).containers[0].name == "front")
+    assert [endpoint.name for endpoint in node.get("front").endpoints] == ["web"]
+    node.stop("container")
+    node.start("network")
+    node.start("container")
+    eventually(lambda: [e.name for e in node.get("front").endpoints] == ["front"])
+    node.remove("front")

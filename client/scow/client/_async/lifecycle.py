@@ -122,6 +122,28 @@ class AsyncLifecycle:
         response = await self._service.call("Restart", request, pb.RestartResponse, timeout)
         return response.container
 
+    async def rename(
+        self, container: str, name: str, *, timeout: float | None = None
+    ) -> pb.Container:
+        """Give a container another name, also while it runs; its networks know the new one at once.
+
+        Args:
+            container: Name or id.
+            name: That it is called from now on.
+            timeout: Seconds.
+
+        Raises:
+            NameInUse: Another container has the name.
+            InvalidName: The name does not follow the rules, or is the one that it has.
+            ContainerBusy: It is being made or removed.
+
+        Example::
+
+            await client.containers.rename("web", "web-old")
+        """
+        request = pb.RenameRequest(request_id=request_id(), container=container, name=name)
+        return (await self._service.call("Rename", request, pb.RenameResponse, timeout)).container
+
     async def kill(self, container: str, signal: str = "", *, timeout: float | None = None) -> None:
         """Send a signal.
 

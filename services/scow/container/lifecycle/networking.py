@@ -49,11 +49,11 @@ class Networking:
             request = self._request(entry, pb.NetworkAttachment(network=mode.kind), netns)
             if mode.kind == "host":
                 request.netns_path = ""
-            _add(found, await self._shared.networks.attach(request))
+            _add(found, described.name, await self._shared.networks.attach(request))
             return found
         for attachment in described.networks:
             request = self._request(entry, attachment, netns)
-            _add(found, await self._shared.networks.attach(request))
+            _add(found, described.name, await self._shared.networks.attach(request))
         return found
 
     def _request(
@@ -196,16 +196,18 @@ class Networking:
             return False
         wanted = {each.network: each for each in described.networks if each.network != "none"}
         present = {endpoint.network for endpoint in described.endpoints}
-        if set(wanted) == present and respond is None:
+        # The same attachment again has what is there follow the name.
+        right = {e.network for e in described.endpoints if e.name == described.name}
+        if set(wanted) == present == right and respond is None:
             return False
         changed = pb.Container(ports=described.ports)
         for name in sorted(present - set(wanted)):
             await self._unplug(entry, name, changed)
-        for name in [name for name in wanted if name not in present]:
+        for name in [name for name in wanted if name not in right]:
             request = self._request(entry, wanted[name], described.netns_path)
-            _add(changed, await self._shared.networks.attach(request))
+            _add(changed, described.name, await self._shared.networks.attach(request))
         with self._shared.containers.change(entry) as (tx, draft):
-            kept = [e for e in draft.endpoints if e.network in wanted]
+            kept = [e for e in draft.endpoints if e.network in wanted and e.network in right]
             del draft.endpoints[:]
             draft.endpoints.extend([*kept, *changed.endpoints])
             del draft.ports[:]
@@ -213,6 +215,14 @@ class Networking:
             if respond is not None:
                 remember(tx, respond(draft))
         return True
+
+    async def rename(self, entry: Entry) -> None:
+        """Have the networks of a running container know it by the name that it has."""
+        mode = namespaces.network(entry.described.config).kind
+        if mode in ("host", "none"):
+            await self.plug(entry, entry.described.netns_path)
+        else:
+            await self.settle(entry)
 
     async def _unplug(self, entry: Entry, network: str, changed: pb.Container) -> None:
         """Detach a container, and tell which of its ports are published from then on."""
@@ -264,7 +274,7 @@ def _not_by_others(network: str) -> FailedPrecondition:
     )
 
 
-def _add(found: pb.Container, response: network_pb2.AttachResponse) -> None:
+def _add(found: pb.Container, name: str, response: network_pb2.AttachResponse) -> None:
     """Add what an Attach answered to the fields of a container that say how it is plugged in."""
     found.resolv_conf_path = response.resolv_conf_path
     found.hosts_path = response.hosts_path
@@ -289,4 +299,5 @@ def _add(found: pb.Container, response: network_pb2.AttachResponse) -> None:
         ipv6_gateway=e.ipv6_gateway,
         aliases=e.aliases,
         interface=e.interface,
+        name=name,
     )

@@ -26,14 +26,17 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+from google.protobuf.message import Message
+
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1.image_pb2 import PrepareResponse
 from scow.api.volume.v1.volume_pb2 import AcquireResponse
-from scow.container.model import attachments, names
+from scow.container.model import attachments, names, references
 from scow.container.runtime.shim import Shim
 from scow.container.store import ContainerStore
-from scow.contract.errors import AmbiguousId, ContainerNotFound, NameInUse
+from scow.contract.errors import AmbiguousId, ContainerNotFound, InvalidName, NameInUse
 from scow.core.journal import Journal
+from scow.core.requests import remember
 from scow.core.times import now_ns, to_proto
 
 # Clients try for five seconds to go on after a restart; what they have not read by then is long.
@@ -214,20 +217,62 @@ class Containers:
         """
         if not described.name:
             described.name = names.make(self._by_name.__contains__)
-        holder = self._by_name.get(described.name)
-        if holder is not None:
-            raise NameInUse(
-                f"the name {described.name} is in use by container {holder.id[:12]}",
-                what="container",
-                which=described.name,
-                do="remove that container, or choose another name",
-                container=holder.id,
-            )
+        self._check_free(described.name)
         with self.store.store.transaction() as tx:
             self.store.insert(tx, described)
         entry = Entry(described)
         self._by_id[described.id] = self._by_name[described.name] = entry
         return entry
+
+    def _check_free(self, name: str) -> None:
+        holder = self._by_name.get(name)
+        if holder is not None:
+            raise NameInUse(
+                f'Conflict. The container name "/{name}" is already in use by container "{holder.id}"',
+                what="container",
+                which=name,
+                do="remove (or rename) that container, or choose another name",
+                container=holder.id,
+            )
+
+    def rename(self, entry: Entry, name: str, respond: Callable[[pb.Container], Message]) -> None:
+        """Record another name of a container, also where the configurations of others name it.
+
+        Args:
+            entry: Which one.
+            name: That it is called from now on.
+            respond: Makes the response that a repeated request gets.
+
+        Raises:
+            InvalidName: The name does not follow the rules, or is the one that it has.
+            NameInUse: Another container has the name.
+        """
+        before = entry.described.name
+        if name == before:
+            raise InvalidName(
+                "Renaming a container with the same name as its current name",
+                what="container",
+                which=name,
+                do="choose another name",
+            )
+        names.check(name)
+        self._check_free(name)
+        others: list[tuple[Entry, pb.Container]] = []
+        with self.change(entry, ["rename"], oldName=f"/{before}") as (tx, draft):
+            draft.name = name
+            self.store.rename(tx, entry.id, name)
+            for other in self._by_id.values():
+                if references.has(other.described.config, before) and other is not entry:
+                    described = pb.Container()
+                    described.CopyFrom(other.described)
+                    references.change(described.config, before, name)
+                    self.store.describe(tx, described)
+                    others.append((other, described))
+            remember(tx, respond(draft))
+        for other, described in others:
+            other.described = described
+        del self._by_name[before]
+        self._by_name[name] = entry
 
     @contextlib.contextmanager
     def change(

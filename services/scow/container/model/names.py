@@ -39,7 +39,7 @@ def check(name: str) -> None:
     """
     if not PATTERN.fullmatch(name) or len(name) > 255:
         raise InvalidName(
-            f"invalid container name {name!r}",
+            f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
             what="container",
             which=name,
             do="use at least two letters, digits, _ . or -, a letter or digit first",

@@ -11,7 +11,7 @@ from scow.api.types.v1.types_pb2 import Mount
 from scow.api.volume.v1.volume_pb2 import AcquireResponse
 from scow.container.model.containers import Containers
 from scow.container.store import MIGRATIONS, ContainerStore
-from scow.contract.errors import AmbiguousId, ContainerNotFound, NameInUse
+from scow.contract.errors import AmbiguousId, ContainerNotFound, InvalidName, NameInUse, ScowError
 from scow.core.journal import Journal
 from scow.core.store import Store
 
@@ -190,3 +190,47 @@ async def test_sessions_are_counted(containers: Containers) -> None:
         await asyncio.sleep(0)
         assert not waiting.done()
     assert await waiting
+
+
+def test_renaming(containers: Containers, store: Store) -> None:
+    entry = containers.reserve(described("a", "web"))
+    other = described("b", "box")
+    other.config.network = "container:web"
+    containers.reserve(other)
+    containers.rename(entry, "front", lambda made: made)
+    for found in (containers, again(store)):
+        assert found.find("front").id == entry.id
+        assert found.find("front").described.name == "front"
+        assert found.find("box").described.config.network == "container:front"
+        with pytest.raises(ContainerNotFound):
+            found.find("web")
+    containers.reserve(described("c", "web"))
+    (row,) = store.all("SELECT * FROM journal WHERE action = 'rename'")
+    assert json.loads(row["attributes"])["oldName"] == "/web"
+    assert json.loads(row["attributes"])["name"] == "front"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        (
+            "box",
+            NameInUse,
+            'Conflict. The container name "/box" is already in use by container "bbb',
+        ),
+        ("web", InvalidName, "Renaming a container with the same name as its current name"),
+        ("a b", InvalidName, "Invalid container name (a b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are"),
+        ("", InvalidName, "Invalid container name (), only"),
+    ],
+)
+def test_names_that_none_can_get(
+    containers: Containers, store: Store, name: str, error: type[ScowError], message: str
+) -> None:
+    entry = containers.reserve(described("a", "web"))
+    containers.reserve(described("b", "box"))
+    with pytest.raises(error) as caught:
+        containers.rename(entry, name, lambda made: made)
+    assert caught.value.message.startswith(message)
+    assert again(store).find("web").id == entry.id
+    assert containers.find("web") is entry
+    assert "rename" not in actions(store)

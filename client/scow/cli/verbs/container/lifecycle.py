@@ -1,8 +1,8 @@
-"""`stop`, `restart`, `kill`, `pause`, `unpause`, `rm` and `wait`."""
+"""`stop`, `restart`, `kill`, `pause`, `unpause`, `rename`, `rm` and `wait`."""
 
 from __future__ import annotations
 
-from scow.cli.flags.parser import Flag, Options, Verb
+from scow.cli.flags.parser import Flag, Options, UsageError, Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +53,14 @@ def _pause(options: Options, context: Context) -> int:
         return name
 
     return context.each(options.args, pause)
+
+
+def _rename(options: Options, context: Context) -> int:
+    container, name = (text.strip() for text in options.args)
+    if not container or not name:
+        raise UsageError("Neither old nor new names may be empty", 1)
+    context.client.containers.rename(container, name)
+    return 0
 
 
 def _unpause(options: Options, context: Context) -> int:
@@ -125,6 +133,14 @@ VERBS = (
         "Unpause all processes within one or more containers",
         _unpause,
         least=1,
+    ),
+    Verb(
+        "rename",
+        "CONTAINER NEW_NAME",
+        "Rename a container",
+        _rename,
+        least=2,
+        most=2,
     ),
     Verb(
         "rm",

@@ -76,6 +76,11 @@ class ContainerServiceStub:
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.WaitRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.WaitResponse.FromString,
                 _registered_method=True)
+        self.Rename = channel.unary_unary(
+                '/scow.api.container.v1.ContainerService/Rename',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.RenameRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.RenameResponse.FromString,
+                _registered_method=True)
         self.Remove = channel.unary_unary(
                 '/scow.api.container.v1.ContainerService/Remove',
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.RemoveRequest.SerializeToString,
@@ -241,6 +246,15 @@ class ContainerServiceServicer:
 
     def Wait(self, request, context):
         """Wait answers when the condition is met, with the exit code.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rename(self, request, context):
+        """Rename gives a container another name, also while it runs: its networks have the new one at once, and other containers'
+        configurations that name it (`links`, `container:NAME`) name it so. Links of those that run follow with their next start.
+        Errors: ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT INVALID_NAME; FAILED_PRECONDITION CONTAINER_BUSY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -446,6 +460,11 @@ def add_ContainerServiceServicer_to_server(servicer, server):
                     servicer.Wait,
                     request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.WaitRequest.FromString,
                     response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.WaitResponse.SerializeToString,
+            ),
+            'Rename': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rename,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.RenameRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.RenameResponse.SerializeToString,
             ),
             'Remove': grpc.unary_unary_rpc_method_handler(
                     servicer.Remove,
@@ -771,6 +790,33 @@ class ContainerService:
             '/scow.api.container.v1.ContainerService/Wait',
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.WaitRequest.SerializeToString,
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.WaitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rename(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.container.v1.ContainerService/Rename',
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.RenameRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.RenameResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,11 @@ class ContainerServiceStub:
     """Unpause thaws them."""
     Wait: _grpc.UnaryUnaryMultiCallable[_container_pb2.WaitRequest, _container_pb2.WaitResponse]
     """Wait answers when the condition is met, with the exit code."""
+    Rename: _grpc.UnaryUnaryMultiCallable[_container_pb2.RenameRequest, _container_pb2.RenameResponse]
+    """Rename gives a container another name, also while it runs: its networks have the new one at once, and other containers'
+    configurations that name it (`links`, `container:NAME`) name it so. Links of those that run follow with their next start.
+    Errors: ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT INVALID_NAME; FAILED_PRECONDITION CONTAINER_BUSY.
+    """
     Remove: _grpc.UnaryUnaryMultiCallable[_container_pb2.RemoveRequest, _container_pb2.RemoveResponse]
     """Remove gives everything back. FAILED_PRECONDITION CONTAINER_RUNNING unless `force`."""
     Get: _grpc.UnaryUnaryMultiCallable[_container_pb2.GetRequest, _container_pb2.GetResponse]
@@ -144,6 +149,11 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     """Unpause thaws them."""
     Wait: _aio.UnaryUnaryMultiCallable[_container_pb2.WaitRequest, _container_pb2.WaitResponse]  # type: ignore[assignment]
     """Wait answers when the condition is met, with the exit code."""
+    Rename: _aio.UnaryUnaryMultiCallable[_container_pb2.RenameRequest, _container_pb2.RenameResponse]  # type: ignore[assignment]
+    """Rename gives a container another name, also while it runs: its networks have the new one at once, and other containers'
+    configurations that name it (`links`, `container:NAME`) name it so. Links of those that run follow with their next start.
+    Errors: ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT INVALID_NAME; FAILED_PRECONDITION CONTAINER_BUSY.
+    """
     Remove: _aio.UnaryUnaryMultiCallable[_container_pb2.RemoveRequest, _container_pb2.RemoveResponse]  # type: ignore[assignment]
     """Remove gives everything back. FAILED_PRECONDITION CONTAINER_RUNNING unless `force`."""
     Get: _aio.UnaryUnaryMultiCallable[_container_pb2.GetRequest, _container_pb2.GetResponse]  # type: ignore[assignment]
@@ -278,6 +288,17 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_container_pb2.WaitResponse, _abc.Awaitable[_container_pb2.WaitResponse]]:
         """Wait answers when the condition is met, with the exit code."""
+
+    @_abc_1.abstractmethod
+    def Rename(
+        self,
+        request: _container_pb2.RenameRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_container_pb2.RenameResponse, _abc.Awaitable[_container_pb2.RenameResponse]]:
+        """Rename gives a container another name, also while it runs: its networks have the new one at once, and other containers'
+        configurations that name it (`links`, `container:NAME`) name it so. Links of those that run follow with their next start.
+        Errors: ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT INVALID_NAME; FAILED_PRECONDITION CONTAINER_BUSY.
+        """
 
     @_abc_1.abstractmethod
     def Remove(

@@ -186,7 +186,8 @@ class NetworkServiceServicer:
 
     def Attach(self, request, context):
         """Attach gives an owner an address, plugs its network namespace, publishes its ports and writes its
-        resolv.conf, hosts and hostname files. The same owner and network again return the same endpoint.
+        resolv.conf, hosts and hostname files. The same owner and network again return the same endpoint,
+        called by the name that is given now.
         Errors: NOT_FOUND NETWORK_NOT_FOUND; RESOURCE_EXHAUSTED SUBNET_FULL; FAILED_PRECONDITION ADDRESS_IN_USE; INVALID_ARGUMENT INVALID_PORT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

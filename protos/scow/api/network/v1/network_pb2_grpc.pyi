@@ -50,7 +50,8 @@ class NetworkServiceStub:
     """Prune deletes the networks that nobody is attached to and that meet the filters."""
     Attach: _grpc.UnaryUnaryMultiCallable[_network_pb2.AttachRequest, _network_pb2.AttachResponse]
     """Attach gives an owner an address, plugs its network namespace, publishes its ports and writes its
-    resolv.conf, hosts and hostname files. The same owner and network again return the same endpoint.
+    resolv.conf, hosts and hostname files. The same owner and network again return the same endpoint,
+    called by the name that is given now.
     Errors: NOT_FOUND NETWORK_NOT_FOUND; RESOURCE_EXHAUSTED SUBNET_FULL; FAILED_PRECONDITION ADDRESS_IN_USE; INVALID_ARGUMENT INVALID_PORT.
     """
     Detach: _grpc.UnaryUnaryMultiCallable[_network_pb2.DetachRequest, _network_pb2.DetachResponse]
@@ -119,7 +120,8 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     """Prune deletes the networks that nobody is attached to and that meet the filters."""
     Attach: _aio.UnaryUnaryMultiCallable[_network_pb2.AttachRequest, _network_pb2.AttachResponse]  # type: ignore[assignment]
     """Attach gives an owner an address, plugs its network namespace, publishes its ports and writes its
-    resolv.conf, hosts and hostname files. The same owner and network again return the same endpoint.
+    resolv.conf, hosts and hostname files. The same owner and network again return the same endpoint,
+    called by the name that is given now.
     Errors: NOT_FOUND NETWORK_NOT_FOUND; RESOURCE_EXHAUSTED SUBNET_FULL; FAILED_PRECONDITION ADDRESS_IN_USE; INVALID_ARGUMENT INVALID_PORT.
     """
     Detach: _aio.UnaryUnaryMultiCallable[_network_pb2.DetachRequest, _network_pb2.DetachResponse]  # type: ignore[assignment]
@@ -221,7 +223,8 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_network_pb2.AttachResponse, _abc.Awaitable[_network_pb2.AttachResponse]]:
         """Attach gives an owner an address, plugs its network namespace, publishes its ports and writes its
-        resolv.conf, hosts and hostname files. The same owner and network again return the same endpoint.
+        resolv.conf, hosts and hostname files. The same owner and network again return the same endpoint,
+        called by the name that is given now.
         Errors: NOT_FOUND NETWORK_NOT_FOUND; RESOURCE_EXHAUSTED SUBNET_FULL; FAILED_PRECONDITION ADDRESS_IN_USE; INVALID_ARGUMENT INVALID_PORT.
         """
 
