@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "start": ("container.start", "Start one or more stopped containers"),
     "stop": ("container.lifecycle", "Stop one or more running containers"),
     "tag": ("image.change", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
+    "top": ("container.top", "Display the running processes of a container"),
     "unpause": ("container.lifecycle", "Unpause all processes within one or more containers"),
     "wait": (
         "container.lifecycle",
@@ -209,6 +210,7 @@ ALIASES: dict[str, str] = {
             "run",
             "start",
             "stop",
+            "top",
             "unpause",
             "wait",
         )
@@ -260,7 +262,6 @@ DOCKERS_OWN = (
         "stack",
         "stats",
         "swarm",
-        "top",
         "trust",
         "update",
     ),

@@ -30,6 +30,7 @@ from scow.container.lifecycle.transitions import Respond
 from scow.container.logs import records
 from scow.container.query.info import info
 from scow.container.query.queries import Queries
+from scow.container.query.top import top
 from scow.container.shared import Shared
 from scow.container.streams.execs import Execs
 from scow.container.streams.sessions import Sessions
@@ -179,6 +180,10 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
     async def List(self, request: pb.ListRequest, context: Context) -> pb.ListResponse:
         """Describe many."""
         return await self._parts.queries.list(request)
+
+    async def Top(self, request: pb.TopRequest, context: Context) -> pb.TopResponse:
+        """List the processes of a container."""
+        return await top(self._parts.shared, request)
 
     async def Logs(
         self, request: pb.LogsRequest, context: Context

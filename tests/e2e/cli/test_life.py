@@ -194,3 +194,34 @@ def test_start_attached(engine: Engine) -> None:
     assert (done.returncode, done.stdout) == (6, "done\n")
     engine.cli("create", "-i", "--name", "reader", "busybox", "cat")
     assert engine.cli("start", "-ai", "reader", stdin=b"hello").stdout == "hello"
+
+
+def test_top(engine: Engine) -> None:
+    script = "sleep 611 & exec sleep 612"
+    engine.cli("run", "-d", "--name", "busy", "busybox", "sh", "-c", script)
+    engine.cli("exec", "-d", "busy", "sleep", "613")
+    engine.cli("run", "-d", "--name", "other", "busybox", "sleep", "614")
+    head, *rows = engine.cli("top", "busy").stdout.splitlines()
+    assert re.match(r"UID {17}PID {17}PPID {16}C {19}STIME ", head)
+    assert sorted(re.findall(r"sleep \d+$", row)[0] for row in rows) == [
+        *("sleep 611", "sleep 612", "sleep 613")
+    ]
+    own = field(engine, "busy", "{{.State.Pid}}")
+    chosen = engine.cli("container", "top", "busy", "-e", "-o", "pid,args").stdout
+    assert f"{own:<20}sleep 612\n" in chosen
+    with engine.client() as client:
+        found = client.containers.top("busy", ["-eo", "pid"])
+    assert [own] in [list(process.values) for process in found.processes]
+    for arguments, message in (
+        (["-eo", "args"], "Couldn't find PID field in ps output"),
+        (["-eo", "ppid=PID"], 'specifying "ppid=PID" is not allowed'),
+        (["--nope"], "error running ps: exit status 1"),
+    ):
+        refused = engine.cli("top", "busy", *arguments, check=False)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert message in refused.stderr
+    engine.cli("kill", "busy")
+    engine.cli("wait", "busy")
+    ended = engine.cli("top", "busy", check=False)
+    assert ended.returncode == 1
+    assert "is not running" in ended.stderr

@@ -107,7 +107,7 @@ class Listing:
                 lines.insert(0, self._template.render(self._head()))
         except TemplateError as error:
             raise Refused(f"failed to execute template: {error}") from None
-        for line in _aligned(lines) if self._is_table else lines:
+        for line in aligned(lines) if self._is_table else lines:
             context.block(line)
 
     def _shown(self, row: Row) -> Row:
@@ -127,13 +127,18 @@ def _one_line(value: object) -> object:
     return one_line(value, sys.stdout) if isinstance(value, str) else value
 
 
-def _aligned(lines: list[str]) -> list[str]:
-    """Return lines whose cells, parted by tabs, stand below each other; the last cell of a line is left as it is."""
+def aligned(lines: list[str], least: int = _LEAST_WIDTH) -> list[str]:
+    """Return lines whose cells, parted by tabs, stand below each other; the last cell of a line is left as it is.
+
+    Args:
+        lines: With a tab between two cells.
+        least: Characters that a column has at least.
+    """
     rows = [line.split("\t") for line in lines]
     widths: dict[int, int] = {}
     for row in rows:
         for number, cell in enumerate(row[:-1]):
-            widths[number] = max(widths.get(number, _LEAST_WIDTH), len(cell) + _PADDING)
+            widths[number] = max(widths.get(number, least), len(cell) + _PADDING)
     return [
         "".join(f"{cell:<{widths[number]}}" for number, cell in enumerate(row[:-1])) + row[-1]
         for row in rows

@@ -271,6 +271,28 @@ class AsyncLifecycle:
         )
         await self._service.call("DetachMount", request, pb.DetachMountResponse, timeout)
 
+    async def top(
+        self, container: str, ps_args: Sequence[str] = (), *, timeout: float | None = None
+    ) -> pb.TopResponse:
+        """List the processes of a running container with the host's ps(1).
+
+        Args:
+            container: Name or id.
+            ps_args: Options of ps; none mean "-ef".
+            timeout: Seconds.
+
+        Raises:
+            ContainerNotRunning: It does not run.
+            InvalidArgument: ps refuses the options, or prints no PIDs with them.
+
+        Example::
+
+            for process in (await client.containers.top("web", ["-o", "pid,args"])).processes:
+                print(*process.values)
+        """
+        request = pb.TopRequest(container=container, ps_args=ps_args)
+        return await self._service.call("Top", request, pb.TopResponse, timeout)
+
     async def pause(self, container: str, *, timeout: float | None = None) -> None:
         """Freeze every process of a container.
 

@@ -71,6 +71,11 @@ class Shim:
         """Thaw every process."""
         await self._call(pb.ResumeRequest(), pb.ResumeResponse)
 
+    async def processes(self) -> set[int]:
+        """Return the PIDs of the container's processes, as the host sees them."""
+        response = await self._call(pb.ProcessesRequest(), pb.ProcessesResponse)
+        return set(response.pids)
+
     async def mount(self, mount: Mount) -> str:
         """Put one more mount into the container; return where it is there, without links."""
         response = await self._call(pb.MountRequest(mount=mount), pb.MountResponse)

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from scow.api.shim.v1 import shim_pb2 as pb
 from scow.contract.errors import InvalidArgument, LimitExceeded, ScowError
-from scow.shim import VERSION
+from scow.shim import VERSION, cgroup
 from scow.shim.keeper import link
 from scow.shim.keeper.output import STALL_SECONDS
 from scow.shim.messages import exit_message
@@ -54,6 +54,7 @@ class ShimService:
             "Pause": Method(self._pause, pb.PauseRequest),
             "Resume": Method(self._resume, pb.ResumeRequest),
             "Stats": Method(self._stats, pb.StatsRequest),
+            "Processes": Method(self._processes, pb.ProcessesRequest),
             "Update": Method(self._update, pb.UpdateRequest),
             "Mount": Method(self._mount, pb.MountRequest),
             "Unmount": Method(self._unmount, pb.UnmountRequest),
@@ -198,6 +199,9 @@ class ShimService:
             pids_limit=stats.pids_limit,
             oom_kills=stats.oom_kills,
         )
+
+    async def _processes(self, request: pb.ProcessesRequest) -> pb.ProcessesResponse:
+        return pb.ProcessesResponse(pids=cgroup.pids_in(self._container.cgroup.directories))
 
     async def _update(self, request: pb.UpdateRequest) -> pb.UpdateResponse:
         if self._container.status == STOPPED:

@@ -96,6 +96,11 @@ class ContainerServiceStub:
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ListRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ListResponse.FromString,
                 _registered_method=True)
+        self.Top = channel.unary_unary(
+                '/scow.api.container.v1.ContainerService/Top',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.TopRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.TopResponse.FromString,
+                _registered_method=True)
         self.Logs = channel.unary_stream(
                 '/scow.api.container.v1.ContainerService/Logs',
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.LogsRequest.SerializeToString,
@@ -276,6 +281,14 @@ class ContainerServiceServicer:
 
     def List(self, request, context):
         """List describes all running containers, or all. It never waits for a busy container.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Top(self, request, context):
+        """Top lists the processes of a running container with the host's ps(1).
+        Errors: FAILED_PRECONDITION CONTAINER_NOT_RUNNING; INVALID_ARGUMENT when ps refuses its options, or prints no PIDs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -480,6 +493,11 @@ def add_ContainerServiceServicer_to_server(servicer, server):
                     servicer.List,
                     request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ListRequest.FromString,
                     response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.ListResponse.SerializeToString,
+            ),
+            'Top': grpc.unary_unary_rpc_method_handler(
+                    servicer.Top,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.TopRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.TopResponse.SerializeToString,
             ),
             'Logs': grpc.unary_stream_rpc_method_handler(
                     servicer.Logs,
@@ -898,6 +916,33 @@ class ContainerService:
             '/scow.api.container.v1.ContainerService/List',
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.ListRequest.SerializeToString,
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.ListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Top(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.container.v1.ContainerService/Top',
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.TopRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.TopResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,6 +66,10 @@ class ContainerServiceStub:
     """Get describes one container."""
     List: _grpc.UnaryUnaryMultiCallable[_container_pb2.ListRequest, _container_pb2.ListResponse]
     """List describes all running containers, or all. It never waits for a busy container."""
+    Top: _grpc.UnaryUnaryMultiCallable[_container_pb2.TopRequest, _container_pb2.TopResponse]
+    """Top lists the processes of a running container with the host's ps(1).
+    Errors: FAILED_PRECONDITION CONTAINER_NOT_RUNNING; INVALID_ARGUMENT when ps refuses its options, or prints no PIDs.
+    """
     Logs: _grpc.UnaryStreamMultiCallable[_container_pb2.LogsRequest, _container_pb2.LogsResponse]
     """Logs streams what the container wrote."""
     Attach: _grpc.StreamStreamMultiCallable[_container_pb2.AttachRequest, _container_pb2.AttachResponse]
@@ -160,6 +164,10 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     """Get describes one container."""
     List: _aio.UnaryUnaryMultiCallable[_container_pb2.ListRequest, _container_pb2.ListResponse]  # type: ignore[assignment]
     """List describes all running containers, or all. It never waits for a busy container."""
+    Top: _aio.UnaryUnaryMultiCallable[_container_pb2.TopRequest, _container_pb2.TopResponse]  # type: ignore[assignment]
+    """Top lists the processes of a running container with the host's ps(1).
+    Errors: FAILED_PRECONDITION CONTAINER_NOT_RUNNING; INVALID_ARGUMENT when ps refuses its options, or prints no PIDs.
+    """
     Logs: _aio.UnaryStreamMultiCallable[_container_pb2.LogsRequest, _container_pb2.LogsResponse]  # type: ignore[assignment]
     """Logs streams what the container wrote."""
     Attach: _aio.StreamStreamMultiCallable[_container_pb2.AttachRequest, _container_pb2.AttachResponse]  # type: ignore[assignment]
@@ -323,6 +331,16 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_container_pb2.ListResponse, _abc.Awaitable[_container_pb2.ListResponse]]:
         """List describes all running containers, or all. It never waits for a busy container."""
+
+    @_abc_1.abstractmethod
+    def Top(
+        self,
+        request: _container_pb2.TopRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_container_pb2.TopResponse, _abc.Awaitable[_container_pb2.TopResponse]]:
+        """Top lists the processes of a running container with the host's ps(1).
+        Errors: FAILED_PRECONDITION CONTAINER_NOT_RUNNING; INVALID_ARGUMENT when ps refuses its options, or prints no PIDs.
+        """
 
     @_abc_1.abstractmethod
     def Logs(

@@ -84,6 +84,11 @@ class ShimServiceStub:
                 request_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StatsRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StatsResponse.FromString,
                 _registered_method=True)
+        self.Processes = channel.unary_unary(
+                '/scow.api.shim.v1.ShimService/Processes',
+                request_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.ProcessesRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.ProcessesResponse.FromString,
+                _registered_method=True)
         self.Update = channel.unary_unary(
                 '/scow.api.shim.v1.ShimService/Update',
                 request_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.UpdateRequest.SerializeToString,
@@ -179,6 +184,13 @@ class ShimServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Processes(self, request, context):
+        """Processes lists the processes of the container, exec sessions too, in the host's pid namespace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Update(self, request, context):
         """Update changes limits of the running container's cgroup.
         """
@@ -259,6 +271,11 @@ def add_ShimServiceServicer_to_server(servicer, server):
                     servicer.Stats,
                     request_deserializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StatsRequest.FromString,
                     response_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StatsResponse.SerializeToString,
+            ),
+            'Processes': grpc.unary_unary_rpc_method_handler(
+                    servicer.Processes,
+                    request_deserializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.ProcessesRequest.FromString,
+                    response_serializer=scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.ProcessesResponse.SerializeToString,
             ),
             'Update': grpc.unary_unary_rpc_method_handler(
                     servicer.Update,
@@ -551,6 +568,33 @@ class ShimService:
             '/scow.api.shim.v1.ShimService/Stats',
             scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StatsRequest.SerializeToString,
             scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.StatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Processes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.shim.v1.ShimService/Processes',
+            scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.ProcessesRequest.SerializeToString,
+            scow_dot_api_dot_shim_dot_v1_dot_shim__pb2.ProcessesResponse.FromString,
             options,
             channel_credentials,
             insecure,

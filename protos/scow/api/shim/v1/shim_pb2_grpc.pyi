@@ -66,6 +66,8 @@ class ShimServiceStub:
     """Resume thaws them."""
     Stats: _grpc.UnaryUnaryMultiCallable[_shim_pb2.StatsRequest, _shim_pb2.StatsResponse]
     """Stats reads the cgroup's counters."""
+    Processes: _grpc.UnaryUnaryMultiCallable[_shim_pb2.ProcessesRequest, _shim_pb2.ProcessesResponse]
+    """Processes lists the processes of the container, exec sessions too, in the host's pid namespace."""
     Update: _grpc.UnaryUnaryMultiCallable[_shim_pb2.UpdateRequest, _shim_pb2.UpdateResponse]
     """Update changes limits of the running container's cgroup."""
     Mount: _grpc.UnaryUnaryMultiCallable[_shim_pb2.MountRequest, _shim_pb2.MountResponse]
@@ -98,6 +100,8 @@ class ShimServiceAsyncStub(ShimServiceStub):
     """Resume thaws them."""
     Stats: _aio.UnaryUnaryMultiCallable[_shim_pb2.StatsRequest, _shim_pb2.StatsResponse]  # type: ignore[assignment]
     """Stats reads the cgroup's counters."""
+    Processes: _aio.UnaryUnaryMultiCallable[_shim_pb2.ProcessesRequest, _shim_pb2.ProcessesResponse]  # type: ignore[assignment]
+    """Processes lists the processes of the container, exec sessions too, in the host's pid namespace."""
     Update: _aio.UnaryUnaryMultiCallable[_shim_pb2.UpdateRequest, _shim_pb2.UpdateResponse]  # type: ignore[assignment]
     """Update changes limits of the running container's cgroup."""
     Mount: _aio.UnaryUnaryMultiCallable[_shim_pb2.MountRequest, _shim_pb2.MountResponse]  # type: ignore[assignment]
@@ -187,6 +191,14 @@ class ShimServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_shim_pb2.StatsResponse, _abc.Awaitable[_shim_pb2.StatsResponse]]:
         """Stats reads the cgroup's counters."""
+
+    @_abc_1.abstractmethod
+    def Processes(
+        self,
+        request: _shim_pb2.ProcessesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_shim_pb2.ProcessesResponse, _abc.Awaitable[_shim_pb2.ProcessesResponse]]:
+        """Processes lists the processes of the container, exec sessions too, in the host's pid namespace."""
 
     @_abc_1.abstractmethod
     def Update(
