@@ -29,6 +29,8 @@ from scow.contract.shim_files import Exit
 
 # For the removal of a container with `auto_remove`, before its client is told of the end.
 _REMOVAL_SECONDS = 30.0
+# Until a shim that could not be reached is asked again, if its container has not ended by then.
+_RETRY_SECONDS = 0.5
 
 
 class Sessions:
@@ -110,8 +112,9 @@ class Sessions:
                     return
                 with contextlib.suppress(ContainerNotRunning, ShimDied):
                     await self._connect(entry, opened, link, unlogged=True)
-                if not link.connected:  # it has just ended
-                    await entry.until(lambda: not entry.alive or entry.gone)
+                if not link.connected:
+                    # It has just ended; or its talker was killed meanwhile, and the next one answers.
+                    await entry.until(lambda: not entry.alive or entry.gone, _RETRY_SECONDS)
             if link.place.run != resume.run:
                 raise states.not_running(entry.described)  # it is another process
             replay.limit(link.position)
