@@ -121,9 +121,9 @@ async def _ps(arguments: Iterable[str]) -> str:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
     if code:
-        raise _refused(
-            f"error running ps: exit status {code}: {errors[:1000].strip()}", "see ps(1)"
-        )
+        # The rest is ps's own help.
+        said = next(iter(errors.strip().splitlines()), f"exit status {code}")
+        raise _refused(f"ps: {said[:1000]}", "see ps(1)")
     return output
 
 
