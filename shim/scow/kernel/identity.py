@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 
@@ -37,7 +38,10 @@ def open_pidfd(pid: int, ticks: int) -> int | None:
         return None
     try:
         descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
+    except OSError as error:
+        # EINVAL: what kernels before 6.9 say of a process that is just being reaped.
+        if error.errno not in (errno.ESRCH, errno.EINVAL):
+            raise
         return None
     if start_ticks(pid) != ticks:
         os.close(descriptor)
