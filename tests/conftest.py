@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+
+# gRPC starts its threads again in each child that this process forks (as subprocess does for a preexec_fn); where the
+# child then closes their descriptors, it is aborted ("epoll_wait error: Bad file descriptor").
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 
 def pytest_configure() -> None:

@@ -2,8 +2,7 @@
 
 While it waits it rehearses: it runs a command up to its call of an engine, which writes to the pages that a command
 writes to. It has one thread until it took the caller's place. To have gRPC's threads there before would save 2 ms a
-command; but they read the environment while it is replaced, and one in some ten thousand commands was ended by an
-assertion in gRPC ("epoll_wait error: Bad file descriptor").
+command; but they read the environment while it is replaced.
 """
 
 from __future__ import annotations
