@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 from scow.api.image.v1 import image_pb2 as pb
 from scow.core.archive.read.streams import compression
 from scow.core.config import ImageSection
+from scow.core.download import fetched, pieces
 from scow.core.times import now_ns
 from scow.image.archives.pipes import PipeWriter
 from scow.image.content.blobs import Blobs, Ingest
 from scow.image.content.digests import digest_of
-from scow.image.create.download import download
 from scow.image.create.streamed_layers import unpack_streamed
 from scow.image.gc.leases import Leases
 from scow.image.layers.store import Layers
@@ -85,7 +85,7 @@ class Importer:
         config = pb.ImageConfig()
         changes.apply(config, opened.changes)
         if opened.url:
-            chunks = download(opened.url, self._settings)
+            chunks = self._download(opened.url)
         async with self._blobs.working("import") as name:
             with contextlib.closing(self._blobs.ingest(name)) as ingest:
                 number, unpacked = await self._receive(ingest, chunks)
@@ -93,6 +93,14 @@ class Importer:
                     blob = Descriptor(ingest.digest, ingest.size, _media_type(unpacked))
                     layer = await self._layers.keep(number, unpacked, ingest)
                     return await self._record(opened, reference, platform, config, blob, layer)
+
+    async def _download(self, url: str) -> AsyncIterator[bytes]:
+        limit = self._settings.max_layer_bytes
+        do = f"raise image.max_layer_bytes, which is {limit}"
+        connect, stall = self._settings.connect_seconds, self._settings.stall_seconds
+        async with fetched(url, connect_seconds=connect, stall_seconds=stall) as response:
+            async for piece in pieces(response, url, limit, do):
+                yield piece
 
     async def _receive(self, ingest: Ingest, chunks: AsyncIterator[bytes]) -> tuple[int, Unpacked]:
         """Write the tar down while it is being unpacked."""

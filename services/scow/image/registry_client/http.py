@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import urllib.request
 import weakref
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from yarl import URL
 
 from scow.contract.errors import RegistryUnavailable
 from scow.core.config import ImageSection
+from scow.core.download import proxy_for
 from scow.core.loopback import is_loopback
 from scow.image.oci.reference import host_of
 from scow.image.registry_client.endpoints import Endpoint, hostname
@@ -207,7 +207,7 @@ class Http:
                     data=request.body,
                     allow_redirects=False,
                     ssl=self._context(request.endpoint) if secure else True,
-                    proxy=proxy_for(request.url.scheme, host),
+                    proxy=proxy_for(request.url.scheme, hostname(host)),
                     timeout=self._timeout(request),
                 )
         except aiohttp.ClientSSLError as error:
@@ -276,10 +276,3 @@ def _target(response: aiohttp.ClientResponse) -> URL | None:
         return located(location, response.url, elsewhere(response.url))
     except ValueError as error:
         raise unavailable(response.url.host or "", error) from error
-
-
-def proxy_for(scheme: str, host: str) -> str | None:
-    """Return the environment's proxy for a host (HTTPS_PROXY, HTTP_PROXY, NO_PROXY); loopback has none."""
-    if is_loopback(hostname(host)) or urllib.request.proxy_bypass(host):
-        return None
-    return urllib.request.getproxies().get(scheme)

@@ -17,15 +17,16 @@ import os
 import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from scow.contract.errors import ScowError
 from scow.core.archive.read.streams import TarStream
 from scow.core.server import load_config
-from scow.image import syscalls
 from scow.image.layers.erofs import INDEX, TAR
 from scow.image.layers.erofs.collect import Collector
 from scow.image.layers.erofs.write import write
+from scow.kernel import syscalls
 from scow.kernel.trees import remove_tree
 
 _NAME = "image-kernel.json"
@@ -87,12 +88,12 @@ def _make_layer(folder: Path) -> None:
 def _mount(folder: Path) -> None:
     """Mount, attached nowhere, and read the file."""
     source = (("source", str(folder / INDEX)), ("device", str(folder / TAR)))
-    layer = syscalls.mount_nowhere("erofs", source)
+    layer = _mounted("erofs", source)
     try:
         lower = os.open(folder / "lower", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             options = (("lowerdir+", layer), ("lowerdir+", lower), ("userxattr", None))
-            overlay = syscalls.mount_nowhere("overlay", options)
+            overlay = _mounted("overlay", options)
         finally:
             os.close(lower)
     finally:
@@ -104,6 +105,23 @@ def _mount(folder: Path) -> None:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
     finally:
         os.close(overlay)
+
+
+def _mounted(kind: str, options: Sequence[tuple[str, str | int | None]]) -> int:
+    """Mount a file system, attached nowhere; return its descriptor. Options have a text, a descriptor or no value."""
+    context = syscalls.fsopen(kind)
+    try:
+        for key, value in options:
+            if isinstance(value, int):
+                syscalls.fsconfig_fd(context, key, value)
+            elif value is None:
+                syscalls.fsconfig(context, syscalls.FSCONFIG_SET_FLAG, key)
+            else:
+                syscalls.fsconfig(context, syscalls.FSCONFIG_SET_STRING, key, value)
+        syscalls.fsconfig(context, syscalls.FSCONFIG_CMD_CREATE)
+        return syscalls.fsmount(context, 0)
+    finally:
+        os.close(context)
 
 
 def main() -> int:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from scow.build.context import download as downloads
 from scow.build.context.download import Download, download
 from scow.contract.errors import (
     DigestMismatch,
@@ -20,6 +19,7 @@ from scow.contract.errors import (
     SourceDenied,
     SourceUnavailable,
 )
+from scow.core import download as downloads
 from tests.support.httpserver import HttpHandler, HttpServer
 
 DATA = b"content" * 1000
