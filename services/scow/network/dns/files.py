@@ -1,7 +1,8 @@
 """resolv.conf, hosts and hostname of a container, as host files that the container service binds into it.
 
-They are in `files/<owner>/` under the service's folder. A container may write to them, so they are made once for
-each life of a container; resolv.conf alone is changed while it runs, if nobody in it did so.
+They are in `files/<owner>/` under the service's folder, made once for each life of a container. It may write to them:
+while it runs, resolv.conf is changed only if nobody in it did so, of hosts only the lines with its own addresses, and
+neither once it has grown beyond a bound or does not open at once.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
-from collections.abc import Collection, Iterable, Sequence
+import stat
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import structlog
 
 from scow.contract.errors import InvalidArgument
 from scow.core.disk import writing
@@ -31,6 +35,11 @@ ff02::2\tip6-allrouters
 # What was written as resolv.conf, to see whether it was changed since.
 _MADE = "resolv.conf.made"
 _GATEWAY_WORD = "host-gateway"
+# What a container has made larger is left alone.
+_LARGEST = 1 << 20
+# Not waiting: a container may hold a lease on its file (fcntl(2), F_SETLEASE).
+_CHANGE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -220,6 +229,49 @@ class Paths:
     hostname: Path
 
 
+class _Opened:
+    """A file that a container may write to, open.
+
+    Attributes:
+        text: What it holds; bytes that are no text stay what they are.
+    """
+
+    def __init__(self, descriptor: int, data: bytes) -> None:
+        self._descriptor = descriptor
+        self.text = data.decode(errors="surrogateescape")
+
+    def replace(self, text: str) -> None:
+        """Have it hold something else. It is mounted into the container, where a file in its place is not seen."""
+        os.ftruncate(self._descriptor, 0)
+        rest = memoryview(text.encode(errors="surrogateescape"))
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[_Opened | None]:
+    """Open a file that a container may write to; None where it is to be left alone."""
+    try:
+        descriptor = os.open(path, _CHANGE)
+    except OSError as error:
+        _log.warning("a container's file is left alone", path=str(path), error=str(error))
+        yield None
+        return
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        data = os.pread(descriptor, _LARGEST + 1, 0) if regular else b""
+        if regular and len(data) <= _LARGEST:
+            yield _Opened(descriptor, data)
+        else:
+            _log.warning(
+                "a container's file is left alone", path=str(path), error="not a small regular file"
+            )
+            yield None
+    finally:
+        os.close(descriptor)
+
+
 class Files:
     """The folder `files` of the service."""
 
@@ -240,12 +292,12 @@ class Files:
         """Change a running container's resolv.conf, unless somebody in it changed it himself."""
         path = self.paths(owner).resolv_conf
         made = path.with_name(_MADE)
-        if _read(path) != _read(made):
-            return
-        text = resolver.text()
-        # The file itself is mounted into the container: another in its place would not be seen there.
-        for each in (made, path):
-            each.write_text(text)
+        with writing(self._base), _opened(path) as file:
+            if file is None or file.text != _read(made):
+                return
+            text = resolver.text()
+            made.write_text(text)
+            file.replace(text)
 
     def change_hosts(
         self, owner: str, names: Sequence[str], new: Iterable[str] = (), gone: Iterable[str] = ()
@@ -258,15 +310,14 @@ class Files:
             new: Addresses that it has from now on.
             gone: Addresses that it has no more.
         """
-        path = self.paths(owner).hosts
         lines = {f"{address}\t{' '.join(names)}\n" for address in gone}
-        text = "".join(line for line in _read(path).splitlines(True) if line not in lines)
-        if text and not text.endswith("\n"):
-            text += "\n"
-        added = "".join(f"{address}\t{' '.join(names)}\n" for address in new)
-        # The file itself is mounted into the container, as with resolv.conf.
-        with writing(self._base):
-            path.write_text(text + added)
+        with writing(self._base), _opened(self.paths(owner).hosts) as file:
+            if file is None:
+                return
+            text = "".join(line for line in file.text.splitlines(True) if line not in lines)
+            if text and not text.endswith("\n"):
+                text += "\n"
+            file.replace(text + "".join(f"{address}\t{' '.join(names)}\n" for address in new))
 
     def write(self, owner: str, resolver: Resolver, hosts: str, hostname: str) -> None:
         """Write an owner's files, all of them or none."""

@@ -1,3 +1,6 @@
+import fcntl
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -132,3 +135,60 @@ def test_leftovers_are_removed(tmp_path: Path) -> None:
     assert sorted(owned.remove_others(["container/a"])) == [".container_c", "container_b"]
     assert owned.exist("container/a")
     assert not owned.exist("container/b")
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Files:
+    """Files, of which a container's are written."""
+    owned = Files(tmp_path)
+    owned.write("container/a", NOTHING, "192.0.2.1\tweb\n", "a")
+    return owned
+
+
+def change(owned: Files) -> None:
+    owned.set_resolver("container/a", HOST)
+    owned.change_hosts("container/a", ["web"], new=["192.0.2.2"], gone=["192.0.2.1"])
+
+
+def test_a_running_containers_files_are_changed(box: Files) -> None:
+    paths = box.paths("container/a")
+    same = paths.hosts.stat().st_ino
+    with paths.hosts.open("ab") as file:
+        file.write(b"# \xff, of its own")
+    change(box)
+    assert paths.resolv_conf.read_text() == HOST.text()
+    assert paths.hosts.read_bytes() == b"# \xff, of its own\n192.0.2.2\tweb\n"
+    assert paths.hosts.stat().st_ino == same
+    box.set_resolver("container/a", NOTHING)
+    assert paths.resolv_conf.read_text() == ""
+    paths.resolv_conf.write_text("nameserver 192.0.2.9\n")
+    box.set_resolver("container/a", HOST)
+    assert paths.resolv_conf.read_text() == "nameserver 192.0.2.9\n"
+
+
+def test_files_that_a_container_has_grown_are_left_alone(box: Files) -> None:
+    paths = box.paths("container/a")
+    for path in (paths.hosts, paths.resolv_conf):
+        os.truncate(path, 1 << 40)
+    change(box)
+    assert {path.stat().st_size for path in (paths.hosts, paths.resolv_conf)} == {1 << 40}
+
+
+def test_files_on_which_a_container_holds_a_lease_are_not_waited_for(box: Files) -> None:
+    with box.paths("container/a").hosts.open() as file:
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # one that ends no process
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        change(box)
+        assert file.read() == "192.0.2.1\tweb\n"
+
+
+def test_what_is_no_file_in_a_files_place_is_left_alone(box: Files, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("of the host\n")
+    paths = box.paths("container/a")
+    paths.hosts.unlink()
+    paths.hosts.symlink_to(other)
+    paths.resolv_conf.unlink()
+    os.mkfifo(paths.resolv_conf)
+    change(box)
+    assert other.read_text() == "of the host\n"
