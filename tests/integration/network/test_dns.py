@@ -145,7 +145,8 @@ def test_who_is_asked_for_the_rest(engine: Engine, outside: Outside) -> None:
         assert texts(client, "far.example") == ["198.51.100.1"]
         assert texts(client, "short") == ["198.51.100.1"]
         assert ask(picky, "other").rcode() == dns.rcode.NXDOMAIN
-    assert outside.asked == ["far.example.", "short."]
+        assert ask(picky, ".", "NS").rcode() == dns.rcode.NOERROR
+    assert outside.asked == ["far.example.", "short.", "."]
 
 
 def test_a_container_that_gets_names_while_it_runs(engine: Engine, net: str) -> None:

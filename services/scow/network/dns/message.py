@@ -197,6 +197,11 @@ def name_of_wire(wire: bytes) -> str:
     return ".".join(labels)
 
 
+def is_single(wire: bytes) -> bool:
+    """Tell whether an uncompressed name has one label; the root has none."""
+    return len(wire) > 1 and wire[wire[0] + 1] == 0
+
+
 def record(kind: int, ttl: int, data: bytes) -> bytes:
     """Return a record that answers the question's name."""
     return _TO_QUESTION + _RECORD.pack(kind, IN, ttl, len(data)) + data

@@ -135,7 +135,7 @@ class Server:
             return message.answer(query, node.records(query.kind), limit or query.size)
         if scope.policy is not None and not scope.policy.allows(query.name):
             return message.refusal(query, message.NXDOMAIN)
-        if scope.qualified and query.name and query.name[query.name[0] + 1] == 0:
+        if scope.qualified and message.is_single(query.name):
             return message.refusal(query, message.NXDOMAIN)
         if not scope.forwards:
             return message.refusal(query, message.SERVFAIL)

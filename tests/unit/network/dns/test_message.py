@@ -206,3 +206,9 @@ def test_rubbish_in_answers(tail: bytes, count: int) -> None:
     except MalformedError:
         return
     assert len(message.aged(data, life, 5)) == len(data)
+
+
+def test_names_of_one_label() -> None:
+    assert message.is_single(message.name_to_wire("web"))
+    assert not message.is_single(message.name_to_wire("web.example"))
+    assert not message.is_single(b"\0")
