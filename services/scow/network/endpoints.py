@@ -22,6 +22,7 @@ from scow.contract.errors import InvalidArgument, KernelUnsupported, ScowError
 from scow.core.config import NetworkSection
 from scow.core.journal import Journal
 from scow.core.store import Store
+from scow.core.tasks import completed
 from scow.core.times import now_ns
 from scow.network import options, rates, requests, routing
 from scow.network.dns import files, listener
@@ -174,7 +175,7 @@ class Endpoints:
                 self._tell(tx, wish.network, endpoint, "connect")
         except BaseException:
             # Also when the caller went away: what the thread is doing for it is undone after it.
-            await asyncio.shield(self.release(endpoint))
+            await completed(self.release(endpoint))
             raise
         return endpoint
 
@@ -366,7 +367,7 @@ class Endpoints:
             left = self._networks.get(network)
             for endpoint in self._rows.endpoints_of(owner):
                 if endpoint.network_id == left.id:
-                    await asyncio.shield(self.release(endpoint))
+                    await completed(self.release(endpoint))
             present = [port for e in self._rows.endpoints_of(owner) for port in e.ports]
             return pb.DetachResponse(ports=[port.to_proto() for port in present])
 
@@ -374,7 +375,7 @@ class Endpoints:
         """Give back all that an owner has. The lock is held."""
         networks = self._by_id()
         for endpoint in self._rows.endpoints_of(owner):
-            await asyncio.shield(self._release(endpoint, networks[endpoint.network_id]))
+            await completed(self._release(endpoint, networks[endpoint.network_id]))
         self._parts.files.remove(owner)
 
     async def release(self, endpoint: Endpoint) -> None:

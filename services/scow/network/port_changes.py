@@ -6,7 +6,6 @@ round. What a kill leaves in between is made right by reconciliation, which comp
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from scow.api.types.v1.types_pb2 import PortMapping
 from scow.contract.errors import NotConnected, PortNotPublished
 from scow.core.journal import Journal
 from scow.core.store import Store
+from scow.core.tasks import completed
 from scow.network import requests
 from scow.network.endpoints import Endpoints
 from scow.network.networks import Networks
@@ -49,7 +49,7 @@ class PortChanges:
             new = [each for each in wanted if not _has(endpoint.ports, each)]
             if new:
                 # Also when the caller went away: half of it would be left.
-                await asyncio.shield(self._add(endpoint, new))
+                await completed(self._add(endpoint, new))
                 endpoint = self._find(request.owner)
             return pb.PublishResponse(ports=[port.to_proto() for port in endpoint.ports])
 
@@ -78,7 +78,7 @@ class PortChanges:
             for mapping in request.ports:
                 going += _matching(endpoint, mapping)
             left = replace(endpoint, ports=tuple(p for p in endpoint.ports if p not in going))
-            await asyncio.shield(self._take_away(left, going))
+            await completed(self._take_away(left, going))
             return pb.UnpublishResponse(ports=[port.to_proto() for port in left.ports])
 
     async def _take_away(self, left: Endpoint, going: Sequence[Publish]) -> None:

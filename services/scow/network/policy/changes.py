@@ -6,6 +6,7 @@ from scow.api.network.v1 import network_pb2 as pb
 from scow.contract.errors import PolicyNotFound
 from scow.core.journal import Journal
 from scow.core.store import Store
+from scow.core.tasks import completed
 from scow.network import requests
 from scow.network.endpoints import Endpoints
 from scow.network.policy import model
@@ -50,7 +51,8 @@ class PolicyChanges:
         async with self._endpoints.lock:
             with self._store.transaction() as tx:
                 self._rows.set_policy(tx, message.owner, policy)
-            await self._follow(message.owner)
+            # Also when the caller went away: what is recorded is in force.
+            await completed(self._follow(message.owner))
 
     async def _follow(self, owner: str) -> None:
         endpoints = self._rows.endpoints_of(owner)
@@ -84,5 +86,8 @@ class PolicyChanges:
         async with self._endpoints.lock:
             with self._store.transaction() as tx:
                 self._rows.set_policy(tx, owner, None)
-            await self._endpoints.policies.remove(owner)
-            await self._endpoints.names.follow(owner, self._rows.endpoints_of(owner))
+            await completed(self._leave(owner))
+
+    async def _leave(self, owner: str) -> None:
+        await self._endpoints.policies.remove(owner)
+        await self._endpoints.names.follow(owner, self._rows.endpoints_of(owner))
