@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import io
+import itertools
 import os
 import tarfile
 import threading
@@ -208,6 +209,40 @@ def test_statuses(
             remote.push(service, f"{registry.address}/up:1")
         assert registry.address in str(caught.value)
         assert not registry.uploads, "what was begun is dropped"
+
+
+def test_an_upload_that_begins_while_another_is_refused_is_dropped_too(
+    service: Service, image: pb.Image
+) -> None:
+    """The registry is slow to say where its bytes go, and the push has failed by then."""
+    second, dropped, posts = threading.Event(), threading.Event(), itertools.count()
+    with UploadRegistry() as registry:
+
+        def misbehave(handler: UploadHandler) -> bool:
+            if handler.command == "DELETE":
+                dropped.set()
+            if handler.command == "PUT":
+                assert second.wait(10)
+                return handler.refuse(400)
+            if handler.command == "POST" and next(posts):
+                second.set()
+                assert dropped.wait(10)
+                time.sleep(0.2)  # its latency
+            return False
+
+        begun: list[str] = []
+        told = registry.location
+
+        def location(path: str) -> str:
+            begun.append(path)
+            return told(path)
+
+        registry.misbehave, registry.location = misbehave, location
+        remote.tag(service, image.id, f"{registry.address}/up:1")
+        with pytest.raises(errors.RegistryRefused):
+            remote.push(service, f"{registry.address}/up:1")
+        processes.wait_for(lambda: len(begun) == 2, "the answer to the second")
+        assert not registry.uploads
 
 
 def test_a_rate_limit_is_waited_for(service: Service, image: pb.Image) -> None:

@@ -198,6 +198,17 @@ class _Upload:
         await self._finish()
 
     async def _begin(self) -> None:
+        """Begin, to the end also where this is cancelled: who does not learn the location cannot have it dropped."""
+        posting = asyncio.ensure_future(self._post())
+        try:
+            await asyncio.shield(posting)
+        except asyncio.CancelledError:
+            await asyncio.wait([posting], timeout=_CANCEL_SECONDS)
+            posting.cancel()
+            await asyncio.gather(posting, return_exceptions=True)
+            raise
+
+    async def _post(self) -> None:
         self.reached = 0
         path = self._session.path("blobs/uploads/")
         async with self._session.request(
