@@ -344,6 +344,10 @@ class PolicyNotFound(NotFound):
     """The container has no policy."""
 
 
+class PolicyUnsupported(FailedPrecondition):
+    """A network's driver leaves no place where a policy could be kept."""
+
+
 class PortNotPublished(NotFound):
     """The container has no such published port."""
 

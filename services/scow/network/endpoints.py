@@ -18,7 +18,12 @@ import structlog
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.contract.errors import InvalidArgument, KernelUnsupported, ScowError
+from scow.contract.errors import (
+    InvalidArgument,
+    KernelUnsupported,
+    PolicyUnsupported,
+    ScowError,
+)
 from scow.core.config import NetworkSection
 from scow.core.journal import Journal
 from scow.core.store import Store
@@ -95,6 +100,8 @@ class Endpoints:
             wish = requests.check(
                 request, network, capabilities, self._gateway(), self._publish_address(network)
             )
+            if self._rows.policy(wish.owner) is not None:
+                self.check_judged(network)
             known = self._known(wish)
             if known is not None and known.ready and await self._is_whole(known, wish):
                 return self._response(network, await self._called(known, wish.name))
@@ -109,6 +116,20 @@ class Endpoints:
             self._rows.set_plugged(tx, endpoint)
         await self.names.follow(known.owner, self._rows.endpoints_of(known.owner))
         return endpoint
+
+    def check_judged(self, network: Network) -> None:
+        """Check that policies hold on a network.
+
+        Raises:
+            PolicyUnsupported: They do not.
+        """
+        if not self._driver(network).capabilities.judged:
+            raise PolicyUnsupported(
+                f"the network {network.name} is of the driver {network.driver}, on which no policy holds",
+                what="network",
+                which=network.name,
+                do="leave the network, or take away the policy: they hold on networks of the driver bridge",
+            )
 
     def can_publish(self, endpoint: Endpoint) -> bool:
         """Tell whether ports of the host can lead to an endpoint."""

@@ -57,6 +57,11 @@ class Capabilities:
     linked: bool
     ports: bool
 
+    @property
+    def judged(self) -> bool:
+        """Whether all that they send passes the host's rules for bridges, where policies are; or they send nothing."""
+        return self.linked or (self.namespace and not self.addresses)
+
 
 class Driver(Protocol):
     """See above. Calls are made one after another: the domain holds a lock."""

@@ -49,6 +49,10 @@ class PolicyChanges:
         requests.check_owner(message.owner)
         policy = model.check(message)
         async with self._endpoints.lock:
+            attached = {e.network_id for e in self._rows.endpoints_of(message.owner)}
+            for network in self._rows.networks():
+                if network.id in attached:
+                    self._endpoints.check_judged(network)
             with self._store.transaction() as tx:
                 self._rows.set_policy(tx, message.owner, policy)
             # Also when the caller went away: what is recorded is in force.

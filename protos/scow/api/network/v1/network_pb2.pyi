@@ -159,7 +159,7 @@ class Network(_message.Message):
     id: _builtins.str
     name: _builtins.str
     driver: _builtins.str
-    """"bridge", "macvlan", "ipvlan", "host" or "null"."""
+    """"bridge", "macvlan", "ipvlan", "cni", "host" or "null"."""
     scope: _builtins.str
     """"local"."""
     internal: _builtins.bool

@@ -272,7 +272,9 @@ class NetworkServiceServicer:
 
     def SetPolicy(self, request, context):
         """SetPolicy says what an owner may reach from now on, in all its networks; it is kept until the owner is gone.
-        Errors: INVALID_ARGUMENT; FAILED_PRECONDITION KERNEL_UNSUPPORTED.
+        Policies hold on networks of the driver bridge, on which alone packets pass the host's rules; an owner with one cannot
+        be attached to others. Errors: INVALID_ARGUMENT; FAILED_PRECONDITION POLICY_UNSUPPORTED when it is in another network,
+        KERNEL_UNSUPPORTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -87,7 +87,9 @@ class NetworkServiceStub:
     """CniGc takes back what CniAdd made for namespaces that have gone, and has plugins give back what nobody has."""
     SetPolicy: _grpc.UnaryUnaryMultiCallable[_network_pb2.SetPolicyRequest, _network_pb2.SetPolicyResponse]
     """SetPolicy says what an owner may reach from now on, in all its networks; it is kept until the owner is gone.
-    Errors: INVALID_ARGUMENT; FAILED_PRECONDITION KERNEL_UNSUPPORTED.
+    Policies hold on networks of the driver bridge, on which alone packets pass the host's rules; an owner with one cannot
+    be attached to others. Errors: INVALID_ARGUMENT; FAILED_PRECONDITION POLICY_UNSUPPORTED when it is in another network,
+    KERNEL_UNSUPPORTED.
     """
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_network_pb2.GetPolicyRequest, _network_pb2.GetPolicyResponse]
     """GetPolicy returns an owner's policy and what was counted. Errors: NOT_FOUND POLICY_NOT_FOUND."""
@@ -157,7 +159,9 @@ class NetworkServiceAsyncStub(NetworkServiceStub):
     """CniGc takes back what CniAdd made for namespaces that have gone, and has plugins give back what nobody has."""
     SetPolicy: _aio.UnaryUnaryMultiCallable[_network_pb2.SetPolicyRequest, _network_pb2.SetPolicyResponse]  # type: ignore[assignment]
     """SetPolicy says what an owner may reach from now on, in all its networks; it is kept until the owner is gone.
-    Errors: INVALID_ARGUMENT; FAILED_PRECONDITION KERNEL_UNSUPPORTED.
+    Policies hold on networks of the driver bridge, on which alone packets pass the host's rules; an owner with one cannot
+    be attached to others. Errors: INVALID_ARGUMENT; FAILED_PRECONDITION POLICY_UNSUPPORTED when it is in another network,
+    KERNEL_UNSUPPORTED.
     """
     GetPolicy: _aio.UnaryUnaryMultiCallable[_network_pb2.GetPolicyRequest, _network_pb2.GetPolicyResponse]  # type: ignore[assignment]
     """GetPolicy returns an owner's policy and what was counted. Errors: NOT_FOUND POLICY_NOT_FOUND."""
@@ -326,7 +330,9 @@ class NetworkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_network_pb2.SetPolicyResponse, _abc.Awaitable[_network_pb2.SetPolicyResponse]]:
         """SetPolicy says what an owner may reach from now on, in all its networks; it is kept until the owner is gone.
-        Errors: INVALID_ARGUMENT; FAILED_PRECONDITION KERNEL_UNSUPPORTED.
+        Policies hold on networks of the driver bridge, on which alone packets pass the host's rules; an owner with one cannot
+        be attached to others. Errors: INVALID_ARGUMENT; FAILED_PRECONDITION POLICY_UNSUPPORTED when it is in another network,
+        KERNEL_UNSUPPORTED.
         """
 
     @_abc_1.abstractmethod
