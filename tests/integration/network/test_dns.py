@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dns.message
 import dns.query
@@ -28,8 +29,8 @@ def net(engine: Engine) -> Iterator[str]:
     yield from made_network(engine, "net")
 
 
-def made_network(engine: Engine, name: str, internal: bool = False) -> Iterator[str]:
-    engine.stub.Create(pb.CreateRequest(name=name, internal=internal))
+def made_network(engine: Engine, name: str, **fields: Any) -> Iterator[str]:
+    engine.stub.Create(pb.CreateRequest(name=name, **fields))
     yield name
     engine.end_containers()
     engine.stub.Remove(pb.RemoveRequest(network=name))

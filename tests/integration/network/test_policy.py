@@ -11,7 +11,10 @@ import pytest
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.api.types.v1.types_pb2 import PortMapping
-from scow.contract.errors import InvalidArgument, PolicyNotFound
+from scow.contract.errors import InvalidArgument, PolicyNotFound, PolicyUnsupported
+from scow.core.store import Store
+from scow.network.policy.model import Policy, Rule
+from scow.network.store import MIGRATIONS, NetworkStore
 from tests.integration.network.conftest import Engine
 from tests.integration.network.machines import Answerer, Namespace
 from tests.integration.network.test_dns import Outside, ask, made_network, texts
@@ -147,6 +150,48 @@ def test_a_policy_survives_the_service_and_a_flush(own_engine: Engine) -> None:
         assert engine.reconcile() == []
         engine.host.run(f"nft add table inet {engine.instance}-policy-lost")
         assert engine.reconcile() == [(f"{engine.instance}-policy-lost", "released")]
+
+
+def test_a_policy_that_was_recorded_and_not_made(engine: Engine, far: None) -> None:
+    box, answer = engine.attach()
+    owner = answer.endpoint.owner
+    set_policy(engine, owner, "allow", rule("deny", FAR, 82))
+    assert engine.reconcile() == []
+    assert reached(box) == (True, False)
+    store = Store.open(engine.service.data / "network.db", MIGRATIONS)
+    with store.transaction() as tx:  # as a service does that is killed here
+        NetworkStore.set_policy(
+            tx, owner, Policy("allow", (Rule("deny", f"{FAR}/32", first=81, last=81),))
+        )
+    store.close()
+    assert engine.reconcile() == [(owner, "rebuilt")]
+    assert reached(box) == (False, True)
+    assert engine.reconcile() == []
+    engine.stub.RemovePolicy(pb.RemovePolicyRequest(owner=owner))
+
+
+def test_networks_on_which_no_policy_holds(engine: Engine) -> None:
+    for lan in made_network(engine, "lan", driver="macvlan"):
+        box, answer = engine.attach(network=lan)
+        with pytest.raises(grpc.RpcError) as caught:
+            set_policy(engine, answer.endpoint.owner, "deny")
+        assert isinstance(from_rpc_error(caught.value), PolicyUnsupported)
+        with pytest.raises(grpc.RpcError):
+            get_policy(engine, answer.endpoint.owner)
+        for network in (lan, "host"):
+            owner = engine.owner()
+            set_policy(engine, owner, "deny")
+            request = pb.AttachRequest(owner=owner, network=network)
+            if network == lan:
+                request.netns_path = box.path
+            with pytest.raises(grpc.RpcError) as caught:
+                engine.stub.Attach(request)
+            assert isinstance(from_rpc_error(caught.value), PolicyUnsupported)
+            request.network, request.netns_path = "none", box.path
+            engine.stub.Attach(request)  # where nothing can be sent
+            engine.stub.Detach(pb.DetachRequest(owner=owner))
+            engine.stub.RemovePolicy(pb.RemovePolicyRequest(owner=owner))
+        engine.stub.Detach(pb.DetachRequest(owner=answer.endpoint.owner))
 
 
 @pytest.mark.parametrize(

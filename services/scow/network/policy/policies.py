@@ -13,7 +13,7 @@ import structlog
 
 from scow.contract.errors import KernelUnsupported
 from scow.network.dns import message
-from scow.network.firewall.nftables import Nftables
+from scow.network.firewall.nftables import Command, Nftables
 from scow.network.ipam.addresses import Address
 from scow.network.kernel.worker import Worker
 from scow.network.policy import rules
@@ -33,7 +33,6 @@ class NamePolicy:
 
     Attributes:
         policy: The policy.
-        denied: How many names were denied.
     """
 
     def __init__(self, policies: Policies, owner: str, policy: Policy) -> None:
@@ -112,11 +111,24 @@ class Policies:
 
     def _places(self, endpoints: Iterable[Endpoint]) -> list[Place]:
         networks = {network.id: network for network in self._rows.networks()}
+        # In an order of their own: that of endpoints is not always the same.
         return [
             Place(e.link, tuple(a.ip for a in e.addresses), networks[e.network_id].pools)
-            for e in endpoints
+            for e in sorted(endpoints, key=lambda e: e.link)
             if e.link and e.addresses
         ]
+
+    async def _is_made(self, owner: str, endpoints: Sequence[Endpoint]) -> bool:
+        """Tell whether the kernel keeps what is recorded: a kill may have come between the two."""
+        policy = self._rows.policy(owner)
+        if policy is None:
+            return True
+        places, table = self._places(endpoints), self._table(owner)
+        listed = await self._worker.run(self._list, table)
+        return rules.is_made(listed, table, policy, places, self._group)
+
+    def _list(self, table: str) -> list[list[Command] | None]:
+        return [self._nftables.list_table(family, table) for family in rules.FAMILIES]
 
     def _make(self, owner: str, policy: Policy, places: Sequence[Place]) -> None:
         table = self._table(owner)
@@ -145,15 +157,18 @@ class Policies:
         return await self._worker.run(self._count, self._table(owner))
 
     def _count(self, table: str) -> dict[str, tuple[int, int]]:
-        listed = [self._nftables.list_table(family, table) for family in ("inet", "bridge")]
-        return rules.counters(listed)
+        return rules.counters(self._list(table))
 
     async def restore(self, endpoints: Iterable[Endpoint]) -> list[tuple[str, str]]:
-        """Make tables that are missing, remove those that nobody has; return owner or table, and what was done."""
+        """Make tables that are not what is recorded, remove those that nobody has.
+
+        Returns:
+            Owner or table, and what was done.
+        """
         wanted: dict[str, list[Endpoint]] = {}
         owners = self._rows.policy_owners()
         for endpoint in endpoints:
-            if endpoint.owner in owners and endpoint.link:
+            if endpoint.owner in owners and endpoint.link and endpoint.addresses:
                 wanted.setdefault(endpoint.owner, []).append(endpoint)
         present = await self._worker.run(self._nftables.list_tables)
         mine = {name for _, name in present if name.startswith(f"{self._instance}-policy-")}
@@ -162,7 +177,7 @@ class Policies:
             await self._worker.run(self._nftables.run, rules.remove(table))
             done.append((table, "released"))
         for owner, own in wanted.items():
-            if not {("inet", self._table(owner)), ("bridge", self._table(owner))} <= present:
+            if not await self._is_made(owner, own):
                 await self.follow(owner, own)
                 done.append((owner, "rebuilt"))
         return done

@@ -7,6 +7,7 @@
                          first packet of a connection, of all else each packet
 
 Both have the same rules in the same order; those about a name have sets, to which the name server adds what it answers.
+The first rule's comment has a checksum of all expressions, so that it is seen when the kernel has another policy.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from scow.network.firewall.nftables import Command
+from scow.network.firewall.rules import comment
 from scow.network.ipam.addresses import IPV4, IPV6, Address, Family, Pool
 from scow.network.policy.model import ALLOW, Policy, Rule
 
-_FAMILIES = ("inet", "bridge")
+FAMILIES = ("inet", "bridge")
 _CHAIN = "egress"
 _HOOKS = {"inet": -150, "bridge": -200}
 _TRANSPORT = ["tcp", "udp", "sctp"]
@@ -55,7 +57,7 @@ def build(table: str, policy: Policy, places: Sequence[Place], group: int) -> li
         group: Which of nfnetlink_log is told of some of what is denied.
     """
     commands = remove(table)
-    for family in _FAMILIES:
+    for family in FAMILIES:
         commands.append({"add": {"table": {"family": family, "name": table}}})
         commands += [_set(family, table, number, f) for number, f in _sets(policy)]
         described = {
@@ -65,16 +67,49 @@ def build(table: str, policy: Policy, places: Sequence[Place], group: int) -> li
             "policy": "accept",
         }
         commands.append(_add(family, "chain", table, name=_CHAIN, **described))
-        scope = _routed(places) if family == "inet" else _bridged(places)
-        for expression, comment in [*scope, *_judgements(table, policy, group)]:
-            rule = {"chain": _CHAIN, "expr": expression, "comment": comment}
+        for expression, text in _rules(family, table, policy, places, group):
+            rule = {"chain": _CHAIN, "expr": expression, "comment": text}
             commands.append(_add(family, "rule", table, **rule))
     return commands
 
 
+def is_made(
+    listed: Sequence[Sequence[Command] | None],
+    table: str,
+    policy: Policy,
+    places: Sequence[Place],
+    group: int,
+) -> bool:
+    """Tell whether tables are what `build` makes of a policy.
+
+    Args:
+        listed: What they hold, by `FAMILIES`; None of one that is not there.
+        table: Their name.
+        policy: The policy.
+        places: Where its container is attached.
+        group: Which of nfnetlink_log is told.
+    """
+    for family, entries in zip(FAMILIES, listed, strict=True):
+        present = [entry["rule"].get("comment", "") for entry in entries or () if "rule" in entry]
+        wanted = [text for _, text in _rules(family, table, policy, places, group)]
+        if entries is None or present != wanted:
+            return False
+    return True
+
+
+def _rules(
+    family: str, table: str, policy: Policy, places: Sequence[Place], group: int
+) -> list[tuple[list[Any], str]]:
+    """Return expression and comment of each rule, in order."""
+    scope = _routed(places) if family == "inet" else _bridged(places)
+    rules = [*scope, *_judgements(table, policy, group)]
+    (first, _), *rest = rules
+    return [(first, comment([expression for expression, _ in rules])), *rest]
+
+
 def remove(table: str) -> list[Command]:
     """Return the commands that remove a policy's tables, if they are there."""
-    heads = [{"table": {"family": family, "name": table}} for family in _FAMILIES]
+    heads = [{"table": {"family": family, "name": table}} for family in FAMILIES]
     return [command for head in heads for command in ({"add": head}, {"delete": head})]
 
 
@@ -83,7 +118,7 @@ def learn(table: str, number: int, addresses: Iterable[Address], seconds: int) -
     commands: list[Command] = []
     for address in addresses:
         element = {"elem": {"val": str(address), "timeout": seconds}}
-        for family in _FAMILIES:
+        for family in FAMILIES:
             place = {"family": family, "table": table, "name": _set_name(number, address.version)}
             # Else one that is there keeps its time.
             commands.append({"add": {"element": {**place, "elem": [element]}}})
