@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1.image_pb2 import Auth
-from scow.contract.errors import InvalidContext
+from scow.contract.errors import DataLoss, InvalidContext
 from scow.words import ignore as ignore_rules
 from scow.words.ignore import Ignore
 
@@ -205,15 +205,26 @@ class Answers:
         self.archives: Mapping[str, BinaryIO] = {}
         # What takes the bytes of outputs, by their numbers.
         self.outputs: Mapping[int, Callable[[bytes], object]] = {}
+        self._complete: set[int] = set()
 
     def to(self, response: pb.BuildResponse) -> Iterator[pb.BuildRequest] | None:
-        """Return the answers to what the service asks; None when it asks nothing."""
+        """Return the answers to what the service asks; None when it asks nothing.
+
+        Raises:
+            DataLoss: The build has ended, and an output has not.
+        """
         kind = response.WhichOneof("message")
         if kind == "output":
             take = self.outputs.get(response.output.output)
             if take is not None and response.output.chunk:
                 take(response.output.chunk)
+            if response.output.last:
+                self._complete.add(response.output.output)
             return iter(())
+        if kind == "result" and self.outputs.keys() - self._complete:
+            raise DataLoss(
+                "the end of an output has not arrived", what="output", do="build again"
+            )
         if kind == "want_listing":
             return self._listing(response.want_listing)
         if kind == "want_content":

@@ -186,9 +186,16 @@ async def _told(session: Session, running: Running) -> AsyncGenerator[pb.BuildRe
             if event.done():
                 found = event.result()
                 if found is None:
-                    return
+                    break
                 yield pb.BuildResponse(event=found)
                 event = asyncio.ensure_future(anext(events, None))
+        # No event follows, and still the end of an output may wait; questions need no answer any more.
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        left = session.rest() if asked.cancelled() else [asked.result(), *session.rest()]
+        for response in left:
+            if response.HasField("output"):
+                yield response
     finally:
         event.cancel()
         asked.cancel()

@@ -112,6 +112,7 @@ class AsyncBuilds:
             timeout: Seconds.
 
         Raises:
+            DataLoss: While iterating: an output that is taken has no end.
             ScowError: While iterating; see `build`.
 
         Example::
@@ -128,7 +129,7 @@ class AsyncBuilds:
         options.ssh.extend(agents or {})
         answers = Answers(directories, secrets or {}, auth, agents or {})
         answers.archives = archives or {}
-        answers.outputs = outputs or {}
+        answers.outputs = {} if options.check else outputs or {}
         for name in answers.archives:
             options.contexts.add(name=name, archive=True)
         return AsyncBuilding(self._service, options, answers, timeout)

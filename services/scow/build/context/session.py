@@ -71,6 +71,13 @@ class Session:
         """Return the next thing to be sent."""
         return await self._outgoing.get()
 
+    def rest(self) -> list[pb.BuildResponse]:
+        """Return what still waits to be sent."""
+        found = []
+        while not self._outgoing.empty():
+            found.append(self._outgoing.get_nowait())
+        return found
+
     def expect(self, key: str) -> None:
         """Get ready for answers with a key."""
         self._waiting.setdefault(key, asyncio.Queue(_AHEAD))

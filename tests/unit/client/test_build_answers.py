@@ -1,0 +1,27 @@
+"""What a client does with what a build sends."""
+
+from __future__ import annotations
+
+import pytest
+
+from scow.api.build.v1 import build_pb2 as pb
+from scow.client._context import Answers
+from scow.contract.errors import DataLoss
+
+
+def output(chunk: bytes = b"", *, last: bool = False) -> pb.BuildResponse:
+    return pb.BuildResponse(output=pb.BuildResponse.OutputChunk(output=1, chunk=chunk, last=last))
+
+
+def test_an_output_without_its_end_is_no_success() -> None:
+    answers = Answers({}, {}, lambda registry: None, {})
+    taken = bytearray()
+    answers.outputs = {1: taken.extend}
+    answers.to(output(b"half"))
+    result = pb.BuildResponse(result=pb.BuildResult())
+    with pytest.raises(DataLoss):
+        answers.to(result)
+    answers.to(output(b" and half"))
+    answers.to(output(last=True))
+    assert answers.to(result) is None
+    assert taken == b"half and half"
