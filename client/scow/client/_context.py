@@ -222,9 +222,7 @@ class Answers:
                 self._complete.add(response.output.output)
             return iter(())
         if kind == "result" and self.outputs.keys() - self._complete:
-            raise DataLoss(
-                "the end of an output has not arrived", what="output", do="build again"
-            )
+            raise DataLoss("the end of an output has not arrived", what="output", do="build again")
         if kind == "want_listing":
             return self._listing(response.want_listing)
         if kind == "want_content":

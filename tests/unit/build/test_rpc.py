@@ -6,8 +6,8 @@ from pathlib import Path
 
 from scow.api.build.v1 import build_pb2 as pb
 from scow.build.context.session import Session
-from scow.build.history.events import EventLog
 from scow.build.history.builds import Running
+from scow.build.history.events import EventLog
 from scow.build.history.progress import Progress
 from scow.build.rpc import _told
 

@@ -58,9 +58,9 @@ def server() -> Iterator[str]:
 
 def content(found: Download) -> bytes:
     try:
-        return os.pread(found.descriptor, found.size, 0)
+        return os.pread(found.contents.descriptor, found.size, 0)
     finally:
-        os.close(found.descriptor)
+        found.contents.close()
 
 
 async def test_a_file(server: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from scow.build.context.files import PATH_MAX, Entry, FileTree
+from scow.build.context.files import PATH_MAX, Entry, FileTree, ended
 from scow.contract.errors import DiskFull, InvalidContext, LimitExceeded
 from scow.core.archive.read import faults, headers
 from scow.core.archive.read.faults import Fault, corrupt, hostile
@@ -73,6 +73,8 @@ class FileContents:
             offset = entry.place[0]
             end = offset + entry.size
             while offset < end:
+                if self.descriptor < 0:
+                    raise ended()
                 data = os.pread(self.descriptor, min(_PIECE, end - offset), offset)
                 if not data:
                     raise InvalidContext(

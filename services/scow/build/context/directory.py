@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from scow.api.build.v1 import build_pb2 as pb
-from scow.build.context.files import PATH_MAX, Entry, FileTree
+from scow.build.context.files import PATH_MAX, Entry, FileTree, ended
 from scow.build.context.session import Session
 from scow.contract.errors import InvalidContext, LimitExceeded
 from scow.core.disk import writing
@@ -59,10 +59,17 @@ class Packs:
             end = offset + entry.size
             while offset < end:
                 size = min(_PIECE, end - offset)
+                descriptor = self._open.get(pack)
+                if descriptor is None:
+                    raise ended()
                 if size < _SMALL:
-                    data = os.pread(self._open[pack], size, offset)
+                    data = os.pread(descriptor, size, offset)
                 else:
-                    data = await asyncio.to_thread(os.pread, self._open[pack], size, offset)
+                    data = await asyncio.to_thread(os.pread, descriptor, size, offset)
+                    if (
+                        pack not in self._open
+                    ):  # closed meanwhile: it may have been another file's already
+                        raise ended()
                 if not data:
                     raise InvalidContext(
                         "a file of the context is lost", what="context", do="build again"

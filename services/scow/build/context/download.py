@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
+from scow.build.context.archive import FileContents
 from scow.contract.errors import DigestMismatch
 from scow.core.download import STALL_SECONDS, fetched, pieces
 
@@ -24,13 +25,13 @@ class Download:
     """A file that was fetched.
 
     Attributes:
-        descriptor: An open file without a name, to be closed.
+        contents: The file, which has no name, to be closed.
         name: The last part of the URL, or "".
         digest: "sha256:...".
         mtime_ns: When the server says that it changed; 0 where it does not.
     """
 
-    descriptor: int
+    contents: FileContents
     size: int
     name: str
     digest: str
@@ -89,7 +90,7 @@ async def _receive(
             )
         digest = f"sha256:{hashed['sha256'].hexdigest()}"
         size = os.fstat(descriptor).st_size
-        return Download(descriptor, size, _name(shown), digest, _modified(response))
+        return Download(FileContents(descriptor), size, _name(shown), digest, _modified(response))
     except BaseException:
         os.close(descriptor)
         raise

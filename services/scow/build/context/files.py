@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from scow.contract.errors import FileNotFound, InvalidContext
+from scow.contract.errors import Cancelled, FileNotFound, InvalidContext
 from scow.words.ignore import UNTOUCHED, Ignore
 
 _LINKS_MAX = 40
@@ -65,7 +65,11 @@ class Contents(Protocol):
     """Where the contents of a tree are."""
 
     def read(self, entries: Sequence[Entry]) -> AsyncIterator[tuple[int, bytes]]:
-        """Give the contents of regular files in pieces, with their numbers in `entries`, in that order."""
+        """Give the contents of regular files in pieces, with their numbers in `entries`, in that order.
+
+        Raises:
+            Cancelled: The build that they belong to has ended; see `ended`.
+        """
 
 
 class DataContents:
@@ -200,6 +204,14 @@ class FileTree:
     @staticmethod
     def _join(directory: bytes, name: bytes) -> bytes:
         return directory + b"/" + name if directory else name
+
+
+def ended() -> Cancelled:
+    """Return the error of who reads contents that are closed.
+
+    A step that another build shares does so; that one then makes it anew with files of its own (`flights.Flights`).
+    """
+    return Cancelled("the build that the files belong to has ended", what="build", do="build again")
 
 
 def tree_of_data(files: Sequence[tuple[bytes, bytes]], mtime_ns: int) -> FileTree:

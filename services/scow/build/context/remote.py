@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from scow.build.attestation.provenance import Material
 from scow.build.context import archive, git
-from scow.build.context.archive import FileContents
 from scow.build.context.download import Download, download
 from scow.build.context.files import Entry, FileTree, tree_of_data
 from scow.build.context.git import GitUrl
@@ -81,7 +80,7 @@ class Remotes:
                 self._policy.check_url(each, checksum=checksum)
 
             found = await download(url, self._folder, checksum=checksum, check=check)
-            self._opened.callback(os.close, found.descriptor)
+            self._opened.callback(found.contents.close)
             self.materials.append(Material(url, found.digest))
             return found
 
@@ -114,7 +113,7 @@ class Remotes:
             mtime_ns=found.mtime_ns,
             digest=bytes.fromhex(found.digest.partition(":")[2]),
         )
-        return FileTree([entry], FileContents(found.descriptor))
+        return FileTree([entry], found.contents)
 
     async def repository(
         self, url: str, *, keep_git_dir: bool = False, checksum: str = ""
@@ -144,7 +143,7 @@ class Remotes:
         if is_git(url):
             return await self.repository(url)
         found = await self.file(url)
-        return await self._tree(found.descriptor, found.size, url)
+        return await self._tree(found.contents.descriptor, found.size, url)
 
     async def received(self, chunks: AsyncIterator[bytes], name: str) -> FileTree:
         """Return the context that a client sends: an archive, or a Dockerfile alone."""

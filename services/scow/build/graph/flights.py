@@ -83,7 +83,7 @@ class Flights(Generic[T]):
             listeners = Listeners()
             task = asyncio.create_task(_run(work, listeners))
             flight = self._flights[key] = _Flight(task, listeners)
-            task.add_done_callback(lambda _: self._flights.pop(key, None))
+            task.add_done_callback(lambda _: self._forget(key, task))
         else:
             step.vertex.shared = True
         flight.listeners.add(step)
@@ -95,9 +95,15 @@ class Flights(Generic[T]):
             flight.listeners.discard(step)
             if not flight.waiting and not flight.task.done():
                 # From now on others start it anew.
-                self._flights.pop(key, None)
+                self._forget(key, flight.task)
                 flight.task.cancel()
                 await asyncio.wait([flight.task])
+
+    def _forget(self, key: str, task: asyncio.Task[T]) -> None:
+        """Let nobody join a task any more; one that was started after it stays."""
+        flight = self._flights.get(key)
+        if flight is not None and flight.task is task:
+            del self._flights[key]
 
 
 async def _run(work: Callable[[Listeners], Awaitable[T]], listeners: Listeners) -> T:

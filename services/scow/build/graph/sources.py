@@ -237,7 +237,7 @@ class Sources:
                 which=url[:200],
                 do="name a Dockerfile",
             )
-        return os.pread(found.descriptor, found.size, 0)
+        return os.pread(found.contents.descriptor, found.size, 0)
 
     async def _archive(self, context: pb.BuildContext) -> AsyncIterator[bytes]:
         """Give the archive that the client sends."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from scow.api.image.v1 import image_pb2, layer_pb2, store_pb2
@@ -30,18 +31,29 @@ class Layers:
         return await ask("image", lambda: self._peers.layer.GetStack(request))
 
     async def write(self, tar: AsyncIterator[bytes], label: str) -> layer_pb2.WriteLayerResponse:
-        """Make a layer of a tar, kept by a lease with a label."""
+        """Make a layer of a tar, kept by a lease with a label; what giving the tar raises is raised."""
+        failed: list[Exception] = []
 
         async def requests() -> AsyncIterator[layer_pb2.WriteLayerRequest]:
             opened = layer_pb2.WriteLayerRequest.Open(
                 ttl_seconds=KEPT_SECONDS, labels={LABEL: label}
             )
             yield layer_pb2.WriteLayerRequest(open=opened)
-            async for chunk in tar:
-                yield layer_pb2.WriteLayerRequest(chunk=chunk)
+            try:
+                async for chunk in tar:
+                    yield layer_pb2.WriteLayerRequest(chunk=chunk)
+            except Exception as error:
+                failed.append(error)
+                raise
 
         with translated("image"):
-            return await self._peers.layer.WriteLayer(requests())
+            try:
+                return await self._peers.layer.WriteLayer(requests())
+            except asyncio.CancelledError:
+                # gRPC cancels a call whose requests fail, and says no more.
+                if failed:
+                    raise failed[0] from None
+                raise
 
     async def commit(
         self,
