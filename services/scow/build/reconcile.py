@@ -58,7 +58,7 @@ class Reconciler:
                 actions += await part()
             except ScowError as error:
                 _log.info("not reconciled", error=str(error))
-        return actions + self._remove_folders()
+        return actions + await self._remove_folders()
 
     async def _remove_containers(self) -> list[ReconcileAction]:
         """Remove the containers of builds that have ended."""
@@ -69,16 +69,18 @@ class Reconciler:
                 actions.append(_action(f"container/{container}", "released", "its build has ended"))
         return actions
 
-    def _remove_folders(self) -> list[ReconcileAction]:
-        actions = []
-        known = self._rows.contexts()
-        for number in self._directories.numbers() - known.keys():
-            if not self._directories.is_busy(number):
-                self._directories.remove(number)
-                actions.append(
-                    _action(f"context/{number}", "released", "a folder without a record")
-                )
-        return actions
+    async def _remove_folders(self) -> list[ReconcileAction]:
+        removed = []
+        for number in self._directories.numbers() - self._rows.contexts().keys():
+            # Asked for each, as others may have been made while one before was deleted.
+            if number not in self._rows.contexts() and not self._directories.is_busy(number):
+                await self._directories.remove(number)
+                removed.append(f"context/{number}")
+        for name in self._mounts.strays():
+            if name in self._mounts.strays():
+                await self._mounts.remove(name)
+                removed.append(f"mount/{name}")
+        return [_action(name, "released", "a folder without a record") for name in removed]
 
 
 def _action(name: str, done: str, detail: str) -> ReconcileAction:

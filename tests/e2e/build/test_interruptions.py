@@ -90,6 +90,15 @@ def test_a_build_that_is_stopped(engine: Engine, client: Client, tmp_path: Path)
     assert_nothing_stays(engine, client)
 
 
+def test_a_prune_amid_a_build_leaves_what_it_has_made(client: Client, tmp_path: Path) -> None:
+    text = "FROM busybox\nRUN echo one > /one\nRUN echo waiting; sleep 2\n"
+    building = begun(client, files(tmp_path), text)
+    until(building, is_waiting)
+    removed = [record.description for record in client.builds.prune(all=True).removed]
+    assert "RUN echo one > /one" not in removed
+    assert [r.result.images for r in building if r.HasField("result")]
+
+
 def test_a_failure_ends_what_nobody_else_needs(
     engine: Engine, client: Client, tmp_path: Path
 ) -> None:

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from scow.build.folders import Folders
 from scow.build.store import BuildStore
 from scow.core.times import now_ns
-from scow.kernel.trees import remove_tree
 
 
 class CacheMounts:
@@ -27,15 +27,16 @@ class CacheMounts:
     """
 
     def __init__(self, base: Path, rows: BuildStore) -> None:
-        self._folder = base / "mounts"
-        self._folder.mkdir(exist_ok=True, mode=0o711)
+        folder = base / "mounts"
+        folder.mkdir(exist_ok=True, mode=0o711)
+        self._folders = Folders(folder)
         self._rows = rows
         self._busy: Counter[str] = Counter()
         self._locks: dict[str, asyncio.Lock] = {}
 
     def path(self, name: str) -> Path:
         """Return the folder of one."""
-        return self._folder / name
+        return self._folders.path / name
 
     def is_busy(self, name: str) -> bool:
         """Tell whether a step uses it."""
@@ -74,10 +75,10 @@ class CacheMounts:
             return False
         with self._rows.transaction() as tx:
             self._rows.delete_mount(tx, name)
-        await asyncio.to_thread(remove_tree, self.path(name))
+        await self._folders.remove(name)
         return True
 
     def strays(self) -> list[str]:
         """Return the folders without a record."""
         known = set(self._rows.mounts())
-        return [p.name for p in self._folder.iterdir() if p.name not in known]
+        return sorted(self._folders.names() - known)

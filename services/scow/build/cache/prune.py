@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,7 +51,7 @@ class Pruner:
         Raises:
             InvalidFilter: See this class.
         """
-        return [item.message for item in self._items(filters)]
+        return [item.message for item in await self._items(filters)]
 
     async def prune(self, request: pb.PruneRequest) -> pb.PruneResponse:
         """Delete what nobody uses, the one that was used longest ago first, until enough is gone.
@@ -59,7 +60,7 @@ class Pruner:
             InvalidFilter: See this class.
         """
         response = pb.PruneResponse()
-        items = self._items(request.filters)
+        items = await self._items(request.filters)
         total = sum(item.message.size for item in items)
         limit = now_ns() - request.keep_seconds * _NANO
         for item in reversed(items):
@@ -77,9 +78,11 @@ class Pruner:
     async def _remove(self, record: pb.CacheRecord) -> bool:
         """Delete one; False when it has come into use meanwhile."""
         if record.type == _CONTEXT:
+            if self._directories.is_busy(record.id):
+                return False
             with self._rows.transaction() as tx:
                 self._rows.delete_context(tx, record.id)
-            self._directories.remove(record.id)
+            await self._directories.remove(record.id)
             return True
         if record.type == _MOUNT:
             return await self._mounts.remove(record.id)
@@ -89,9 +92,9 @@ class Pruner:
         await self._cache.remove(found)
         return True
 
-    def _items(self, filters: Sequence[Filter]) -> list[_Item]:
+    async def _items(self, filters: Sequence[Filter]) -> list[_Item]:
         wanted = filter_rules.parse(filters, _FILTERS)
-        items = [*self._results(), *self._contexts(), *self._cache_mounts()]
+        items = [*self._results(), *self._contexts(), *await self._cache_mounts()]
         chosen = [item for item in items if _matches(item, wanted)]
         return sorted(chosen, key=lambda item: -item.used_ns)
 
@@ -125,14 +128,15 @@ class Pruner:
             items.append(_Item(message, used_ns))
         return items
 
-    def _cache_mounts(self) -> list[_Item]:
+    async def _cache_mounts(self) -> list[_Item]:
         items = []
         for name, (created_ns, used_ns, uses) in self._rows.mounts().items():
+            size, _ = await asyncio.to_thread(disk.usage, self._mounts.path(name))
             message = pb.CacheRecord(
                 id=name,
                 type=_MOUNT,
                 description="a cache that RUN mounts",
-                size=disk.usage(self._mounts.path(name))[0],
+                size=size,
                 created_at=to_proto(created_ns),
                 used_at=to_proto(used_ns),
                 usage_count=uses,

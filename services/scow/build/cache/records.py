@@ -7,12 +7,12 @@ between the two, the lease has no record and ends with the next reconciliation; 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from scow.api.image.v1.layer_pb2 import Layer
 from scow.api.types.v1.types_pb2 import ReconcileAction
-from scow.build.peers.layers import Layers
+from scow.build.peers.layers import LABEL, Layers
 from scow.build.store import BuildStore, Record
 from scow.core.times import now_ns
 
@@ -65,7 +65,10 @@ class Cache:
         record = Record(key, layer, lease, type_, what, now, now)
         with self._rows.transaction() as tx:
             self._rows.put_record(tx, record)
-        if before is not None and before.lease and before.lease != lease:
+        is_shared = (
+            self.used[key] > 1
+        )  # another build may need the old layer: reconciling ends its lease later
+        if before is not None and before.lease and before.lease != lease and not is_shared:
             await self._layers.release(before.lease)
         return record
 
@@ -78,26 +81,24 @@ class Cache:
 
     async def reconcile(self) -> list[ReconcileAction]:
         """Compare records with leases."""
+        before = self._rows.records()
         leases = await self._layers.leases()
         actions = []
-        known = set()
-        for record in self._rows.records():
+        for record in before:
             if record.lease and record.lease not in leases:
                 with self._rows.transaction() as tx:
                     self._rows.delete_record(tx, record.key)
                 actions.append(_action(f"cache/{record.key[:12]}", "its layer is gone"))
-            known.add(record.lease)
+        known = {record.lease for record in self._rows.records()}
         for lease_id, lease in leases.items():
             if lease_id not in known and not self._is_new(lease.labels):
                 await self._layers.release(lease_id)
                 actions.append(_action(f"lease/{lease_id}", "no record of the cache has it"))
         return actions
 
-    def _is_new(self, labels: object) -> bool:
+    def _is_new(self, labels: Mapping[str, str]) -> bool:
         """Tell whether a build under way has just made it."""
-        from scow.build.peers.layers import LABEL
-
-        return isinstance(labels, dict) and labels.get(LABEL, "") in self.used
+        return labels.get(LABEL, "") in self.used
 
 
 def _action(name: str, detail: str) -> ReconcileAction:

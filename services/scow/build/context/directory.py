@@ -7,8 +7,7 @@ A context has a folder `contexts/<id>`::
 
 The client lists its directory with what tells whether a file is still the same one (inode, times, size); the service
 asks for the contents of those that are not. Files are known by their contents' digests from then on: times decide only
-what is sent. Packs are not synced: a listing counts on the machine's boot that it was written in, or when it was
-synced since.
+what is sent. Packs are not synced: a listing counts on the machine's boot that it was written in.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from typing import Any
 from scow.api.build.v1 import build_pb2 as pb
 from scow.build.context.files import PATH_MAX, Entry, FileTree, ended
 from scow.build.context.session import Session
+from scow.build.folders import Folders
 from scow.contract.errors import InvalidContext, LimitExceeded
 from scow.core.disk import writing
-from scow.kernel.trees import remove_tree
 
 ENTRIES_MAX = 2_000_000
 _LISTING = "listing"
@@ -93,6 +92,7 @@ class Directories:
     def __init__(self, base: Path) -> None:
         self.folder = base / "contexts"
         self.folder.mkdir(exist_ok=True, mode=0o700)
+        self._folders = Folders(self.folder)
         self._locks: dict[str, asyncio.Lock] = {}
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
@@ -123,13 +123,13 @@ class Directories:
         lock = self._locks.get(number)
         return lock is not None and lock.locked()
 
-    def remove(self, number: str) -> None:
-        """Delete a context; builds that have its files open keep them."""
-        remove_tree(self.folder / number)
+    async def remove(self, number: str) -> None:
+        """Delete a context that is not busy; builds that have its files open keep them."""
+        await self._folders.remove(number)
 
     def numbers(self) -> set[str]:
         """Return the contexts that have a folder."""
-        return set(os.listdir(self.folder))
+        return self._folders.names()
 
 
 class Transfer:

@@ -179,12 +179,15 @@ class _Making:
         folder = await self._stack.enter_async_context(using)
         data = folder / "data"
         if not data.exists():
+            made = self._work / f"cache-{number}"
             if _has_content(each):
-                os.rename(await self._copied(number, each), data)
+                made = Path(await self._copied(number, each))
             else:
-                data.mkdir(mode=0o700)
-            data.chmod(_CACHE_MODE if mount.mode is None else mount.mode)
-            os.chown(data, mount.uid or 0, mount.gid or 0)
+                made.mkdir(mode=0o700)
+            made.chmod(_CACHE_MODE if mount.mode is None else mount.mode)
+            os.chown(made, mount.uid or 0, mount.gid or 0)
+            if not data.exists():  # or else a step that shares it was quicker
+                made.rename(data)
         self._mount(str(data), each.target, read_only=mount.read_only)
 
     async def _tmpfs(self, number: int, each: StepMount) -> None:

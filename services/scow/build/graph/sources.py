@@ -94,6 +94,10 @@ class Sources:
         await self._remotes.close()
         self._opened.close()
 
+    def hold(self, what: contextlib.AbstractContextManager[None]) -> None:
+        """Enter a context that is left when the build ends."""
+        self._opened.enter_context(what)
+
     async def image(self, reference: str, platform: str) -> layer_pb2.GetStackResponse:
         """Return an image with its layers: the one that is here, or else, or with `pull`, that of its registry.
 

@@ -264,16 +264,17 @@ class Stages:
     ) -> Record:
         """Return the result of a step: of the cache, of a build that does the same now, or made."""
         cache = self._machinery.cache
-        with cache.using(key):
-            if not self._ignores_cache(stage) and (known := cache.find(key)) is not None:
-                told.cached()
-                return known
+        # Until the image is made of the layer, and not for this step alone: or else a prune takes it away.
+        self._sources.hold(cache.using(key))
+        if not self._ignores_cache(stage) and (known := cache.find(key)) is not None:
+            told.cached()
+            return known
 
-            async def make(listeners: Listeners) -> Record:
-                layer, lease = await work(listeners)
-                return await cache.put(key, layer, lease, "regular", title)
+        async def make(listeners: Listeners) -> Record:
+            layer, lease = await work(listeners)
+            return await cache.put(key, layer, lease, "regular", title)
 
-            return await self._machinery.flights.join(key, told, make)
+        return await self._machinery.flights.join(key, told, make)
 
     def _ignores_cache(self, stage: BuildStage) -> bool:
         return self._options.no_cache or (
