@@ -171,6 +171,8 @@ class Holds:
     async def activate(self, owner: str, target: str = "") -> list[pb.ResolvedMount]:
         """Make ready what an owner holds, as its container is about to have it; return what is to be mounted.
 
+        It waits while one of these volumes is restored, or copied with its containers frozen.
+
         Args:
             owner: Who.
             target: Of one mount; empty: all.
@@ -187,6 +189,7 @@ class Holds:
             for index, request in enumerate(wish.mounts)
             if request.type == "volume" and target in ("", request.target)
         ]
+        await self._use_lock.passed([name for name, _ in wanted])
         self._check_writers(owner, wanted)
         before = set(self._rows.mounted(owner))
         with self._store.transaction() as tx:

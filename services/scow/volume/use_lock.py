@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection
 
 from scow.volume.peers.container import Containers, Hold
 from scow.volume.store import VolumeStore
@@ -54,8 +54,7 @@ class UseLock:
         async with self.still(name, freeze=True) as hold:
             yield hold
 
-    async def passed(self, names: Iterable[str]) -> None:
-        """Wait until none of these volumes is kept still."""
-        for name in names:
-            while (opened := self._closed.get(name)) is not None:
-                await opened.wait()
+    async def passed(self, names: Collection[str]) -> None:
+        """Wait until none of these volumes is kept still; that is so until the caller awaits something."""
+        while closed := [self._closed[name] for name in names if name in self._closed]:
+            await closed[0].wait()

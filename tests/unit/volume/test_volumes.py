@@ -1,3 +1,4 @@
+import asyncio
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -41,8 +42,8 @@ class Service:
         plugins = Plugins(VolumeSection(plugin_dirs=()), store, journal)
         self.volumes = Volumes(store, journal, drivers.make(directories, plugins))
         quotas = Quotas(store, journal, self.volumes)
-        use_lock = UseLock(self.volumes.rows, Containers(Peers(Config())))
-        self.holds = Holds(self.volumes, directories, use_lock, quotas.apply)
+        self.use_lock = UseLock(self.volumes.rows, Containers(Peers(Config())))
+        self.holds = Holds(self.volumes, directories, self.use_lock, quotas.apply)
         self.create = self.volumes.create
         self.remove = self.volumes.remove
         self.select = self.volumes.select
@@ -259,6 +260,20 @@ async def test_mounts_are_added_and_withdrawn(volumes: Service) -> None:
     assert "vol" not in volumes.volumes.rows.held(OWNER)
     # One without a name is the same as before, although its number is another one.
     assert [m.name for m in await volumes.activate(OWNER)] == before[1:]
+
+
+async def test_nobody_starts_with_a_volume_that_is_kept_still(volumes: Service) -> None:
+    await volumes.create(CreateRequest(name="one"))
+    await volumes.create(CreateRequest(name="two"))
+    async with volumes.use_lock.still("one"):
+        await volumes.acquire(OWNER, [ask("two", "/a"), ask("one", "/b")])
+        await volumes.activate(OWNER, "/a")
+        starting = asyncio.ensure_future(volumes.activate(OWNER))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not starting.done()
+        assert volumes.volumes.rows.mounted(OWNER) == ["two"]
+    assert [mount.name for mount in await starting] == ["two", "one"]
 
 
 async def test_the_first_of_two_fills(volumes: Service, tmp_path: Path) -> None:
