@@ -58,6 +58,7 @@ class Backups:
         Raises:
             VolumeNotFound, SnapshotNotFound, VolumeNotLocal: See these classes.
             InvalidBackup: The reference names something else.
+            LimitExceeded: The volume has too many chunks.
             ScowError: What the image service says about the registry.
         """
         repository = _repository(self._peers, request)
@@ -65,7 +66,8 @@ class Backups:
             earlier = None if request.full else await self._earlier(repository, request.base)
             known = {}
             if earlier is not None:
-                known = worthwhile(earlier, await _present(repository, earlier))
+                present = await _present(repository, earlier)
+                known = await asyncio.to_thread(worthwhile, earlier, present)
             with _opened(folder) as root, self._directories.reading(root):
                 index = await Writer(repository, earlier, known, progress).run(root)
         digest = await _publish(repository, index, request.volume, request.snapshot)
@@ -143,7 +145,7 @@ async def _load(repository: Repository) -> tuple[Index, str]:
     if first:
         content = await repository.manifest(first)
     blob = layout.index_blob(content)
-    index = Index.of_bytes(await repository.blob(blob.digest, blob.size))
+    index = await asyncio.to_thread(Index.of_bytes, await repository.blob(blob.digest, blob.size))
     annotations = json.loads(top).get("annotations")
     title = annotations.get(_TITLE) if isinstance(annotations, dict) else ""
     return index, title if isinstance(title, str) else ""
@@ -168,7 +170,7 @@ async def _publish(repository: Repository, index: Index, volume: str, snapshot: 
     annotations = {_TITLE: volume, _CREATED: created}
     about = {"volume": volume, "snapshot": snapshot, "created": created, "size": index.size}
     config = await _put(repository, json.dumps(about, sort_keys=True).encode())
-    listed = await _put(repository, index.to_bytes())
+    listed = await _put(repository, await asyncio.to_thread(index.to_bytes))
     parts = [(listed, layout.INDEX), *((pack, layout.PACK) for pack in _distinct(index.packs))]
     groups = [parts[i : i + layout.PARTS_MAX] for i in range(0, len(parts), layout.PARTS_MAX)]
     contents = [layout.manifest(config, group, annotations) for group in groups]

@@ -5,7 +5,7 @@ compressed, and several are put into a pack, a blob. The index, a blob as well, 
 
 ::
 
-    manifest   config: {"volume", "created", "chunks", ...}    layers: index, pack, pack, ...
+    manifest   config: {"volume", "snapshot", "created", "size"}    layers: index, pack, pack, ...
     or, where a manifest would name too many: an image index of such manifests; the first one has the index
 
     index      zstd of: a JSON object in one line, a table of chunks, a table of the order
@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scow.contract.errors import InvalidBackup
+from scow.contract.errors import InvalidBackup, LimitExceeded
 
 CONFIG = "application/vnd.scow.volume.backup.v1+json"
 INDEX = "application/vnd.scow.volume.backup.index.v1+zstd"
@@ -36,10 +36,11 @@ MANIFESTS = "application/vnd.oci.image.index.v1+json"
 # Bytes of chunks before they are compressed: at least, on average, at most.
 CHUNK_MIN, CHUNK_AVERAGE, CHUNK_MAX = 256 << 10, 1 << 20, 4 << 20
 PACK_SIZE = 16 << 20
-# Bytes of one blob, and of an index before it is compressed.
+# Bytes of one blob; of an index before it is compressed, whose digests alone would fill a blob; and of its first line.
 BLOB_MAX = 32 << 20
-_INDEX_MAX = 256 << 20
-# Parts of one manifest, which registries bound; and manifests of one index.
+_INDEX_MAX = 48 << 20
+_HEAD_MAX = 4 << 20
+# Parts of one manifest, which registries bound.
 PARTS_MAX = 100
 # What the process that cuts writes before each chunk, and in the end (`scow.volume.backup.chunks`).
 HEAD = struct.Struct("<c32sII")
@@ -95,7 +96,11 @@ class Index:
     size: int
 
     def to_bytes(self) -> bytes:
-        """Return it as it is stored."""
+        """Return it as it is stored.
+
+        Raises:
+            LimitExceeded: It would be larger than what is read again.
+        """
         import zstandard  # few services ever make a backup: it takes memory
 
         head = {
@@ -105,10 +110,17 @@ class Index:
             "size": self.size,
             "packs": [[pack.digest, pack.size] for pack in self.packs],
         }
-        parts = [json.dumps(head).encode(), b"\n"]
-        parts += (_CHUNK.pack(c.pack, c.offset, c.length, c.size, c.digest) for c in self.chunks)
-        parts += map(_ORDER.pack, self.order)
-        return zstandard.ZstdCompressor(level=9).compress(b"".join(parts))
+        first = json.dumps(head).encode() + b"\n"
+        parts = [_CHUNK.pack(c.pack, c.offset, c.length, c.size, c.digest) for c in self.chunks]
+        plain = b"".join([first, *parts, *map(_ORDER.pack, self.order)])
+        stored = zstandard.ZstdCompressor(level=9).compress(plain)
+        if len(first) > _HEAD_MAX or len(plain) > _INDEX_MAX or len(stored) > BLOB_MAX:
+            raise LimitExceeded(
+                "the volume has too many chunks for one backup",
+                what="volume",
+                do="back up its parts as volumes of their own",
+            )
+        return stored
 
     @classmethod
     def of_bytes(cls, data: bytes) -> Index:
@@ -117,17 +129,16 @@ class Index:
         Raises:
             InvalidBackup: It is not one, or contradicts itself.
         """
-        import zstandard
-
         try:
-            plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=_INDEX_MAX)
-            head, _, tables = plain.partition(b"\n")
+            head, _, tables = decompressed(data, _INDEX_MAX).partition(b"\n")
+            if len(head) > _HEAD_MAX:
+                raise ValueError(f"its first line has more than {_HEAD_MAX} bytes")
             about = json.loads(head)
             count, order = int(about["chunks"]), int(about["order"])
             packs = [Blob(str(digest), int(size)) for digest, size in about["packs"]]
             size, version = int(about["size"]), about["version"]
-        except (zstandard.ZstdError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise invalid("its index cannot be read") from error
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise invalid(f"its index cannot be read: {error!s:.200}") from error
         middle = count * _CHUNK.size
         if version != _VERSION or min(count, order, size) < 0:
             raise invalid(f"its index is of version {version!r:.20}")
@@ -149,6 +160,24 @@ class Index:
             raise invalid("its index names a chunk that is not there")
         if sum(self.chunks[number].size for number in self.order) != self.size:
             raise invalid("its index contradicts its size")
+
+
+def decompressed(data: bytes, limit: int) -> bytes:
+    """Return what a zstd frame of a stranger has.
+
+    The size that a frame states is allocated before anything is decompressed, whatever `max_output_size` says.
+
+    Raises:
+        ValueError: It has more bytes than the limit, or is not one.
+    """
+    import zstandard
+
+    try:
+        if zstandard.frame_content_size(data) > limit:
+            raise ValueError(f"it has more than {limit} bytes")
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=limit)
+    except zstandard.ZstdError as error:
+        raise ValueError(f"it cannot be decompressed, or has more than {limit} bytes") from error
 
 
 def manifest(config: Blob, parts: Sequence[tuple[Blob, str]], annotations: dict[str, str]) -> bytes:

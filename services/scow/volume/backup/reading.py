@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncGenerator
 
 from scow.contract.errors import DigestMismatch
-from scow.volume.backup.format import Chunk, Index
+from scow.volume.backup.format import Chunk, Index, decompressed
 from scow.volume.backup.writing import Progress
 from scow.volume.peers.image import Repository
 
@@ -75,12 +75,10 @@ class Reader:
 
 
 def _plain(chunk: Chunk, pack: bytes) -> bytes:
-    import zstandard  # few services ever restore a backup: it takes memory
-
     stored = pack[chunk.offset : chunk.offset + chunk.length]
     try:
-        plain = zstandard.ZstdDecompressor().decompress(stored, max_output_size=chunk.size)
-    except zstandard.ZstdError as error:
+        plain = decompressed(stored, chunk.size)
+    except ValueError as error:
         raise _damaged(chunk) from error
     if len(plain) != chunk.size or hashlib.sha256(plain).digest() != chunk.digest:
         raise _damaged(chunk)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import random
 import struct
+import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import zstandard
 
-from scow.contract.errors import InvalidBackup
+from scow.contract.errors import DigestMismatch, InvalidBackup, LimitExceeded
 from scow.volume.backup import format as layout
+from scow.volume.backup import reading
 from scow.volume.backup.chunks import Cutter
-from scow.volume.backup.format import CHUNK_MAX, CHUNK_MIN, Blob, Chunk, Index
+from scow.volume.backup.format import CHUNK_MAX, CHUNK_MIN, Blob, Chunk, Index, decompressed
 from scow.volume.backup.writing import worthwhile
 
 DIGEST = f"sha256:{'a' * 64}"
@@ -56,6 +59,8 @@ HEAD = {"version": 1, "chunks": 1, "order": 1, "size": 1000, "packs": [[DIGEST, 
         packed({**HEAD, "chunks": -1}),
         packed({**HEAD, "chunks": "many"}),
         packed({**HEAD, "chunks": 1 << 60}),
+        packed({**HEAD, "chunks": float("inf")}),
+        zstandard.compress(json.dumps(HEAD).replace('"order": 1', '"order": 1e999').encode()),
         packed({**HEAD, "packs": [["../x", 100]], "chunks": 0, "order": 0, "size": 0}),
         packed({**HEAD, "packs": [[DIGEST, -5]], "chunks": 0, "order": 0, "size": 0}),
         packed(HEAD, struct.pack("<IIII32sI", 1, 0, 60, 1000, b"x", 0)),
@@ -70,9 +75,39 @@ def test_bad_indexes(data: bytes) -> None:
         Index.of_bytes(data)
 
 
-def test_an_index_that_swells_is_bounded() -> None:
-    with pytest.raises(InvalidBackup):
-        Index.of_bytes(zstandard.compress(bytes(300 << 20)))
+@pytest.mark.parametrize("stated", [True, False])
+def test_what_swells_is_bounded(stated: bool) -> None:
+    frame = zstandard.ZstdCompressor(write_content_size=stated).compress(bytes(50 << 20))
+    assert len(frame) < 10_000
+    with pytest.raises(InvalidBackup, match=f"more than {48 << 20} bytes"):
+        Index.of_bytes(frame)
+    # No more is allocated than the limit.
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=f"more than {1 << 20} bytes"):
+        decompressed(frame, 1 << 20)
+    assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    tracemalloc.stop()
+    assert decompressed(frame, 50 << 20) == bytes(50 << 20)
+
+
+def test_a_chunk_that_swells_is_damaged() -> None:
+    pack = zstandard.compress(bytes(5 << 20))
+    chunk = Chunk(0, 0, len(pack), CHUNK_MAX, b"x" * 32)
+    with pytest.raises(DigestMismatch) as caught:
+        reading._plain(chunk, pack)
+    assert "more than" in str(caught.value.__cause__)
+
+
+def test_the_first_line_is_bounded() -> None:
+    with pytest.raises(InvalidBackup, match="first line"):
+        Index.of_bytes(packed({**HEAD, "packs": [[DIGEST, 100]] * 60_000}))
+
+
+def test_no_index_is_written_that_would_not_be_read() -> None:
+    with pytest.raises(LimitExceeded):
+        replace(INDEX, packs=INDEX.packs * 60_000).to_bytes()
+    with pytest.raises(LimitExceeded):
+        replace(INDEX, order=[0] * (13 << 20)).to_bytes()
 
 
 @pytest.mark.parametrize(
