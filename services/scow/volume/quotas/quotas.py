@@ -14,7 +14,7 @@ import structlog
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.api.volume.v1 import quota_pb2 as pb
-from scow.contract.errors import InvalidArgument, QuotaUnsupported, VolumeNotLocal
+from scow.contract.errors import InvalidArgument, QuotaUnsupported, ScowError, VolumeNotLocal
 from scow.core.journal import Journal
 from scow.core.requests import remember
 from scow.core.store import Store
@@ -135,34 +135,35 @@ class Quotas:
     async def reconcile(self) -> list[ReconcileAction]:
         """Let each volume's folder belong to the project on record, as after a kill or a change of content."""
         actions = []
-        for quota in self._rows.all():
+        for name in [quota.volume for quota in self._rows.all()]:
             try:
-                if await self._restore(quota):
+                if await self._restore(name):
                     detail = "its limits were not in force"
                     actions.append(
-                        ReconcileAction(
-                            object=f"volume/{quota.volume}", action="rebuilt", detail=detail
-                        )
+                        ReconcileAction(object=f"volume/{name}", action="rebuilt", detail=detail)
                     )
-            except OSError as error:
-                _log.warning("limits not in force", volume=quota.volume, error=str(error))
+            except (OSError, ScowError) as error:
+                _log.warning("limits not in force", volume=name, error=str(error))
         return actions
 
-    async def _restore(self, quota: Quota) -> bool:
-        with _opened(self._folder(quota.volume)) as root:
-            usage = project_quota.usage(root, quota.project)
-            right = project_quota.project_of(root) == quota.project
-            if right and (usage.size_limit, usage.inode_limit) == _rounded(quota):
+    async def _restore(self, name: str) -> bool:
+        """Put a volume's limits into force as they are on record once nobody else changes them."""
+        async with self._volumes.lock(name):
+            quota = self._rows.get(name)
+            if quota is None:
                 return False
-            async with self._volumes.lock(quota.volume):
+            with _opened(self._folder(name)) as root:
+                usage = project_quota.usage(root, quota.project)
+                right = project_quota.project_of(root) == quota.project
+                if right and (usage.size_limit, usage.inode_limit) == _rounded(quota):
+                    return False
                 await asyncio.to_thread(_apply, root, quota)
         return True
 
     async def apply(self, name: str) -> None:
         """Let a volume's new content have its limits."""
-        quota = self._rows.get(name)
-        if quota is not None:
-            await self._restore(quota)
+        if self._rows.get(name) is not None:
+            await self._restore(name)
 
 
 def _rounded(quota: Quota) -> tuple[int, int]:

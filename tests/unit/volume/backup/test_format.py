@@ -105,7 +105,7 @@ def test_the_first_line_is_bounded() -> None:
 
 def test_no_index_is_written_that_would_not_be_read() -> None:
     with pytest.raises(LimitExceeded):
-        replace(INDEX, packs=INDEX.packs * 60_000).to_bytes()
+        replace(INDEX, packs=[INDEX.packs[0]] * 60_000).to_bytes()
     with pytest.raises(LimitExceeded):
         replace(INDEX, order=[0] * (13 << 20)).to_bytes()
 

@@ -1,0 +1,106 @@
+"""Limits that are put into force again; what file systems make of them is tested where one has project quotas (vm)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scow.api.volume.v1.volume_pb2 import CreateRequest
+from scow.core.config import VolumeSection
+from scow.core.journal import Journal
+from scow.core.store import Store
+from scow.kernel import project_quota
+from scow.kernel.project_quota import Usage
+from scow.volume import drivers
+from scow.volume.directories import Directories
+from scow.volume.plugins.plugins import Plugins
+from scow.volume.quotas.quotas import Quotas
+from scow.volume.quotas.store import Quota, QuotaStore
+from scow.volume.store import MIGRATIONS
+from scow.volume.volumes import Volumes
+
+PROJECT = 1 << 24
+
+
+class Limited:
+    """A file system with project quotas, which this machine's have not: limits by project, projects by directory."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.limits: dict[int, tuple[int, int]] = {}
+        self._projects: dict[int, int] = {}
+        for name in ("usage", "project_of", "set_limits", "assign"):
+            monkeypatch.setattr(project_quota, name, getattr(self, name))
+
+    def usage(self, fd: int, project: int) -> Usage:
+        size, inodes = self.limits.get(project, (0, 0))
+        return Usage(size, inodes, 0, 0)
+
+    def project_of(self, fd: int) -> int:
+        return self._projects.get(os.fstat(fd).st_ino, 0)
+
+    def set_limits(self, fd: int, project: int, size: int, inodes: int) -> None:
+        self.limits[project] = (size, inodes)
+
+    def assign(self, fd: int, project: int) -> None:
+        self._projects[os.fstat(fd).st_ino] = project
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Limited:
+    return Limited(monkeypatch)
+
+
+class Service:
+    """Volumes with limits."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        journal = Journal(store, "test", 1000)
+        plugins = Plugins(VolumeSection(plugin_dirs=()), store, journal)
+        self.store = store
+        self.volumes = Volumes(store, journal, drivers.make(Directories(folder), plugins))
+        self.quotas = Quotas(store, journal, self.volumes)
+
+    def record(self, *quotas: Quota) -> None:
+        with self.store.transaction() as tx:
+            for quota in quotas:
+                QuotaStore.put(tx, quota)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    store = Store.open(tmp_path / "volume.db", MIGRATIONS)
+    yield Service(store, tmp_path)
+    store.close()
+
+
+async def test_limits_that_change_meanwhile_are_not_put_back(
+    service: Service, disk: Limited
+) -> None:
+    await service.volumes.create(CreateRequest(name="data"))
+    service.record(Quota("data", PROJECT, 1 << 20, 10))
+    for put_into_force in (service.quotas.reconcile, lambda: service.quotas.apply("data")):
+        async with service.volumes.lock("data"):
+            under_way = asyncio.ensure_future(put_into_force())
+            await asyncio.sleep(0)
+            service.record(Quota("data", PROJECT + 1, 2 << 20, 20))
+        await under_way
+        assert disk.limits == {PROJECT + 1: (2 << 20, 20)}
+        disk.limits.clear()
+        service.record(Quota("data", PROJECT, 1 << 20, 10))
+
+
+async def test_one_that_cannot_be_limited_keeps_no_other_from_it(
+    service: Service, disk: Limited
+) -> None:
+    await service.volumes.create(CreateRequest(name="aa"))
+    await service.volumes.create(CreateRequest(name="bb"))
+    service.record(Quota("aa", PROJECT, 0, 10), Quota("bb", PROJECT + 1, 0, 20))
+    with service.store.transaction() as tx:
+        service.volumes.rows.begin_removal(tx, "aa")
+    assert [action.object for action in await service.quotas.reconcile()] == ["volume/bb"]
+    assert disk.limits == {PROJECT + 1: (0, 20)}
+    assert await service.quotas.reconcile() == []
