@@ -78,7 +78,8 @@ def test_all_kinds(engine: Engine, box: str, tmp_path: Path) -> None:
     other = ["run", "--rm", "-v", "mem:/x", "busybox", "cat", "/x/file"]
     assert engine.cli(*other).stdout == "one\n"
     assert "Duplicate mount point: /a/../b" in refused(engine, "attach", box, f"{tmp_path}:/a/../b")
-    engine.cli("volume", "detach", box, "/a", "/b", "/c", "/d")
+    assert "Duplicate mount point: //b" in refused(engine, "attach", box, f"{tmp_path}://b")
+    engine.cli("volume", "detach", box, "/a", "/b", "/c", "//d")
     assert inside(engine, "ls /a /b /c /d | grep -v -e : -e '^$'; true") == ""
     assert "cannot be attached" in refused(
         engine, "attach", "--mount", "type=image,src=busybox,dst=/i", box
@@ -118,6 +119,9 @@ def test_what_cannot_be_attached_changes_nothing(engine: Engine, box: str) -> No
     assert "does not exist" in refused(engine, "attach", "--mount", "type=bind,src=/n,dst=/x", box)
     assert "inside of the container's /proc" in refused(engine, "attach", box, "data:/proc/sys")
     assert "is a file" in refused(engine, "attach", box, "data:/etc/passwd")
+    # What is undone is not what confines the container.
+    assert "/proc" in refused(engine, "attach", box, "/etc/passwd://proc/keys")
+    assert inside(engine, "grep -c ' /proc/keys ' /proc/mounts") == "1\n"
     assert "no such container" in refused(engine, "attach", "none", "data:/x").lower()
     assert engine.cli("inspect", "-f", "{{len .Mounts}}", box).stdout == "0\n"
     engine.cli("volume", "rm", "bad", "data")

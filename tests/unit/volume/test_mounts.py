@@ -56,6 +56,8 @@ def test_contradictions_are_refused(request_: MountRequest, fault: str) -> None:
 def test_a_place_is_taken_once() -> None:
     with pytest.raises(InvalidMount, match=r"Duplicate mount point: /y/\.\./x/"):
         mounts.check_all([named(), bind(target="/y/../x/")])
+    with pytest.raises(InvalidMount, match="Duplicate mount point: //x"):
+        mounts.check_all([named(), bind(target="//x")])
     mounts.check_all([named(), bind(target="/x/y")])
 
 

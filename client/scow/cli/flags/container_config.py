@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from posixpath import normpath
 
 from scow.api.container.v1.container_pb2 import (
     ContainerConfig,
@@ -18,6 +17,7 @@ from scow.api.types.v1.types_pb2 import Platform, PortMapping
 from scow.cli.flags.parser import Options, UsageError
 from scow.cli.io import files
 from scow.client import specs
+from scow.contract.paths import shortest
 
 # Field of ContainerConfig: attribute of the options that it has the value of.
 _SAME = {
@@ -157,11 +157,11 @@ def _add_optional(config: ContainerConfig, options: Options) -> None:
 def _mounts(options: Options) -> list[MountSpec]:
     """Return all mounts. As with Docker the same text again counts once, and `-v PATH` yields to what else is there."""
     fields = [*_unique(options.volume), *options.mount, *_unique(options.tmpfs)]
-    named = {normpath(each["target"]) for each in fields if not _is_unnamed(each)}
+    named = {shortest(each["target"]) for each in fields if not _is_unnamed(each)}
     mounts = [
         MountSpec(**each)
         for each in fields
-        if not (_is_unnamed(each) and normpath(each["target"]) in named)
+        if not (_is_unnamed(each) and shortest(each["target"]) in named)
     ]
     for mount in mounts:
         if mount.type == "volume" and not mount.volume_driver:

@@ -8,7 +8,6 @@ way round, and can be done again.
 from __future__ import annotations
 
 import contextlib
-import posixpath
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.volume.v1 import volume_pb2
@@ -19,6 +18,7 @@ from scow.container.lifecycle.shared_mounts import SharedMounts
 from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.shared import Shared
+from scow.contract import paths
 from scow.contract.errors import InvalidMount, MountNotFound, ScowError
 from scow.core.requests import remember
 from scow.core.tasks import completed
@@ -133,8 +133,8 @@ def _request(entry: Entry, spec: pb.MountSpec) -> volume_pb2.MountRequest:
     """
     # The messages have the same fields.
     request = volume_pb2.MountRequest.FromString(spec.SerializeToString())
-    place = posixpath.normpath(spec.target)
-    if any(posixpath.normpath(m.mount.destination) == place for m in entry.volumes.mounts):
+    place = paths.shortest(spec.target)
+    if any(paths.shortest(m.mount.destination) == place for m in entry.volumes.mounts):
         raise InvalidMount(
             f"Duplicate mount point: {spec.target}",
             what="mount",
@@ -153,9 +153,9 @@ def _request(entry: Entry, spec: pb.MountSpec) -> volume_pb2.MountRequest:
 
 
 def _find(entry: Entry, target: str) -> volume_pb2.ResolvedMount:
-    place = posixpath.normpath(target)
+    place = paths.shortest(target)
     for resolved in entry.volumes.mounts:
-        if posixpath.normpath(resolved.mount.destination) == place:
+        if paths.shortest(resolved.mount.destination) == place:
             return resolved
     raise MountNotFound(
         f"container {entry.described.name} has no mount at {target}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Sequence
 
 from scow.api.container.v1.container_pb2 import ContainerConfig
@@ -10,6 +9,7 @@ from scow.api.volume.v1.volume_pb2 import MountRequest
 from scow.container.model.containers import Containers, Entry
 from scow.container.model.invalid import invalid
 from scow.container.spec import process
+from scow.contract import paths
 
 _TYPES = frozenset(("volume", "bind"))
 # "z" and "Z" are for SELinux: accepted, without effect.
@@ -35,7 +35,7 @@ def mounts(
     for text in config.volumes_from:
         name, read_only = _parse(text)
         for request in _of(containers.find(name)):
-            target = posixpath.normpath(request.target)
+            target = paths.shortest(request.target)
             if target not in covered:
                 request.read_only = request.read_only or read_only
                 request.exclusive = request.exclusive and not request.read_only

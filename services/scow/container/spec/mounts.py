@@ -9,6 +9,7 @@ from typing import Any
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.types.v1.types_pb2 import Mount
 from scow.container.spec import namespaces
+from scow.contract import paths
 
 _SHM_SIZE = 64 << 20
 _SHARED = frozenset({"shared", "rshared"})
@@ -31,18 +32,14 @@ def make(config: pb.ContainerConfig, volumes: Sequence[Mount], joined_ipc: str =
         volumes: What the volume service resolved its mounts to.
         joined_ipc: The ipc namespace of another container that it joins, /proc/PID/ns/ipc.
     """
-    targets = [_clean(mount.destination) for mount in volumes]
+    targets = [paths.shortest(mount.destination) for mount in volumes]
     base = [
         mount
         for mount in _base(config, joined_ipc)
         if not any(_covers(target, mount.destination) for target in targets)
     ]
-    ordered = sorted(volumes, key=lambda mount: _clean(mount.destination).count("/"))
+    ordered = sorted(volumes, key=lambda mount: paths.shortest(mount.destination).count("/"))
     return [*base, *ordered]
-
-
-def _clean(path: str) -> str:
-    return posixpath.normpath(path)
 
 
 def _covers(target: str, path: str) -> bool:
@@ -88,7 +85,7 @@ def network_files(
     described: pb.Container, volumes: Sequence[Mount], *, read_only: bool
 ) -> list[Mount]:
     """Return the binds of the files that name hosts, but where a volume is."""
-    taken = {_clean(mount.destination) for mount in volumes}
+    taken = {paths.shortest(mount.destination) for mount in volumes}
     access = "ro" if read_only else "rw"
     return [
         _mount(target, "bind", getattr(described, field), ["rbind", "rprivate", access])

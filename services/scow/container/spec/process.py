@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Sequence
 
 from scow.api.container.v1 import container_pb2 as pb
@@ -11,6 +10,7 @@ from scow.api.types.v1.types_pb2 import PortMapping
 from scow.api.volume.v1.volume_pb2 import MountRequest
 from scow.container.model import exposed_ports
 from scow.container.model.invalid import invalid
+from scow.contract import paths
 from scow.core import labels
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -149,7 +149,7 @@ def mounts(config: pb.ContainerConfig) -> list[MountRequest]:
 
 def targets(mounts: Iterable[MountRequest]) -> set[str]:
     """Return where mounts are, each path in its shortest form."""
-    return {posixpath.normpath(mount.target) for mount in mounts}
+    return {paths.shortest(mount.target) for mount in mounts}
 
 
 def image_volumes(mounts: Sequence[MountRequest], image: ImageConfig) -> list[MountRequest]:
@@ -158,5 +158,5 @@ def image_volumes(mounts: Sequence[MountRequest], image: ImageConfig) -> list[Mo
     return [
         MountRequest(type="volume", target=target)
         for target in sorted(image.volumes)
-        if posixpath.normpath(target) not in covered
+        if paths.shortest(target) not in covered
     ]

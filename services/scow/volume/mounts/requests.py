@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Sequence
 
 from scow.api.volume.v1 import volume_pb2 as pb
+from scow.contract import paths
 from scow.contract.errors import InvalidMount
 
 TYPES = ("bind", "volume", "tmpfs", "overlay", "image")
@@ -24,7 +25,7 @@ def check_all(requests: Sequence[pb.MountRequest]) -> None:
     taken: set[str] = set()
     for request in requests:
         check(request)
-        target = posixpath.normpath(request.target)
+        target = paths.shortest(request.target)
         if target in taken:
             raise InvalidMount(
                 f"Duplicate mount point: {request.target}",

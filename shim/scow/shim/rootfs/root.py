@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
+from scow.contract import paths
 from scow.contract.errors import InvalidConfig
 from scow.kernel import mountinfo, syscalls
 from scow.shim.errors import from_os_error
@@ -216,7 +217,7 @@ def _put(root: int, mount: Mount, made: int) -> None:
 
 def _dev_is_bound(spec: Spec) -> bool:
     return any(
-        mount.destination.rstrip("/") == "/dev"
+        paths.shortest(mount.destination) == "/dev"
         and (mount.type == "bind" or {"bind", "rbind"} & set(mount.options))
         for mount in spec.mounts
     )

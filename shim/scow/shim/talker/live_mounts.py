@@ -7,6 +7,7 @@ no path of the container is followed in the host.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -14,6 +15,7 @@ import posixpath
 from collections.abc import Callable
 from typing import NoReturn
 
+from scow.contract import paths
 from scow.contract.errors import InvalidMount, MountBusy, MountFailed
 from scow.kernel import imports, syscalls
 from scow.shim.errors import from_exception, from_json, from_os_error, to_json
@@ -49,7 +51,7 @@ async def detach(container: Container, place: str, *, force: bool) -> None:
     Raises:
         MountBusy; InvalidMount for what is not to be taken away.
     """
-    place = posixpath.normpath(place)
+    place = paths.shortest(place)
     kept = ("/", "/proc", *container.spec.masked_paths, *container.spec.readonly_paths)
     if place in kept or place.startswith("/proc/"):
         text = f"{place} belongs to the container's confinement"
@@ -89,8 +91,8 @@ async def _in_child(container: Container, work: Callable[[Callable[[], None]], s
     if container.status == STOPPED:
         raise container.not_running()
     init = os.pidfd_open(container.pid)
-    ours, theirs = control.pair()
     try:
+        ours, theirs = control.pair()
         with ours:
             with theirs:
                 child = os.fork()
@@ -101,10 +103,12 @@ async def _in_child(container: Container, work: Callable[[Callable[[], None]], s
             except BaseException:
                 os.kill(child, 9)
                 raise
+            finally:
+                # Nobody else reaps it: also when this call is cancelled, or is cancelled here.
+                await asyncio.shield(follow.kept(_reaped(child)))
             message, _ = follow.receive(ours)
     finally:
         os.close(init)
-    await _reaped(child)
     if message is None:
         text = "the process that mounts was killed"
         raise MountFailed(text, what="mount")

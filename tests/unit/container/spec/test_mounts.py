@@ -27,6 +27,7 @@ def test_parents_come_before_children() -> None:
 def test_a_volume_replaces_a_default_and_what_is_below_it() -> None:
     assert destinations(ContainerConfig(), "/dev/") == ["/proc", "/sys", "/sys/fs/cgroup", "/dev/"]
     assert destinations(ContainerConfig(), "/dev/shm").count("/dev/shm") == 1
+    assert "/dev/shm" not in destinations(ContainerConfig(), "//dev/shm")
 
 
 def test_shared_memory() -> None:
