@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 # Factor on every time that is waited for: emulated machines set it.
 PATIENCE = float(os.environ.get("SCOW_TEST_PATIENCE", "1"))
+_NR_CLONE3 = 435  # on every architecture
 
 
 def command_line(pid: int) -> list[str]:
@@ -76,6 +78,33 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
         os.kill(pid, number)
     if number == signal.SIGKILL:
         wait_for(lambda: not alive(pid), f"the end of process {pid}")
+
+
+def fork_as(pid: int) -> int:
+    """Fork a process that has this PID, which nobody may have, and that does nothing until it is killed."""
+    ids = (ctypes.c_int * 1)(pid)
+    words = (
+        0,
+        0,
+        0,
+        0,
+        int(signal.SIGCHLD),
+        0,
+        0,
+        0,
+        ctypes.addressof(ids),
+        1,
+        0,
+    )  # struct clone_args
+    arguments = (ctypes.c_uint64 * len(words))(*words)
+    made: int = ctypes.PyDLL(None, use_errno=True).syscall(
+        _NR_CLONE3, ctypes.byref(arguments), ctypes.sizeof(arguments)
+    )
+    if made == 0:
+        while True:
+            signal.pause()
+    assert made == pid, os.strerror(ctypes.get_errno())
+    return pid
 
 
 def pss_kib(pid: int) -> int:

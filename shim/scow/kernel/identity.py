@@ -13,6 +13,16 @@ def start_ticks(pid: int) -> int:
     return int(fields[19]) if fields else 0
 
 
+def ticks_of(pid: int, descriptor: int) -> int:
+    """Return the start time of the process of a pidfd; 0 when it is gone, whoever has its PID by then."""
+    ticks = start_ticks(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, 0)
+    except ProcessLookupError:
+        return 0
+    return ticks
+
+
 def alive(pid: int, ticks: int) -> bool:
     """Tell whether a process is there and is not a zombie."""
     fields = _stat(pid)
@@ -32,16 +42,21 @@ def kill(pid: int, ticks: int) -> None:
         os.close(descriptor)
 
 
-def open_pidfd(pid: int, ticks: int) -> int | None:
-    """Open a pidfd of a process; None when it is gone."""
-    if not pid:
-        return None
+def pidfd(pid: int) -> int | None:
+    """Open a pidfd of whoever has a PID; None when nobody has it."""
     try:
-        descriptor = os.pidfd_open(pid)
+        return os.pidfd_open(pid)
     except OSError as error:
         # EINVAL: what kernels before 6.9 say of a process that is just being reaped.
         if error.errno not in (errno.ESRCH, errno.EINVAL):
             raise
+        return None
+
+
+def open_pidfd(pid: int, ticks: int) -> int | None:
+    """Open a pidfd of a process; None when it is gone."""
+    descriptor = pidfd(pid) if pid else None
+    if descriptor is None:
         return None
     if start_ticks(pid) != ticks:
         os.close(descriptor)

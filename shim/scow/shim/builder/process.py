@@ -122,7 +122,7 @@ class Builder:
         finally:
             plan.close()
         self.state.pid = self.pid
-        self.state.pid_start_ticks = identity.start_ticks(self.pid)
+        self.state.pid_start_ticks = identity.ticks_of(self.pid, self._pidfd)
         exit_record.write_state(self.request.state_dir, self.state)
 
     def _fork(self, plan: namespaces.Plan) -> None:

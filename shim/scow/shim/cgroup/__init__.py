@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from scow.contract.errors import KernelUnsupported
 from scow.kernel import mountinfo
-from scow.shim.cgroup.base import Cgroup, Stats, end, kill_all, pids_in, remove, require_free
+from scow.shim.cgroup.base import (
+    Cgroup,
+    Stats,
+    end,
+    kill_all,
+    pids_in,
+    remove,
+    require_free,
+    signal_all,
+)
 from scow.shim.cgroup.v1 import CgroupV1
 from scow.shim.cgroup.v2 import CgroupV2
 
@@ -21,6 +30,7 @@ __all__ = [
     "pids_in",
     "remove",
     "require_free",
+    "signal_all",
 ]
 
 _V1_CONTROLLERS = {

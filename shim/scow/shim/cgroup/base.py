@@ -6,12 +6,13 @@ configuration, after the death of a shim, needs these directories alone.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from scow.contract.errors import (
@@ -21,6 +22,7 @@ from scow.contract.errors import (
     KernelUnsupported,
     ScowError,
 )
+from scow.kernel import identity
 from scow.shim.errors import from_os_error
 from scow.shim.oci.config import DeviceRule, Resources
 from scow.shim.rootfs import cgroup_mount
@@ -37,6 +39,9 @@ DEFAULT_DEVICES = (
 
 # Docker warns likewise, and fails as little.
 NO_SWAP_LIMIT = "memory is limited without swap: the kernel does not account swap"
+
+# Processes that are sent a signal together: each takes a descriptor meanwhile.
+_AT_ONCE = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +222,37 @@ def kill_all(directories: Iterable[str]) -> bool:
     return not found
 
 
+def signal_all(directories: Iterable[str], number: int) -> None:
+    """Send a signal to every process in the cgroups once, also to one that is in several of them."""
+    reached: set[int] = set()
+    for directory in directories:
+        reached |= _signal(directory, number, reached)
+
+
+def _signal(directory: str, number: int, but: Collection[int] = ()) -> set[int]:
+    """Send a signal to the processes of a cgroup and of those below it; return them.
+
+    A process that ends leaves its PID to others, which may be the host's. So each is opened first, and is sent the
+    signal if its PID is in the cgroup even then.
+    """
+    found = sorted(set(pids(directory)) - set(but))
+    reached: set[int] = set()
+    for start in range(0, len(found), _AT_ONCE):
+        opened = {pid: identity.pidfd(pid) for pid in found[start : start + _AT_ONCE]}
+        try:
+            present = set(pids(directory))
+            for pid, descriptor in opened.items():
+                if descriptor is not None and pid in present:
+                    with contextlib.suppress(ProcessLookupError):
+                        signal.pidfd_send_signal(descriptor, number)
+                    reached.add(pid)
+        finally:
+            for descriptor in opened.values():
+                if descriptor is not None:
+                    os.close(descriptor)
+    return reached
+
+
 def _kill_in(directory: str) -> bool:
     freezer = os.path.exists(os.path.join(directory, "freezer.state"))
     first = next(pids(directory), None)
@@ -224,11 +260,7 @@ def _kill_in(directory: str) -> bool:
         return False
     if freezer:
         _try_write(directory, "freezer.state", "FROZEN")
-    for pid in pids(directory):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    _signal(directory, signal.SIGKILL)
     if freezer:
         for path in walk(directory):
             _try_write(path, "freezer.state", "THAWED")

@@ -13,6 +13,7 @@ import socket
 
 from scow.contract.errors import ContainerNotRunning, ScowError
 from scow.contract.shim_files import Exit, State
+from scow.kernel import syscalls
 from scow.shim import cgroup
 from scow.shim.confine import seccomp
 from scow.shim.keeper import exit_record, link
@@ -35,7 +36,8 @@ class Container:
         self.children = Children()
         self.cgroup = cgroup.discover().cgroup(self.request.cgroup_parent, self.request.id)
         self.stdin = Input(keeper.stdin, terminal=keeper.terminal >= 0)
-        self._pidfd = keeper.pidfd
+        # Of the init. It, and not the PID, which another process may have once the keeper has waited for the init.
+        self.pidfd = keeper.pidfd
         self._channel = channel
         self._executed = keeper.executed
         self._size = (0, 0)
@@ -126,6 +128,17 @@ class Container:
 
     # What is done to it
 
+    def enter(self, namespaces: int) -> None:
+        """Have this process, a child of the talker, join namespaces of the init (CLONE_NEW...).
+
+        Raises:
+            ContainerNotRunning: The init has ended this very moment.
+        """
+        try:
+            syscalls.setns(self.pidfd, namespaces)
+        except ProcessLookupError as error:
+            raise self.not_running() from error
+
     def attach(self, *, stdout: bool, stderr: bool, unlogged: bool) -> socket.socket:
         """Have the keeper send output to a socket (see `link`); return its other end."""
         mask = (
@@ -160,12 +173,10 @@ class Container:
         if everyone and number == signal.SIGKILL:
             cgroup.kill_all(self.cgroup.directories)
         elif everyone:
-            for pid in cgroup.pids_in(self.cgroup.directories):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
+            cgroup.signal_all(self.cgroup.directories, number)
         else:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, number)
+                signal.pidfd_send_signal(self.pidfd, number)
         if status == PAUSED and number == signal.SIGKILL:
             self.cgroup.thaw()  # a frozen process of v1 does not die
 
@@ -202,5 +213,5 @@ class Container:
             if self.cgroup.frozen():
                 self.cgroup.thaw()
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         return await self.wait()

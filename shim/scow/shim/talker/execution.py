@@ -65,12 +65,13 @@ class Execution:
         self._wanted = wanted
         self.stdio = Stdio(terminal=wanted.terminal, stdin=wanted.stdin)
         self.pid = 0
+        self._pidfd = -1
         self.exit: Exit | None = None
         self._ended = asyncio.Event()
         ours, theirs = control.pair()
         self._control = ours
         try:
-            self.pid = self._fork(theirs.fileno())
+            self.pid, self._pidfd = self._fork(theirs.fileno())
         except OSError:
             ours.close()
             self.stdio.close()
@@ -79,7 +80,7 @@ class Execution:
             theirs.close()
             self.stdio.close_child_side()
         container.children.add(self.pid, self._on_exit)
-        self.ticks = identity.start_ticks(self.pid)
+        self.ticks = identity.ticks_of(self.pid, self._pidfd)
         self._launching = follow.kept(self._follow())
 
     def go_on(self) -> None:
@@ -92,22 +93,19 @@ class Execution:
         """Whether the process has not ended."""
         return self.exit is None
 
-    def _fork(self, channel: int) -> int:
+    def _fork(self, channel: int) -> tuple[int, int]:
         container = self._container
         _ = container.filter  # compiled here rather than in the container
-        init = os.pidfd_open(container.pid)
         group = container.cgroup.open_for_clone()
         try:
             if "pid" in container.spec.namespaces:
-                pid, pidfd = namespaces.fork_joining(init, group)
+                pid, pidfd = namespaces.fork_joining(container.pidfd, group)
             else:
                 pid, pidfd = syscalls.fork_into(syscalls.CLONE_PARENT, group)
             if pid == 0:
-                _become(container, self._wanted, self.stdio.child, channel, init)
-            os.close(pidfd)
-            return pid
+                _become(container, self._wanted, self.stdio.child, channel)
+            return pid, pidfd
         finally:
-            os.close(init)
             if group is not None:
                 os.close(group)
 
@@ -139,6 +137,7 @@ class Execution:
             self.stdio.finish()
 
     def _on_exit(self, status: int) -> None:
+        os.close(self._pidfd)
         self.stdio.finish()
         self.exit = exit_record.from_status(status)
         self._tell(self)
@@ -155,7 +154,10 @@ class Execution:
         if self.exit is not None:
             text = f"process {self.pid} of this exec session has ended"
             raise ContainerNotRunning(text, what="exec")
-        os.kill(self.pid, number)
+        with contextlib.suppress(
+            ProcessLookupError
+        ):  # it has ended, and the keeper has yet to tell how
+            signal.pidfd_send_signal(self._pidfd, number)
 
 
 class Executions:
@@ -264,17 +266,17 @@ class Executions:
 
 
 def _become(
-    container: Container, wanted: Wanted, stdio: tuple[int, int, int], channel: int, init: int
+    container: Container, wanted: Wanted, stdio: tuple[int, int, int], channel: int
 ) -> NoReturn:
     """Run in the forked child; never returns."""
     try:
-        launch.detach(stdio, channel, (init,))
-        _join_and_run(container, wanted, init)
+        launch.detach(stdio, channel, (container.pidfd,))
+        _join_and_run(container, wanted)
     except BaseException as error:  # noqa: BLE001 - whatever it is travels to the shim
         control.fail(error, "start a process in the container")
 
 
-def _join_and_run(container: Container, wanted: Wanted, init: int) -> NoReturn:
+def _join_and_run(container: Container, wanted: Wanted) -> NoReturn:
     spec = container.spec
     process = _process(spec.process, wanted)
     container.cgroup.enter()
@@ -285,7 +287,7 @@ def _join_and_run(container: Container, wanted: Wanted, init: int) -> NoReturn:
     for kind in spec.namespaces:
         if kind != "pid":
             flags |= namespaces.KINDS[kind][0]
-    syscalls.setns(init, flags)
+    container.enter(flags)
     os.chdir("/")
     syscalls.join_session_keyring()
     if process.terminal:

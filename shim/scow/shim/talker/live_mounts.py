@@ -90,25 +90,21 @@ def _unmount(place: str, *, force: bool) -> None:
 async def _in_child(container: Container, work: Callable[[Callable[[], None]], str]) -> str:
     if container.status == STOPPED:
         raise container.not_running()
-    init = os.pidfd_open(container.pid)
-    try:
-        ours, theirs = control.pair()
-        with ours:
-            with theirs:
-                child = os.fork()
-                if child == 0:
-                    _become(theirs.fileno(), init, work)
-            try:
-                await follow.readable(ours.fileno())
-            except BaseException:
-                os.kill(child, 9)
-                raise
-            finally:
-                # Nobody else reaps it: also when this call is cancelled, or is cancelled here.
-                await asyncio.shield(follow.kept(_reaped(child)))
-            message, _ = follow.receive(ours)
-    finally:
-        os.close(init)
+    ours, theirs = control.pair()
+    with ours:
+        with theirs:
+            child = os.fork()
+            if child == 0:
+                _become(theirs.fileno(), container, work)
+        try:
+            await follow.readable(ours.fileno())
+        except BaseException:
+            os.kill(child, 9)
+            raise
+        finally:
+            # Nobody else reaps it: also when this call is cancelled, or is cancelled here.
+            await asyncio.shield(follow.kept(_reaped(child)))
+        message, _ = follow.receive(ours)
     if message is None:
         text = "the process that mounts was killed"
         raise MountFailed(text, what="mount")
@@ -126,11 +122,13 @@ async def _reaped(child: int) -> None:
     os.waitpid(child, os.WNOHANG)  # noqa: ASYNC222 - it has ended, nothing is waited for
 
 
-def _become(channel: int, init: int, work: Callable[[Callable[[], None]], str]) -> NoReturn:
+def _become(
+    channel: int, container: Container, work: Callable[[Callable[[], None]], str]
+) -> NoReturn:
     """Run in the child; never returns."""
     try:
         imports.end()
-        place = work(lambda: syscalls.setns(init, syscalls.CLONE_NEWNS))
+        place = work(lambda: container.enter(syscalls.CLONE_NEWNS))
         control.send(channel, {"place": place})
     except BaseException as error:  # noqa: BLE001 - whatever it is travels to the talker
         with contextlib.suppress(OSError):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from scow.contract.errors import ScowError
+from scow.kernel import identity
 from scow.shim.cgroup import Layout, base
 from scow.shim.cgroup.v1 import CgroupV1
 from scow.shim.cgroup.v2 import CgroupV2, cpu_weight, io_weight
@@ -76,6 +80,30 @@ def test_processes_below_count_too(tmp_path: Path) -> None:
     with pytest.raises(ScowError) as raised:
         base.require_free([str(tmp_path)])
     assert raised.value.reason == "CONTAINER_RUNNING"
+
+
+def test_who_has_the_pid_of_one_that_has_ended_is_sent_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = tmp_path / "cgroup.procs"
+
+    def opened(pid: int) -> int:
+        members.write_text(f"{staying.pid}\n")  # the other one ends, and a stranger has its PID
+        return os.pidfd_open(pid)
+
+    monkeypatch.setattr(identity, "pidfd", opened)
+    with (
+        subprocess.Popen(["sleep", "60"]) as stranger,
+        subprocess.Popen(["sleep", "60"]) as staying,
+    ):
+        try:
+            members.write_text(f"{stranger.pid}\n{staying.pid}\n")
+            base.signal_all([str(tmp_path)], signal.SIGTERM)
+            assert staying.wait(60) == -signal.SIGTERM
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+            staying.kill()
 
 
 def v1_at(path: Path) -> base.Cgroup:
