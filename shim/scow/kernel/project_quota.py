@@ -31,6 +31,8 @@ _VALID = 5  # QIF_LIMITS
 _STATE_SIZE = 256  # struct fs_quota_statv is smaller
 _ENFORCED = 1 << 5  # FS_QUOTA_PDQ_ENFD
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Walks over a tree in which directories are moved meanwhile.
+_WALKS = 8
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -93,44 +95,94 @@ def assign(fd: int, project: int) -> None:
     """Let a tree belong to a project, a directory before what is in it; what is made meanwhile inherits it.
 
     Symbolic links and device nodes are left out: they cannot be opened for this, and take an inode each alone.
+
+    Raises:
+        OSError: The kernel refused something; ESTALE when directories were moved again and again meanwhile.
     """
-    _assign(fd, project, inherit=True)
-    waiting = [os.open(".", _FOLDER, dir_fd=fd)]
-    while waiting:
-        directory = waiting.pop()
+    for _ in range(_WALKS):
         try:
-            for name in os.listdir(directory):
-                with contextlib.suppress(FileNotFoundError):
-                    inner = _enter(directory, name, project)
-                    if inner >= 0:
-                        waiting.append(inner)
-        finally:
+            _walk(fd, project)
+        except _MovedError:
+            continue
+        return
+    raise OSError(errno.ESTALE, "directories were moved while they were assigned to a project")
+
+
+class _MovedError(Exception):
+    """What is above a directory is not what was left for it."""
+
+
+def _walk(top: int, project: int) -> None:
+    """Assign a tree of any depth and width; one directory is open at a time, and going up again is `..`."""
+    directory = os.open(".", _FOLDER, dir_fd=top)
+    try:
+        # For each level the directories that are still to be gone into, and who it is.
+        waiting = [_assign_entries(directory, project)]
+        identities = [_identity(directory)]
+        while True:
+            if waiting[-1]:
+                inner = _enter(directory, waiting[-1].pop())
+                if inner < 0:
+                    continue
+                os.close(directory)
+                directory = inner
+                waiting.append(_assign_entries(directory, project))
+                identities.append(_identity(directory))
+                continue
+            waiting.pop()
+            identities.pop()
+            if not waiting:
+                return
+            above = os.open("..", _FOLDER, dir_fd=directory)
             os.close(directory)
+            directory = above
+            if _identity(directory) != identities[-1]:
+                raise _MovedError
+    finally:
+        os.close(directory)
 
 
-def _enter(directory: int, name: str, project: int) -> int:
-    """Assign one entry; return a descriptor of it when it is a directory, otherwise -1."""
-    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+def _identity(directory: int) -> tuple[int, int]:
+    status = os.fstat(directory)
+    return status.st_dev, status.st_ino
+
+
+def _enter(directory: int, name: str) -> int:
+    """Open a directory; -1 when it is gone, or became something else."""
+    try:
+        return os.open(name, _FOLDER, dir_fd=directory)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
         return -1
+
+
+def _assign_entries(directory: int, project: int) -> list[str]:
+    """Assign a directory and the files in it; return the names of the directories in it."""
+    _assign(directory, project, inherit=True)
+    folders = []
+    for name in os.listdir(directory):
+        with contextlib.suppress(FileNotFoundError):
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                folders.append(name)
+            elif stat.S_ISREG(status.st_mode):
+                _assign_file(directory, name, project)
+    return folders
+
+
+def _assign_file(directory: int, name: str, project: int) -> None:
     try:
         entry = os.open(name, _FILE, dir_fd=directory)
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENXIO):  # it became something else
             raise
-        return -1
-    if stat.S_ISDIR(os.fstat(entry).st_mode):
-        try:
-            _assign(entry, project, inherit=True)
-        except BaseException:
-            os.close(entry)
-            raise
-        return entry
+        return
     try:
-        _assign(entry, project, inherit=False)
+        if stat.S_ISREG(os.fstat(entry).st_mode):
+            _assign(entry, project, inherit=False)
     finally:
         os.close(entry)
-    return -1
 
 
 def _assign(fd: int, project: int, *, inherit: bool) -> None:
