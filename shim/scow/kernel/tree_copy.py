@@ -76,11 +76,13 @@ def copy_tree(
 
 
 def _walk(source: int, target: int, entries: _Entries, go_on: Callable[[], None]) -> None:
-    read, write = (os.open(".", _FOLDER, dir_fd=top) for top in (source, target))
-    # For each level the directories that are still to be gone into, and who it is.
-    waiting = [entries.copy(read, write)]
-    identities = [_identity(read)]
+    read = write = -1
     try:
+        read = os.open(".", _FOLDER, dir_fd=source)
+        write = os.open(".", _FOLDER, dir_fd=target)
+        # For each level the directories that are still to be gone into, and who it is.
+        waiting = [entries.copy(read, write)]
+        identities = [_identity(read)]
         while True:
             go_on()
             if waiting[-1]:
@@ -91,7 +93,8 @@ def _walk(source: int, target: int, entries: _Entries, go_on: Callable[[], None]
                     os.rmdir(name, dir_fd=write)
                     continue
                 os.close(read)
-                read, write = inner, _move(write, name)
+                read = inner
+                write = _move(write, name)
                 waiting.append(entries.copy(read, write))
                 identities.append(_identity(read))
                 continue
@@ -101,16 +104,18 @@ def _walk(source: int, target: int, entries: _Entries, go_on: Callable[[], None]
             identities.pop()
             if not waiting:
                 return
-            read, write = _move(read, ".."), _move(write, "..")
+            read = _move(read, "..")
+            write = _move(write, "..")
             if _identity(read) != identities[-1]:
                 raise OSError(errno.ESTALE, "a directory was moved while it was copied")
     finally:
-        os.close(read)
-        os.close(write)
+        for directory in (read, write):
+            if directory >= 0:
+                os.close(directory)
 
 
 def _move(directory: int, name: str) -> int:
-    """Open another directory in place of this one."""
+    """Open another directory in place of this one, which stays open when that cannot be done."""
     found = os.open(name, _FOLDER, dir_fd=directory)
     os.close(directory)
     return found

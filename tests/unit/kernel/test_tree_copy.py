@@ -93,6 +93,21 @@ def test_owners_devices_and_attributes(image: Path, target: Path) -> None:
     assert (target / "null").stat().st_rdev == os.makedev(1, 3)
 
 
+def test_each_descriptor_is_closed_once_when_the_copy_goes_away(image: Path, target: Path) -> None:
+    """Closed twice, it is another thread's that has the number by then."""
+    called: list[None] = []
+
+    def go_on() -> None:
+        called.append(None)
+        if len(called) == 1:
+            (target / "sub").rmdir()
+
+    before = sorted(os.listdir("/proc/self/fd"))
+    with opened(image, target) as (source, made, scratch), pytest.raises(FileNotFoundError):
+        tree_copy.copy_tree(source, made, scratch, go_on)
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
 def test_holes_stay_holes(image: Path, target: Path) -> None:
     with (image / "sparse").open("wb") as file:
         file.write(b"begin")
