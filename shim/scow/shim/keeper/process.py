@@ -94,7 +94,7 @@ class Keeper:
         self._talker: _socket.socket | None = None
         self._talker_pid = 0
         self._recovering = False
-        self._unsent: list[bytes] = []
+        self._unsent: list[tuple[bytes, tuple[int, ...]]] = []
         self._wake = syscalls.child_signals()
         self._poll.register(self._wake, select.EPOLLIN)
         self.listener = -1
@@ -265,16 +265,18 @@ class Keeper:
 
     def _tell(self, packet: bytes, fds: tuple[int, ...] = ()) -> None:
         """Send to talker and builder; who is gone is not told. Whoever the builder answers may ask the talker."""
-        for each in (self._talker, self._builder):
-            if each is not None:
-                with contextlib.suppress(OSError):
-                    link.send(each, packet, fds)
+        if self._talker is not None:
+            self._unsent.append((packet, fds))
+            self._send_unsent()
+        if self._builder is not None:
+            with contextlib.suppress(OSError):
+                link.send(self._builder, packet, fds)
 
     def _send_unsent(self) -> None:
-        """Tell the talker of children that ended while its socket was full."""
+        """Send what the talker is to be told, in order; while its socket is full, the rest waits."""
         while self._unsent and self._talker is not None:
             try:
-                self._talker.send(self._unsent[0])
+                link.send(self._talker, *self._unsent[0])
             except BlockingIOError:
                 return
             except OSError:
@@ -306,7 +308,7 @@ class Keeper:
                 else:  # the init, before the builder could tell of it
                     self._early = status
             elif self._talker is not None:
-                self._unsent.append(link.ENDED + link.INTS.pack(pid, status))
+                self._unsent.append((link.ENDED + link.INTS.pack(pid, status), ()))
 
     def _from_builder_rest(self) -> None:
         builder = self._builder
