@@ -20,12 +20,10 @@ _Create = Callable[[int, str], None]
 def open_in(root: int, path: str, flags: int = os.O_PATH) -> int:
     """Open what `path` names inside of `root`."""
     relative = path.lstrip("/") or "."
-    while True:
-        try:
-            return syscalls.openat2(root, relative, flags, resolve=syscalls.RESOLVE_IN_ROOT)
-        except OSError as error:
-            if error.errno != errno.EAGAIN:  # a rename raced with ".." (openat2(2))
-                raise OSError(error.errno, error.strerror, path) from error
+    try:
+        return syscalls.openat2(root, relative, flags, resolve=syscalls.RESOLVE_IN_ROOT)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
 
 
 def make_dir(root: int, path: str, mode: int = 0o755) -> int:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scow.kernel import rootpath
+from scow.kernel import rootpath, syscalls
+from scow.shim.rootfs import mounts
 
 
 @pytest.fixture
@@ -117,3 +118,20 @@ def test_a_link_in_the_place_of_what_was_made_is_not_followed(
     with pytest.raises(OSError, match="links") as raised:
         rootpath.make_dir(root, "/a")
     assert raised.value.errno == errno.ELOOP
+
+
+def test_one_who_renames_again_and_again_keeps_nobody_waiting_for_ever(
+    root: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[None] = []
+
+    def raced(*_: object) -> int:
+        tries.append(None)
+        assert len(tries) < 100
+        raise BlockingIOError(errno.EAGAIN, "raced")
+
+    monkeypatch.setattr(syscalls, "_raw", raced)
+    for opened in (rootpath.open_in, mounts.open_part):
+        tries.clear()
+        with pytest.raises(BlockingIOError):
+            opened(root, "a/../b")

@@ -307,12 +307,7 @@ def clone(source: int, mount: Mount, options: Options) -> int:
 def open_part(source: int, subpath: str) -> int:
     """Open a path below a descriptor. Others may write there: what leads outside, at whatever moment, fails."""
     resolve = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_MAGICLINKS
-    while True:
-        try:
-            return syscalls.openat2(source, subpath, os.O_PATH, resolve=resolve)
-        except OSError as error:
-            if error.errno != errno.EAGAIN:  # a rename raced with ".." (openat2(2))
-                raise
+    return syscalls.openat2(source, subpath, os.O_PATH, resolve=resolve)
 
 
 def _part_fault(subpath: str, error: OSError) -> str:
