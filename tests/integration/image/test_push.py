@@ -241,7 +241,7 @@ def test_an_upload_that_begins_while_another_is_refused_is_dropped_too(
         remote.tag(service, image.id, f"{registry.address}/up:1")
         with pytest.raises(errors.RegistryRefused):
             remote.push(service, f"{registry.address}/up:1")
-        processes.wait_for(lambda: len(begun) == 2, "the answer to the second")
+        processes.wait_for(lambda: len(begun) >= 2, "the answer to the second")
         assert not registry.uploads
 
 

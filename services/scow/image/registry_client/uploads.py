@@ -11,8 +11,9 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -36,6 +37,7 @@ _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,19})")
 _LEAST = re.compile(r"[0-9]{1,19}")
 _NO_BYTES = {"Content-Length": "0"}
 Report = Callable[[int], None]
+_T = TypeVar("_T")
 
 
 class Uploads:
@@ -86,7 +88,7 @@ class Uploads:
             return False
 
         try:
-            return await self._session.patiently(post)
+            return await self._session.patiently(lambda: _answered(post()))
         except ScowError:  # a mount is a favour: without it the blob is sent
             return False
 
@@ -154,6 +156,18 @@ class Uploads:
                     pass
 
 
+async def _answered(beginning: Coroutine[Any, Any, _T]) -> _T:
+    """Begin an upload, to the end also where this is cancelled: who does not learn its location cannot drop it."""
+    task = asyncio.ensure_future(beginning)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=_CANCEL_SECONDS)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
 class _Upload:
     """One blob on its way.
 
@@ -198,15 +212,7 @@ class _Upload:
         await self._finish()
 
     async def _begin(self) -> None:
-        """Begin, to the end also where this is cancelled: who does not learn the location cannot have it dropped."""
-        posting = asyncio.ensure_future(self._post())
-        try:
-            await asyncio.shield(posting)
-        except asyncio.CancelledError:
-            await asyncio.wait([posting], timeout=_CANCEL_SECONDS)
-            posting.cancel()
-            await asyncio.gather(posting, return_exceptions=True)
-            raise
+        await _answered(self._post())
 
     async def _post(self) -> None:
         self.reached = 0
