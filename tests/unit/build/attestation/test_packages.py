@@ -139,6 +139,21 @@ def test_rpm() -> None:
     assert shadow.version == "2:4-2"
 
 
+def test_rpm_as_rpm_leaves_it(tmp_path: Path) -> None:
+    """It opens its database with `journal_mode = WAL`, which the file says from then on."""
+    connection = sqlite3.connect(tmp_path / "rpmdb.sqlite")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(TABLE)
+    bash = header(name="bash", version="5.2", release="1.fc39", arch="x86_64")
+    connection.execute("INSERT INTO Packages (blob) VALUES (?)", (bash,))
+    connection.commit()
+    connection.close()
+    content = (tmp_path / "rpmdb.sqlite").read_bytes()
+    assert content[18:20] == b"\2\2"
+    (package,) = read("usr/lib/sysimage/rpm/rpmdb.sqlite", content)
+    assert (package.name, package.version) == ("bash", "5.2-1.fc39")
+
+
 @pytest.mark.parametrize(
     ("path", "content", "expected"),
     [
@@ -201,7 +216,9 @@ LOOP = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x
         ("app/node_modules/a/package.json", b"[1]"),
         ("app/node_modules/a/package.json", b"[" * 100_000),
         ("app/node_modules/a/package.json", b"\xff"),
+        ("var/lib/rpm/rpmdb.sqlite", b""),
         ("var/lib/rpm/rpmdb.sqlite", b"not sqlite"),
+        ("var/lib/rpm/rpmdb.sqlite", b"not sqlite" * 100),
         ("var/lib/rpm/rpmdb.sqlite", database("CREATE TABLE Other (x)")),
         ("var/lib/rpm/rpmdb.sqlite", database(f"CREATE VIEW Packages AS {LOOP}")),
         ("var/lib/rpm/rpmdb.sqlite", database(GENERATED, "INSERT INTO Packages VALUES (1)")),
