@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from scow.build.attestation.provenance import without_credentials
 from scow.contract.errors import InvalidSourcePolicy, SourceDenied
 from scow.words import references
 
@@ -66,7 +67,7 @@ class SourcePolicy:
         Raises:
             SourceDenied: It may not be used.
         """
-        self._check("urls", normal_url(url), url, is_pinned=bool(checksum))
+        self._check("urls", normal_url(url), without_credentials(url), is_pinned=bool(checksum))
 
     def check_git(self, url: str, *, checksum: str = "") -> None:
         """Check a git repository, "URL#REF:FOLDER".
@@ -76,7 +77,7 @@ class SourcePolicy:
         """
         ref = url.partition("#")[2].partition(":")[0]
         is_pinned = bool(checksum) or _COMMIT.fullmatch(ref) is not None
-        self._check("git", normal_git(url), url, is_pinned=is_pinned)
+        self._check("git", normal_git(url), without_credentials(url), is_pinned=is_pinned)
 
     def _check(self, kind: str, name: str, which: str, *, is_pinned: bool) -> None:
         fitting = [pattern for pattern in self.rules.get(kind, {}) if _fits(pattern, name)]

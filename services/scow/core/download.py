@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import socket
 import urllib.request
 from collections.abc import AsyncIterator, Callable
@@ -203,10 +204,11 @@ def _parse(url: str) -> URL:
             return parsed
     except ValueError:
         pass
+    shown = re.sub(r"(^|://)\S*@", r"\1", url)[:200]
     raise InvalidArgument(
-        f"{url[:200]!r} is not a URL of a file",
+        f"{shown!r} is not a URL of a file",
         what="URL",
-        which=url[:200],
+        which=shown,
         do="write http://HOST/... or https://HOST/...",
     )
 

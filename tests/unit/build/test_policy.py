@@ -52,6 +52,14 @@ def test_images(loaded: SourcePolicy, reference: str, is_allowed: bool) -> None:
     check(lambda: loaded.check_image(reference), is_allowed)
 
 
+@pytest.mark.parametrize("kind", ["url", "git"])
+def test_no_refusal_has_a_password(loaded: SourcePolicy, kind: str) -> None:
+    refuse = loaded.check_url if kind == "url" else loaded.check_git
+    with pytest.raises(SourceDenied) as caught:
+        refuse("https://user:t0ken@elsewhere.example/x.git?t=t0ken#main")
+    assert "t0ken" not in f"{caught.value} {caught.value.metadata}"
+
+
 def check(call: object, is_allowed: bool) -> None:
     assert callable(call)
     if is_allowed:

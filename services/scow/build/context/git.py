@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import parse_qs, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qs, unquote, urljoin, urlsplit, urlunsplit
 
 from scow.build.context.archive import ENTRIES_MAX, SIZE_MAX, FileContents
 from scow.build.context.files import PATH_MAX, Entry, FileTree
@@ -32,6 +32,10 @@ from scow.contract.errors import (
 
 _PIECE = 1 << 18
 _PACK_MAX = 8 << 30
+# Bytes that git may print: of the names of files, and else; and of errors that are kept.
+_LISTING_MAX = 256 << 20
+_OUTPUT_MAX = 16 << 20
+_SAID_MAX = 1 << 16
 _SUBMODULES_MAX = 64
 _DEPTH_MAX = 8
 _STALL_SECONDS = 30
@@ -39,6 +43,9 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _PREFIX = re.compile(r"[0-9a-f]{7,64}")
 _SCP = re.compile(r"([A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+):(?!//)([^:].*)")
 _REF = re.compile(r"[A-Za-z0-9_][^\s~^:?*\[\\\x00-\x20\x7f]*")
+# Answers git with the credentials of its address, which are in the environment: others can read command lines.
+_HELPER = '!f() { printf "username=%s\\npassword=%s\\n" "$SCOW_GIT_USER" "$SCOW_GIT_PASSWORD"; }; f'
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEMES = ("https", "http", "git", "ssh")
 _SETTINGS = {
     "core.hooksPath": "/dev/null",
@@ -99,6 +106,8 @@ class GitUrl:
         is_remote = parts.scheme in _SCHEMES and parts.hostname and not parts.netloc.startswith("-")
         if not is_file and not is_remote:
             raise _bad(text, "is not the address of a git repository")
+        if _CONTROL.search(unquote(parts.netloc.rpartition("@")[0])):
+            raise _bad(text, "has a user or password with control characters")
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         ref, _, folder = fragment.partition(":")
         ref = ref or query.get("ref", "") or query.get("branch", "") or query.get("tag", "")
@@ -112,8 +121,17 @@ class GitUrl:
         return cls(remote, ref, "/".join(names), query.get("checksum", ""))
 
     @property
+    def address(self) -> str:
+        """The address without a password; ssh has a user."""
+        parts = urlsplit(self.remote)
+        if parts.scheme != "ssh" or parts.username is None:
+            return self.shown
+        host = parts.netloc.rpartition("@")[2]
+        return urlunsplit((parts.scheme, f"{parts.username}@{host}", parts.path, "", ""))
+
+    @property
     def shown(self) -> str:
-        """The address without a password."""
+        """The address without a user or password."""
         parts = urlsplit(self.remote)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
@@ -132,7 +150,7 @@ def _accept(url: str) -> None:
 
 
 def _bad(text: str, why: str) -> InvalidContext:
-    shown = text.partition("?")[0][:200]
+    shown = re.sub(r"(^|://)\S*@", r"\1", text.partition("?")[0])[:200]
     return InvalidContext(
         f"{shown} {why}",
         what="git repository",
@@ -147,7 +165,6 @@ async def fetch(
     *,
     keep_git_dir: bool = False,
     submodules: bool = True,
-    agent: str = "",
     check: Callable[[str], None] = _accept,
     allow_files: bool = False,
 ) -> Checkout:
@@ -158,7 +175,6 @@ async def fetch(
         folder: Where it may be kept while it is read.
         keep_git_dir: Whether `.git` is part of the tree.
         submodules: Whether what they name is fetched too.
-        agent: Socket of an SSH agent, for ssh.
         check: Called with the address of each submodule before it is fetched; raises for those that may not be.
         allow_files: For tests: whether "file://" is an address.
 
@@ -173,10 +189,10 @@ async def fetch(
         descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         contents = FileContents(descriptor)
         try:
-            collecting = _Collecting(Path(scratch), descriptor, agent, check, allow_files)
+            collecting = _Collecting(Path(scratch), descriptor, check, allow_files)
             commit = await collecting.repository(url, b"", 0, submodules=submodules)
             if keep_git_dir:
-                collecting.git_dir()
+                await collecting.git_dir(url)
             return Checkout(FileTree(collecting.entries, contents), contents, commit)
         except BaseException:
             contents.close()
@@ -187,11 +203,10 @@ class _Collecting:
     """Collects the entries of a repository and its submodules."""
 
     def __init__(
-        self, scratch: Path, descriptor: int, agent: str, check: Callable[[str], None], files: bool
+        self, scratch: Path, descriptor: int, check: Callable[[str], None], files: bool
     ) -> None:
         self._scratch = scratch
         self._descriptor = descriptor
-        self._agent = agent
         self._check = check
         self._files = files
         self._offset = 0
@@ -202,8 +217,8 @@ class _Collecting:
         """Add a repository's files below a prefix; return the commit."""
         self._count += 1
         if self._count > _SUBMODULES_MAX or depth > _DEPTH_MAX:
-            raise self._too_large(url, f"{_SUBMODULES_MAX} submodules")
-        git = _Git(self._scratch / str(self._count), url, self._agent, self._files)
+            raise _too_large(url, f"{_SUBMODULES_MAX} submodules")
+        git = _Git(self._scratch / str(self._count), url, self._files)
         await git.start()
         commit = await git.commit()
         if url.checksum and not (
@@ -234,7 +249,9 @@ class _Collecting:
         self, git: _Git, url: GitUrl, top: str, prefix: bytes
     ) -> dict[bytes, bytes]:
         """Add the files of a tree; return the submodules: their paths, and their commits."""
-        listed = await git.run("ls-tree", "-r", "-t", "-z", "--full-tree", top)
+        listed = await git.run("ls-tree", "-r", "-t", "-z", "--full-tree", top, most=_LISTING_MAX)
+        if listed.count(b"\0") > ENTRIES_MAX:
+            raise _too_large(url, f"{ENTRIES_MAX} files")
         links: dict[bytes, bytes] = {}
         wanted: list[tuple[Entry, bytes]] = []
         for line in filter(None, listed.split(b"\0")):
@@ -258,14 +275,14 @@ class _Collecting:
 
     def _add(self, entry: Entry, url: GitUrl) -> None:
         if len(self.entries) >= ENTRIES_MAX:
-            raise self._too_large(url, f"{ENTRIES_MAX} files")
+            raise _too_large(url, f"{ENTRIES_MAX} files")
         self.entries.append(entry)
 
     async def _store(
         self, entry: Entry, size: int, chunks: AsyncIterator[bytes], url: GitUrl
     ) -> None:
         if self._offset + size > SIZE_MAX:
-            raise self._too_large(url, f"{SIZE_MAX} bytes")
+            raise _too_large(url, f"{SIZE_MAX} bytes")
         if entry.is_link:
             if size > PATH_MAX:
                 raise _bad(url.shown, "has a link that is too long")
@@ -308,31 +325,40 @@ class _Collecting:
             target = replace(target, ref=links[inside].decode(), folder="", checksum="")
             await self.repository(target, _joined(prefix, inside, url), depth + 1, submodules=True)
 
-    def git_dir(self) -> None:
+    async def git_dir(self, url: GitUrl) -> None:
         """Add the first repository as `.git`."""
         top = self._scratch / "1"
+        self._add(Entry(b".git", stat.S_IFDIR | 0o755), url)
         for folder, names, files in os.walk(top):
             names.sort()
             for name in (*names, *sorted(files)):
                 path = Path(folder) / name
                 entry = Entry(b".git/" + os.fsencode(path.relative_to(top)), path.lstat().st_mode)
                 if entry.is_file:
-                    data = path.read_bytes()
-                    entry.digest, entry.size = hashlib.sha256(data).digest(), len(data)
-                    entry.place = (self._offset, 0)
-                    _write_all(self._descriptor, data)
-                    self._offset += len(data)
-                self.entries.append(entry)
-        self.entries.insert(0, Entry(b".git", stat.S_IFDIR | 0o755))
+                    await asyncio.to_thread(self._copy, path, entry, url)
+                self._add(entry, url)
 
-    @staticmethod
-    def _too_large(url: GitUrl, limit: str) -> LimitExceeded:
-        return LimitExceeded(
-            f"{url.shown} has more than {limit}",
-            what="git repository",
-            which=url.shown,
-            do="use a folder of it, or another way to get the files",
-        )
+    def _copy(self, path: Path, entry: Entry, url: GitUrl) -> None:
+        hashed = hashlib.sha256()
+        entry.place = (self._offset, 0)
+        with path.open("rb", buffering=0) as file:
+            while data := file.read(_PIECE):
+                if self._offset + len(data) > SIZE_MAX:
+                    raise _too_large(url, f"{SIZE_MAX} bytes")
+                hashed.update(data)
+                _write_all(self._descriptor, data)
+                self._offset += len(data)
+                entry.size += len(data)
+        entry.digest = hashed.digest()
+
+
+def _too_large(url: GitUrl, limit: str) -> LimitExceeded:
+    return LimitExceeded(
+        f"{url.shown} has more than {limit}",
+        what="git repository",
+        which=url.shown,
+        do="use a folder of it, or another way to get the files",
+    )
 
 
 def _joined(prefix: bytes, name: bytes, url: GitUrl) -> bytes:
@@ -362,10 +388,14 @@ def _relative(remote: str, address: str) -> str:
 class _Git:
     """One bare repository."""
 
-    def __init__(self, folder: Path, url: GitUrl, agent: str, files: bool) -> None:
+    def __init__(self, folder: Path, url: GitUrl, files: bool) -> None:
         self._folder = folder
         self._url = url
         settings = {**_SETTINGS, **({"protocol.file.allow": "always"} if files else {})}
+        parts = urlsplit(url.remote)
+        if parts.scheme in ("https", "http") and "@" in parts.netloc:
+            host = parts.netloc.rpartition("@")[2]
+            settings[f"credential.{parts.scheme}://{host}.helper"] = _HELPER
         self._settings = [
             word for key, value in settings.items() for word in ("-c", f"{key}={value}")
         ]
@@ -382,7 +412,8 @@ class _Git:
             "GIT_NO_LAZY_FETCH": "1",
             "GIT_SSH_COMMAND": f"{ssh} -oUserKnownHostsFile={folder}/known_hosts",
             "GIT_TERMINAL_PROMPT": "0",
-            **({"SSH_AUTH_SOCK": agent} if agent else {}),
+            "SCOW_GIT_USER": unquote(parts.username or ""),
+            "SCOW_GIT_PASSWORD": unquote(parts.password or ""),
         }
 
     def _command(self, *arguments: str) -> list[str]:
@@ -410,7 +441,7 @@ class _Git:
         )
         depth = [word for word in what if word.startswith("--")]
         refs = [word for word in what if not word.startswith("--")]
-        await self.run("fetch", *options, *depth, "--", self._url.remote, *refs)
+        await self.run("fetch", *options, *depth, "--", self._url.address, *refs)
 
     async def commit(self) -> str:
         """Return the commit that is meant, and make it HEAD."""
@@ -433,23 +464,37 @@ class _Git:
                 return commit
         raise self._failed(f"it has no commit {self._url.ref[:80]!r}")
 
-    async def run(self, *arguments: str, missing: bool = False) -> bytes:
+    async def run(self, *arguments: str, missing: bool = False, most: int = _OUTPUT_MAX) -> bytes:
         """Run git; return what it prints.
 
         Args:
             arguments: Of git.
             missing: Whether a failure means that something is not there: nothing is returned then.
+            most: Bytes that it may print.
+
+        Raises:
+            LimitExceeded: It prints more.
         """
         process = await self._spawn(*arguments)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        saying = asyncio.ensure_future(_tail(process.stderr))
         try:
-            output, said = await process.communicate()
+            output = bytearray()
+            async for data in _until_end(process.stdout):
+                output += data
+                if len(output) > most:
+                    raise _too_large(self._url, f"{most} bytes of names")
+            said = await saying
+            await process.wait()
         finally:
+            saying.cancel()
             await _end(process)
         if process.returncode != 0:
             if missing:
                 return b""
             raise self._failed(_last_line(said))
-        return output
+        return bytes(output)
 
     @contextlib.asynccontextmanager
     async def objects(
@@ -518,6 +563,19 @@ async def _chunks(output: asyncio.StreamReader, size: int) -> AsyncIterator[byte
             raise asyncio.IncompleteReadError(b"", size)
         size -= len(data)
         yield data
+
+
+async def _until_end(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while data := await stream.read(_PIECE):
+        yield data
+
+
+async def _tail(stream: asyncio.StreamReader) -> bytes:
+    """Return the end of what git says, in which also a server may say as much as it likes."""
+    said = b""
+    async for data in _until_end(stream):
+        said = (said + data)[-_SAID_MAX:]
+    return said
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

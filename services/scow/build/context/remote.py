@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scow.build.attestation.provenance import Material
+from scow.build.attestation.provenance import Material, without_credentials
 from scow.build.context import archive, git
 from scow.build.context.download import Download, download
 from scow.build.context.files import Entry, FileTree, tree_of_data
@@ -100,10 +100,11 @@ class Remotes:
         found = await self.file(url, checksum)
         name = found.name or default_name
         if not name:
+            shown = without_credentials(url)[:200]
             raise InvalidContext(
-                f"the URL {url[:200]!r} has no name for the file",
+                f"the URL {shown!r} has no name for the file",
                 what="URL",
-                which=url[:200],
+                which=shown,
                 do="end the URL in a name, or the destination without a slash",
             )
         entry = Entry(
@@ -143,7 +144,7 @@ class Remotes:
         if is_git(url):
             return await self.repository(url)
         found = await self.file(url)
-        return await self._tree(found.contents.descriptor, found.size, url)
+        return await self._tree(found.contents.descriptor, found.size, without_credentials(url))
 
     async def received(self, chunks: AsyncIterator[bytes], name: str) -> FileTree:
         """Return the context that a client sends: an archive, or a Dockerfile alone."""

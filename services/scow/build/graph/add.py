@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from scow.build.attestation.provenance import without_credentials
 from scow.build.context.files import FileTree
 from scow.build.context.remote import Remotes
 from scow.build.frontend.steps import CopyStep
@@ -88,10 +89,11 @@ async def _remote(
         return [Selected(name, entry, tree)], False
     inside = await remotes.unpacked(tree, entry)
     if inside is None:
+        shown = without_credentials(url)[:200]
         raise InvalidArgument(
-            f"{url[:200]} is not an archive that can be unpacked",
+            f"{shown} is not an archive that can be unpacked",
             what="URL",
-            which=url[:200],
+            which=shown,
             do="leave --unpack out",
         )
     return copy.directory(inside, inside.entries[b""], b"", excluded)[1:], True

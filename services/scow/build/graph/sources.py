@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1 import image_pb2, layer_pb2
 from scow.api.types.v1.types_pb2 import Platform
-from scow.build.attestation.provenance import Material, image_uri
+from scow.build.attestation.provenance import Material, image_uri, without_credentials
 from scow.build.context.directory import Directories, Packs
 from scow.build.context.files import FileTree
 from scow.build.context.remote import Remotes
@@ -235,10 +235,11 @@ class Sources:
         """
         found = await self._remotes.file(url)
         if found.size > largest:
+            shown = without_credentials(url)[:200]
             raise InvalidContext(
-                f"{url[:200]} has more than {largest} bytes",
+                f"{shown} has more than {largest} bytes",
                 what="file",
-                which=url[:200],
+                which=shown,
                 do="name a Dockerfile",
             )
         return os.pread(found.contents.descriptor, found.size, 0)

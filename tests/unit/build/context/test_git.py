@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import functools
 import http.server
 import os
@@ -19,6 +21,7 @@ from scow.contract.errors import (
     DigestMismatch,
     FileNotFound,
     InvalidContext,
+    LimitExceeded,
     SourceDenied,
     SourceUnavailable,
 )
@@ -222,6 +225,93 @@ async def test_http(repository: Path, served: tuple[Path, str], tmp_path: Path) 
     with pytest.raises(SourceUnavailable) as caught:
         await fetched(GitUrl.parse(f"{address.replace('//', '//user:secret@')}/none.git"), tmp_path)
     assert "secret" not in str(caught.value)
+
+
+class Locked(Quiet):
+    """Wants a user and a password, and looks who runs with them in the command line."""
+
+    seen: list[bytes]
+
+    def do_GET(self) -> None:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                self.seen.append(path.read_bytes())
+        wanted = base64.b64encode(b"us er:s3cr%t").decode()
+        if self.headers.get("Authorization") == f"Basic {wanted}":
+            super().do_GET()
+            return
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="r"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+async def test_a_password_is_in_no_command_line(repository: Path, tmp_path: Path) -> None:
+    run(tmp_path, "clone", "-q", "--bare", str(repository), str(tmp_path / "r.git"))
+    run(tmp_path / "r.git", "update-server-info")
+    head = run(repository, "rev-parse", "HEAD")
+    handler = type("Handler", (Locked,), {"seen": []})
+    served = functools.partial(handler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            url = f"http://us%20er:s3cr%25t@127.0.0.1:{server.server_port}/r.git#{head}"
+            found = await fetched(GitUrl.parse(url), tmp_path, keep_git_dir=True)
+            wrong = url.replace("s3cr", "wr0ng")
+            with pytest.raises(SourceUnavailable) as caught:
+                await fetched(GitUrl.parse(wrong), tmp_path)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert await content(found, b"new") == b"new"
+    seen = b"\n".join(handler.seen)  # type: ignore[attr-defined]
+    assert b"remote-http" in seen
+    assert b"s3cr" not in seen
+    assert b"wr0ng" not in seen
+    assert "wr0ng" not in str(caught.value)
+    for path, entry in found.tree.entries.items():
+        if entry.is_file:
+            assert b"s3cr" not in await content(found, path)
+
+
+async def test_trees_in_trees_without_end(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git, "_LISTING_MAX", 1 << 20)
+    blob = run(repository, "hash-object", "-w", "Dockerfile")
+    tree = run(repository, "mktree", stdin=f"100644 blob {blob}\tf\n")
+    for _ in range(12):  # 10^12 files
+        lines = [f"040000 tree {tree}\t{number}\n" for number in range(10)]
+        tree = run(repository, "mktree", stdin="".join(lines))
+    bomb = run(repository, "commit-tree", "-m", "x", tree)
+    run(repository, "update-ref", "refs/heads/bomb", bomb)
+    with pytest.raises(LimitExceeded, match="bytes of names"):
+        await fetched(of(repository, ref="bomb"), tmp_path)
+
+
+async def test_the_git_directory_counts(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository / "random").write_bytes(os.urandom(300_000))
+    commit(repository, "random")
+    monkeypatch.setattr(git, "SIZE_MAX", 1_000_000)
+    await fetched(of(repository), tmp_path)
+    with pytest.raises(LimitExceeded):
+        await fetched(of(repository), tmp_path, keep_git_dir=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("ftp://user:t0ken@h/a.git", "user:t0ken@h/a", "https://user:t0ken@h/a?x=t0ken#a..b"),
+        *("https://user:t0ken@h/a#-x", "https://us%0aer:t0ken@h/a"),
+    ],
+)
+def test_no_error_has_a_password(text: str) -> None:
+    with pytest.raises(InvalidContext) as caught:
+        GitUrl.parse(text)
+    assert "t0ken" not in f"{caught.value} {caught.value.metadata}"
 
 
 @pytest.mark.parametrize(
