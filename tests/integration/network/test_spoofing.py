@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import socket
 import struct
 from collections.abc import Iterator
@@ -96,6 +97,27 @@ def test_ipv6(own_engine: Engine) -> None:
         assert one.recvfrom(100)[0] == b"truth"
     send(liar, "eth0", advertisement(mine.mac_address, mine.ipv6_address, "fe80::1"))
     assert mine.mac_address not in own_engine.host.run("ip -6 neigh")
+    assert own_engine.reconcile() == []
+
+
+def test_advertisements_of_addresses_of_others(own_engine: Engine) -> None:
+    six = [pb.Subnet(subnet="fd00:77::/64")]
+    own_engine.stub.Create(pb.CreateRequest(name="six", ipv6=True, subnets=six))
+    victim, _ = own_engine.attach(network="six")
+    liar, own = own_engine.attach(network="six")
+    web, at = own_engine.attach(network="six")
+    mine, theirs = own.endpoint, at.endpoint
+    with Answerer(web, "web", 80, address="::"), Answerer(liar, "liar", 80, address="::"):
+        assert victim.fetch(theirs.ipv6_address, 80).startswith("web ")
+        for target in (theirs.ipv6_address, "fd00:77::1"):
+            send(liar, "eth0", advertisement(mine.mac_address, mine.ipv6_address, target))
+        assert victim.fetch(mine.ipv6_address, 80).startswith("liar "), "its own ones pass"
+        known = [n for n in json.loads(victim.run("ip -j -6 neigh")) if "lladdr" in n]
+        claimed = {n["dst"] for n in known if n["lladdr"] == mine.mac_address}
+        assert mine.ipv6_address in claimed
+        assert claimed.isdisjoint({theirs.ipv6_address, "fd00:77::1"})
+    assert own_engine.reconcile() == []
+    own_engine.stub.Detach(pb.DetachRequest(owner=mine.owner))
     assert own_engine.reconcile() == []
 
 

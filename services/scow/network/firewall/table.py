@@ -11,7 +11,7 @@ import structlog
 from scow.network import options
 from scow.network.firewall import conntrack, rules, spoofing
 from scow.network.firewall.nftables import Nftables
-from scow.network.ipam.addresses import FAMILIES, Address, Family, Pool, family_of, of_family
+from scow.network.ipam.addresses import FAMILIES, Family, Pool, family_of, of_family
 from scow.network.kernel import links
 from scow.network.kernel.netlink import Netlink
 from scow.network.store import Endpoint, Network
@@ -40,10 +40,6 @@ class Wanted:
         networks = {network.id: network for network in self.networks}
         found = [sender(networks[e.network_id], e) for e in self.endpoints]
         return [each for each in found if each is not None]
-
-    def routers(self) -> list[Address]:
-        """Return the host's addresses on bridges."""
-        return [g for network in self.networks if network.bridge for g in network.gateways()]
 
     def published(self, family: Family) -> list[rules.Published]:
         """Return the published ports of a family that lead to endpoints with an address of it."""
@@ -160,9 +156,7 @@ class Table:
         for family in FAMILIES:
             bridges, published = wanted.bridges(family), wanted.published(family)
             commands += rules.build(family, self._instance, bridges, published)
-        commands += spoofing.build(
-            self._instance, f"{self._instance}-", wanted.senders(), wanted.routers()
-        )
+        commands += spoofing.build(self._instance, f"{self._instance}-", wanted.senders())
         self._nftables.run(commands)
         self.is_built = True
 
@@ -192,7 +186,7 @@ class Table:
         if listed is not None and not self._comparable:
             return ""
         prefix = f"{self._instance}-"
-        return spoofing.differences(listed, prefix, wanted.senders(), wanted.routers())
+        return spoofing.differences(listed, prefix, wanted.senders())
 
     def _fault_in(self, family: Family, wanted: Wanted) -> str:
         listed = self._nftables.list_table(family.nft, self._instance)

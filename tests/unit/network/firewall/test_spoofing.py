@@ -11,7 +11,6 @@ from scow.network.firewall.spoofing import Sender
 
 WEB = Sender("t-00aa", "02:42:0a:00:00:02", (ip_address("10.0.0.2"), ip_address("fd00::2")))
 FREE = Sender("t-00bb", "02:42:0a:00:00:03", (ip_address("10.0.0.3"),), free=True)
-ROUTERS = [ip_address("10.0.0.1"), ip_address("fd00::1")]
 
 
 def listing(commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -19,14 +18,15 @@ def listing(commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
     sets: dict[str, dict[str, Any]] = {}
     listed: list[dict[str, Any]] = []
     for command in commands[2:]:
-        [(kind, described)] = command["add"].items()
-        if kind == "set":
+        [(kind, described)] = command.get("add", {"": {}}).items()
+        if kind in ("set", "map"):
             sets[described["name"]] = {**described}
         elif kind == "element":
             sets[described["name"]].setdefault("elem", []).extend(described["elem"])
         else:
             listed.append({kind: described})
-    found = json.loads(json.dumps([*listed, *({"set": each} for each in sets.values())]))
+    held = [{"map" if "map" in each else "set": each} for each in sets.values()]
+    found = json.loads(json.dumps([*listed, *held]))
     assert isinstance(found, list)
     return found
 
@@ -34,6 +34,7 @@ def listing(commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_a_sender_has_its_addresses_and_that_of_its_link() -> None:
     assert WEB.elements() == {
         ("macs", "t-00aa", "02:42:0a:00:00:02"),
+        ("advertised", "t-00aa"),
         ("ipv4", "t-00aa", "10.0.0.2"),
         ("ipv6", "t-00aa", "fd00::2"),
         ("ipv6", "t-00aa", "fe80::42:aff:fe00:2"),
@@ -43,10 +44,12 @@ def test_a_sender_has_its_addresses_and_that_of_its_link() -> None:
 
 def test_the_table_is_recognized_and_its_faults_are_told() -> None:
     senders = [WEB, FREE]
-    listed = listing(spoofing.build("t", "t-", senders, ROUTERS))
-    assert spoofing.differences(listed, "t-", senders, ROUTERS) == ""
-    assert "missing" in spoofing.differences(None, "t-", senders, ROUTERS)
-    assert "rules" in spoofing.differences(listed, "t-", senders, ROUTERS[:1])
-    assert "addresses" in spoofing.differences(listed, "t-", senders[:1], ROUTERS)
+    listed = listing(spoofing.build("t", "t-", senders))
+    assert spoofing.differences(listed, "t-", senders) == ""
+    assert "missing" in spoofing.differences(None, "t-", senders)
+    assert "rules" in spoofing.differences(listed, "x-", senders)
+    assert "rules" in spoofing.differences(listed, "t-", senders[1:])
+    other = Sender(WEB.link, WEB.mac, (ip_address("10.0.0.9"), *WEB.addresses[1:]))
+    assert "addresses" in spoofing.differences(listed, "t-", [other, FREE])
     del listed[0]["table"], listed[2]["rule"]
-    assert "rules" in spoofing.differences(listed, "t-", senders, ROUTERS)
+    assert "rules" in spoofing.differences(listed, "t-", senders)
