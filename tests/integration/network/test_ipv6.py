@@ -195,3 +195,15 @@ def test_teardown_takes_both_tables(own_engine: Engine) -> None:
     engine.host.call(lambda: subprocess.run(command, check=True, capture_output=True))
     assert engine.host.run("nft list tables") == ""
     engine.host.call(engine.service.start)
+
+
+def test_a_port_that_some_may_use(six: Engine) -> None:
+    port = PortMapping(host_port=8080, container_port=80, allow=["2001:db8:77::/48"])
+    web, _ = six.attach(ports=[port])
+    client, _ = six.attach()
+    with Answerer(web, "web", 80, address="::"):
+        assert not six.neighbour.reaches(HOST, 8080)
+        assert not client.reaches(_GATEWAY, 8080)
+        for address in ("::1", HOST, "127.0.0.1"):
+            assert six.host.fetch(address, 8080).startswith("web "), "the host itself may"
+    assert six.reconcile() == []

@@ -213,10 +213,13 @@ def _rules(family: Family, bridges: Sequence[Bridge]) -> list[tuple[str, list[An
     guarded, allowed = _key(family), _key(family, _header(family, "saddr"))
     new = _match({"ct": {"key": "state"}}, "new", "in")
     to_others = _match(_header(family, "daddr"), _prefix(family.loopback), "!=")
+    # What the host sends to itself comes this way where nftables does not divert loopback.
+    from_others = _match({"meta": {"key": "iifname"}}, "lo", "!=")
     rules += [
         (
             "guard",
             [
+                from_others,
                 new,
                 transport,
                 local,
