@@ -22,6 +22,8 @@ from scow.core.archive.read.streams import TarStream, compression, plain
 from scow.core.disk import FULL
 
 ENTRIES_MAX = 1_000_000
+# Bytes of all names.
+_NAMES_MAX = 256 << 20
 # Bytes of the plain archive; and it is at most so many times the compressed one, once it is more than is free.
 SIZE_MAX = 64 << 30
 _RATIO_MAX = 1000
@@ -107,9 +109,10 @@ def unpack(source: Source, name: str, folder: str) -> tuple[FileTree, FileConten
     try:
         counted = _Counted(source)
         _, pieces = plain(counted)
-        stream = TarStream(_in_proportion(pieces, counted), SIZE_MAX, hashed=False)
+        proportion = _Proportion(counted)
+        stream = TarStream(proportion.checked(pieces), SIZE_MAX, hashed=False)
         try:
-            reading = _Reading(stream, contents.descriptor)
+            reading = _Reading(stream, contents.descriptor, proportion)
             reading.run()
             stream.finish()
         finally:
@@ -148,23 +151,37 @@ class _Counted:
         return data
 
 
-def _in_proportion(pieces: Iterator[bytes], packed: _Counted) -> Iterator[bytes]:
-    """Give the pieces while they are not much more than what they are made of."""
-    count = 0
-    for piece in pieces:
-        count += len(piece)
-        if count > max(_RATIO_FREE, packed.count * _RATIO_MAX):
+class _Proportion:
+    """Sees to it that what is unpacked is not much more than what it is made of."""
+
+    def __init__(self, packed: _Counted) -> None:
+        self._packed = packed
+        self._count = 0
+
+    def add(self, count: int) -> None:
+        """Count bytes, before they are written."""
+        self._count += count
+        if self._count > max(_RATIO_FREE, self._packed.count * _RATIO_MAX):
             raise Fault(faults.LIMIT, f"it grows to more than {_RATIO_MAX} times its size")
-        yield piece
+
+    def checked(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Give pieces, and count them."""
+        for piece in pieces:
+            self.add(len(piece))
+            yield piece
 
 
 class _Reading:
     """Collects the entries of a tar."""
 
-    def __init__(self, stream: TarStream, descriptor: int) -> None:
+    def __init__(self, stream: TarStream, descriptor: int, proportion: _Proportion) -> None:
         self._stream = stream
         self._descriptor = descriptor
+        self._proportion = proportion
         self._entries: dict[bytes, Entry] = {}
+        # What is in each directory.
+        self._inside: dict[bytes, set[bytes]] = {}
+        self._names = 0
         self._offset = 0
 
     def run(self) -> None:
@@ -187,6 +204,16 @@ class _Reading:
         if before is not None and before.is_directory and not entry.is_directory:
             self._forget(path)
         self._parents(path)
+        self._put(path, entry)
+
+    def _put(self, path: bytes, entry: Entry) -> None:
+        if path not in self._entries:
+            self._names += len(path)
+            if len(self._entries) >= ENTRIES_MAX:
+                raise Fault(faults.LIMIT, f"the archive has more than {ENTRIES_MAX} entries")
+            if self._names > _NAMES_MAX:
+                raise Fault(faults.LIMIT, f"the archive has more than {_NAMES_MAX} bytes of names")
+            self._inside.setdefault(path.rpartition(b"/")[0], set()).add(path)
         self._entries[path] = entry
 
     def sorted(self) -> list[Entry]:
@@ -252,6 +279,7 @@ class _Reading:
         """Write what a sparse file leaves out; like all else it counts."""
         if self._offset + end - begin > SIZE_MAX:
             raise Fault(faults.LIMIT, f"the archive is larger than {SIZE_MAX} bytes")
+        self._proportion.add(end - begin)
         while begin < end:
             piece = _ZEROS[: end - begin]
             hashed.update(piece)
@@ -266,18 +294,23 @@ class _Reading:
 
     def _parents(self, path: bytes) -> None:
         """Make the directories of a path that the tar does not have."""
-        parts = path.split(b"/")[:-1]
-        for count in range(1, len(parts) + 1):
-            parent = b"/".join(parts[:count])
-            known = self._entries.get(parent)
-            if known is not None and not known.is_directory:
-                raise hostile("it is below something that is not a directory", path)
-            if known is None:
-                self._entries[parent] = Entry(parent, stat.S_IFDIR | 0o755)
+        missing = []
+        parent = path.rpartition(b"/")[0]
+        while parent and (known := self._entries.get(parent)) is None:
+            missing.append(parent)
+            parent = parent.rpartition(b"/")[0]
+        if parent and known is not None and not known.is_directory:
+            raise hostile("it is below something that is not a directory", path)
+        for parent in reversed(missing):
+            self._put(parent, Entry(parent, stat.S_IFDIR | 0o755))
 
     def _forget(self, directory: bytes) -> None:
-        for path in [path for path in self._entries if path.startswith(directory + b"/")]:
-            del self._entries[path]
+        ahead = [directory]
+        while ahead:
+            for path in self._inside.pop(ahead.pop(), ()):
+                del self._entries[path]
+                self._names -= len(path)
+                ahead.append(path)
 
 
 def _path(name: bytes) -> bytes:

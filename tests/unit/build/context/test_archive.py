@@ -9,6 +9,7 @@ import io
 import lzma
 import stat
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -151,6 +152,11 @@ def test_sparse_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tree = unpacked(packed, tmp_path)
     found = tree.entries[b"sparse"]
     assert (found.size, found.digest) == (1 << 20, hashlib.sha256(path.read_bytes()).digest())
+    with monkeypatch.context() as patch:  # what is left out counts as what is packed well
+        patch.setattr(archive, "_RATIO_FREE", 1 << 19)
+        patch.setattr(archive, "_RATIO_MAX", 2)
+        with pytest.raises(LimitExceeded, match="times its size"):
+            unpacked(packed, tmp_path)
     monkeypatch.setattr(archive, "SIZE_MAX", 1 << 19)
     with pytest.raises(LimitExceeded, match="larger than"):
         unpacked(packed, tmp_path)
@@ -160,6 +166,49 @@ def test_many_entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(archive, "ENTRIES_MAX", 3)
     with pytest.raises(LimitExceeded, match="3 entries"):
         unpacked(tar(*(file(str(number)) for number in range(4))), tmp_path)
+
+
+def test_directories_that_the_archive_does_not_have_count(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(archive, "ENTRIES_MAX", 100)
+    assert len(unpacked(tar(file("x/" * 99 + "f")), tmp_path).entries) == 101
+    with pytest.raises(LimitExceeded, match="100 entries"):
+        unpacked(tar(*(file(f"{top}/" + "x/" * 50 + "f") for top in range(2))), tmp_path)
+    monkeypatch.setattr(archive, "_NAMES_MAX", 5000)
+    with pytest.raises(LimitExceeded, match="5000 bytes of names"):
+        unpacked(tar(file("xx/" * 90 + "f")), tmp_path)
+
+
+def test_directories_that_become_files(tmp_path: Path) -> None:
+    tree = unpacked(
+        tar(file("a/b/c/d"), file("a/bb"), file("a/b", b"1"), file("e/f/g"), file("e", b"2")),
+        tmp_path,
+    )
+    assert set(tree.entries) == {b"", b"a", b"a/b", b"a/bb", b"e"}
+    again = tar(file("a/b/c"), file("a", b"1"), member("a", tarfile.DIRTYPE), file("a/d"))
+    assert set(unpacked(again, tmp_path).entries) == {b"", b"a", b"a/d"}
+
+
+def test_a_directory_that_becomes_a_file_again_and_again(tmp_path: Path) -> None:
+    """What is thrown away is looked at, and not all that the archive has: the steps of that are counted."""
+    others = [file(f"o/{number}", b"") for number in range(4000)]
+    changes = [file("d/f"), file("d"), (member("d", tarfile.DIRTYPE), b"")] * 500
+    lines = 0
+
+    def count(frame: Any, event: str, _: object) -> Any:
+        nonlocal lines
+        lines += 1
+        return count if frame.f_code.co_filename == archive.__file__ else None
+
+    data = tar(*others, *changes)
+    sys.settrace(count)
+    try:
+        tree = unpacked(data, tmp_path)
+    finally:
+        sys.settrace(None)
+    assert tree.entries[b"d"].is_directory
+    assert lines < 1_000_000
 
 
 @pytest.mark.parametrize(
