@@ -127,3 +127,50 @@ def test_they_travel_with_the_image(engine: Engine, context: Path) -> None:
         assert shown(engine, name, "SBOM")["spdxVersion"] == "SPDX-2.3"
         assert shown(engine, name, "Provenance")["runDetails"]["metadata"]["scow_steps"]
         engine.cli("rmi", "-f", name)
+
+
+def test_cached_steps_are_told_as_such(engine: Engine, client: Client, context: Path) -> None:
+    text = f"FROM busybox\nRUN echo {context.name} > /a\nCOPY status /b\n"
+    cached = []
+    for copied in ("1", "2"):
+        files(context, status=copied)
+        build(client, context, text, tags=["cached:1"], provenance="max")
+        about = shown(engine, "cached:1", "Provenance")["runDetails"]
+        assert about["builder"]["id"].startswith("https://")
+        cached.append([step["cached"] for step in about["metadata"]["scow_steps"]])
+    assert cached == [[False, False], [True, False]]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "complete"),
+    [
+        ("RUN true", {"network": "none"}, True),
+        ("RUN true", {}, False),
+        ("RUN --network=none true", {}, True),
+        ("RUN --network=host true", {"network": "none", "entitlements": ["network.host"]}, False),
+        ("COPY status /", {}, False),
+        ("RUN --network=none --mount=type=bind,target=/c true", {}, False),
+        ("RUN --network=none --mount=type=cache,target=/c true", {}, False),
+    ],
+)
+def test_what_is_known_of_all_inputs(
+    engine: Engine,
+    client: Client,
+    context: Path,
+    text: str,
+    options: dict[str, Any],
+    complete: bool,
+) -> None:
+    build(client, context, f"FROM busybox\n{text}\n", tags=["known:1"], provenance="min", **options)
+    about = shown(engine, "known:1", "Provenance")["runDetails"]["metadata"]
+    assert about["scow_completeness"]["resolvedDependencies"] is complete
+
+
+def test_many_records_of_packages(engine: Engine, client: Client, context: Path) -> None:
+    """More paths than a message has room for."""
+    make = 'for n in $(seq 800); do mkdir -p $d/p$n; echo \'{"name": "p\'$n\'", "version": "1"}\' > $d/p$n/package.json; done'
+    deep = "/".join(["x" * 250] * 8)
+    text = f"FROM busybox\nRUN --network=none d=/{deep}/node_modules; {make}\n"
+    build(client, context, text, tags=["many:1"], sbom=True)
+    names = {package["name"] for package in shown(engine, "many:1", "SBOM")["packages"]}
+    assert {f"p{n}" for n in range(1, 801)} <= names

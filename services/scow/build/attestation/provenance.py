@@ -20,6 +20,8 @@ from scow.build.frontend.variables import is_proxy
 
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "https://scow.invalid/build/dockerfile/v1"
+# Of builders that are given none.
+BUILDER = "https://scow.invalid/builder/v1"
 Mode = Literal["min", "max"]
 
 
@@ -56,7 +58,7 @@ class BuildRecord:
     """What is known about a build.
 
     Attributes:
-        builder_id: An address for the builder, or empty.
+        builder_id: An address for the builder.
         builder_version: Of scow.
         build_id: Tells the build from others.
         started, finished: RFC 3339.
@@ -78,7 +80,7 @@ class BuildRecord:
     finished: str
     dockerfile: bytes
     dockerfile_path: str = "Dockerfile"
-    builder_id: str = ""
+    builder_id: str = BUILDER
     reproducible_at: str = ""
     context: str = ""
     target: str = ""

@@ -41,7 +41,6 @@ class Session:
         self._outgoing: asyncio.Queue[pb.BuildResponse] = asyncio.Queue(_AHEAD)
         self._waiting: dict[str, asyncio.Queue[pb.BuildRequest]] = {}
         self._ended = asyncio.Event()
-        self._unknown = ""
 
     async def read(self) -> None:
         """Hand out what the client sends, until it says no more."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1 import image_pb2, layer_pb2
 from scow.build.attestation import bundle, provenance, spdx
 from scow.build.attestation.bundle import Statement
-from scow.build.attestation.packages import RECORD_MAX, Records
+from scow.build.attestation.packages import PACKAGES_MAX, RECORD_MAX, Records
 from scow.build.attestation.provenance import BuildRecord, Material, Mode, StepRecord
-from scow.build.frontend.steps import BuildStage, ContextSource, CopyStep, RunStep
+from scow.build.frontend.steps import AnyStep, BuildStage, ContextSource, CopyStep, RunStep, Source
+from scow.build.graph import limits
 from scow.build.graph.keys import Stack
 from scow.build.history.progress import Progress
 from scow.build.peers.layers import Layers
@@ -25,6 +27,8 @@ _TOOL = f"scow-{_VERSION}"
 MODES: dict[str, Mode] = {"min": "min", "max": "max"}
 # Bytes of all records of packages that are read of one image.
 _RECORDS_MAX = 256 << 20
+# Bytes of paths that are asked for at once.
+_NAMES_MAX = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Finished:
         build: Id of the build.
         started_ns: When that began.
         epoch: SOURCE_DATE_EPOCH, or None.
+        cached: Steps whose results were there already, each by the number of its stage and its own.
     """
 
     image: image_pb2.Image
@@ -52,6 +57,7 @@ class Finished:
     build: str
     started_ns: int
     epoch: int | None = None
+    cached: Collection[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True)
@@ -126,10 +132,10 @@ class Attester:
             path = os.fsdecode(file.path.lstrip(b"/"))
             if stat.S_ISREG(file.mode) and records.wants(path) and file.size <= RECORD_MAX:
                 size += file.size
-                if size <= _RECORDS_MAX:
+                if size <= _RECORDS_MAX and len(wanted) < PACKAGES_MAX:
                     wanted.append(file.path)
-        if wanted:
-            await self._read(finished.stack, wanted, records)
+        for paths in _batches(wanted):
+            await self._read(finished.stack, paths, records)
         name = next(iter(self.options.tags), finished.image.id)
         document = spdx.document(
             name,
@@ -141,20 +147,20 @@ class Attester:
         )
         return Statement(spdx.PREDICATE_TYPE, document)
 
-    async def _read(self, stack: Stack, wanted: Sequence[bytes], records: Records) -> None:
+    async def _read(self, stack: Stack, wanted: Collection[bytes], records: Records) -> None:
         path, data = "", bytearray()
-        async for piece in self.layers.read(stack, b"/", only=wanted):
+        async for piece in self.layers.read(stack, b"/", only=tuple(wanted)):
             if piece.WhichOneof("piece") == "chunk":
                 data += piece.chunk
                 continue
             if path:
-                records.add(path, bytes(data))
+                await asyncio.to_thread(records.add, path, bytes(data))
             data.clear()
             path = ""
             if stat.S_ISREG(piece.file.mode) and piece.file.path in wanted:
                 path = os.fsdecode(piece.file.path.lstrip(b"/"))
         if path:
-            records.add(path, bytes(data))
+            await asyncio.to_thread(records.add, path, bytes(data))
 
     def _record(self, finished: Finished) -> BuildRecord:
         options = self.options
@@ -195,17 +201,42 @@ def _steps(finished: Finished) -> list[StepRecord]:
         for number, (step, record) in enumerate(zip(stage.steps, records, strict=True)):
             digest = record.layer.diff_id if record.layer is not None else ""
             line = step.span.start.line
-            found.append(StepRecord(step.title, stage.index, number, digest, line))
+            cached = (stage.index, number) in finished.cached
+            found.append(StepRecord(step.title, stage.index, number, digest, line, cached))
     return found
 
 
+def _batches(paths: Sequence[bytes]) -> Iterator[set[bytes]]:
+    """Divide paths, so that a message can have those of each part."""
+    batch: set[bytes] = set()
+    size = 0
+    for path in paths:
+        if size + len(path) > _NAMES_MAX and batch:
+            yield batch
+            batch, size = set(), 0
+        batch.add(path)
+        size += len(path)
+    if batch:
+        yield batch
+
+
 def _is_complete(finished: Finished, options: pb.BuildOptions) -> bool:
-    """Tell whether the materials are all that the build has used: no network, no files of a client."""
+    """Tell whether the materials are all that the build has used: no network, no files of a client, no caches."""
     steps = [step for stage, _ in finished.stages for step in stage.steps]
-    offline = all(
-        "none" in (options.network, step.network) for step in steps if isinstance(step, RunStep)
-    )
+    runs = [step for step in steps if isinstance(step, RunStep)]
+    if any(limits.network(step.network, options) != "none" for step in runs):
+        return False
+    if any(each.mount.type in ("cache", "secret", "ssh") for step in runs for each in step.mounts):
+        return False
     remote = {context.name for context in options.contexts if context.url or context.image}
-    sources = [step.source for step in steps if isinstance(step, CopyStep) and step.paths]
-    local = [s for s in sources if isinstance(s, ContextSource) and s.name not in remote]
-    return offline and not local
+    sources = [source for step in steps for source in _sources(step)]
+    return all(not isinstance(s, ContextSource) or s.name in remote for s in sources)
+
+
+def _sources(step: AnyStep) -> list[Source]:
+    """Return what a step has files from."""
+    if isinstance(step, CopyStep):
+        return [step.source] if step.paths else []
+    if isinstance(step, RunStep):
+        return [each.source for each in step.mounts if each.source is not None]
+    return []

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 
 from scow.api.build.v1 import build_pb2 as pb
@@ -47,6 +47,7 @@ class Result:
         configuration: Of the image.
         stages: What was built, each with the results of its steps.
         epoch: SOURCE_DATE_EPOCH, or None.
+        cached: Steps whose results were there already, each by the number of its stage and its own.
     """
 
     platform: str
@@ -54,6 +55,7 @@ class Result:
     configuration: bytes
     stages: Sequence[tuple[BuildStage, Sequence[Record]]]
     epoch: int | None
+    cached: Collection[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ class Exporter:
         for result, image in zip(results, images, strict=True):
             finished = Finished(
                 *(image, result.stack, result.platform, result.stages, about.dockerfile),
-                *(about.materials, about.build, about.started_ns, result.epoch),
+                *(about.materials, about.build, about.started_ns, result.epoch, result.cached),
             )
             attested.append((finished, await self._attester.statements(finished)))
         index = await self._attester.index(attested, names, _annotations(output, "index-"))

@@ -133,7 +133,7 @@ class Build:
         epoch_ns = None if epoch is None else epoch * 1_000_000_000
         data = configuration.make(lineage, result.stack, epoch_ns)
         pairs = [(stage, building.made(stage.index)) for stage in stages]
-        return Result(target.platform, result.stack, data, pairs, epoch)
+        return Result(target.platform, result.stack, data, pairs, epoch, building.cached())
 
     def _asked(self, platform: str) -> Options:
         return Options(

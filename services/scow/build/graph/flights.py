@@ -5,13 +5,13 @@ Whoever comes while it is under way gets its result, and what it tells meanwhile
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Generic, TypeVar
 
 from scow.build.history.progress import Step
 from scow.contract.errors import Cancelled
+from scow.core import flights
 
 T = TypeVar("T")
 
@@ -24,15 +24,15 @@ class Listeners:
         # What was told so far, for who comes later.
         self._told: list[tuple[bytes, int]] = []
 
-    def add(self, step: Step) -> None:
-        """Tell a step too, also what was told before."""
+    @contextlib.contextmanager
+    def telling(self, step: Step) -> Iterator[None]:
+        """Tell a step for the length of the block, also what was told before."""
         self._steps.append(step)
         for data, stream in self._told:
             step.log(data, stream)
-
-    def discard(self, step: Step) -> None:
-        """Tell a step no more."""
-        if step in self._steps:
+        try:
+            yield
+        finally:
             self._steps.remove(step)
 
     def log(self, data: bytes, stream: int = 1) -> None:
@@ -47,18 +47,11 @@ class Listeners:
             step.status(name, current, total, completed=completed)
 
 
-@dataclass
-class _Flight(Generic[T]):
-    task: asyncio.Task[T]
-    listeners: Listeners
-    waiting: int = field(default=0)
-
-
 class Flights(Generic[T]):
     """Work under way, by key."""
 
     def __init__(self) -> None:
-        self._flights: dict[str, _Flight[T]] = {}
+        self._flights: flights.Flights[str, Listeners, T] = flights.Flights()
 
     async def join(self, key: str, step: Step, work: Callable[[Listeners], Awaitable[T]]) -> T:
         """Return the result of the work with a key; start it unless it is under way.
@@ -68,43 +61,18 @@ class Flights(Generic[T]):
             step: Who is told about it.
             work: Does it.
         """
+
+        async def run(listeners: Listeners) -> T:
+            return await work(listeners)
+
         while True:
             started = key not in self._flights
             try:
-                return await self._join(key, step, work)
+                async with self._flights.join(key, Listeners, run) as flight:
+                    step.vertex.shared = step.vertex.shared or not started
+                    with flight.state.telling(step):
+                        return await flight.result()
             except Cancelled:
                 # The client of the build that began it has gone; ours has not, or this task would be cancelled.
                 if started:
                     raise
-
-    async def _join(self, key: str, step: Step, work: Callable[[Listeners], Awaitable[T]]) -> T:
-        flight = self._flights.get(key)
-        if flight is None:
-            listeners = Listeners()
-            task = asyncio.create_task(_run(work, listeners))
-            flight = self._flights[key] = _Flight(task, listeners)
-            task.add_done_callback(lambda _: self._forget(key, task))
-        else:
-            step.vertex.shared = True
-        flight.listeners.add(step)
-        flight.waiting += 1
-        try:
-            return await asyncio.shield(flight.task)
-        finally:
-            flight.waiting -= 1
-            flight.listeners.discard(step)
-            if not flight.waiting and not flight.task.done():
-                # From now on others start it anew.
-                self._forget(key, flight.task)
-                flight.task.cancel()
-                await asyncio.wait([flight.task])
-
-    def _forget(self, key: str, task: asyncio.Task[T]) -> None:
-        """Let nobody join a task any more; one that was started after it stays."""
-        flight = self._flights.get(key)
-        if flight is not None and flight.task is task:
-            del self._flights[key]
-
-
-async def _run(work: Callable[[Listeners], Awaitable[T]], listeners: Listeners) -> T:
-    return await work(listeners)

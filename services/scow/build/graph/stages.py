@@ -138,6 +138,10 @@ class Stages:
         """Return the results of a stage that was built."""
         return self._tasks[index].result().made
 
+    def cached(self) -> frozenset[tuple[int, int]]:
+        """Return the steps whose results were there already, each by the number of its stage and its own."""
+        return frozenset(place for place, step in self._steps.items() if step.vertex.cached)
+
     async def run(self, target: int) -> StageResult:
         """Build the target: what it needs begins at once, each as soon as it can.
 

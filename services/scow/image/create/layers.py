@@ -1,7 +1,7 @@
 """Layers made one by one, and images made of them.
 
-Each layer that is made comes with a lease of its own, recorded in the transaction of the layer's blob: whoever asked
-for it may die, and the layer then goes when the lease ends.
+Each layer that is made comes with a lease of its own: whoever asked for it may die, and the layer then goes when the
+lease ends. One whose lease is not yet recorded is held in memory: it goes when this service dies.
 """
 
 from __future__ import annotations
@@ -151,7 +151,6 @@ class LayerMaker:
             await self._blobs.commit(ingest)
             with self._rows.transaction() as tx:
                 self._rows.insert_blob(tx, layer.digest, layer.size)
-            with self._rows.transaction() as tx:
                 lease = self._kept.insert(tx, [layer.digest], request.ttl_seconds, request.labels)
                 response = pb.CommitLayerResponse(layer=layer, lease=lease)
                 remember(tx, response)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from scow.contract.errors import ContentMissing
+from scow.core.flights import Flights
 from scow.core.tasks import together
 from scow.image.gc.leases import Leases
 from scow.image.layers.store import Layers
 from scow.image.metadata.tables import ImageStore, Layer
-from scow.image.transfer.flights import Flights
 
 
 class LayersOnDemand:

@@ -12,6 +12,7 @@ import grpc
 from scow.api.image.v1 import archive_pb2 as pb
 from scow.api.image.v1 import archive_pb2_grpc as pb_grpc
 from scow.contract.errors import InvalidArgument
+from scow.core.flights import cancel
 from scow.core.requests import Requests, remember
 from scow.image.archives.load import Loader
 from scow.image.archives.save import Saver
@@ -20,7 +21,6 @@ from scow.image.content.buffers import streaming
 from scow.image.create.commit import Committer
 from scow.image.oci.platforms import platform_of
 from scow.image.oci.reference import Reference
-from scow.image.transfer.flights import cancel
 from scow.image.transfer.progress import Progress, telling
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from scow.contract.errors import DataLoss, DigestMismatch, InvalidArchive, LimitExceeded
 from scow.core.config import ImageSection
+from scow.core.flights import Flight, Flights
 from scow.core.tasks import together
 from scow.image.content.blobs import Blobs, Ingest
 from scow.image.content.buffers import streaming
@@ -20,7 +21,6 @@ from scow.image.layers.store import Layers, check_diff_id
 from scow.image.metadata.tables import ImageStore, Layer
 from scow.image.oci.manifests import Descriptor
 from scow.image.registry_client.downloads import Registry
-from scow.image.transfer.flights import Flight, Flights
 from scow.image.transfer.partial import RESUMABLE
 from scow.image.transfer.progress import REPORT_SECONDS, Phase, Progress
 from scow.image.workers.pool import Unpacked

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from scow.api.image.v1 import image_pb2 as pb
 from scow.contract.errors import InvalidArgument, InvalidManifest, LimitExceeded
 from scow.core.config import ImageSection
+from scow.core.flights import Flights
 from scow.core.tasks import together
 from scow.image.gc.leases import Leases
 from scow.image.metadata.records import Content, Records
@@ -22,7 +23,6 @@ from scow.image.registry_client.client import Registries
 from scow.image.registry_client.credentials import ANONYMOUS, Credentials
 from scow.image.registry_client.downloads import Registry
 from scow.image.transfer.fetch import Fetcher
-from scow.image.transfer.flights import Flights
 from scow.image.transfer.index import Resolver
 from scow.image.transfer.partial import PartialPulls
 from scow.image.transfer.progress import Progress, telling

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from scow.api.image.v1 import registry_pb2
 from scow.contract.errors import ContentMissing, ImageNotFound, ScowError
 from scow.core.config import ImageSection
+from scow.core.flights import Flights
 from scow.core.journal import Journal
 from scow.core.tasks import together
 from scow.image.content.blobs import Blobs, lost
@@ -27,7 +28,6 @@ from scow.image.registry_client.client import Registries
 from scow.image.registry_client.credentials import ANONYMOUS, Credentials
 from scow.image.registry_client.uploads import Uploads
 from scow.image.transfer.fetch import Fetcher
-from scow.image.transfer.flights import Flights
 from scow.image.transfer.index import DEPTH_MAX
 from scow.image.transfer.progress import Phase, Progress, telling
 

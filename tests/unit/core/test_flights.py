@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from scow.image.transfer.flights import Flights
+from scow.core.flights import Flights
 
 
 class Work:

@@ -57,7 +57,8 @@ class Flights(Generic[Key, State, Result]):
         if flight is None:
             state = make_state()
             flight = self._flights[key] = Flight(state, work(state))
-            flight.task.add_done_callback(lambda _: self._flights.pop(key, None))
+            joined = flight
+            flight.task.add_done_callback(lambda _: self._forget(key, joined))
         flight._users += 1
         try:
             yield flight
@@ -65,8 +66,13 @@ class Flights(Generic[Key, State, Result]):
             flight._users -= 1
             if flight._users == 0 and not flight.task.done():
                 # Nobody may join what is being given up.
-                self._flights.pop(key, None)
+                self._forget(key, flight)
                 await cancel(flight.task)
+
+    def _forget(self, key: Key, flight: Flight[State, Result]) -> None:
+        """Let nobody join a flight any more; one that was started after it stays."""
+        if self._flights.get(key) is flight:
+            del self._flights[key]
 
 
 async def cancel(task: asyncio.Task[Any]) -> None:
