@@ -168,7 +168,10 @@ def test_what_is_known_of_all_inputs(
 
 def test_many_records_of_packages(engine: Engine, client: Client, context: Path) -> None:
     """More paths than a message has room for."""
-    make = 'for n in $(seq 800); do mkdir -p $d/p$n; echo \'{"name": "p\'$n\'", "version": "1"}\' > $d/p$n/package.json; done'
+    make = (
+        "for n in $(seq 800); do mkdir -p $d/p$n;"
+        """ echo '{"name": "p'$n'", "version": "1"}' > $d/p$n/package.json; done"""
+    )
     deep = "/".join(["x" * 250] * 8)
     text = f"FROM busybox\nRUN --network=none d=/{deep}/node_modules; {make}\n"
     build(client, context, text, tags=["many:1"], sbom=True)
