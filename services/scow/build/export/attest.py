@@ -125,7 +125,7 @@ class Attester:
 
     async def _sbom(self, finished: Finished) -> Statement:
         records = Records()
-        wanted = []
+        wanted: list[bytes] = []
         size = 0
         async for piece in self.layers.read(finished.stack, b"/", contents=False):
             file = piece.file
