@@ -47,7 +47,7 @@ def test_version_is_that_of_the_project() -> None:
         (["inspect", "--help"], 0),
         (["volume", "create", "--help"], 0),
         (["run", "--nope"], 125),
-        (["run"], 125),
+        (["run"], 1),
         (["run", "-p", "x", "busybox"], 125),
         (["run", "-v", "a:b", "busybox"], 125),
         (["ps", "--nope"], 125),

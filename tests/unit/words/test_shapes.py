@@ -143,7 +143,7 @@ def test_mounts_and_config() -> None:
             "Source": "/v/data",
             "Destination": "/data",
             "Driver": "local",
-            "Mode": "",
+            "Mode": "ro",
             "RW": True,
             "Propagation": "",
         }
@@ -152,6 +152,36 @@ def test_mounts_and_config() -> None:
     assert shape["Config"]["Labels"] == {"tier": "front"}
     assert shape["Config"]["Entrypoint"] == ["nginx"]
     assert shape["Config"]["Cmd"] == ["-g", "daemon off;"]
+
+
+@pytest.mark.parametrize(
+    ("mount", "mode"),
+    [
+        (pb.MountSpec(type="volume", source="data", target="/d"), "z"),
+        (pb.MountSpec(type="volume", source="data", target="/d", read_only=True), "ro"),
+        (pb.MountSpec(type="volume", source="data", target="/d", no_copy=True), "nocopy"),
+        (pb.MountSpec(type="volume", source="data", target="/d", volume_driver="x"), ""),
+        (pb.MountSpec(type="volume", target="/d"), ""),
+        (pb.MountSpec(type="bind", source="/d", target="/d", create_source=True), ""),
+        (
+            pb.MountSpec(
+                type="bind",
+                source="/d",
+                target="/d",
+                create_source=True,
+                read_only=True,
+                propagation="rshared",
+            ),
+            "ro,rshared",
+        ),
+    ],
+)
+def test_a_mount_has_the_mode_that_docker_shows(mount: pb.MountSpec, mode: str) -> None:
+    container = pb.Container(
+        config=pb.ContainerConfig(mounts=[mount]),
+        mounts=[pb.MountPoint(type=mount.type, destination="/d")],
+    )
+    assert _json(container_shape(container))["Mounts"][0]["Mode"] == mode
 
 
 @pytest.mark.parametrize(

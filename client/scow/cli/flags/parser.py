@@ -250,8 +250,7 @@ def check_count(verb: Verb, words: str, count: int) -> None:
             how = ""
         noun = "argument" if bound == 1 else "arguments"
         wanted = " ".join(part for part in ("requires", how, str(bound), noun) if part)
-    # Docker exits with 1 here, but what was typed wrong is told apart from what the engine refused.
-    raise UsageError(f"'scow {words}' {wanted}", USAGE if verb.failure == USAGE else 1)
+    raise UsageError(f"'scow {words}' {wanted}", 1)  # Docker's code, of `run` too
 
 
 class _Parser:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.words.shapes.common import listing_or_nil, mapping, mapping_or_nil, set_of, time_of
-from scow.words.shapes.host_config import host_config
+from scow.words.shapes.host_config import host_config, mode_of
 from scow.words.shapes.ports import port_map
 from scow.words.template.values import NIL, Map, NilList, NilMap, Struct
 
@@ -51,7 +51,7 @@ def container_shape(container: pb.Container, image: Image | None = None) -> Stru
         ExecIDs=listing_or_nil(container.exec_ids),
         HostConfig=host_config(container),
         GraphDriver=Struct(Data=NilMap(), Name=container.snapshot_driver),
-        Mounts=[_mount(mount) for mount in container.mounts],
+        Mounts=[_mount(mount, container.config) for mount in container.mounts],
         Config=_config(container, image),
         NetworkSettings=_network_settings(container),
     )
@@ -75,14 +75,16 @@ def _state(container: pb.Container) -> Struct:
     )
 
 
-def _mount(mount: pb.MountPoint) -> Struct:
+def _mount(mount: pb.MountPoint, config: pb.ContainerConfig) -> Struct:
     shape = Struct(Type=mount.type)
     if mount.type == "volume":
         shape["Name"] = mount.name
     shape |= {"Source": mount.source, "Destination": mount.destination}
     if mount.type == "volume":
         shape["Driver"] = mount.driver or "local"
-    shape |= {"Mode": "", "RW": not mount.read_only, "Propagation": mount.propagation}
+    asked = next((spec for spec in config.mounts if spec.target == mount.destination), None)
+    shape["Mode"] = mode_of(asked) if asked is not None else ""
+    shape |= {"RW": not mount.read_only, "Propagation": mount.propagation}
     return shape
 
 

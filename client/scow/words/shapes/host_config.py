@@ -112,12 +112,22 @@ def _binds(config: pb.ContainerConfig) -> list[str]:
     """Return the texts of `-v`: binds whose source may be made, and named volumes."""
     binds = []
     for mount in config.mounts:
-        if not _is_bind_text(mount):
-            continue
-        modes = [word for word in ("ro" if mount.read_only else "", mount.propagation) if word]
-        modes += ["nocopy"] if mount.no_copy else []
-        binds.append(":".join([mount.source, mount.target, *([",".join(modes)] if modes else [])]))
+        if _is_bind_text(mount):
+            mode = _modes(mount)
+            binds.append(":".join([mount.source, mount.target, *([mode] if mode else [])]))
     return binds or NilList()
+
+
+def mode_of(mount: pb.MountSpec) -> str:
+    """Return the `Mode` that Docker shows of a mount: what `-v` said, "z" of a volume of the driver local."""
+    said = _modes(mount) if _is_bind_text(mount) else ""
+    named = mount.type == "volume" and mount.source and mount.volume_driver in ("", "local")
+    return said or ("z" if named else "")
+
+
+def _modes(mount: pb.MountSpec) -> str:
+    modes = ["ro" if mount.read_only else "", mount.propagation, "nocopy" if mount.no_copy else ""]
+    return ",".join(word for word in modes if word)
 
 
 def _is_bind_text(mount: pb.MountSpec) -> bool:
