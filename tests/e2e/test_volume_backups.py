@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 
+from scow.api.volume.v1 import backup_pb2 as pb
+from scow.api.volume.v1.backup_pb2_grpc import BackupServiceStub
 from scow.client import Client
 from scow.contract.errors import (
     DigestMismatch,
@@ -136,6 +139,21 @@ def test_by_command(engine: Engine, client: Client, registry: Registry) -> None:
     engine.cli("volume", "snapshot", "create", "data@one")
     engine.cli("volume", "backup", "-q", "data@one", reference)
     engine.cli("volume", "snapshot", "rm", "data@one")
+
+
+def test_the_same_restore_again(engine: Engine, client: Client, registry: Registry) -> None:
+    make(client, _MIB)
+    reference = f"{registry.address}/backups/again:1"
+    client.backups.backup("data", reference)
+    request = pb.RestoreRequest(request_id="again", reference=reference, name="copy")
+    with grpc.insecure_channel(f"unix:{engine.run / 'volume.sock'}") as channel:
+        restore = BackupServiceStub(channel).Restore
+        first, second = ([*restore(request)][-1].result for _ in range(2))
+        assert first == second
+        assert (first.volume.name, first.size > _MIB) == ("copy", True)
+        request.request_id = "another"
+        with pytest.raises(grpc.RpcError, match="there is a volume copy"):
+            list(restore(request))
 
 
 def test_refusals(engine: Engine, client: Client, registry: Registry) -> None:

@@ -64,7 +64,7 @@ def make(context: Context) -> Wiring:
     )
     archive_servicer = ArchiveServicer(archives, requests)
     backups = Backups(context.peers, snapshots, archives, directories, staging, use_lock)
-    backup_servicer = BackupServicer(backups)
+    backup_servicer = BackupServicer(backups, requests)
     plugin_servicer = PluginServicer(plugins, volumes.rows, reconciliation, requests)
     quota_servicer = QuotaServicer(quotas, volumes, requests)
     snapshot_servicer = SnapshotServicer(snapshots, clones, directories, requests)

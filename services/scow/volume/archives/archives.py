@@ -85,23 +85,19 @@ class Archives:
             LimitExceeded, DiskFull: See these classes.
         """
         name, labels = request.name or os.urandom(32).hex(), dict(request.labels)
-        async with self._made(name, labels, chunks, devices=request.devices) as (tx, volume, done):
+        async with self.made(name, labels, chunks, devices=request.devices) as (tx, volume, done):
             response = pb.ImportResponse(volume=volume, skipped_xattrs=done["skipped_xattrs"])
             remember(tx, response)
         return response
 
-    async def make(
-        self, name: str, labels: dict[str, str], chunks: AsyncIterator[bytes], *, devices: bool
-    ) -> VolumeMessage:
-        """Make a volume of an archive; arguments and errors are those of `import_tar`."""
-        async with self._made(name, labels, chunks, devices=devices) as (_, volume, _done):
-            return volume
-
     @contextlib.asynccontextmanager
-    async def _made(
+    async def made(
         self, name: str, labels: dict[str, str], chunks: AsyncIterator[bytes], *, devices: bool
     ) -> AsyncIterator[tuple[sqlite3.Connection, VolumeMessage, dict[str, Any]]]:
-        """Make a volume of an archive; the block runs in the transaction that records it, and must not await."""
+        """Make a volume of an archive; the block runs in the transaction that records it, and must not await.
+
+        It gets the transaction, the volume, and what was done. Errors are those of `import_tar`.
+        """
         self._new_volumes.check(name, labels)
         limits = Limits(self._settings.max_import_bytes, self._settings.max_import_entries, devices)
         async with self._staging.place() as place:

@@ -14,6 +14,7 @@ from pathlib import Path
 from scow.api.volume.v1 import backup_pb2 as pb
 from scow.contract.errors import InvalidArgument, ManifestNotFound
 from scow.core.peers import Peers
+from scow.core.requests import remember
 from scow.core.tasks import together
 from scow.volume.archives.archives import Archives
 from scow.volume.backup import format as layout
@@ -128,10 +129,13 @@ class Backups:
             )
         reader = Reader(repository, index, progress)
         async with contextlib.aclosing(reader.tar()) as tar:
-            volume = await self._archives.make(
-                name, dict(request.labels), tar, devices=request.devices
-            )
-        return pb.RestoreResult(volume=volume, size=progress.done, received=progress.moved)
+            made = self._archives.made(name, dict(request.labels), tar, devices=request.devices)
+            async with made as (tx, volume, _):
+                result = pb.RestoreResult(
+                    volume=volume, size=progress.done, received=progress.moved
+                )
+                remember(tx, result)
+        return result
 
 
 def _repository(peers: Peers, request: pb.BackupRequest | pb.RestoreRequest) -> Repository:

@@ -10,6 +10,7 @@ import grpc
 
 from scow.api.volume.v1 import backup_pb2 as pb
 from scow.api.volume.v1 import backup_pb2_grpc as pb_grpc
+from scow.core.requests import Requests
 from scow.volume.backup.backups import Backups
 from scow.volume.backup.writing import Progress
 
@@ -21,8 +22,9 @@ _REPORT = 0.5
 class BackupServicer(pb_grpc.BackupServiceServicer):
     """Serves scow.api.volume.v1.BackupService."""
 
-    def __init__(self, backups: Backups) -> None:
+    def __init__(self, backups: Backups, requests: Requests) -> None:
         self._backups = backups
+        self._requests = requests
 
     async def Backup(
         self, request: pb.BackupRequest, context: Context
@@ -39,7 +41,14 @@ class BackupServicer(pb_grpc.BackupServiceServicer):
     ) -> AsyncIterator[pb.RestoreResponse]:
         """Make a volume of a backup."""
         progress = Progress()
-        task = asyncio.create_task(self._backups.restore(request, progress))
+        task = asyncio.create_task(
+            self._requests.once(
+                "Restore",
+                request,
+                pb.RestoreResult,
+                lambda: self._backups.restore(request, progress),
+            )
+        )
         async for told in _told(task, progress):
             yield pb.RestoreResponse(progress=told)
         yield pb.RestoreResponse(result=task.result())

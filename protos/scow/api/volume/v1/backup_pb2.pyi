@@ -33,6 +33,7 @@ class BackupRequest(_message.Message):
     FULL_FIELD_NUMBER: _builtins.int
     BASE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    """Without effect: the same again finds at the registry what has been sent."""
     volume: _builtins.str
     snapshot: _builtins.str
     """Of the volume; empty means what the volume has now."""

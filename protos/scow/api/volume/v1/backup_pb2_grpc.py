@@ -64,7 +64,8 @@ class BackupServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Restore(self, request, context):
-        """Restore makes a volume of a backup, all of which is verified: it is there whole or not at all.
+        """Restore makes a volume of a backup, all of which is verified: it is there whole or not at all. The same
+        `request_id` again has the result of the first call, at once.
         Errors: NOT_FOUND MANIFEST_NOT_FOUND; ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT INVALID_NAME;
         RESOURCE_EXHAUSTED LIMIT_EXCEEDED, DISK_FULL; DATA_LOSS DIGEST_MISMATCH when the backup is damaged.
         """

@@ -42,7 +42,8 @@ class BackupServiceStub:
     volume cannot be read.
     """
     Restore: _grpc.UnaryStreamMultiCallable[_backup_pb2.RestoreRequest, _backup_pb2.RestoreResponse]
-    """Restore makes a volume of a backup, all of which is verified: it is there whole or not at all.
+    """Restore makes a volume of a backup, all of which is verified: it is there whole or not at all. The same
+    `request_id` again has the result of the first call, at once.
     Errors: NOT_FOUND MANIFEST_NOT_FOUND; ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT INVALID_NAME;
     RESOURCE_EXHAUSTED LIMIT_EXCEEDED, DISK_FULL; DATA_LOSS DIGEST_MISMATCH when the backup is damaged.
     """
@@ -61,7 +62,8 @@ class BackupServiceAsyncStub(BackupServiceStub):
     volume cannot be read.
     """
     Restore: _aio.UnaryStreamMultiCallable[_backup_pb2.RestoreRequest, _backup_pb2.RestoreResponse]  # type: ignore[assignment]
-    """Restore makes a volume of a backup, all of which is verified: it is there whole or not at all.
+    """Restore makes a volume of a backup, all of which is verified: it is there whole or not at all. The same
+    `request_id` again has the result of the first call, at once.
     Errors: NOT_FOUND MANIFEST_NOT_FOUND; ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT INVALID_NAME;
     RESOURCE_EXHAUSTED LIMIT_EXCEEDED, DISK_FULL; DATA_LOSS DIGEST_MISMATCH when the backup is damaged.
     """
@@ -89,7 +91,8 @@ class BackupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _backup_pb2.RestoreRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_backup_pb2.RestoreResponse], _abc.AsyncIterator[_backup_pb2.RestoreResponse]]:
-        """Restore makes a volume of a backup, all of which is verified: it is there whole or not at all.
+        """Restore makes a volume of a backup, all of which is verified: it is there whole or not at all. The same
+        `request_id` again has the result of the first call, at once.
         Errors: NOT_FOUND MANIFEST_NOT_FOUND; ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT INVALID_NAME;
         RESOURCE_EXHAUSTED LIMIT_EXCEEDED, DISK_FULL; DATA_LOSS DIGEST_MISMATCH when the backup is damaged.
         """
