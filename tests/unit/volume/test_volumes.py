@@ -26,7 +26,7 @@ from scow.volume.holds import Holds
 from scow.volume.peers.container import Containers
 from scow.volume.plugins.plugins import Plugins
 from scow.volume.quotas.quotas import Quotas
-from scow.volume.store import MIGRATIONS
+from scow.volume.store import MIGRATIONS, Volume
 from scow.volume.use_lock import UseLock
 from scow.volume.volumes import Volumes
 
@@ -89,6 +89,18 @@ async def test_unknown_drivers_and_options_are_refused(
 ) -> None:
     with pytest.raises(InvalidArgument):
         await volumes.create(request_)
+
+
+async def test_names_of_drivers_that_clients_make_up_are_forgotten(volumes: Service) -> None:
+    for index in range(3):
+        with pytest.raises(InvalidArgument, match="there is no volume driver"):
+            await volumes.create(CreateRequest(name="vol", driver=f"made-up-{index}"))
+    assert list(volumes.volumes.drivers) == ["local"]
+    # One that has volumes is not, wherever it is now.
+    with volumes.volumes.store.transaction() as tx:
+        volumes.volumes.rows.insert(tx, Volume("old", "away", 0))
+    assert volumes.get("old").driver == "away"
+    assert list(volumes.volumes.drivers) == ["local", "away"]
 
 
 async def test_the_same_again_returns_what_is_there(volumes: Service) -> None:

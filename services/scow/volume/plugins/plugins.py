@@ -43,15 +43,22 @@ class Plugins:
         self._drivers: dict[str, PluginDriver] = {}
 
     def driver(self, name: str) -> PluginDriver:
-        """Return the driver of a plugin, whether it is there or not."""
-        if name not in self._drivers:
-            self._drivers[name] = PluginDriver(
-                name, lambda: self.check_known(name), lambda new: self._connect(name, new)
-            )
-        return self._drivers[name]
+        """Return the driver of a plugin, whether it is there or not.
+
+        It is kept for a plugin that something speaks of, a file or a volume: others are names that clients make up.
+        """
+        known = self._drivers.get(name)
+        if known is not None:
+            return known
+        made = PluginDriver(
+            name, lambda: self.check_known(name), lambda new: self._connect(name, new)
+        )
+        if discovery.find(self._folders, name) is not None or self._rows.has_volumes(name):
+            self._drivers[name] = made
+        return made
 
     def drivers(self) -> dict[str, PluginDriver]:
-        """Return the drivers that were asked for."""
+        """Return the drivers that were asked for and kept."""
         return self._drivers
 
     def check_known(self, name: str) -> None:

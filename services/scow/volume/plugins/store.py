@@ -28,6 +28,10 @@ class PluginStore:
         """Return the names of those that are disabled."""
         return {row["name"] for row in self._store.all("SELECT name FROM plugins")}
 
+    def has_volumes(self, name: str) -> bool:
+        """Tell whether a volume of a plugin is on record, also one that is being removed."""
+        return self._store.one("SELECT 1 FROM volumes WHERE driver = ?", (name,)) is not None
+
     @staticmethod
     def disable(tx: sqlite3.Connection, name: str) -> None:
         """Record that a plugin is disabled."""
