@@ -42,13 +42,9 @@ def links(path: str) -> list[str]:
     return walk.followed
 
 
-def options(path: str, *, make: bool = False) -> list[str]:
-    """Return the options of a bind that say how its source is opened.
-
-    Raises:
-        OSError: As `links`.
-    """
-    return [MAKE if make else CHECKED, *(f"{LINK}{link}" for link in links(path))]
+def options(allowed: Collection[str], *, make: bool = False) -> list[str]:
+    """Return the options of a bind that say how its source is opened; arguments are those of `open_path`."""
+    return [MAKE if make else CHECKED, *(f"{LINK}{link}" for link in allowed)]
 
 
 def open_path(path: str, allowed: Collection[str] = (), *, make: bool = False) -> int:

@@ -85,7 +85,7 @@ def test_nothing_is_made_behind_a_new_link(tree: Path) -> None:
 def test_a_path_begins_at_the_root(path: str) -> None:
     with pytest.raises(FileNotFoundError):
         opened(path)
-    assert hostpath.options(path) == ["scow.checked"]
+    assert hostpath.options(hostpath.links(path)) == ["scow.checked"]
 
 
 def test_loops_and_links_of_proc(tree: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from scow.api.volume.v1.volume_pb2 import MountRequest
 from scow.contract.errors import BindSourceNotFound, InvalidMount
+from scow.kernel import hostpath
 from scow.volume import mounts
 from scow.volume.drivers import Source
 
@@ -95,6 +96,24 @@ def test_links_of_a_source_are_told(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("real")
     options = mounts.bind(bind(source=f"{tmp_path}/link")).options
     assert list(options)[1:3] == ["scow.checked", f"scow.link={tmp_path}/link"]
+
+
+def test_links_that_come_while_a_source_is_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, look_up = tmp_path / "source", hostpath.links
+
+    def links(path: str) -> list[str]:
+        found = look_up(path)
+        if not source.is_symlink():
+            source.rmdir()
+            source.symlink_to("/etc")
+        return found
+
+    source.mkdir()
+    monkeypatch.setattr(hostpath, "links", links)
+    with pytest.raises(InvalidMount, match="Too many levels of symbolic links"):
+        mounts.bind(bind(source=str(source)))
 
 
 def test_a_bind_below_a_file_cannot_be_made(tmp_path: Path) -> None:

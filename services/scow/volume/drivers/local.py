@@ -97,7 +97,7 @@ def _links(device: str) -> list[str]:
         MountFailed: It cannot be looked up.
     """
     try:
-        return hostpath.options(device)
+        return hostpath.options(hostpath.links(device))
     except OSError as error:
         raise MountFailed(
             f"cannot use {device}: {error.strerror}",

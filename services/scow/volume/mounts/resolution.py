@@ -45,9 +45,9 @@ def bind(request: pb.MountRequest) -> Mount:
 def _source_options(request: pb.MountRequest) -> list[str]:
     source = request.source
     try:
-        options = hostpath.options(source, make=request.create_source)
+        found = hostpath.links(source)
         if not request.create_source:
-            os.close(hostpath.open_path(source, hostpath.links(source)))
+            os.close(hostpath.open_path(source, found))
     except FileNotFoundError as error:
         raise BindSourceNotFound(
             f'invalid mount config for type "{request.type}": bind source path does not exist:'
@@ -60,7 +60,7 @@ def _source_options(request: pb.MountRequest) -> list[str]:
         raise invalid(
             request, f"cannot use {source}: {error.strerror}", "choose another source"
         ) from error
-    return options
+    return hostpath.options(found, make=request.create_source)
 
 
 def _bind_access(request: pb.MountRequest) -> str:
