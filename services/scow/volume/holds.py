@@ -93,7 +93,7 @@ class Holds:
             else:
                 offered = str(self._directories.offer(volume.name, owner))
         found = _resolved_volume(request, volume, None)
-        found.mount.source = self._volumes.message(volume).mountpoint
+        found.mount.source = self._volumes.path(volume)
         found.fill_path = offered
         return found
 
@@ -139,7 +139,7 @@ class Holds:
             volume = await self._volumes.ensure(_wanted(owner, index, request))
             names.add(volume.name)
             resolved = _resolved_volume(request, volume, None)
-            resolved.mount.source = self._volumes.message(volume).mountpoint
+            resolved.mount.source = self._volumes.path(volume)
         else:
             resolved = _resolved_other(request)
         with self._store.transaction() as tx:
@@ -205,9 +205,8 @@ class Holds:
         for name, request in wanted:
             if request.read_only:
                 continue
-            for use in self.uses(name):
-                others = use.mounted and use.owner != owner and not use.read_only
-                if others and (use.exclusive or request.exclusive):
+            for use in self._uses(name, self._rows.mounted_by_others(name, owner)):
+                if not use.read_only and (use.exclusive or request.exclusive):
                     raise VolumeInUse(
                         f"volume {name} is written to by {use.owner}, and one of both is"
                         " to be its only writer",
@@ -219,8 +218,11 @@ class Holds:
 
     def uses(self, name: str) -> list[pb.VolumeUse]:
         """Return how a volume is used, in the order of its owners."""
+        return self._uses(name, self._rows.owners(name))
+
+    def _uses(self, name: str, owners: Sequence[str]) -> list[pb.VolumeUse]:
         found = []
-        for owner in self._rows.owners(name):
+        for owner in owners:
             wish = self._rows.wish(owner)
             mounted = name in self._rows.mounted(owner)
             for index, request in enumerate(wish.mounts if wish else ()):

@@ -189,6 +189,11 @@ class VolumeStore:
         rows = self._store.all("SELECT name FROM holds WHERE owner = ? AND mounted", (owner,))
         return [row["name"] for row in rows]
 
+    def mounted_by_others(self, name: str, owner: str) -> list[str]:
+        """Return for whom beside an owner a volume may be mounted."""
+        query = "SELECT owner FROM holds WHERE name = ? AND mounted AND owner != ? ORDER BY owner"
+        return [row["owner"] for row in self._store.all(query, (name, owner))]
+
     def mounted_of(self, driver: str) -> list[str]:
         """Return the names of a driver's volumes that are mounted for somebody."""
         query = (

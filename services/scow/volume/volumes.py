@@ -264,6 +264,11 @@ class Volumes:
         driver = self.drivers.get(volume.driver)
         return driver.folder(volume) if driver else None
 
+    def path(self, volume: Volume) -> str:
+        """Return where on the host a volume's data are, empty where that is not known."""
+        driver = self.drivers.get(volume.driver)
+        return driver.path(volume) if driver else ""
+
     async def reconcile(self) -> list[ReconcileAction]:
         """Finish what was cut short, and let each driver compare its volumes with what is there."""
         done = await self.finish_removals()
@@ -283,7 +288,7 @@ class Volumes:
         return pb.Volume(
             name=volume.name,
             driver=volume.driver,
-            mountpoint=driver.path(volume) if driver else "",
+            mountpoint=self.path(volume),
             fault=driver.fault() if driver else f"there is no driver {volume.driver}",
             scope=driver.capabilities.scope if driver else "",
             created_at=to_proto(volume.created_ns),

@@ -274,6 +274,40 @@ async def test_mounts_are_added_and_withdrawn(volumes: Service) -> None:
     assert [m.name for m in await volumes.activate(OWNER)] == before[1:]
 
 
+async def test_a_start_looks_at_those_who_have_the_volume_mounted_alone(
+    volumes: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = volumes.volumes.rows
+    for index in range(20):
+        await volumes.acquire(f"container/held{index}", [ask("vol")])
+    await volumes.activate("container/held1")
+    wish, asked = rows.wish, []
+
+    def counted(owner: str) -> AcquireRequest | None:
+        asked.append(owner)
+        return wish(owner)
+
+    monkeypatch.setattr(rows, "wish", counted)
+    await volumes.activate("container/held2")
+    assert asked == ["container/held2", "container/held1"]
+
+
+async def test_the_only_writer(volumes: Service) -> None:
+    alone = MountRequest(type="volume", source="vol", target="/data", exclusive=True)
+    reader = MountRequest(type="volume", source="vol", target="/data", read_only=True)
+    for owner, request in (("a", ask("vol")), ("b", alone), ("c", reader)):
+        await volumes.acquire(f"container/{owner}", [request])
+    await volumes.activate("container/a")
+    with pytest.raises(VolumeInUse, match="container/a"):
+        await volumes.activate("container/b")
+    await volumes.activate("container/c")
+    await volumes.deactivate("container/a")
+    await volumes.activate("container/b")
+    with pytest.raises(VolumeInUse, match="container/b"):
+        await volumes.activate("container/a")
+    await volumes.activate("container/b")
+
+
 async def test_nobody_starts_with_a_volume_that_is_kept_still(volumes: Service) -> None:
     await volumes.create(CreateRequest(name="one"))
     await volumes.create(CreateRequest(name="two"))
