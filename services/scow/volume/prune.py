@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scow.api.volume.v1 import volume_pb2 as pb
 from scow.contract.errors import FailedPrecondition, NotFound
-from scow.volume import drivers, selection
+from scow.volume import selection
 from scow.volume.volumes import Volumes
 
 
@@ -23,7 +23,7 @@ async def prune(volumes: Volumes, request: pb.PruneRequest) -> pb.PruneResponse:
         message = volumes.message(volume)
         if message.owners or not (every or message.anonymous) or not condition.met(message):
             continue
-        if volume.driver != drivers.DEFAULT or volumes.folder(volume) is None:
+        if volumes.folder(volume) is None:
             continue
         try:
             size = (await volumes.usage([volume.name]))[volume.name]

@@ -59,9 +59,7 @@ def make(context: Context) -> Wiring:
         context.peers, directories, volumes, holds, snapshots, former, staging, quotas
     )
     servicer = VolumeServicer(volumes, holds, directories, reconciliation, journal, requests)
-    archives = Archives(
-        context.config.volume, snapshots, new_volumes, directories, folders, staging
-    )
+    archives = Archives(context.config.volume, snapshots, new_volumes, directories, staging)
     archive_servicer = ArchiveServicer(archives, requests)
     backups = Backups(context.peers, snapshots, archives, directories, staging, use_lock)
     backup_servicer = BackupServicer(backups, requests)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import tarfile
 from pathlib import Path
 
 from tests.e2e.cli.support import shown
@@ -145,6 +146,18 @@ def test_volume_archives(engine: Engine, tmp_path: Path) -> None:
     refused = engine.cli("volume", "import", "other", str(tmp_path / "none"), check=False)
     assert (refused.returncode, "no such file" in refused.stderr) == (1, True)
     engine.cli("volume", "rm", "data", "copy", "again")
+
+
+def test_attributes_that_a_volume_cannot_have_are_told(engine: Engine, tmp_path: Path) -> None:
+    entry = tarfile.TarInfo("file")
+    entry.pax_headers = {"SCHILY.xattr.nowhere.note": "x", "SCHILY.xattr.user.note": "y"}
+    with tarfile.open(tmp_path / "data.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(entry)
+    done = engine.cli("volume", "import", "data", str(tmp_path / "data.tar"))
+    assert done.stdout == "data\n"
+    (warning,) = done.stderr.splitlines()
+    assert "extended attribute nowhere.note" in warning
+    engine.cli("volume", "rm", "data")
 
 
 def test_plugins(engine: Engine) -> None:

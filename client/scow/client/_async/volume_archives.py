@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from scow.api.volume.v1 import archive_pb2 as pb
-from scow.api.volume.v1.volume_pb2 import Volume
 from scow.client._async.service import AsyncService
 from scow.client._async.stream import AsyncStream
 from scow.client._async.targets import Place, write_to
@@ -71,7 +70,7 @@ class AsyncVolumeArchives:
         labels: Mapping[str, str] | None = None,
         devices: bool = False,
         timeout: float | None = None,
-    ) -> Volume:
+    ) -> pb.ImportResponse:
         """Make a volume of a tar.
 
         Args:
@@ -89,9 +88,14 @@ class AsyncVolumeArchives:
             DiskFull: No space is left.
             OSError: The source cannot be read.
 
+        Returns:
+            `volume`, and `skipped_xattrs`: names of extended attributes that the engine's file system does not take,
+            and which the volume therefore has not.
+
         Example::
 
-            volume = await client.volumes.import_tar("data.tar", "data")
+            made = await client.volumes.import_tar("data.tar", "data")
+            print(made.volume.mountpoint)
         """
         about = pb.ImportRequest.Open(
             request_id=request_id(), name=name, labels=labels, devices=devices
@@ -108,4 +112,4 @@ class AsyncVolumeArchives:
                 if upload.failure is not None:
                     raise upload.failure from None
                 raise
-        return response.volume
+        return response

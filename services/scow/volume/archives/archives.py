@@ -26,12 +26,15 @@ from scow.core.config import VolumeSection
 from scow.core.requests import remember
 from scow.volume.directories import Directories
 from scow.volume.new_volumes import NewVolumes
-from scow.volume.snapshots.folders import SnapshotFolders
 from scow.volume.snapshots.snapshots import Snapshots
 from scow.volume.staging import TREE, Staging
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEFAULT_MODE = 0o755
+_ADVICE = {
+    faults.HOSTILE: "do not trust this archive",
+    faults.DEVICE: "take it with --devices if you trust it",
+}
 
 
 class Archives:
@@ -43,14 +46,12 @@ class Archives:
         snapshots: Snapshots,
         new_volumes: NewVolumes,
         directories: Directories,
-        folders: SnapshotFolders,
         staging: Staging,
     ) -> None:
         self._settings = settings
         self._snapshots = snapshots
         self._new_volumes = new_volumes
         self._directories = directories
-        self._folders = folders
         self._staging = staging
 
     async def export(self, request: pb.ExportRequest) -> AsyncGenerator[bytes, None]:
@@ -141,7 +142,5 @@ def _error(kind: str, message: str, entry: str, place: Path) -> ScowError:
     if kind == faults.LIMIT:
         do = "raise volume.max_import_bytes or max_import_entries"
         return LimitExceeded(text, what="archive", which=entry, do=do)
-    do = "do not trust this archive" if kind == faults.HOSTILE else "make the archive again"
-    if "device node" in message:
-        do = "take it with --devices if you trust it"
+    do = _ADVICE.get(kind, "make the archive again")
     return InvalidArchive(text, what="archive", which=entry, do=do)

@@ -6,6 +6,7 @@ compressed, and several are put into a pack, a blob. The index, a blob as well, 
 ::
 
     manifest   config: {"volume", "snapshot", "created", "size"}    layers: index, pack, pack, ...
+               annotations: the volume's name as title, and when it was made
     or, where a manifest would name too many: an image index of such manifests; the first one has the index
 
     index      zstd of: a JSON object in one line, a table of chunks, a table of the order
@@ -40,7 +41,8 @@ PACK_SIZE = 16 << 20
 BLOB_MAX = 32 << 20
 _INDEX_MAX = 48 << 20
 _HEAD_MAX = 4 << 20
-# Parts of one manifest, which registries bound.
+# Layers of one manifest, which registries bound. Of manifests there are less than 500: what an index may have in its
+# first line names no more packs than for that.
 PARTS_MAX = 100
 # What the process that cuts writes before each chunk, and in the end (`scow.volume.backup.chunks`).
 HEAD = struct.Struct("<c32sII")

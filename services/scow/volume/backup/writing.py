@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from scow.contract.errors import DataLoss
@@ -94,8 +94,9 @@ class Writer:
             DataLoss: Something cannot be read.
         """
         try:
-            async for digest, size, data in _cut(root, self._known):
-                await self._take(digest, size, data)
+            async with contextlib.aclosing(_cut(root, self._known)) as chunks:
+                async for digest, size, data in chunks:
+                    await self._take(digest, size, data)
             await self._send_pack()
             await self._wait(0)
         except BaseException:
@@ -159,7 +160,9 @@ class Writer:
                 task.result()
 
 
-async def _cut(root: int, known: dict[bytes, Chunk]) -> AsyncIterator[tuple[bytes, int, bytes]]:
+async def _cut(
+    root: int, known: dict[bytes, Chunk]
+) -> AsyncGenerator[tuple[bytes, int, bytes], None]:
     """Give digest, plain length and compressed bytes of each chunk of a tree's tar; no bytes of known ones."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", _WORKER, str(root), str(os.getpid())),

@@ -25,7 +25,7 @@ Rules that every driver keeps, and that `tests/integration/volume/drivers/suite.
   whoever is killed.
 - `path` and `folder` need not be there; nothing is made by asking.
 - `reconcile` touches what belongs to its engine alone, and finds nothing to do the second time.
-- Where drivers differ they say so by `capabilities`; nobody asks for their names.
+- Where drivers differ they say so by `capabilities`; no code but `drivers` asks for their names.
 """
 
 from __future__ import annotations
@@ -45,11 +45,9 @@ class Capabilities:
 
     Attributes:
         scope: "local", of this machine, or "global", of several machines that see the same volume.
-        unmounts: `unmount` does something.
     """
 
     scope: str
-    unmounts: bool
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class LocalDriver:
     @property
     def capabilities(self) -> Capabilities:
         """Of this machine, and mounted by containers alone."""
-        return Capabilities(scope="local", unmounts=False)
+        return Capabilities(scope="local")
 
     async def create(self, volume: Volume) -> None:
         """Make the folder. One that the options make needless is made too: it is the place that people are told."""

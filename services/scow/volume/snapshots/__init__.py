@@ -3,6 +3,6 @@
 - `store` has the rows, `folders` the content;
 - `snapshots` makes, deletes and restores;
 - `clones` makes volumes of others, or of snapshots;
-- `former` keeps what a restored volume had while containers still use it;
+- `replaced_content` keeps what a restored volume had while containers still use it;
 - `rpc` is the wire shell.
 """

@@ -32,13 +32,17 @@ def _import(options: Options, context: Context) -> int:
     source = _source(options)
     if source != "-" and not os.path.isfile(source):
         raise UsageError(f"open {source}: no such file", 1)
-    volume = context.client.volumes.import_tar(
+    made = context.client.volumes.import_tar(
         sys.stdin.buffer if source == "-" else source,
         options.args[0],
         labels=labels([], options.label),
         devices=options.devices,
     )
-    context.out(volume.name)
+    context.warn_all(
+        f"the engine's file system does not take the extended attribute {name}: the volume has none"
+        for name in made.skipped_xattrs
+    )
+    context.out(made.volume.name)
     return 0
 
 

@@ -678,7 +678,7 @@ class ResolvedMount(_message.Message):
     LAYERS_FIELD_NUMBER: _builtins.int
     PLACE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """What it is: "bind", "volume" or "tmpfs"."""
+    """What it is: "bind", "volume", "tmpfs", "overlay" or "image"."""
     name: _builtins.str
     """Of a volume."""
     driver: _builtins.str

@@ -15,7 +15,7 @@ from typing import Any
 from scow.core import memory
 from scow.core.archive.read import headers
 from scow.core.archive.read.apply import Applier
-from scow.core.archive.read.faults import DISK_FULL, REFUSED, Fault, hostile
+from scow.core.archive.read.faults import DEVICE, DISK_FULL, REFUSED, Fault
 from scow.core.archive.read.headers import Entry
 from scow.core.archive.read.streams import TarStream, plain
 from scow.core.archive.read.tree import Tree
@@ -44,7 +44,7 @@ class _WithoutDevices(Applier):
     def special(self, parts: list[bytes], entry: Entry) -> bool:
         """Refuse a device node."""
         if entry.kind in _DEVICES:
-            raise hostile("an entry is a device node", entry.name)
+            raise Fault(DEVICE, "an entry is a device node", entry.name)
         return False
 
 

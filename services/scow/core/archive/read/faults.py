@@ -31,6 +31,8 @@ class Fault(Exception):
 CORRUPT = "corrupt"
 # An entry that reaches outside of the archive's root, or that has no meaning.
 HOSTILE = "hostile"
+# A device node where none is taken.
+DEVICE = "device"
 # More bytes or entries than the configuration allows.
 LIMIT = "limit"
 # No space left.

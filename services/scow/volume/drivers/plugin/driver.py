@@ -41,7 +41,7 @@ class PluginDriver:
     @property
     def capabilities(self) -> Capabilities:
         """As the plugin said when it was last asked."""
-        return Capabilities(scope=self._scope, unmounts=True)
+        return Capabilities(scope=self._scope)
 
     async def create(self, volume: Volume) -> None:
         """Have the plugin make a volume; its options are the plugin's to judge."""
@@ -137,20 +137,6 @@ class PluginDriver:
             ScowError: It cannot be asked.
         """
         return sorted(name for name, _ in await self._volumes(self._connect(False)))
-
-    async def status(self, volume: Volume) -> dict[str, str]:
-        """Return what the plugin says about one volume.
-
-        Raises:
-            ScowError: It cannot be asked.
-        """
-        answer = await self._connect(False).call("VolumeDriver.Get", {"Name": volume.name})
-        told = answer.get("Volume")
-        if not isinstance(told, dict):
-            return {}
-        self._paths[volume.name] = self._place(told.get("Mountpoint"))
-        status = told.get("Status")
-        return {str(k): str(v) for k, v in status.items()} if isinstance(status, dict) else {}
 
     def path(self, volume: Volume) -> str:
         """Return the place that was told last."""
