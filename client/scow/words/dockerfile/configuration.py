@@ -24,6 +24,8 @@ _PAIRS_MAX = 1 << 20
 _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/([A-Za-z]+))?")
 _PROTOCOLS = ("tcp", "udp", "sctp")
 _PORT_MAX = 65535
+# Ports of an image: with more, no container could be made of it.
+_PORTS_MAX = 4096
 _SIGNAL_MAX = 64
 _REAL_TIME = re.compile(r"RTM(IN(\+[0-9]{1,2})?|AX(-[0-9]{1,2})?)")
 
@@ -69,9 +71,9 @@ def ports(texts: Sequence[str]) -> list[str]:
     """Return "80/tcp" and the like for each port that EXPOSE names, ranges one by one.
 
     Raises:
-        Problem: Not a port.
+        Problem: Not a port, or too many.
     """
-    found = []
+    found: list[str] = []
     for text in texts:
         # An address and a port of the host are accepted and mean nothing; a check tells.
         match = _PORT.fullmatch(text.rpartition(":")[2])
@@ -79,8 +81,15 @@ def ports(texts: Sequence[str]) -> list[str]:
         protocol = ((match and match[3]) or "tcp").lower()
         if not 0 < first <= last <= _PORT_MAX or protocol not in _PROTOCOLS:
             raise Problem(f"{text[:40]!r} is not a port", "write PORT, FIRST-LAST or PORT/udp")
+        # Before they are listed: a few texts can name millions.
+        _check_count(len(found) + last + 1 - first, "the instruction")
         found += [f"{port}/{protocol}" for port in range(first, last + 1)]
     return found
+
+
+def _check_count(count: int, what: str) -> None:
+    if count > _PORTS_MAX:
+        raise Problem(f"{what} has more than {_PORTS_MAX} ports", "expose those that are needed")
 
 
 def is_signal(name: str) -> bool:
@@ -91,16 +100,6 @@ def is_signal(name: str) -> bool:
     return f"SIG{bare}" in signal.Signals.__members__ or _REAL_TIME.fullmatch(bare) is not None
 
 
-def set_variable(config: pb.ImageConfig, key: str, value: str) -> None:
-    """Set a variable of the environment; it keeps its place."""
-    entry = f"{key}={value}"
-    for number, known in enumerate(config.env):
-        if known.partition("=")[0] == key:
-            config.env[number] = entry
-            return
-    config.env.append(entry)
-
-
 def _checked(pairs: Sequence[Pair]) -> Sequence[Pair]:
     for pair in pairs:
         if not pair.key or "=" in pair.key:
@@ -109,8 +108,14 @@ def _checked(pairs: Sequence[Pair]) -> Sequence[Pair]:
 
 
 def _env(config: pb.ImageConfig, found: syntax.Env) -> None:
+    entries = list(config.env)
+    places: dict[str, int] = {}
+    for number, entry in enumerate(entries):
+        places.setdefault(entry.partition("=")[0], number)
     for pair in _checked(found.pairs):
-        set_variable(config, pair.key, pair.value or "")
+        place = places.setdefault(pair.key, len(entries))  # one that is set keeps its place
+        entries[place : place + 1] = [f"{pair.key}={pair.value or ''}"]
+    config.env[:] = entries
     _bounded(sum(map(len, config.env)), "variables")
 
 
@@ -140,7 +145,9 @@ def _shell(config: pb.ImageConfig, found: syntax.Shell) -> None:
 
 
 def _expose(config: pb.ImageConfig, found: syntax.Expose) -> None:
-    config.exposed_ports[:] = sorted({*config.exposed_ports, *ports(found.ports)})
+    all_ports = {*config.exposed_ports, *ports(found.ports)}
+    _check_count(len(all_ports), "the image")
+    config.exposed_ports[:] = sorted(all_ports)
 
 
 def _volume(config: pb.ImageConfig, found: syntax.Volume) -> None:

@@ -313,6 +313,12 @@ class _Reader:
         return "".join(self._grow(part) for part in parts)
 
     def _pattern(self, text: str, begin: int) -> patterns.Pattern:
+        if len(text) > patterns.LENGTH_MAX:
+            raise Problem(
+                f"the pattern of a substitution has more than {patterns.LENGTH_MAX} characters",
+                "use a shorter one",
+                begin,
+            )
         try:
             return patterns.Pattern.parse(text)
         except ValueError as error:

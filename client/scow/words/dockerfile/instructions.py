@@ -180,8 +180,8 @@ def _run(given: Given) -> syntax.Run:
     flags = given.flags("network", "security", repeated=("mount", "device"))
     given.needs("COMMAND")
     found = flags.texts("mount")
-    for number, text in enumerate(found):
-        offset = [flag.offset for flag in given.parts.flags if flag.name == "mount"][number]
+    offsets = [flag.offset for flag in given.parts.flags if flag.name == "mount"]
+    for text, offset in zip(found, offsets, strict=True):
         try:
             mounts.references(text)
             if "$" not in text:

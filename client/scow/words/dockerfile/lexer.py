@@ -16,7 +16,8 @@ from scow.words.dockerfile.syntax import Flag
 
 # What separates arguments of most instructions.
 _BLANKS = re.compile(r"[\t\v\f\r ]+")
-_HEREDOC = re.compile(r"([0-9]{0,9})<<(-?)[\t\v\f\r ]*([^<]*)")
+# Possessive, so that time is linear: blanks could be of either part.
+_HEREDOC = re.compile(r"([0-9]{0,9})<<(-?)[\t\v\f\r ]*+([^<]*+)")
 _WITH_HEREDOCS = ("add", "copy", "run")
 
 

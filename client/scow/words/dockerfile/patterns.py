@@ -1,14 +1,17 @@
 """Patterns of variable replacement: `${name#pattern}`, `${name%pattern}`, `${name/pattern/word}`.
 
 `?` is one character, `*` any number of them, neither matches the end of a line; a backslash before `?`, `*` or itself
-takes their meaning away. All states of a match are bits of one number, so time is linear in the value, whatever the
-pattern.
+takes their meaning away. All states of a match are bits of one number, so time grows with the length of the value
+times that of the pattern at most, and patterns are short.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+# Characters of a pattern; who reads one sees to it.
+LENGTH_MAX = 4096
 
 
 @dataclass(frozen=True)

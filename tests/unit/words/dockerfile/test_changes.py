@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -137,6 +138,45 @@ def test_ports() -> None:
         "8001/udp",
         "8002/udp",
     ]
+
+
+@pytest.mark.parametrize(
+    "instructions",
+    [
+        ["EXPOSE 1-65535"],
+        ["EXPOSE" + " 1-65535" * 50],
+        ["EXPOSE" + " 1-4096" * 50],
+        ["EXPOSE 1-4096", "EXPOSE 5000"],
+    ],
+    ids=["range", "ranges", "repeated", "together"],
+)
+def test_more_ports_than_a_container_can_be_made_with(instructions: list[str]) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidArgument, match="more than 4096 ports"):
+            changed(*instructions)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_as_many_ports_as_a_container_can_be_made_with() -> None:
+    assert len(changed("EXPOSE 1-4000", "EXPOSE 4001-4096/udp 80").exposed_ports) == 4096
+
+
+def test_many_variables_at_once() -> None:
+    # With a search for each, a hundred million comparisons.
+    config = changed(
+        "ENV K0=old LAST=x", "ENV " + " ".join(f"K{number}=v" for number in range(40_000))
+    )
+    assert list(config.env)[:3] == ["K0=v", "LAST=x", "K1=v"]
+    assert len(config.env) == 40_001
+
+
+def test_the_first_of_two_entries_of_a_variable_is_replaced() -> None:
+    config = pb.ImageConfig(env=["A=1", "B=2", "A=3"])
+    changes.apply(config, ["ENV A=4"])
+    assert list(config.env) == ["A=4", "B=2", "A=3"]
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,13 @@ def test_values_that_double_end() -> None:
         expansion.word("${A//x/" + "y" * 100_000 + "}", {"A": "x" * 100_000})
 
 
+@pytest.mark.parametrize("text", ["${A#%s}", "${A%%%%%s}", "${A/%s/x}", "${A//%s/x}"])
+def test_patterns_are_short(text: str) -> None:
+    assert expansion.word(text % ("?" * 4096), VALUES) == "a"
+    with pytest.raises(Problem, match="has more than 4096 characters"):
+        expansion.word(text % ("?" * 4097), VALUES)
+
+
 def test_time_is_linear_in_the_value() -> None:
     values = {"A": "a" * 100_000}
     begin = time.process_time()

@@ -226,6 +226,20 @@ def test_what_is_not_text(data: bytes, message: str) -> None:
     assert caught.value.message == message
 
 
+def test_a_long_text_that_begins_like_a_here_document() -> None:
+    blanks = " " * 500_000  # minutes if each could be tried as part of the name
+    assert one(f"RUN <<{blanks}<") == syntax.Run(SPAN, shell(f"<<{blanks}<"))
+
+
+def test_many_mounts() -> None:
+    # A minute if the flags were looked through for each.
+    found = one("RUN " + "--mount=target=/x " * 50_000 + "true")
+    assert isinstance(found, syntax.Run)
+    assert found.mounts == ("target=/x",) * 50_000
+    with pytest.raises(InvalidDockerfile, match="Dockerfile:2:23: unknown type of mount"):
+        one("RUN --mount=target=/x --mount=type=x true")
+
+
 def test_long_lines_are_cut_around_the_mark() -> None:
     with pytest.raises(InvalidDockerfile) as caught:
         parser.parse(b"FROM x\nENV " + b"a=1 " * 1000 + b"b")
