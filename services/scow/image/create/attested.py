@@ -7,12 +7,13 @@ https://docs.docker.com/build/metadata/attestations/attestation-storage/
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from scow.api.image.v1 import layer_pb2 as pb
 from scow.contract import strict_json
-from scow.contract.errors import ContentMissing
+from scow.contract.errors import ContentMissing, LimitExceeded
 from scow.core.config import ImageSection
 from scow.image.catalog.images import Images, manifests_below
 from scow.image.content.blobs import Blobs
@@ -28,7 +29,8 @@ _KIND = "vnd.docker.reference.type"
 _SUBJECT = "vnd.docker.reference.digest"
 _ATTESTATION = "attestation-manifest"
 _PREDICATE = "in-toto.io/predicate-type"
-_STATEMENT_MAX = 64 << 20
+# Bytes of all statements of an answer: half of what a message may have.
+_STATEMENTS_MAX = 32 << 20
 
 
 class AttestedImages:
@@ -112,7 +114,7 @@ class AttestedImages:
                 raise _missing(part.digest)
             data = self._blobs.read(part.digest)
             most = self._settings.max_layers
-            found.append(manifests.parse_document(data, row.media_type, most))
+            found.append(manifests.parse_document(data, row.media_type, most, part.digest))
         return found
 
     def _check_here(self, document: Document, known: set[str]) -> None:
@@ -120,44 +122,75 @@ class AttestedImages:
             if part.digest not in known and self._rows.blob_size(part.digest) is None:
                 raise _missing(part.digest)
 
-    def read(self, name: str, image: Image) -> list[pb.Attestation]:
-        """Return what is said about an image, by the index that a name means.
+    async def read(self, name: str, image: Image) -> list[pb.Attestation]:
+        """Return what is said about an image, by the index that a name means; each statement once.
 
         Args:
             name: As it was asked for.
             image: What it means.
+
+        Raises:
+            LimitExceeded: The statements together are longer than an answer may be.
         """
         top = self._rows.manifest(self._images.meaning(name, image))
         if top is None or top.media_type not in manifests.INDEXES:
             return []
         below = manifests_below(self._rows, top.digest)
         own = {row.digest for row in below if row.image == image.id}
-        found = []
-        for entry in self._load(top.digest).get("manifests", ()):
-            about = _mapping(entry, "annotations")
-            if about.get(_KIND) == _ATTESTATION and about.get(_SUBJECT) in own:
-                found += self._statements(str(entry.get("digest")))
-        return found
+        kinds: dict[str, str] = {}
+        for digest in _attestations(await self._load(top.digest), own):
+            if self._rows.manifest(digest) is not None:  # else it was not pulled
+                kinds |= _statements(await self._load(digest))
+        with self._leases.hold(list(kinds)):
+            here = self._checked(kinds)
+            statements = await asyncio.to_thread(lambda: [self._blobs.read(part) for part in here])
+        return [
+            pb.Attestation(predicate_type=kinds[part], statement=statement)
+            for part, statement in zip(here, statements, strict=True)
+        ]
 
-    def _statements(self, digest: str) -> list[pb.Attestation]:
-        if self._rows.manifest(digest) is None:
-            return []  # it was not pulled
-        found = []
-        for layer in self._load(digest).get("layers", ()):
-            kind = _mapping(layer, "annotations").get(_PREDICATE)
-            part = str(layer.get("digest"))
-            size = self._rows.blob_size(part)
-            if not isinstance(kind, str) or size is None or size > _STATEMENT_MAX:
-                continue
-            found.append(pb.Attestation(predicate_type=kind, statement=self._blobs.read(part)))
-        return found
+    def _checked(self, parts: Iterable[str]) -> list[str]:
+        """Return those of the statements that are here."""
+        sizes = {part: self._rows.blob_size(part) for part in parts}
+        if sum(size or 0 for size in sizes.values()) > _STATEMENTS_MAX:
+            raise LimitExceeded(
+                f"what is said about the image has more than {_STATEMENTS_MAX >> 20} MiB",
+                what="attestations",
+                do="push or save the image, and read them with another tool",
+            )
+        return [part for part, size in sizes.items() if size is not None]
 
-    def _load(self, digest: str) -> dict[str, Any]:
+    async def _load(self, digest: str) -> dict[str, Any]:
         try:
-            value = strict_json.loads(self._blobs.read(digest))
+            value = await asyncio.to_thread(lambda: strict_json.loads(self._blobs.read(digest)))
         except (ValueError, FileNotFoundError):
             return {}
         return value if isinstance(value, dict) else {}
+
+
+def _attestations(index: Mapping[str, Any], own: Collection[str]) -> list[str]:
+    """Return the manifests of an index that say something about one of its own, each once."""
+    found = []
+    for entry in _list(index, "manifests"):
+        about = _mapping(entry, "annotations")
+        if about.get(_KIND) == _ATTESTATION and about.get(_SUBJECT) in own:
+            found.append(str(entry.get("digest")))
+    return list(dict.fromkeys(found))
+
+
+def _statements(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return the statements of a manifest with the types of what they say."""
+    found: dict[str, str] = {}
+    for layer in _list(manifest, "layers"):
+        kind = _mapping(layer, "annotations").get(_PREDICATE)
+        if isinstance(kind, str):
+            found[str(layer.get("digest"))] = kind
+    return found
+
+
+def _list(value: Mapping[str, Any], key: str) -> list[Any]:
+    found = value.get(key)
+    return found if isinstance(found, list) else []
 
 
 def _mapping(value: Any, key: str) -> Mapping[str, Any]:

@@ -129,7 +129,7 @@ class LayerServicer(pb_grpc.LayerServiceServicer):
             image = self._images.find_for(request.image, platform_of(request.platform))
         else:
             image = self._images.find(request.image)
-        found = self._attested.read(request.image, image)
+        found = await self._attested.read(request.image, image)
         return pb.GetAttestationsResponse(attestations=found)
 
     async def LookUp(self, request: pb.LookUpRequest, context: Context) -> pb.LookUpResponse:

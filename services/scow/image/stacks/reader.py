@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import stat
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from scow.api.image.v1 import layer_pb2 as pb
 from scow.contract.errors import InvalidArgument
+from scow.core.tasks import completed
 from scow.image.content.digests import is_digest
 from scow.image.layers.on_demand import LayersOnDemand
 from scow.image.layers.store import Layers
 from scow.image.stacks.layer import Inode
 from scow.image.stacks.merged import Merged, Node
 
+T = TypeVar("T")
 _CHUNK = 1 << 20
 # Bytes of a message, and how many files it has at most.
 _MESSAGE = 1 << 20
@@ -44,7 +47,7 @@ class StackReader:
             ContentMissing, LayerCorrupt: See these classes.
         """
         async with self._opened(request.layers) as merged:
-            return await asyncio.to_thread(_found, merged, request)
+            return await _in_thread(_found, merged, request)
 
     async def read(self, request: pb.ReadTreeRequest) -> AsyncIterator[pb.ReadTreeResponse]:
         """Stream files and their contents.
@@ -55,7 +58,7 @@ class StackReader:
         """
         async with self._opened(request.layers) as merged:
             messages = _messages(_pieces(merged, request))
-            while (message := await asyncio.to_thread(next, messages, None)) is not None:
+            while (message := await _in_thread(next, messages, None)) is not None:
                 yield message
 
     @contextlib.asynccontextmanager
@@ -70,6 +73,11 @@ class StackReader:
                 opened.callback(one.close)
                 files.append(one)
             yield Merged(files)
+
+
+async def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """Run in a thread, which ends before a cancellation goes on: the descriptors that it uses are closed then."""
+    return await completed(asyncio.to_thread(function, *arguments))
 
 
 def check_stack(stack: Sequence[pb.Layer]) -> None:

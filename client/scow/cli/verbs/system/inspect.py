@@ -82,15 +82,13 @@ class _Finder:
 
     def _attestations(self, name: str) -> Struct:
         """Return what is said about an image, by the fields that have it; the last of a kind counts."""
-        import json
-
         from scow.words.template import Struct
 
         found = Struct({field: {} for field in ATTESTATIONS})
         for each in self._context.client.images.attestations(name, platform=self._platform):
             for field, predicate_type in ATTESTATIONS.items():
                 if each.predicate_type.startswith(predicate_type):
-                    found[field] = json.loads(each.statement)["predicate"]
+                    found[field] = _predicate(each.statement, name)
         return found
 
     def network(self, name: str) -> Struct:
@@ -123,6 +121,23 @@ class _Finder:
             f"no such object: {name}: list what there is with scow ps -a, images, network ls or"
             " volume ls"
         )
+
+
+def _predicate(statement: bytes, image: str) -> object:
+    """Return what a stranger's statement says.
+
+    Raises:
+        Refused: It is not a statement.
+    """
+    from scow.contract import strict_json
+
+    try:
+        value = strict_json.loads(statement)
+    except ValueError as error:
+        raise Refused(f"what is said about {image} cannot be read: {error}") from None
+    if not isinstance(value, dict) or not isinstance(value.get("predicate"), dict):
+        raise Refused(f"what is said about {image} cannot be read: it is not an in-toto statement")
+    return value["predicate"]
 
 
 def _inspect(options: Options, context: Context) -> int:

@@ -148,8 +148,9 @@ class LayerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetAttestations(self, request, context):
-        """GetAttestations returns what is said about an image: in-toto statements that its index names.
-        Errors: NOT_FOUND IMAGE_NOT_FOUND.
+        """GetAttestations returns what is said about an image: in-toto statements that its index names,
+        each once.
+        Errors: NOT_FOUND IMAGE_NOT_FOUND, RESOURCE_EXHAUSTED LIMIT_EXCEEDED (together more than 32 MiB).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -60,8 +60,9 @@ class LayerServiceStub:
     Errors: FAILED_PRECONDITION CONTENT_MISSING.
     """
     GetAttestations: _grpc.UnaryUnaryMultiCallable[_layer_pb2.GetAttestationsRequest, _layer_pb2.GetAttestationsResponse]
-    """GetAttestations returns what is said about an image: in-toto statements that its index names.
-    Errors: NOT_FOUND IMAGE_NOT_FOUND.
+    """GetAttestations returns what is said about an image: in-toto statements that its index names,
+    each once.
+    Errors: NOT_FOUND IMAGE_NOT_FOUND, RESOURCE_EXHAUSTED LIMIT_EXCEEDED (together more than 32 MiB).
     """
     LookUp: _grpc.UnaryUnaryMultiCallable[_layer_pb2.LookUpRequest, _layer_pb2.LookUpResponse]
     """LookUp tells what paths of a stack lead to. Links are followed within the stack, as by a process whose root it is."""
@@ -102,8 +103,9 @@ class LayerServiceAsyncStub(LayerServiceStub):
     Errors: FAILED_PRECONDITION CONTENT_MISSING.
     """
     GetAttestations: _aio.UnaryUnaryMultiCallable[_layer_pb2.GetAttestationsRequest, _layer_pb2.GetAttestationsResponse]  # type: ignore[assignment]
-    """GetAttestations returns what is said about an image: in-toto statements that its index names.
-    Errors: NOT_FOUND IMAGE_NOT_FOUND.
+    """GetAttestations returns what is said about an image: in-toto statements that its index names,
+    each once.
+    Errors: NOT_FOUND IMAGE_NOT_FOUND, RESOURCE_EXHAUSTED LIMIT_EXCEEDED (together more than 32 MiB).
     """
     LookUp: _aio.UnaryUnaryMultiCallable[_layer_pb2.LookUpRequest, _layer_pb2.LookUpResponse]  # type: ignore[assignment]
     """LookUp tells what paths of a stack lead to. Links are followed within the stack, as by a process whose root it is."""
@@ -189,8 +191,9 @@ class LayerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _layer_pb2.GetAttestationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_layer_pb2.GetAttestationsResponse, _abc.Awaitable[_layer_pb2.GetAttestationsResponse]]:
-        """GetAttestations returns what is said about an image: in-toto statements that its index names.
-        Errors: NOT_FOUND IMAGE_NOT_FOUND.
+        """GetAttestations returns what is said about an image: in-toto statements that its index names,
+        each once.
+        Errors: NOT_FOUND IMAGE_NOT_FOUND, RESOURCE_EXHAUSTED LIMIT_EXCEEDED (together more than 32 MiB).
         """
 
     @_abc_1.abstractmethod
