@@ -25,7 +25,8 @@ def test_a_whole_dockerfile(engine: Engine, client: Client, tmp_path: Path) -> N
     told = build(
         client,
         tmp_path,
-        """FROM busybox AS build
+        """# syntax=docker/dockerfile:1
+FROM busybox AS build
 ARG WHO=world
 ENV GREETING="hello $WHO"
 WORKDIR /src
@@ -44,6 +45,7 @@ CMD ["cat", "/out"]
         labels={"more": "1"},
     )
     assert all(text in told.output for text in (b"hello", b"to stderr\n", b"hello you\n"))
+    assert b"docker/dockerfile:1 is built in: syntax 1." in told.output
     assert run(engine, "whole") == "hello you\n"
     image = client.images.get("whole")
     assert told.result.images[0].image_id == image.id

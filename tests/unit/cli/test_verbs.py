@@ -13,8 +13,9 @@ import pytest
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1.container_pb2_grpc import ContainerServiceServicer
-from scow.api.image.v1 import image_pb2
+from scow.api.image.v1 import image_pb2, layer_pb2
 from scow.api.image.v1.image_pb2_grpc import ImageServiceServicer
+from scow.api.image.v1.layer_pb2_grpc import LayerServiceServicer
 from scow.api.network.v1 import network_pb2
 from scow.api.network.v1.network_pb2_grpc import NetworkServiceServicer
 from scow.api.volume.v1 import quota_pb2, volume_pb2
@@ -135,8 +136,23 @@ class Containers(ContainerServiceServicer):
         yield pb.ExecResponse(exit=pb.ExecResponse.Exit(code=4))
 
 
-class Images(ImageServiceServicer):
-    """Has one image, busybox."""
+class Images(ImageServiceServicer, LayerServiceServicer):
+    """Has one image, busybox, about which a stranger says something.
+
+    Args:
+        said: What.
+    """
+
+    def __init__(self, said: bytes = b"") -> None:
+        self._said = said
+
+    def GetAttestations(  # noqa: N802
+        self, request: layer_pb2.GetAttestationsRequest, context: Context
+    ) -> layer_pb2.GetAttestationsResponse:
+        found = layer_pb2.Attestation(
+            predicate_type="https://spdx.dev/Document", statement=self._said
+        )
+        return layer_pb2.GetAttestationsResponse(attestations=[found])
 
     def Get(self, request: image_pb2.GetRequest, context: Context) -> image_pb2.GetResponse:  # noqa: N802
         if request.image.isupper():
@@ -311,6 +327,34 @@ def test_inspect_templates(scow: Shell) -> None:
     assert 'map has no entry for key "Nope"' in scow.err
     assert scow("inspect", "-f", "{{.Nope", "web") == 64
     assert scow.err == "scow: template parsing error: template: :1: unclosed action\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "out", "told"),
+    [
+        (b'{"predicate": {"packages": []}}', 0, '{"packages":[]}\n', ""),
+        (b"not json", 1, "", "cannot be read: "),
+        (b"[" * 100_000, 1, "", "it nests too deep"),
+        (b"[]", 1, "", "it is not an in-toto statement"),
+        (b'{"predicate": 1}', 1, "", "it is not an in-toto statement"),
+        (b"{}", 1, "", "it is not an in-toto statement"),
+    ],
+)
+def test_what_strangers_say_about_images(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    said: bytes,
+    code: int,
+    out: str,
+    told: str,
+) -> None:
+    monkeypatch.setenv("SCOW_HOST", f"unix://{tmp_path}")
+    shell = Shell(capfd)
+    with serving(tmp_path, Images(said)):  # type: ignore[abstract]
+        assert shell("image", "inspect", "-f", "{{json .SBOM}}", "busybox") == code
+    assert (shell.out.strip(), told in shell.err) == (out.strip(), True)
+    assert len(shell.err.splitlines()) == bool(told)
 
 
 def test_images(scow: Shell) -> None:

@@ -18,6 +18,10 @@ from scow.api.image.v1.image_pb2_grpc import (
     ImageServiceServicer,
     add_ImageServiceServicer_to_server,
 )
+from scow.api.image.v1.layer_pb2_grpc import (
+    LayerServiceServicer,
+    add_LayerServiceServicer_to_server,
+)
 from scow.api.network.v1.network_pb2_grpc import (
     NetworkServiceServicer,
     add_NetworkServiceServicer_to_server,
@@ -35,6 +39,7 @@ from scow.contract.errors import DETAILS_KEY, ScowError
 _ADDERS: dict[type, tuple[str, Any]] = {
     ContainerServiceServicer: ("container", add_ContainerServiceServicer_to_server),
     ImageServiceServicer: ("image", add_ImageServiceServicer_to_server),
+    LayerServiceServicer: ("image", add_LayerServiceServicer_to_server),
     NetworkServiceServicer: ("network", add_NetworkServiceServicer_to_server),
     VolumeServiceServicer: ("volume", add_VolumeServiceServicer_to_server),
     QuotaServiceServicer: ("volume", add_QuotaServiceServicer_to_server),

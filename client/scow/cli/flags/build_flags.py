@@ -132,10 +132,6 @@ def named_context(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _size(text: str) -> int:
-    return specs.parse_size(text)
-
-
 BUILD_FLAGS = (
     Flag("tag", "t", "list", 'Name and optionally a tag in the "name:tag" format'),
     Flag("file", "f", "string", 'Name of the Dockerfile (default "PATH/Dockerfile")'),
@@ -169,8 +165,8 @@ BUILD_FLAGS = (
         parse=specs.parse_extra_host,
     ),
     Flag("ulimit", kind="list", help="Ulimit options", parse=specs.parse_ulimit),
-    Flag("shm-size", kind="int", shows="bytes", help="Size of /dev/shm", parse=_size),
-    Flag("memory", "m", "int", "Memory limit of RUN", shows="bytes", parse=_size),
+    Flag("shm-size", kind="int", shows="bytes", help="Size of /dev/shm", parse=specs.parse_size),
+    Flag("memory", "m", "int", "Memory limit of RUN", shows="bytes", parse=specs.parse_size),
     Flag(
         "memory-swap",
         kind="int",

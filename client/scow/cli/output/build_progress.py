@@ -17,32 +17,11 @@ if TYPE_CHECKING:
 
     from scow.api.build.v1 import build_pb2 as pb
 
-MODES = ("auto", "plain", "tty", "quiet", "rawjson")
 # Lines of a step's output that are shown when it fails, and below a step that runs.
 _LAST_LINES = 10
 _TAIL = 4
 _FRAME = 0.1
 _NANO = 1_000_000_000
-
-
-def show(
-    events: Iterable[pb.BuildEvent], out: TextIO, mode: str = "auto"
-) -> tuple[pb.BuildResult | None, View]:
-    """Show a build until its events end.
-
-    Args:
-        events: The events.
-        out: Where to show them.
-        mode: One of `MODES`.
-
-    Returns:
-        The result, if there is one, and what was shown: it knows the last lines of steps.
-
-    Raises:
-        ScowError: Whatever the events raise.
-    """
-    view = make_view(out, mode)
-    return view.follow(events), view
 
 
 def make_view(out: TextIO, mode: str) -> View:
@@ -201,9 +180,13 @@ class Screen(View):
         self._began = time.monotonic()
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._draw_often, daemon=True)
-        self._thread.start()
         self._done: set[str] = set()
+        self._thread = threading.Thread(target=self._draw_often, daemon=True)
+
+    def follow(self, events: Iterable[pb.BuildEvent]) -> pb.BuildResult | None:
+        """Show events until they end; return the result."""
+        self._thread.start()
+        return super().follow(events)
 
     def take(self, event: pb.BuildEvent, kind: str) -> None:
         """Take one event; it is shown with the next frame."""

@@ -27,7 +27,7 @@ from scow.contract.errors import InvalidArgument, InvalidContext, ScowError
 from scow.core.tasks import together
 from scow.core.times import now_ns
 from scow.words.dockerfile import parser
-from scow.words.dockerfile.syntax import Dockerfile
+from scow.words.dockerfile.syntax import SYNTAX_VERSION, Dockerfile
 from scow.words.ignore import Ignore, InvalidIgnoreError
 from scow.words.platforms import host, parse
 
@@ -92,7 +92,12 @@ class Build:
                 data = await self._read(name)
             self._text = data
             step.status("transferring dockerfile", len(data), len(data), completed=True)
-            return parser.parse(data, name)
+            dockerfile = parser.parse(data, name)
+            for directive in dockerfile.directives:
+                if directive.name == "syntax":
+                    text = f"{directive.value[:100]} is built in: syntax {SYNTAX_VERSION}\n"
+                    step.log(text.encode())
+            return dockerfile
 
     async def _read(self, name: str) -> bytes:
         """Read a small file of the main context."""

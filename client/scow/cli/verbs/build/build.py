@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from scow.api.build.v1 import build_pb2 as pb
     from scow.api.image.v1.image_pb2 import Auth
     from scow.cli.context import Context
+    from scow.cli.io.build_outputs import Sinks
     from scow.cli.output.build_progress import View
     from scow.client import Building, ContextDirectory
     from scow.contract.errors import ScowError
@@ -30,21 +31,14 @@ def _build(options: Options, context: Context) -> int:
     from scow.contract.errors import ScowError
 
     asked, directories = _asked(options)
-    sinks = Sinks(options, asked)
     mode = "quiet" if options.quiet else options.progress
     view = make_view(sys.stderr, mode)
-    building = context.client.builds.build_progress(
-        asked,
-        directories,
-        archives={"": sys.stdin.buffer} if options.args[0] == "-" else {},
-        outputs=sinks.takers,
-        secrets=_secrets(options),
-        agents=_agents(options),
-        auth=lambda name: _auth(name, context),
-    )
     found: list[pb.Warning] = []
     try:
-        with sinks, building:
+        with (
+            Sinks(options, asked) as sinks,
+            _begun(options, asked, directories, sinks, context) as building,
+        ):
             result = view.follow(_events(building, found))
     except ScowError as error:
         _tell_failure(error, view, asked, context)
@@ -62,6 +56,24 @@ def _build(options: Options, context: Context) -> int:
             context.warn(line)
     _finish(options, result, context)
     return 0
+
+
+def _begun(
+    options: Options,
+    asked: pb.BuildOptions,
+    directories: dict[str, ContextDirectory],
+    sinks: Sinks,
+    context: Context,
+) -> Building:
+    return context.client.builds.build_progress(
+        asked,
+        directories,
+        archives={"": sys.stdin.buffer} if options.args[0] == "-" else {},
+        outputs=sinks.takers,
+        secrets=_secrets(options),
+        agents=_agents(options),
+        auth=lambda name: _auth(name, context),
+    )
 
 
 def _events(building: Building, found: list[pb.Warning]) -> Iterator[pb.BuildEvent]:
