@@ -7,12 +7,30 @@ import contextlib
 import gc
 import time
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 from unittest import mock
 
 # Of processor time.
 BUSY_SECONDS = 0.1
 # Of time altogether: wider, as it also counts the time in which other processes have the processors.
-HELD_SECONDS = 0.5
+HELD_SECONDS = 0.3
+
+
+class _Times(NamedTuple):
+    """Of this thread: on a processor, and altogether; in seconds."""
+
+    busy: float
+    held: float
+
+    def __add__(self, other: Any) -> _Times:
+        return _Times(self.busy + other.busy, self.held + other.held)
+
+    def __sub__(self, other: _Times) -> _Times:
+        return _Times(self.busy - other.busy, self.held - other.held)
+
+
+def _now() -> _Times:
+    return _Times(time.thread_time(), time.monotonic())
 
 
 @contextlib.contextmanager
@@ -22,21 +40,21 @@ def watched(found: list[str]) -> Iterator[None]:
     The collector of garbage does not count: it takes as long as this process, with all its tests, has objects.
     """
     run = asyncio.Handle._run
-    collecting, since = 0.0, 0.0
+    collecting = began = _Times(0.0, 0.0)
 
     def collector(phase: str, _: dict[str, int]) -> None:
-        nonlocal collecting, since
+        nonlocal collecting, began
         if phase == "start":
-            since = time.thread_time()
+            began = _now()
         else:
-            collecting += time.thread_time() - since
+            collecting += _now() - began
 
     def timed(handle: asyncio.Handle) -> None:
-        busy, began = time.thread_time() - collecting, time.monotonic()
+        before = _now() - collecting
         run(handle)
-        busy, held = time.thread_time() - collecting - busy, time.monotonic() - began
-        if busy >= BUSY_SECONDS or held >= HELD_SECONDS:
-            found.append(f"{held:.3f} s, {busy:.3f} s of them busy: {handle!r}")
+        took = _now() - collecting - before
+        if took.busy >= BUSY_SECONDS or took.held >= HELD_SECONDS:
+            found.append(f"{took.held:.3f} s, {took.busy:.3f} s of them busy: {handle!r}")
 
     gc.callbacks.append(collector)
     try:

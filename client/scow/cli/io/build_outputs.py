@@ -55,7 +55,8 @@ class Sinks:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as opened:  # what is open is closed when another one cannot be
             for number, destination in self._destinations:
-                self.takers[number] = opened.enter_context(destination).write
+                opened.enter_context(destination)
+                self.takers[number] = destination.write
             self._opened = opened.pop_all()
         return self
 
