@@ -35,13 +35,14 @@ class Conflicts:
 
     async def look(self) -> None:
         """Tell of routes that are new."""
-        present = await self._worker.run(_find, self._networks.all())
+        # Some may be removed meanwhile.
+        networks = {network.id: network for network in self._networks.all()}
+        present = await self._worker.run(_find, list(networks.values()))
         for network_id, destination in sorted(present - self._told):
-            self._tell(network_id, destination)
+            self._tell(networks[network_id], destination)
         self._told = present
 
-    def _tell(self, network_id: str, destination: str) -> None:
-        network = self._networks.get(network_id)
+    def _tell(self, network: Network, destination: str) -> None:
         subnets = ", ".join(str(pool.subnet) for pool in network.pools)
         _log.warning(
             "a route of the host overlaps a network: one of both cannot be reached",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -265,3 +266,24 @@ def test_what_cannot_be_a_network(cni: Cni) -> None:
     refusing = cni.script("refusing", STATUS='echo \'{"code": 50, "msg": "not ready"}\'; exit 1')
     with pytest.raises(CniFailed, match="not ready"):
         cni.create(refusing)
+    with pytest.raises(NetworkNotFound):
+        cni.call("CniStatus", network=str(cni.folder / "conf" / "path.conflist"))
+    with pytest.raises(NetworkNotFound):
+        cni.call("CniGc", network=str(cni.folder / "conf" / "path.conflist"))
+
+
+def test_what_is_being_attached_is_not_collected(cni: Cni) -> None:
+    look = f"i=0; while [ $i -lt 10 ]; do grep -q ^GC {cni.log} && echo MET >> {cni.log}; sleep 0.05; i=$((i+1)); done"
+    config = cni.script("slow", ADD=f"{look}; echo '{{}}'")
+    called = {"network": config, "container_id": "x"}
+    adding = threading.Thread(
+        target=cni.call, args=("CniAdd",), kwargs={**called, "netns_path": "/proc/self/ns/net"}
+    )
+    adding.start()
+    processes.wait_for(lambda: cni.log.exists() and "ADD" in cni.log.read_text(), "ADD")
+    cni.call("CniGc", network=config)
+    adding.join()
+    told = cni.log.read_text()
+    assert "MET" not in told
+    assert '"containerID": "x"' in told.splitlines()[-1], "it is attached by then"
+    cni.call("CniDel", **called)

@@ -113,9 +113,25 @@ def test_names(engine: Engine, far: None) -> None:
             assert texts(box, "www.good.example") == ["198.51.100.1"]
             sets = engine.host.run("nft list ruleset")
             assert "198.51.100.1 timeout 1m30s" in sets
+            assert "size 4096" in sets, "names do not fill the kernel's memory"
             assert outside.asked == ["www.good.example."], "nothing else left the host"
     finally:
         outside.close()
+
+
+def test_what_is_known_is_not_learned_again(engine: Engine) -> None:
+    for net in made_network(engine, "net"):
+        box, answer = engine.attach(network=net, name="box")
+        _, at = engine.attach(network=net, name="web")
+        owner, address = answer.endpoint.owner, at.endpoint.ip_address
+        table = f"inet {engine.instance}-policy-{owner.partition('/')[2]}"
+        for _ in range(2):
+            set_policy(engine, owner, "deny", rule("allow", "dns:web"))
+            assert texts(box, "web") == [address]
+            # Each change of the kernel's is one that others wait for.
+            engine.host.run(f"nft delete element {table} rule0_4 '{{ {address} }}'")
+            assert texts(box, "web") == [address]
+            assert address not in engine.host.run(f"nft list set {table} rule0_4")
 
 
 def reached(box: Namespace) -> tuple[bool, bool]:

@@ -12,6 +12,7 @@ from scow.api.network.v1 import network_pb2 as pb
 from scow.contract.errors import InvalidArgument, NetworkNotFound
 from scow.network.cni import configuration
 from scow.network.cni.chain import Chain, Result
+from scow.network.cni.configuration import Configuration
 from scow.network.cni.plugin import Attachment
 
 # How keys of such attachments begin.
@@ -49,7 +50,7 @@ class Calls:
                 return _response(kept.result)
             if kept is not None:
                 await self._chain.delete(key)
-            config = configuration.load(request.network, self._folder)
+            config = self._load(request.network)
             return _response(await self._chain.add(key, config, attachment))
 
     async def delete(self, request: pb.CniDelRequest) -> pb.CniDelResponse:
@@ -71,12 +72,12 @@ class Calls:
 
     async def status(self, request: pb.CniStatusRequest) -> pb.CniStatusResponse:
         """Execute STATUS."""
-        await self._chain.status(configuration.load(request.network, self._folder))
+        await self._chain.status(self._load(request.network))
         return pb.CniStatusResponse()
 
     async def collect(self, request: pb.CniGcRequest) -> pb.CniGcResponse:
         """Delete attachments whose namespace has gone, then execute GC."""
-        config = configuration.load(request.network, self._folder)
+        config = self._load(request.network)
         removed = []
         for key in self._chain.attachments():
             kept = self._chain.kept(key)
@@ -87,10 +88,12 @@ class Calls:
                 async with self._lock(key):
                     await self._chain.delete(key, now)
                 removed.append(now.container_id)
-        left = [k for k in map(self._chain.kept, self._chain.attachments()) if k is not None]
-        valid = [each.attachment for each in left if each.configuration.name == config.name]
-        await self._chain.collect(config, valid)
+        await self._chain.collect(config)
         return pb.CniGcResponse(removed=removed)
+
+    def _load(self, network: str) -> Configuration:
+        """Return the configuration of a name; paths are for those who make networks."""
+        return configuration.load(_named(network), self._folder)
 
     def _lock(self, key: str) -> asyncio.Lock:
         locks = self._locks
@@ -145,6 +148,16 @@ def _capabilities(text: str) -> dict[str, object]:
 
 def _key(network: str, attachment: Attachment) -> str:
     """Return the key of an attachment: a container may be in several networks."""
+    # A comma is in none of the names.
+    return f"{PREFIX}{_named(network)},{attachment.container_id},{attachment.interface}"
+
+
+def _named(network: str) -> str:
+    """Return what a configuration can be called.
+
+    Raises:
+        NetworkNotFound: None can be called that.
+    """
     if not _ID.fullmatch(network):
         raise NetworkNotFound(
             f"there is no CNI configuration {network!r}",
@@ -152,8 +165,7 @@ def _key(network: str, attachment: Attachment) -> str:
             which=network,
             do="give the name in the configuration",
         )
-    # A comma is in none of the names.
-    return f"{PREFIX}{network},{attachment.container_id},{attachment.interface}"
+    return network
 
 
 def _response(result: Result) -> pb.CniAddResponse:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from scow.contract.errors import CniFailed, InvalidCniConfig
 from scow.core.disk import writing
 from scow.network.cni import configuration
 from scow.network.cni.configuration import Configuration
 from scow.network.cni.plugin import Attachment, Plugins
+from scow.network.cni.turns import Turns
 from scow.network.ipam.addresses import Interface
 
 _CHECK_SINCE, _GC_SINCE = "0.4.0", "1.1.0"
@@ -59,6 +61,7 @@ class Chain:
     def __init__(self, plugins: Plugins, folder: Path) -> None:
         self._plugins = plugins
         self._folder = folder
+        self._by_name: WeakValueDictionary[str, Turns] = WeakValueDictionary()
 
     async def add(self, key: str, config: Configuration, attachment: Attachment) -> Result:
         """Attach a container.
@@ -71,6 +74,10 @@ class Chain:
         Raises:
             CniFailed: A plugin fails; what the ones before it made was taken away.
         """
+        async with self._turns(config.name).shared():
+            return await self._add(key, config, attachment)
+
+    async def _add(self, key: str, config: Configuration, attachment: Attachment) -> Result:
         self._keep(key, Kept(config, attachment, Result()))
         answer: dict[str, Any] = {}
         try:
@@ -105,8 +112,10 @@ class Chain:
         """
         kept = self.kept(key)
         if kept is not None:
-            await self._delete(kept.configuration, attachment or kept.attachment, kept.result.raw)
-            self._forget(key)
+            config = kept.configuration
+            async with self._turns(config.name).shared():
+                await self._delete(config, attachment or kept.attachment, kept.result.raw)
+                self._forget(key)
 
     async def _delete(
         self, config: Configuration, attachment: Attachment, answer: Mapping[str, Any]
@@ -127,9 +136,10 @@ class Chain:
         config = kept.configuration
         if not config.has(_CHECK_SINCE) or config.disable_check:
             return
-        for plugin in config.plugins:
-            given = _input(config, plugin, kept.attachment, kept.result.raw)
-            await self._plugins.call("CHECK", plugin["type"], kept.attachment, given)
+        async with self._turns(config.name).shared():
+            for plugin in config.plugins:
+                given = _input(config, plugin, kept.attachment, kept.result.raw)
+                await self._plugins.call("CHECK", plugin["type"], kept.attachment, given)
 
     async def status(self, config: Configuration) -> None:
         """Have plugins say whether they can attach containers; before 1.1.0 it is seen whether they are there.
@@ -144,19 +154,37 @@ class Chain:
             else:
                 self._plugins.find(plugin["type"])
 
-    async def collect(self, config: Configuration, valid: Collection[Attachment]) -> None:
-        """Have plugins give back what no valid attachment has; before 1.1.0 there is nothing to ask.
+    async def collect(self, config: Configuration) -> None:
+        """Have plugins give back what nothing has that is attached; before 1.1.0 there is nothing to ask.
+
+        Nothing is attached or detached meanwhile: what a plugin has just given out would be taken back.
 
         Raises:
             CniFailed: One fails; it can be done again.
         """
         if not config.has(_GC_SINCE) or config.disable_gc:
             return
-        known = [{"containerID": a.container_id, "ifname": a.interface} for a in valid]
-        for plugin in config.plugins:
+        async with self._turns(config.name).alone():
+            known = self._known(config.name)
             more = {"cni.dev/valid-attachments": known, "cni.dev/attachments": known}
-            given = _input(config, {**plugin, **more}, None, {})
-            await self._plugins.call("GC", plugin["type"], None, given)
+            for plugin in config.plugins:
+                given = _input(config, {**plugin, **more}, None, {})
+                await self._plugins.call("GC", plugin["type"], None, given)
+
+    def _known(self, name: str) -> list[dict[str, str]]:
+        kept = [each for each in map(self.kept, self.attachments()) if each is not None]
+        return [
+            {"containerID": each.attachment.container_id, "ifname": each.attachment.interface}
+            for each in kept
+            if each.configuration.name == name
+        ]
+
+    def _turns(self, name: str) -> Turns:
+        """Return the turns of a network. One that nobody waits for is forgotten: names are the callers'."""
+        turns = self._by_name.get(name)
+        if turns is None:
+            turns = self._by_name[name] = Turns()
+        return turns
 
     def kept(self, key: str) -> Kept | None:
         """Return what is written down under a key, or None."""

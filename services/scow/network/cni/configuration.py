@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +60,7 @@ def load(name: str, folder: Path) -> Configuration:
 
     Raises:
         NetworkNotFound: No file of the folder has it.
-        InvalidCniConfig: The file is none, or cannot be read.
+        InvalidCniConfig: The file is none, or cannot be read; or it may be one of those that cannot.
     """
     if name.startswith("/"):
         return parse(_read(Path(name)), name)
@@ -66,10 +68,17 @@ def load(name: str, folder: Path) -> Configuration:
         files = sorted(path for path in folder.iterdir() if path.suffix in _ENDINGS)
     except OSError:
         files = []
+    fault: InvalidCniConfig | None = None
     for path in files:
-        document = _read(path)
+        try:
+            document = _read(path)
+        except InvalidCniConfig as error:  # of another network, unless none is found
+            fault = fault or error
+            continue
         if isinstance(document, dict) and document.get("name") == name:
             return parse(document, str(path))
+    if fault is not None:
+        raise fault
     raise NetworkNotFound(
         f"there is no CNI configuration {name} in {folder}",
         what="CNI configuration",
@@ -80,7 +89,11 @@ def load(name: str, folder: Path) -> Configuration:
 
 def _read(path: Path) -> Any:
     try:
-        with path.open("rb") as file:
+        # Not waiting: whoever names a path may name a pipe.
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError("it is not a regular file")
             data = file.read(_LARGEST + 1)
         if len(data) > _LARGEST:
             raise ValueError("it is too large")

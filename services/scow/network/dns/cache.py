@@ -67,11 +67,6 @@ class Cache:
         while self._used > self._size:
             self._drop(next(iter(self._entries)))
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._entries.clear()
-        self._used = 0
-
     def _drop(self, key: Hashable) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:

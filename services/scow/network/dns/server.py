@@ -75,10 +75,6 @@ class Server:
         self._host_servers = host_servers
         self._clients: dict[str, _Client] = {}
 
-    def serves(self, owner: str) -> bool:
-        """Tell whether a container's sockets are served."""
-        return owner in self._clients
-
     async def open(self, owner: str, listener: Listener, scope: Scope) -> None:
         """Serve a container's sockets, which are the server's from now on."""
         await self.close(owner)

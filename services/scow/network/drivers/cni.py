@@ -122,10 +122,7 @@ class CniDriver:
         return actions
 
     async def _collect(self, network: Network) -> None:
-        config = self._load(network)
-        kept = filter(None, map(self._chain.kept, self._chain.attachments()))
-        valid = [each.attachment for each in kept if each.configuration.name == config.name]
-        await self._chain.collect(config, valid)
+        await self._chain.collect(self._load(network))
 
     async def _restore(self, network: Network, endpoint: Endpoint) -> bool:
         gone = netns.current_identity(endpoint.netns_path) != endpoint.netns_id

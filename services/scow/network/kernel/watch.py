@@ -9,12 +9,17 @@ import struct
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
+import structlog
+
+from scow.contract.errors import ScowError
+
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _HEADER = struct.Struct("=IHHII")
 _RECEIVE = 1 << 16
 # One change often comes with others: they are waited for, but not for ever.
 _SETTLE_SECONDS = 0.2
 _MOST_SETTLES = 10
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,11 @@ class Watch:
                 if not self._again:
                     break
             self._again = False
-            await self._callback()
+            try:
+                await self._callback()
+            except ScowError as error:
+                # It is called again when something changes, and what it does the timer does too.
+                _log.warning("a change in the kernel was not followed", error=str(error))
 
     async def close(self) -> None:
         """Stop watching."""

@@ -18,6 +18,7 @@ from scow.network.ipam.addresses import Address
 from scow.network.kernel.worker import Worker
 from scow.network.policy import rules
 from scow.network.policy.denials import group_of
+from scow.network.policy.learned import Learned
 from scow.network.policy.model import Policy
 from scow.network.policy.rules import Place
 from scow.network.store import Endpoint, NetworkStore
@@ -25,6 +26,8 @@ from scow.network.store import Endpoint, NetworkStore
 _SHORT_ID = 12
 # What a name meant is allowed for longer than the answer says: who asked takes its time to connect.
 _LEAST_SECONDS, _MORE_SECONDS = 60, 30
+# Of one answer: a name's owner says how many there are.
+_MOST_ADDRESSES = 64
 _log = structlog.get_logger()
 
 
@@ -53,7 +56,7 @@ class NamePolicy:
         if numbers := self.policy.rules_of_name(_text(name)):
             found, seconds = message.addresses(answer)
             if found:
-                await self._policies.learn(self._owner, numbers, found, seconds)
+                await self._policies.learn(self._owner, numbers, found[:_MOST_ADDRESSES], seconds)
 
 
 def _text(name: bytes) -> str:
@@ -77,6 +80,7 @@ class Policies:
         self._rows = rows
         self._instance = instance
         self._group = group_of(instance)
+        self._learned = Learned()
         self.denied_names: Counter[str] = Counter()
         # Called with an owner and a name that was denied.
         self.tell: Callable[[str, str], None] = lambda owner, name: None
@@ -131,6 +135,8 @@ class Policies:
         return [self._nftables.list_table(family, table) for family in rules.FAMILIES]
 
     def _make(self, owner: str, policy: Policy, places: Sequence[Place]) -> None:
+        # The new sets are empty.
+        self._learned.forget(owner)
         table = self._table(owner)
         made = rules.build(table, policy, places, self._group) if places else rules.remove(table)
         self._nftables.run(made)
@@ -138,15 +144,27 @@ class Policies:
     async def remove(self, owner: str) -> None:
         """Have the kernel keep no policy of an owner."""
         self.denied_names.pop(owner, None)
+        self._learned.forget(owner)
         await self._worker.run(self._nftables.run, rules.remove(self._table(owner)))
 
     async def learn(
         self, owner: str, numbers: Iterable[int], addresses: Sequence[Address], seconds: int
     ) -> None:
-        """Add addresses to the sets of an owner's rules, for as long as their answer says and a little more."""
+        """Add addresses to the sets of an owner's rules, for as long as their answer says and a little more.
+
+        Those that are there for some time already are not added again: a container asks as often as it likes.
+        """
         time = max(seconds, _LEAST_SECONDS) + _MORE_SECONDS
         table = self._table(owner)
-        commands = [c for number in numbers for c in rules.learn(table, number, addresses, time)]
+        commands = [
+            command
+            for number in numbers
+            for command in rules.learn(
+                table, number, self._learned.new(owner, number, addresses, time), time
+            )
+        ]
+        if not commands:
+            return
         try:
             await self._worker.run(self._nftables.run, commands)
         except KernelUnsupported as error:

@@ -27,6 +27,8 @@ _CHAIN = "egress"
 _HOOKS = {"inet": -150, "bridge": -200}
 _TRANSPORT = ["tcp", "udp", "sctp"]
 _DEFAULT = "default"
+# Addresses that a rule's name may mean at once.
+_MOST_LEARNED = 4096
 _SELDOM = {"limit": {"rate": 1, "burst": 5, "per": "second"}}
 # Without these nobody is found, also who connects to the container (RFC 4861).
 _NEIGHBOURS = ["nd-neighbor-solicit", "nd-neighbor-advert"]
@@ -156,7 +158,7 @@ def _set_name(number: int, version: int) -> str:
 
 def _set(family: str, table: str, number: int, of: Family) -> Command:
     name, kind = _set_name(number, of.version), f"ipv{of.version}_addr"
-    return _add(family, "set", table, name=name, type=kind, flags=["timeout"])
+    return _add(family, "set", table, name=name, type=kind, flags=["timeout"], size=_MOST_LEARNED)
 
 
 def _routed(places: Sequence[Place]) -> list[tuple[list[Any], str]]:

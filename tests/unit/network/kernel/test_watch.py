@@ -1,8 +1,10 @@
+import asyncio
 import struct
 
 import pytest
 
-from scow.network.kernel.watch import DELETED_TABLES, ROUTES, has_message
+from scow.contract.errors import NetworkNotFound
+from scow.network.kernel.watch import DELETED_TABLES, ROUTES, Watch, has_message
 
 NEW_TABLE, DELETED_TABLE, NEW_RULE = 0xA00, 0xA02, 0xA06
 
@@ -26,3 +28,20 @@ def test_deleted_tables_are_found(kinds: tuple[int, ...], found: bool) -> None:
 
 def test_a_damaged_message_ends() -> None:
     assert not has_message(struct.pack("=IHHII", 0, NEW_RULE, 0, 0, 0) * 3, ROUTES.kinds)
+
+
+async def test_what_fails_once_is_called_again_and_ends_quietly() -> None:
+    called: asyncio.Queue[None] = asyncio.Queue()
+
+    async def fail() -> None:
+        called.put_nowait(None)
+        raise NetworkNotFound("gone meanwhile")
+
+    watch = Watch(ROUTES, fail)
+    for _ in range(2):
+        watch._schedule()
+        async with asyncio.timeout(10):
+            await called.get()
+            assert watch._task is not None
+            await asyncio.wait([watch._task])
+    await watch.close()
