@@ -23,7 +23,7 @@ from tests.support.peers import Docker
 _T = TypeVar("_T")
 _CLONE_NEWNET = 0x40000000
 _NETWORK = "benchnet"
-_QUESTIONS, _AT_ONCE = 10_000, 32
+_QUESTIONS, _AT_ONCE, _ROUNDS = 10_000, 32, 5
 _GIB = 1 << 30
 _PORT = 9000
 _FIRST = 20_000
@@ -40,11 +40,13 @@ def name_latency(bench: Bench) -> Row:
 
 
 def name_rate(bench: Bench) -> Row:
-    """Many questions, some of them at once."""
+    """Many questions, some of them at once; the best of some rounds, since two processes share the processors."""
     row = Row(f"{_QUESTIONS:,} DNS questions, {_AT_ONCE} at once", "ms", budget=1)
     with _on_a_network(bench) as pids:
-        for engine, (asker, _) in pids.items():
-            row.values[engine] = _inside(asker, _ask_many)
+        for _ in range(_ROUNDS):
+            for engine, (asker, _) in pids.items():
+                took = _inside(asker, _ask_many)
+                row.values[engine] = min(took, row.values.get(engine, took))
     return row
 
 

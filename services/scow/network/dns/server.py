@@ -16,11 +16,12 @@ from typing import Protocol
 from scow.network.dns import message
 from scow.network.dns.listener import Listener
 from scow.network.dns.message import MalformedError, Query
+from scow.network.dns.packets import Packets
 from scow.network.dns.records import Records
 from scow.network.dns.upstream import UnansweredError, Upstream
 
-_BATCH = 32
-_RECEIVE = 4096
+# Of questions that are answered in one turn.
+_BATCHES = 4
 _MAX_WAITING = 50
 _MAX_REMEMBERED = 256
 _MAX_CONNECTIONS = 32
@@ -65,6 +66,9 @@ class Server:
         records: What is known here.
         upstream: Who knows the rest.
         host_servers: Returns the host's name servers as they are now.
+
+    Attributes:
+        packets: Buffers for what is received and sent.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Server:
         self._upstream = upstream
         self._host_servers = host_servers
         self._clients: dict[str, _Client] = {}
+        self.packets = Packets()
 
     async def open(self, owner: str, listener: Listener, scope: Scope) -> None:
         """Serve a container's sockets, which are the server's from now on."""
@@ -202,25 +207,31 @@ class _Client:
             task.cancel()
 
     def _read(self) -> None:
-        packets, remembered = self._listener.packets, self._remembered
+        packets, remembered = self._server.packets, self._remembered
         if self._generation != self._server.generation:
             self._generation = self._server.generation
             remembered.clear()
-        for _ in range(_BATCH):
-            try:
-                data, peer = packets.recvfrom(_RECEIVE)
-            except OSError:  # nothing more, or nobody at the other end
+        descriptor = self._listener.packets.fileno()
+        for _ in range(_BATCHES):
+            questions = packets.receive(descriptor)
+            for number, data in enumerate(questions):
+                if (known := remembered.get(data[2:])) is not None:
+                    packets.answer(number, data[:2] + known)
+                else:
+                    self._answer(number, data)
+            packets.send(descriptor)
+            if not questions:
                 return
-            question = data[2:]
-            if (known := remembered.get(question)) is not None:
-                _send(packets, data[:2] + known, peer)
-                continue
-            answer = self._server.answer(self._scope, data, 0)
-            if isinstance(answer, Query):
-                self._forward(answer, peer)
-            elif answer is not None:
-                _send(packets, answer, peer)
-                self._remember(question, answer)
+
+    def _answer(self, number: int, data: bytes) -> None:
+        """Answer a question of the last batch, or have it answered."""
+        packets = self._server.packets
+        answer = self._server.answer(self._scope, data, 0)
+        if isinstance(answer, Query):
+            self._forward(answer, packets.peer(number))
+        elif answer is not None:
+            packets.answer(number, answer)
+            self._remember(data[2:], answer)
 
     def _remember(self, question: bytes, answer: bytes) -> None:
         if message.is_fixed(answer):
