@@ -24,6 +24,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "commit": ("container.capture", "Create a new image from a container's changes"),
     "create": ("container.run", "Create a new container"),
+    "diff": (
+        "container.diff",
+        "Inspect changes to files or directories on a container's filesystem",
+    ),
     "export": ("container.capture", "Export a container's filesystem as a tar archive"),
     "import": (
         "image.tar_import",
@@ -198,6 +202,7 @@ ALIASES: dict[str, str] = {
             "attach",
             "commit",
             "create",
+            "diff",
             "exec",
             "export",
             "kill",
@@ -252,7 +257,6 @@ DOCKERS_OWN = (
         "config",
         "context",
         "cp",
-        "diff",
         "events",
     ),
     *(

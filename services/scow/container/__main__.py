@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc
+
 import scow.core.plain_structlog  # noqa: F401  before what loads structlog
 from scow.api.container.v1.container_pb2_grpc import add_ContainerServiceServicer_to_server
+from scow.api.container.v1.files_pb2_grpc import add_FilesServiceServicer_to_server
 from scow.container.content.commit import Commits
 from scow.container.content.export import Exports
+from scow.container.files.diff import Diffs
+from scow.container.files.rpc import FilesServicer
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.create import Creation
 from scow.container.lifecycle.exit import Exits
@@ -45,6 +50,7 @@ async def wire(context: Context) -> Wiring:
     shared = make_shared(context)
     parts = make_parts(shared)
     servicer = ContainerServicer(parts, context.journal, context.requests)
+    files = FilesServicer(Diffs(shared))
     keeping = asyncio.create_task(shared.spawner.keep())
 
     async def close() -> None:
@@ -52,10 +58,12 @@ async def wire(context: Context) -> Wiring:
         keeping.cancel()
         await shared.background.close()
 
+    def register(server: grpc.aio.Server) -> None:
+        add_ContainerServiceServicer_to_server(servicer, server)
+        add_FilesServiceServicer_to_server(files, server)
+
     return Wiring(
-        register=lambda server: add_ContainerServiceServicer_to_server(servicer, server),
-        reconcile=servicer.reconcile,
-        close=close,
+        register=register, reconcile=servicer.reconcile, close=close, more=("FilesService",)
     )
 
 

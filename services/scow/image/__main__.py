@@ -30,6 +30,7 @@ from scow.image.create.commit import Committer
 from scow.image.create.index import Indexer
 from scow.image.create.layers import LayerMaker
 from scow.image.create.tar_import import Importer
+from scow.image.layers.diff.changes import Changes
 from scow.image.maintenance import Maintenance
 from scow.image.metadata.tables import MIGRATIONS
 from scow.image.reconcile import Reconciler
@@ -162,7 +163,8 @@ def _layers(parts: Parts) -> LayerServicer:
         parts.settings, parts.rows, parts.blobs, parts.leases, parts.records, parts.images
     )
     reader = StackReader(parts.layers, parts.unpacking)
-    return LayerServicer(parts.images, maker, attested, reader, parts.context.requests)
+    changes = Changes(parts.snapshots, parts.layers, parts.unpacking)
+    return LayerServicer(parts.images, maker, attested, reader, changes, parts.context.requests)
 
 
 def _registries(parts: Parts) -> RegistryServicer:

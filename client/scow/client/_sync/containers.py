@@ -12,6 +12,7 @@ from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.client._options import ContainerOptions, Filters, build_config, filters_of
 from scow.client._results import ExecResult, RunResult
 from scow.client._sync.capture import Capture
+from scow.client._sync.files import SyncFiles
 from scow.client._sync.lifecycle import Lifecycle
 from scow.client._sync.logs import Logs
 from scow.client._sync.service import Service
@@ -30,7 +31,7 @@ _Containers = list[pb.Container]
 _Actions = list[ReconcileAction]
 
 
-class Containers(Lifecycle, Capture):
+class Containers(Lifecycle, Capture, SyncFiles):
     """Containers.
 
     Wherever a method takes `container`, that is an id, a unique prefix of the id, or a name; an

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import AsyncGenerator
 
 from scow.api.container.v1.container_pb2 import ContainerConfig
-from scow.api.image.v1 import archive_pb2, image_pb2
+from scow.api.image.v1 import archive_pb2, image_pb2, layer_pb2
 from scow.contract.errors import ImageNotFound
-from scow.core.peers import Peers
+from scow.core.peers import Peers, translated
 from scow.core.retry import ask
 
 
@@ -57,3 +58,10 @@ class Images:
     async def commit(self, request: archive_pb2.CommitRequest) -> image_pb2.Image:
         """Make an image of an owner's snapshot."""
         return (await ask("image", lambda: self._peers.archive.Commit(request))).image
+
+    async def changes(self, owner: str) -> AsyncGenerator[layer_pb2.ListChangesResponse, None]:
+        """Give what an owner changed in its snapshot."""
+        request = layer_pb2.ListChangesRequest(owner=owner)
+        with translated("image"):
+            async for message in self._peers.layer.ListChanges(request):
+                yield message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,6 +18,7 @@ from scow.image.content.buffers import streaming
 from scow.image.content.digests import digest_of
 from scow.image.create.attested import AttestedImages
 from scow.image.create.layers import LayerMaker
+from scow.image.layers.diff.changes import Changes
 from scow.image.oci.platforms import platform_of
 from scow.image.oci.reference import Reference
 from scow.image.stacks.reader import StackReader
@@ -33,12 +35,14 @@ class LayerServicer(pb_grpc.LayerServiceServicer):
         maker: LayerMaker,
         attested: AttestedImages,
         reader: StackReader,
+        changes: Changes,
         requests: Requests,
     ) -> None:
         self._images = images
         self._maker = maker
         self._attested = attested
         self._reader = reader
+        self._changes = changes
         self._requests = requests
 
     async def GetStack(self, request: pb.GetStackRequest, context: Context) -> pb.GetStackResponse:
@@ -142,4 +146,12 @@ class LayerServicer(pb_grpc.LayerServiceServicer):
         """Stream files of a stack."""
         with streaming():
             async for message in self._reader.read(request):
+                yield message
+
+    async def ListChanges(
+        self, request: pb.ListChangesRequest, context: Context
+    ) -> AsyncIterator[pb.ListChangesResponse]:
+        """Stream what an owner changed in its snapshot."""
+        async with contextlib.aclosing(self._changes.list(request.owner)) as messages:
+            async for message in messages:
                 yield message

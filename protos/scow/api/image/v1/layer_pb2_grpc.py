@@ -86,6 +86,11 @@ class LayerServiceStub:
                 request_serializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ReadTreeRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ReadTreeResponse.FromString,
                 _registered_method=True)
+        self.ListChanges = channel.unary_stream(
+                '/scow.api.image.v1.LayerService/ListChanges',
+                request_serializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ListChangesResponse.FromString,
+                _registered_method=True)
 
 
 class LayerServiceServicer:
@@ -171,6 +176,14 @@ class LayerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListChanges(self, request, context):
+        """ListChanges streams what an owner changed in its snapshot, also while it goes on changing it.
+        Errors: NOT_FOUND IMAGE_NOT_FOUND when the owner has no snapshot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LayerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -223,6 +236,11 @@ def add_LayerServiceServicer_to_server(servicer, server):
                     servicer.ReadTree,
                     request_deserializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ReadTreeRequest.FromString,
                     response_serializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ReadTreeResponse.SerializeToString,
+            ),
+            'ListChanges': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListChanges,
+                    request_deserializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ListChangesRequest.FromString,
+                    response_serializer=scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ListChangesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -497,6 +515,33 @@ class LayerService:
             '/scow.api.image.v1.LayerService/ReadTree',
             scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ReadTreeRequest.SerializeToString,
             scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ReadTreeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/scow.api.image.v1.LayerService/ListChanges',
+            scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ListChangesRequest.SerializeToString,
+            scow_dot_api_dot_image_dot_v1_dot_layer__pb2.ListChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

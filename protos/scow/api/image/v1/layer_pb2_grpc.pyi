@@ -70,6 +70,10 @@ class LayerServiceStub:
     """ReadTree streams what is at and below a path of a stack: for each file its entry, then its content in pieces.
     Errors: NOT_FOUND FILE_NOT_FOUND.
     """
+    ListChanges: _grpc.UnaryStreamMultiCallable[_layer_pb2.ListChangesRequest, _layer_pb2.ListChangesResponse]
+    """ListChanges streams what an owner changed in its snapshot, also while it goes on changing it.
+    Errors: NOT_FOUND IMAGE_NOT_FOUND when the owner has no snapshot.
+    """
 
 @_typing.type_check_only
 class LayerServiceAsyncStub(LayerServiceStub):
@@ -112,6 +116,10 @@ class LayerServiceAsyncStub(LayerServiceStub):
     ReadTree: _aio.UnaryStreamMultiCallable[_layer_pb2.ReadTreeRequest, _layer_pb2.ReadTreeResponse]  # type: ignore[assignment]
     """ReadTree streams what is at and below a path of a stack: for each file its entry, then its content in pieces.
     Errors: NOT_FOUND FILE_NOT_FOUND.
+    """
+    ListChanges: _aio.UnaryStreamMultiCallable[_layer_pb2.ListChangesRequest, _layer_pb2.ListChangesResponse]  # type: ignore[assignment]
+    """ListChanges streams what an owner changed in its snapshot, also while it goes on changing it.
+    Errors: NOT_FOUND IMAGE_NOT_FOUND when the owner has no snapshot.
     """
 
 class LayerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -212,6 +220,16 @@ class LayerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_layer_pb2.ReadTreeResponse], _abc.AsyncIterator[_layer_pb2.ReadTreeResponse]]:
         """ReadTree streams what is at and below a path of a stack: for each file its entry, then its content in pieces.
         Errors: NOT_FOUND FILE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListChanges(
+        self,
+        request: _layer_pb2.ListChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_layer_pb2.ListChangesResponse], _abc.AsyncIterator[_layer_pb2.ListChangesResponse]]:
+        """ListChanges streams what an owner changed in its snapshot, also while it goes on changing it.
+        Errors: NOT_FOUND IMAGE_NOT_FOUND when the owner has no snapshot.
         """
 
 def add_LayerServiceServicer_to_server(servicer: LayerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -272,3 +273,49 @@ class Platform(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Platform: _TypeAlias = Platform  # noqa: Y015
+
+@_typing.final
+class FileChange(_message.Message):
+    """How one file differs from what was there at first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[FileChange._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: FileChange._Kind.ValueType  # 0
+        KIND_MODIFIED: FileChange._Kind.ValueType  # 1
+        """It is another one: its content, owner, permissions, or something in it."""
+        KIND_ADDED: FileChange._Kind.ValueType  # 2
+        KIND_DELETED: FileChange._Kind.ValueType  # 3
+        """Of a directory that was deleted nothing in it is told."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    KIND_UNSPECIFIED: FileChange.Kind.ValueType  # 0
+    KIND_MODIFIED: FileChange.Kind.ValueType  # 1
+    """It is another one: its content, owner, permissions, or something in it."""
+    KIND_ADDED: FileChange.Kind.ValueType  # 2
+    KIND_DELETED: FileChange.Kind.ValueType  # 3
+    """Of a directory that was deleted nothing in it is told."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    kind: Global___FileChange.Kind.ValueType
+    path: _builtins.bytes
+    """Absolute."""
+    def __init__(
+        self,
+        *,
+        kind: Global___FileChange.Kind.ValueType = ...,
+        path: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileChange: _TypeAlias = FileChange  # noqa: Y015

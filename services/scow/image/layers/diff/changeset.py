@@ -87,14 +87,14 @@ class Changeset(Packer):
         """
         if len(path) + len(WHITEOUT) > _PATH_MAX:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        if not _is_whiteout(directory, name, status):
+        if not is_whiteout(directory, name, status):
             return None
         folder = path[: len(path) - len(name)]
         return Entry(folder + WHITEOUT + name, headers.FILE, mode=_MARKER_MODE)
 
     def within(self, directory: int, path: bytes) -> Entry | None:
         """Return the marker of a directory under which lower layers show nothing."""
-        if path and _xattr(directory, OPAQUE_XATTR) == _OPAQUE:
+        if path and is_opaque(directory):
             return Entry(path + OPAQUE, headers.FILE, mode=_MARKER_MODE)
         return None
 
@@ -138,20 +138,27 @@ def _is_made_for_mounts(etc: int, names: list[bytes]) -> bool:
 def _names(folder: int) -> list[bytes]:
     """Return what a folder has; one that says something itself has something in any case."""
     names = list(map(os.fsencode, os.listdir(folder)))
-    said = xattrs_of(folder) or _xattr(folder, OPAQUE_XATTR) == _OPAQUE
+    said = xattrs_of(folder) or is_opaque(folder)
     return [OPAQUE, *names] if said else names
 
 
-def _is_whiteout(directory: int, name: bytes, status: os.stat_result) -> bool:
+def is_opaque(directory: int) -> bool:
+    """Tell whether lower layers show nothing in a directory."""
+    return xattr(directory, OPAQUE_XATTR) == _OPAQUE
+
+
+def is_whiteout(directory: int, name: bytes, status: os.stat_result) -> bool:
+    """Tell whether an entry says that lower layers show nothing here."""
     if stat.S_ISCHR(status.st_mode):
         return status.st_rdev == 0
     if not stat.S_ISREG(status.st_mode) or status.st_size:
         return False
     path = b"/proc/self/fd/%d/%s" % (directory, name)
-    return _xattr(path, _WHITEOUT_XATTR) is not None
+    return xattr(path, _WHITEOUT_XATTR) is not None
 
 
-def _xattr(target: int | bytes, name: str) -> bytes | None:
+def xattr(target: int | bytes, name: str) -> bytes | None:
+    """Return an attribute of an open file, or of what a path names without following it; None when it has none."""
     follow = {} if isinstance(target, int) else {"follow_symlinks": False}
     try:
         return os.getxattr(target, name, **follow)

@@ -1,0 +1,1 @@
+"""The files of containers: what was changed, and copies in and out."""
