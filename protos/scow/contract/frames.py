@@ -16,7 +16,7 @@ import struct
 
 HEADER = struct.Struct(">IIBB")
 REQUEST, RESPONSE, DATA = 1, 2, 3
-CLOSED, OPEN, NO_DATA = 1, 2, 4
+CLOSED, NO_DATA = 1, 4
 STREAM = 1
 # Bytes of data in one frame, as ttrpc has it.
 DATA_MAX = 4 << 20

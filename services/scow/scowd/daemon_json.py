@@ -117,11 +117,18 @@ def _log_options(target: _Target, value: Any) -> str:
     for key, text in value.items():
         if key == "max-size":
             said.append(f"max-size {target.set('container.log_max_size', _size(text))}")
-        elif key == "max-file" and str(text).isdigit():
-            said.append(f"max-file {target.set('container.log_max_files', int(text))}")
+        elif key == "max-file":
+            said.append(f"max-file {target.set('container.log_max_files', _count(text))}")
         else:
             said.append(f"{key} was left out: it is given to each container with --log-opt")
     return "; ".join(said) or "is empty"
+
+
+def _count(value: Any) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise _Wrong(f"{json.dumps(value)} is not a number")
+    return int(text)
 
 
 def _size(value: Any) -> int:

@@ -64,13 +64,17 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
-RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
 
 # f_type of procfs (statfs(2)).
 PROC_MAGIC = 0x9FA0
 
 _SYNC_FILE_RANGE_WRITE = 2
+
+AT_SYMLINK_NOFOLLOW = 0x100
+AT_NO_AUTOMOUNT = 0x800
+_STATX_MNT_ID = 0x1000
+_STATX_SIZE, _STX_MNT_ID = 256, 144
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -124,6 +128,7 @@ _libc.signal.restype = c_void_p
 _libc.sigprocmask.argtypes = (c_int, c_void_p, c_void_p)
 _libc.signalfd.argtypes = (c_int, c_void_p, c_int)
 _libc.fork.argtypes = ()
+_libc.statx.argtypes = (c_int, c_char_p, c_int, c_uint, c_void_p)
 
 _SIGCHLD = 17
 _SIGSET = ctypes.c_uint64 * 16
@@ -429,3 +434,14 @@ def fs_magic(fd: int) -> int:
     buffer = (c_long * 32)()
     _check(_libc.fstatfs(c_int(fd), ctypes.byref(buffer)))
     return int(buffer[0])
+
+
+def mount_id(fd: int, name: str = "") -> int:
+    """Return the id, as in proc_pid_mountinfo(5), of the mount that a descriptor, or a name below it, is in (statx(2)).
+
+    What is mounted at the name is looked at; no link is followed.
+    """
+    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (0 if name else AT_EMPTY_PATH)
+    _check(_libc.statx(fd, os.fsencode(name), flags, _STATX_MNT_ID, buffer))
+    return int.from_bytes(buffer.raw[_STX_MNT_ID : _STX_MNT_ID + 8], "little")

@@ -300,3 +300,16 @@ def test_a_rename_that_was_cut_short_is_finished(node: Node) -> None:
     node.start("container")
     eventually(lambda: [e.name for e in node.get("front").endpoints] == ["front"])
     node.remove("front")
+
+
+def test_a_rename_without_the_network_service_is_finished_by_reconciliation(node: Node) -> None:
+    node.run_detached("sleep", "600", name="web")
+    node.stop("network")
+    node.stub.Rename(pb.RenameRequest(container="web", name="front"))
+    assert [endpoint.name for endpoint in node.get("front").endpoints] == ["web"]
+    node.start("network")
+    [action] = node.stub.Reconcile(pb.ReconcileRequest()).actions
+    assert action.detail == "its networks were changed"
+    assert [endpoint.name for endpoint in node.get("front").endpoints] == ["front"]
+    assert node.stub.Reconcile(pb.ReconcileRequest()).actions == []
+    node.remove("front")

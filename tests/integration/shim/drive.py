@@ -23,6 +23,7 @@ from scow.api.shim.v1 import spawner_pb2 as spawner_pb
 from scow.api.types.v1.types_pb2 import Mount
 from scow.contract import frames
 from scow.contract.errors import ScowError, from_wire
+from scow.contract.shim_files import State
 from tests.integration.shim import bundles
 from tests.support.processes import PATIENCE, alive, wait_for
 
@@ -260,6 +261,9 @@ class Conversation:
         self._connection.close()
 
 
+NOT_YET = State("", "", 0, 0)
+
+
 class Box:
     """One container, from its bundle to its end."""
 
@@ -272,7 +276,8 @@ class Box:
         self.log = spawner.home / name / "log"
         self.state.mkdir(parents=True, mode=0o700)
         bundles.write(self.bundle, spawner.base, made)
-        self.answer = spawner_pb.Spawned()
+        self.ids = NOT_YET
+        self.netns = ""
         self.stub = Stub(self.socket)
         self._spawn: socket.socket | None = None
 
@@ -292,12 +297,13 @@ class Box:
     def spawn(self, **fields: Any) -> Box:
         """Make shim and init."""
         self._spawn = self.spawner.connect()
-        self.answer = exchange(self._spawn, spawn=self.request(**fields)).spawned
+        self.netns = exchange(self._spawn, spawn=self.request(**fields)).spawned.netns
+        self.ids = State.read(self.state) or NOT_YET
         return self
 
     def start(self, **fields: Any) -> Box:
         """Spawn unless that was done, and start."""
-        if not self.answer.pid:
+        if not self.ids.pid:
             self.spawn(**fields)
         self.launch()
         return self
@@ -385,12 +391,12 @@ class Box:
     def kill_shim(self) -> None:
         """kill -9 of the shim."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.answer.shim_pid, signal.SIGKILL)
-        wait_for(lambda: not alive(self.answer.shim_pid), "the end of the shim")
+            os.kill(self.ids.shim_pid, signal.SIGKILL)
+        wait_for(lambda: not alive(self.ids.shim_pid), "the end of the shim")
 
     def end(self) -> None:
         """Shut down, or reap what a killed shim left; all must be gone then."""
-        if not self.answer.pid:
+        if not self.ids.pid:
             return
         if self._spawn is not None:
             self._spawn.close()
@@ -403,10 +409,10 @@ class Box:
                 command = [sys.executable, "-m", "scow.shim.spawner.reap", "--force"]
                 command += ["--state-dir", str(self.state)]
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        wait_for(lambda: not alive(self.answer.shim_pid), "the end of the shim")
+        wait_for(lambda: not alive(self.ids.shim_pid), "the end of the shim")
         assert not self.cgroups()
-        assert not alive(self.answer.pid)
-        self.answer = spawner_pb.Spawned()
+        assert not alive(self.ids.pid)
+        self.ids = NOT_YET
 
 
 def exchange(connection: socket.socket, **request: Any) -> spawner_pb.SpawnerAnswer:

@@ -47,8 +47,8 @@ def test_a_joined_network_namespace(box: MakeBox) -> None:
     made = config(args=["readlink", "/proc/self/ns/net"])
     for entry in made["linux"]["namespaces"]:
         if entry["type"] == "network":
-            entry["path"] = first.answer.netns
-    assert box(made).run().text == os.readlink(first.answer.netns)
+            entry["path"] = first.netns
+    assert box(made).run().text == os.readlink(first.netns)
 
 
 def test_joined_pid_namespace_and_the_hosts(box: MakeBox) -> None:
@@ -56,7 +56,7 @@ def test_joined_pid_namespace_and_the_hosts(box: MakeBox) -> None:
     made = config(args=["cat", "/proc/1/cmdline"])
     for entry in made["linux"]["namespaces"]:
         if entry["type"] == "pid":
-            entry["path"] = f"/proc/{first.answer.pid}/ns/pid"
+            entry["path"] = f"/proc/{first.ids.pid}/ns/pid"
     assert box(made).run().out == b"sleep\x001000\0"
     host = config(args=["readlink", "/proc/self/ns/pid"])
     host["linux"]["namespaces"] = [e for e in host["linux"]["namespaces"] if e["type"] != "pid"]

@@ -27,7 +27,7 @@ def test_a_killed_shim_takes_its_container_along(box: MakeBox, spawner: Spawner)
     container = box(config(args=["sh", "-c", "sleep 1000 & sleep 1000"])).start()
     inner = container.execute("sleep", "1000").first.started.pid
     container.kill_shim()
-    wait_for(lambda: not alive(container.answer.pid), "the end of the init")
+    wait_for(lambda: not alive(container.ids.pid), "the end of the init")
     wait_for(lambda: not alive(inner), "the end of the exec session")
     record = spawner.reap(container.state)
     assert record.code == 137
@@ -41,7 +41,7 @@ def test_a_killed_shim_takes_its_container_along(box: MakeBox, spawner: Spawner)
 def test_a_shim_killed_before_the_start(box: MakeBox, spawner: Spawner) -> None:
     container = box().spawn()
     container.kill_shim()
-    wait_for(lambda: not alive(container.answer.pid), "the end of the init")
+    wait_for(lambda: not alive(container.ids.pid), "the end of the init")
     assert spawner.reap(container.state).code == 137
 
 
@@ -72,10 +72,10 @@ def test_reap_of_a_living_shim_needs_force(box: MakeBox, spawner: Spawner) -> No
     with pytest.raises(ScowError) as raised:
         spawner.reap(container.state)
     assert raised.value.reason == "SHIM_RUNNING"
-    assert alive(container.answer.shim_pid)
+    assert alive(container.ids.shim_pid)
     record = spawner.reap(container.state, force=True)
     assert record.code == 137
-    assert not alive(container.answer.shim_pid)
+    assert not alive(container.ids.shim_pid)
 
 
 def test_the_reap_command(box: MakeBox) -> None:
@@ -130,7 +130,7 @@ def test_a_shim_killed_after_its_spawner(own_spawner: Spawner) -> None:
     own_spawner.process.kill()
     own_spawner.process.wait()
     container.kill_shim()
-    wait_for(lambda: not alive(container.answer.pid), "the end of the init")
+    wait_for(lambda: not alive(container.ids.pid), "the end of the init")
     own_spawner.start()
     record = own_spawner.reap(container.state)
     assert record.code == 137
@@ -243,7 +243,7 @@ def test_a_client_that_goes_away_while_it_starts(box: MakeBox) -> None:
 def test_an_end_that_cannot_be_recorded_is_told_to_who_asks_later(box: MakeBox) -> None:
     """As on a full disk. Whoever asks then is served by a talker that was forked after the end."""
     container = box(config(args=["sh", "-c", "read x; exit 7"])).start(stdin=True)
-    shim = container.answer.shim_pid
+    shim = container.ids.shim_pid
     in_the_way = container.state / "exit.json.tmp"
     in_the_way.mkdir()
     attached = container.attach(stdin=True)
@@ -277,7 +277,7 @@ def test_many_at_once(own_spawner: Spawner) -> None:
 def test_a_shim_ignores_signals_meant_for_its_starters(box: MakeBox) -> None:
     container = box(config(args=["sleep", "1000"])).start()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        os.kill(container.answer.shim_pid, number)
+        os.kill(container.ids.shim_pid, number)
     assert container.output("echo", "here") == "here"
 
 

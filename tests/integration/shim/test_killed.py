@@ -22,7 +22,7 @@ from scow.api.shim.v1 import spawner_pb2 as spawner_pb
 from scow.contract.errors import ExecNotFound, ScowError
 from scow.contract.log_record import decode
 from tests.integration.shim.bundles import config
-from tests.integration.shim.drive import Box, Spawner, Unanswered
+from tests.integration.shim.drive import NOT_YET, Box, Spawner, Unanswered
 from tests.support import processes
 from tests.support.processes import alive, name, wait_for
 
@@ -116,7 +116,7 @@ def test_builders_killed_at_any_moment_of_a_start(
         if outcome(start) is None:
             container.forget()
             gone(container)
-            container.answer = spawner_pb.Spawned()
+            container.ids = NOT_YET
             assert not container.state.joinpath("state.json").exists() or container.recorded().error
         else:
             assert container.output("echo", "here") == "here"
@@ -137,7 +137,7 @@ def test_keepers_killed_at_any_moment_of_a_start(
         record = spawner.reap(container.state)
         assert record.code == 137
         gone(container)
-        container.answer = spawner_pb.Spawned()
+        container.ids = NOT_YET
 
 
 def test_spawners_killed_at_any_moment_of_a_start(
@@ -156,7 +156,7 @@ def test_spawners_killed_at_any_moment_of_a_start(
             with contextlib.suppress(ScowError):
                 own_spawner.reap(container.state, force=True)
             gone(container)
-            container.answer = spawner_pb.Spawned()
+            container.ids = NOT_YET
         else:
             assert container.output("echo", "here") == "here"
             container.end()
@@ -166,7 +166,7 @@ def test_talkers_killed_at_any_moment_of_an_exec(
     killed_spawner: Spawner, pool: ThreadPoolExecutor
 ) -> None:
     container = killed_spawner.box(config(args=["sleep", "1000"])).start()
-    shim, init = container.answer.shim_pid, container.answer.pid
+    shim, init = container.ids.shim_pid, container.ids.pid
 
     def execute(number: int) -> Any:
         session = container.execute("sh", "-c", "echo a; sleep 0.02; echo b", exec_id=f"x{number}")
@@ -198,7 +198,7 @@ def test_talkers_and_the_builder_killed_while_the_log_is_written(
     container = killed_spawner.box(made)
     log = spawner_pb.ShimLog(path=str(container.log), max_size=200_000, max_files=99)
     container.start(stdin=True, log=log)
-    shim = container.answer.shim_pid
+    shim = container.ids.shim_pid
     for _ in range(MOMENTS):
         attached = container.attach(stdin=True)
         os.kill(named(shim, "scow-talker"), signal.SIGKILL)
@@ -238,7 +238,7 @@ def test_a_session_that_was_never_recorded_leaves_no_process(
 ) -> None:
     """Between fork and record nobody could find it: it waits until it is on record, and ends with its talker."""
     container = killed_spawner.box(config(args=["sleep", "1000"])).start()
-    shim, init = container.answer.shim_pid, container.answer.pid
+    shim, init = container.ids.shim_pid, container.ids.pid
     container.output("true")
     talker = named(shim, "scow-talker")
     execs = container.state / "execs.jsonl"

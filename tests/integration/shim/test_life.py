@@ -19,8 +19,8 @@ from tests.support.processes import alive, wait_for
 
 def test_spawn_start_attach_exec_wait(box: MakeBox) -> None:
     container = box(config(args=["sh", "-c", "echo hello; echo bad >&2; read line; exit 7"]))
-    answer = container.spawn(stdin=True).answer
-    assert answer.netns == f"/proc/{answer.pid}/ns/net"
+    answer = container.spawn(stdin=True).ids
+    assert container.netns == f"/proc/{answer.pid}/ns/net"
     assert container.stub.State(pb.StateRequest()).status == pb.STATUS_CREATED
 
     attached = container.attach(stdin=True)
@@ -44,7 +44,7 @@ def test_state_tells_processes_with_their_start_time(box: MakeBox) -> None:
     assert (state.id, state.status) == (container.name, pb.STATUS_RUNNING)
     for pid, ticks in (
         (state.pid, state.pid_start_ticks),
-        (state.shim_pid, container.answer.shim_start_ticks),
+        (state.shim_pid, container.ids.shim_start_ticks),
     ):
         with open(f"/proc/{pid}/stat") as file:
             assert int(file.read().rpartition(")")[2].split()[19]) == ticks
@@ -117,7 +117,7 @@ def test_a_container_that_nobody_starts_ends(box: MakeBox) -> None:
     container = box(config(args=["sleep", "100"])).spawn()
     container.connection().close()
     container.forget()
-    wait_for(lambda: not alive(container.answer.shim_pid), "the end of the shim")
+    wait_for(lambda: not alive(container.ids.shim_pid), "the end of the shim")
     assert container.recorded().code == 137
     assert not container.cgroups()
 
@@ -194,7 +194,7 @@ def test_a_paused_container_can_be_killed(box: MakeBox) -> None:
 
 def test_shutdown_ends_what_runs_and_leaves_the_record(box: MakeBox) -> None:
     container = box(config(args=["sleep", "100"])).start()
-    pid, shim_pid = container.answer.pid, container.answer.shim_pid
+    pid, shim_pid = container.ids.pid, container.ids.shim_pid
     answer = container.stub.Shutdown(pb.ShutdownRequest())
     assert answer.exit.code == 137
     assert not alive(pid)

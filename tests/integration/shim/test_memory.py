@@ -19,7 +19,7 @@ GROWTH_KIB = 500
 
 def private_kib(box: Box) -> int:
     """Return the memory that a shim shares with nobody (proc(5), smaps_rollup)."""
-    text = Path(f"/proc/{box.answer.shim_pid}/smaps_rollup").read_text()
+    text = Path(f"/proc/{box.ids.shim_pid}/smaps_rollup").read_text()
     return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_"))
 
 

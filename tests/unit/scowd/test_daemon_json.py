@@ -78,6 +78,8 @@ def test_fixed_cidr_alone_is_the_subnet() -> None:
         ("icc", "no"),
         ("default-address-pools", [{"base": "10.0.0.0/8"}]),
         ("log-opts", {"max-size": "ten"}),
+        ("log-opts", {"max-file": "²"}),
+        ("log-opts", {"max-file": "5" * 5000}),
         ("log-level", "loud"),
     ],
 )

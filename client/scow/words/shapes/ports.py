@@ -69,7 +69,7 @@ def _ports(
             yield inside, mapping.host_ip or _EVERYWHERE, mapping.host_port + offset, protocol
     for text in exposed:
         number, _, protocol = text.partition("/")
-        if number.isdigit() and f"{number}/{protocol or 'tcp'}" not in shown:
+        if number.isascii() and number.isdigit() and f"{number}/{protocol or 'tcp'}" not in shown:
             yield int(number), "", 0, protocol or "tcp"
 
 

@@ -40,13 +40,17 @@ async def resolve(layers: Layers, stack: Sequence[Layer], owner: str) -> tuple[i
 def _number(text: str) -> int | None:
     if not text:
         return 0
-    if not (text.isascii() and text.isdigit()):
+    if not _is_id(text):
         return None
-    if int(text) > _ID_MAX:
+    if len(text) > 10 or int(text) > _ID_MAX:
         raise InvalidArgument(
             f"{text} is no user or group", what="owner", which=text, do="use a smaller number"
         )
     return int(text)
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 async def _line(
@@ -62,7 +66,7 @@ async def _line(
         pass
     for line in data.decode("utf-8", "replace").splitlines():
         fields = line.split(":")
-        if fields[0] == name and len(fields) > 2 and fields[2].isdigit():
+        if fields[0] == name and len(fields) > 2 and _is_id(fields[2]) and len(fields[2]) <= 10:
             return fields
     raise UserNotFound(
         f"there is no {what} {name} in {path} of the stage",

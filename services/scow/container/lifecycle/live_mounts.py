@@ -69,13 +69,8 @@ class LiveMounts:
 
     async def _mount(self, entry: Entry, target: str, response: pb.AttachMountResponse) -> None:
         (mount,) = await activate(self._shared, self._cleanup, self._mounted, entry, target)
-        place = await self._shared.shim(entry.id).mount(mount)
-        for resolved in entry.volumes.mounts:
-            if resolved.mount.destination == target:
-                resolved.place = place
-        containers = self._shared.containers
-        with containers.store.store.transaction() as tx:
-            containers.store.hold(tx, entry.id, entry.rootfs, entry.volumes)
+        await self._shared.shim(entry.id).mount(mount)
+        with self._shared.containers.store.store.transaction() as tx:
             remember(tx, response)
 
     async def _undo(self, entry: Entry, target: str) -> None:
@@ -98,7 +93,7 @@ class LiveMounts:
             resolved = _find(entry, target)
             target = resolved.mount.destination
             if entry.alive:
-                await self._shared.shim(entry.id).unmount(resolved.place or target, force=force)
+                await self._shared.shim(entry.id).unmount(target, force=force)
             await self._shared.volumes.withdraw(entry.owner, resolved.request.target)
             response = pb.DetachMountResponse()
             self._forget(entry, target, response)

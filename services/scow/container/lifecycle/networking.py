@@ -1,8 +1,8 @@
 """A container's networks: plugged in at the start, changed while it runs.
 
 `Container.networks` is what is wanted ("none" alone after the last one was left), `Container.endpoints` what is there.
-Connecting and disconnecting change what is wanted, then `settle` makes the rest follow; recovery calls it too, so that
-a kill in between leaves nothing half done.
+Connecting and disconnecting change what is wanted, then `settle` makes the rest follow; reconciliation calls it too, so
+that neither a kill in between nor a network service that is away leaves anything half done.
 """
 
 from __future__ import annotations
@@ -43,29 +43,23 @@ class Networking:
         Returns:
             A container with the fields that say how, and no others.
         """
-        described, found = entry.described, pb.Container()
-        mode = namespaces.network(described.config)
-        if mode.kind != "network":
-            request = self._request(entry, pb.NetworkAttachment(network=mode.kind), netns)
-            if mode.kind == "host":
-                request.netns_path = ""
-            _add(found, described.name, await self._shared.networks.attach(request))
-            return found
-        for attachment in described.networks:
+        found = pb.Container()
+        for attachment in _attachments(entry):
             request = self._request(entry, attachment, netns)
-            _add(found, described.name, await self._shared.networks.attach(request))
+            _add(found, entry.described.name, await self._shared.networks.attach(request))
         return found
 
     def _request(
         self, entry: Entry, attachment: pb.NetworkAttachment, netns: str
     ) -> network_pb2.AttachRequest:
         described, config = entry.described, entry.described.config
-        own = namespaces.network(config).kind == "network"
+        mode = namespaces.network(config).kind
+        own = mode == "network"
         links = Links(self._shared.containers, entry)
         return network_pb2.AttachRequest(
             owner=entry.owner,
             network=attachment.network,
-            netns_path=netns,
+            netns_path="" if mode == "host" else netns,
             hostname=described.hostname,
             domainname=config.domainname,
             ports=process.ports(described) if own else (),
@@ -117,9 +111,22 @@ class Networking:
         try:
             await self.settle(entry, respond)
         except ScowError:
+            changed = pb.Container(ports=entry.described.ports)
+            undone = await self._is_unplugged(entry, network, changed)
             with self._shared.containers.change(entry) as (_, draft):
                 _leave(draft, network)
+                del draft.ports[:]
+                draft.ports.extend(changed.ports)
+                if not undone:  # perhaps there, and not wanted: the next reconciliation detaches it
+                    draft.endpoints.add(network=network)
             raise
+
+    async def _is_unplugged(self, entry: Entry, network: str, changed: pb.Container) -> bool:
+        try:
+            await self._unplug(entry, network, changed)
+        except ScowError:
+            return False
+        return True
 
     async def disconnect(self, entry: Entry, name: str, force: bool, respond: Respond) -> None:
         """Take a container out of a network; see the contract.
@@ -133,12 +140,28 @@ class Networking:
             present = any(each.network == network for each in entry.described.networks)
             if not present and not force:
                 raise _not_connected(entry, network)
+            before = list(entry.described.networks)
             with self._shared.containers.change(entry) as (tx, draft):
                 _leave(draft, network)
                 if not entry.alive:
                     remember(tx, respond(draft))
             if entry.alive:
-                await self.settle(entry, respond)
+                await self._unplug_live(entry, network, before, respond)
+
+    async def _unplug_live(
+        self, entry: Entry, network: str, before: list[pb.NetworkAttachment], respond: Respond
+    ) -> None:
+        try:
+            await self.settle(entry, respond)
+        except ScowError:
+            with self._shared.containers.change(entry) as (_, draft):
+                del draft.networks[:]
+                draft.networks.extend(before)
+                for endpoint in draft.endpoints:
+                    if endpoint.network == network:
+                        # It may be gone, and the answer lost: the next reconciliation attaches it by its name again.
+                        endpoint.name = ""
+            raise
 
     async def limit(self, entry: Entry, request: pb.LimitNetworkRequest, respond: Respond) -> None:
         """Change the bandwidth that a container has in a network; see the contract.
@@ -218,8 +241,7 @@ class Networking:
 
     async def rename(self, entry: Entry) -> None:
         """Have the networks of a running container know it by the name that it has."""
-        mode = namespaces.network(entry.described.config).kind
-        if mode in ("host", "none"):
+        if namespaces.network(entry.described.config).kind in ("host", "none"):
             await self.plug(entry, entry.described.netns_path)
         else:
             await self.settle(entry)
@@ -232,6 +254,14 @@ class Networking:
             return  # nobody is attached to what is gone
         del changed.ports[:]
         changed.ports.extend(response.ports)
+
+
+def _attachments(entry: Entry) -> list[pb.NetworkAttachment]:
+    """Return what a container is to be attached to."""
+    mode = namespaces.network(entry.described.config)
+    if mode.kind == "network":
+        return list(entry.described.networks)
+    return [pb.NetworkAttachment(network=mode.kind)]
 
 
 def _not_connected(entry: Entry, network: str) -> NotConnected:

@@ -4,6 +4,7 @@ A container that another task is busy with is left alone. What is done for each 
 
 - CREATING: rolled back.
 - REMOVING, DEAD: the removal is finished.
+- RUNNING, PAUSED and followed: it gets and loses the networks that it is to have and to lose.
 - RUNNING, PAUSED without a task that follows it: its shim is asked. It lives: followed again. It is silent: followed
   too, so that its end is seen. There is no state folder: the machine was restarted, the container has ended.
 - CREATED, EXITED with a state folder: a start or an end that was cut short. The process was executed: followed,
@@ -83,19 +84,25 @@ class Recovery:
 
     async def _one(self, entry: Entry, limit: asyncio.Semaphore) -> ReconcileAction | None:
         followed = entry.watcher is not None and not entry.watcher.done()
-        if entry.lock.locked() or followed or entry.restarting:
+        if entry.lock.locked() or entry.restarting or (followed and not entry.alive):
             return None
         async with limit, entry.lock:
             if entry.gone:
                 return None
             try:
-                done = await self._bring_into_line(entry)
+                done = await (self._settle if followed else self._bring_into_line)(entry)
             except ScowError as error:
                 _log.warning("not reconciled yet", container=entry.id, error=str(error))
                 return None
         if done is None:
             return None
         return ReconcileAction(object=entry.owner, action=done[0], detail=done[1])
+
+    async def _settle(self, entry: Entry) -> tuple[str, str] | None:
+        """Have the networks of a container that runs be what they are to be."""
+        if entry.alive and await Networking(self._shared).settle(entry):
+            return "recorded", "its networks were changed"
+        return None
 
     async def _bring_into_line(self, entry: Entry) -> tuple[str, str] | None:
         status = entry.described.status
@@ -136,9 +143,7 @@ class Recovery:
         if state.status in (shim_pb.STATUS_RUNNING, shim_pb.STATUS_PAUSED):
             await self._thaw(entry, shim, state)
             done = self._adopt(entry, shim, state)
-            if await Networking(self._shared).settle(entry):
-                return "recorded", "its networks were changed"
-            return done
+            return await self._settle(entry) or done
         if state.status == shim_pb.STATUS_STOPPED:
             return await self._end(entry, exit_of(state.exit))
         await self._cleanup.clean_up(entry)

@@ -1,7 +1,8 @@
 """Another name for a container.
 
 The name is recorded first. The networks of a running container follow; what a kill leaves in between, or a network
-service that does not answer, is an endpoint with the former name, which reconciliation attaches again (`settle`).
+service that does not answer, is an endpoint with the former name, which reconciliation attaches again (`settle`). In
+the networks host and none, where there are no endpoints, it is listed by the former name until its next start.
 """
 
 from __future__ import annotations

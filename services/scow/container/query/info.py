@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
 
 from scow.api.container.v1.container_pb2 import InfoResponse
 from scow.container.query.machine import is_unified, machine, security_options, support, warnings
@@ -15,6 +14,9 @@ _LOG_DRIVERS = ("json-file", "none")
 
 def info(config: Config) -> InfoResponse:
     """Return it."""
+    # Not above: 27 ms of each start of the service, and nobody may ever ask.
+    from importlib.metadata import version
+
     supported = support()
     return InfoResponse(
         version=version("scow"),

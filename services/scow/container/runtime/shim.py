@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,14 +75,14 @@ class Shim:
         response = await self._call(pb.ProcessesRequest(), pb.ProcessesResponse)
         return set(response.pids)
 
-    async def mount(self, mount: Mount) -> str:
-        """Put one more mount into the container; return where it is there, without links."""
-        response = await self._call(pb.MountRequest(mount=mount), pb.MountResponse)
-        return response.place
+    async def mount(self, mount: Mount) -> None:
+        """Put one more mount into the container."""
+        await self._call(pb.MountRequest(mount=mount), pb.MountResponse)
 
-    async def unmount(self, place: str, *, force: bool) -> None:
-        """Take a mount out of the container; nothing mounted there is not an error."""
-        await self._call(pb.UnmountRequest(place=place, force=force), pb.UnmountResponse)
+    async def unmount(self, destination: str, *, force: bool) -> None:
+        """Take a mount out of the container; one that is not there any more is not an error."""
+        request = pb.UnmountRequest(destination=destination, force=force)
+        await self._call(request, pb.UnmountResponse)
 
     async def wait_exec(self, exec_id: str) -> Exit:
         """Wait for the end of an exec session."""
@@ -230,11 +229,6 @@ class Stream:
     def cancel(self) -> None:
         """Close the connection, which cancels a call that has not ended."""
         self._writer.close()
-
-    async def messages(self) -> AsyncIterator[Any]:
-        """Yield the messages up to the last."""
-        while (message := await self.read()) is not None:
-            yield message
 
 
 async def _closed(pid: int, ticks: int) -> None:

@@ -39,7 +39,14 @@ def make(config: pb.ContainerConfig, volumes: Sequence[Mount], joined_ipc: str =
         if not any(_covers(target, mount.destination) for target in targets)
     ]
     ordered = sorted(volumes, key=lambda mount: paths.shortest(mount.destination).count("/"))
-    return [*base, *ordered]
+    return [*base, *map(_detachable, ordered)]
+
+
+def _detachable(mount: Mount) -> Mount:
+    marked = Mount()
+    marked.CopyFrom(mount)
+    marked.options.append("scow.detachable")
+    return marked
 
 
 def _covers(target: str, path: str) -> bool:

@@ -106,7 +106,7 @@ def exposed(config: pb.ContainerConfig, image: ImageConfig) -> list[str]:
 def _port_order(port: str) -> tuple[int, str]:
     number, _, protocol = port.partition("/")
     first = number.partition("-")[0]
-    return (int(first) if first.isdigit() else 0, protocol)
+    return (int(first) if first.isascii() and first.isdigit() else 0, protocol)
 
 
 def ports(described: pb.Container) -> list[PortMapping]:

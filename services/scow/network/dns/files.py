@@ -136,7 +136,10 @@ def served(resolver: Resolver, address: str) -> Resolver:
 def is_qualified(options: Iterable[str]) -> bool:
     """Tell whether options ask that names without a dot are completed first: ndots of 1 or more."""
     values = [option.partition(":")[2] for option in options if option.startswith("ndots:")]
-    return bool(values) and values[-1].isdigit() and int(values[-1]) > 0
+    # As resolv.conf(5) reads it: what is not a number is 0.
+    return (
+        bool(values) and values[-1].isascii() and values[-1].isdigit() and int(values[-1][:9]) > 0
+    )
 
 
 def _is_reachable(server: str, versions: Collection[int]) -> bool:

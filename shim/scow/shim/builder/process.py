@@ -31,6 +31,7 @@ from scow.shim.keeper import exit_record, link
 from scow.shim.keeper.process import KILLED
 from scow.shim.keeper.request import Request
 from scow.shim.oci import config
+from scow.shim.rootfs import mount_ids
 from scow.shim.rootfs import root as rootfs
 
 _REQUEST_MAX = 128 << 10
@@ -105,6 +106,7 @@ class Builder:
         self._filter: seccomp.Filter | None = None
         self.state = State(request.id, VERSION, shim, identity.start_ticks(shim))
         self._control: socket.socket
+        self._mounts: dict[str, int] = {}
         self._made = False
 
     def create(self) -> None:
@@ -196,6 +198,8 @@ class Builder:
         if master >= 0:
             link.send(self._keeper, link.TERMINAL, (master,))
             os.close(master)
+        if message is not None and "mounted" in message:
+            self._mounts.update([message["mounted"]])
         return message
 
     def await_start(self, connection: socket.socket) -> pb.Start | None:
@@ -242,6 +246,8 @@ class Builder:
             executing = "exec" in message
         if not executing:
             raise self._killed()
+        if self._mounts:
+            mount_ids.add(self.request.state_dir, self._mounts)
         link.send(self._keeper, link.EXECUTED)
         # Who is told of the start finds a shim that knows of it.
         while link.receive(self._keeper)[0][:1] not in (link.EXECUTED, link.STOPPED, b""):
@@ -267,15 +273,7 @@ class Builder:
 
     def description(self) -> pb.SpawnerAnswer:
         """Return the answer to the spawn request."""
-        spawned = pb.Spawned(
-            shim_pid=self.state.shim_pid,
-            shim_start_ticks=self.state.shim_start_ticks,
-            pid=self.pid,
-            pid_start_ticks=self.state.pid_start_ticks,
-            netns=f"/proc/{self.pid}/ns/net",
-            warnings=self.state.warnings,
-        )
-        return pb.SpawnerAnswer(spawned=spawned)
+        return pb.SpawnerAnswer(spawned=pb.Spawned(netns=f"/proc/{self.pid}/ns/net"))
 
     def abandon(self) -> None:
         """Undo `create` after it failed; what another shim made in its place is not touched."""

@@ -3,8 +3,8 @@
 A SOCK_SEQPACKET pair keeps the boundaries of messages; the child's end is close-on-exec, so the shim
 reads end-of-file once the program runs. Each message is a JSON object with one key:
 
-- child to shim: ``ready``; ``pty`` (with the master's descriptor); ``warnings``; ``exec`` (the last step follows);
-  ``error``.
+- child to shim: ``ready``; ``mounted``, a destination and a mount's id, for each mount that may be taken away again;
+  ``pty`` (with the master's descriptor); ``warnings``; ``exec`` (the last step follows); ``error``.
 - shim to child: ``start``, what is known only now; the child goes on when it comes.
 
 End-of-file after ``exec`` means that the program runs; before it, that the child was killed.

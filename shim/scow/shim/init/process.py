@@ -115,7 +115,9 @@ def _prepare(plan: Plan) -> tuple[int, int]:
     sysctls.apply(spec.sysctl, own)
     rootfs.isolate(spec)
     root = rootfs.mount_root(spec, plan.layers)
-    rootfs.fill(root, spec, plan.cgroup.visible(own_namespace(spec)), plan.layers, plan.filesystems)
+    visible = plan.cgroup.visible(own_namespace(spec))
+    for entry in rootfs.fill(root, spec, visible, plan.layers, plan.filesystems).items():
+        control.send(control.CHILD_FD, {"mounted": entry})
     for descriptor in plan.layers.values():
         os.close(descriptor)
     slave = -1

@@ -57,6 +57,8 @@ DEVICE = "scow.device="
 SUBPATH = "scow.subpath="
 # Entries that name the same are one file system, mounted once.
 SHARED = "scow.shared="
+# It may be taken away while the container runs.
+DETACHABLE = "scow.detachable"
 _PROC = "/proc"
 # What may be covered in /proc. runc takes /proc/net/dev too, to no effect: what is covered is one process's alone.
 _COVERED = re.compile(
@@ -80,6 +82,7 @@ class Options:
     devices: list[str] = field(default_factory=list)
     subpath: str = ""
     shared: str = ""
+    detachable: bool = False
     checked: bool = False
     make: bool = False
     links: list[str] = field(default_factory=list)
@@ -111,6 +114,8 @@ def parse_options(options: tuple[str, ...]) -> Options:
             parsed.devices.append(option.removeprefix(DEVICE))
         elif option.startswith(SHARED):
             parsed.shared = option.removeprefix(SHARED)
+        elif option == DETACHABLE:
+            parsed.detachable = True
         elif option.startswith(SUBPATH):
             parsed.subpath = option.removeprefix(SUBPATH)
         elif option in (hostpath.CHECKED, hostpath.MAKE):
@@ -123,8 +128,8 @@ def parse_options(options: tuple[str, ...]) -> Options:
     return parsed
 
 
-def attach(root: int, mount: Mount, options: Options) -> None:
-    """Mount one entry at its destination inside of `root`.
+def attach(root: int, mount: Mount, options: Options) -> int:
+    """Mount one entry at its destination inside of `root`; return the mount's id.
 
     Raises:
         BindSourceNotFound, InvalidMount, or
@@ -132,12 +137,12 @@ def attach(root: int, mount: Mount, options: Options) -> None:
     """
     source = detached(mount, options)
     try:
-        put(root, mount, source)
+        return put(root, mount, source)
     finally:
         os.close(source)
 
 
-def put(root: int, mount: Mount, source: int, own: int = -1) -> str:
+def put(root: int, mount: Mount, source: int, own: int = -1) -> int:
     """Put a mount that is attached nowhere at an entry's destination inside of `root`.
 
     Args:
@@ -147,7 +152,7 @@ def put(root: int, mount: Mount, source: int, own: int = -1) -> str:
         own: Descriptor of this process's /proc/self/fd, where /proc is the container's.
 
     Returns:
-        Where it is in the container, without links.
+        The mount's id.
 
     Raises:
         ScowError: As `attach`.
@@ -164,8 +169,9 @@ def put(root: int, mount: Mount, source: int, own: int = -1) -> str:
         place = inside(root, target, own)
         _refuse_proc(place, target, source, mount.destination)
         _check_kinds(target, source, mount)
+        made = syscalls.mount_id(source)
         syscalls.move_mount(source, target)
-        return place
+        return made
     except OSError as error:
         raise failed(mount, error) from error
     finally:

@@ -149,7 +149,7 @@ def fill(
     cgroups: cgroup_mount.Cgroups,
     held: Mapping[str, int],
     opened: Mapping[str, int],
-) -> None:
+) -> dict[str, int]:
     """Mount what the configuration lists, make /dev, mask and protect paths.
 
     Args:
@@ -158,19 +158,25 @@ def fill(
         cgroups: Of the container.
         held: Layers that the spawner has mounted, for images that are mounted besides.
         opened: As `open_filesystems` returned them; they are closed.
+
+    Returns:
+        Ids, by their destinations, of the mounts that may be taken away again.
     """
     kept: dict[str, int] = {}
+    ids: dict[str, int] = {}
     for mount in spec.mounts:
         options = mounts.parse_options(mount.options)
         if options.shared:
-            _put(root, mount, _shared(mount, options, opened, kept))
+            made = _put(root, mount, _shared(mount, options, opened, kept))
         elif mount.destination in opened:
-            _put(root, mount, mounts.part_of(opened[mount.destination], mount))
+            made = _put(root, mount, mounts.part_of(opened[mount.destination], mount))
         elif mount.type == images.TYPE:
-            made = images.make(spec.images.get(mount.destination, ()), held)
-            _put(root, mount, mounts.part_of(made, mount))
+            whole = images.make(spec.images.get(mount.destination, ()), held)
+            made = _put(root, mount, mounts.part_of(whole, mount))
         else:
-            mount_entry(root, mount, cgroups)
+            made = mount_entry(root, mount, cgroups)
+        if options.detachable:
+            ids[mount.destination] = made
     for descriptor in kept.values():
         os.close(descriptor)
     if not _dev_is_bound(spec):
@@ -179,18 +185,18 @@ def fill(
         mounts.mask(root, path)
     for path in spec.readonly_paths:
         mounts.make_readonly(root, path)
+    return ids
 
 
-def mount_entry(root: int, mount: Mount, cgroups: cgroup_mount.Cgroups) -> None:
-    """Mount one entry; cgroups have rules of their own."""
+def mount_entry(root: int, mount: Mount, cgroups: cgroup_mount.Cgroups) -> int:
+    """Mount one entry; return its id, or 0 for cgroups, which have rules of their own."""
     options = mounts.parse_options(mount.options)
     if mount.type == "cgroup":
         cgroup_mount.attach(root, mount, options, cgroups)
-        return
+        return 0
     if mount.type == throwaway.TYPE:
-        _put(root, mount, throwaway.make(mount, options))
-        return
-    mounts.attach(root, mount, options)
+        return _put(root, mount, throwaway.make(mount, options))
+    return mounts.attach(root, mount, options)
 
 
 def _shared(
@@ -208,9 +214,9 @@ def _shared(
     return mounts.clone(whole, mount, options)
 
 
-def _put(root: int, mount: Mount, made: int) -> None:
+def _put(root: int, mount: Mount, made: int) -> int:
     try:
-        mounts.put(root, mount, made)
+        return mounts.put(root, mount, made)
     finally:
         os.close(made)
 

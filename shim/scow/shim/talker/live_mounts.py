@@ -16,78 +16,101 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from scow.contract import paths
-from scow.contract.errors import InvalidMount, MountBusy, MountFailed
-from scow.kernel import imports, syscalls
+from scow.contract.errors import MountBusy, MountFailed
+from scow.kernel import imports, mountinfo, syscalls
 from scow.shim.errors import from_exception, from_json, from_os_error, to_json
 from scow.shim.init import control, follow
 from scow.shim.oci.config import Mount
-from scow.shim.rootfs import mounts, throwaway
+from scow.shim.rootfs import mount_ids, mounts, throwaway
 from scow.shim.talker.container import STOPPED, Container
 
+_TRIES = 16  # to find a mount whose folders are renamed meanwhile
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-async def attach(container: Container, mount: Mount) -> str:
-    """Put a mount into the container; return where it is there, without links.
+async def attach(container: Container, mount: Mount) -> None:
+    """Put a mount into the container. Mounts of a container are changed one after the other.
 
     Raises:
         ScowError: As `scow.shim.rootfs.mounts.attach`; ContainerNotRunning.
     """
 
-    def work(enter: Callable[[], None]) -> str:
+    def work(enter: Callable[[], None]) -> None:
         options = mounts.parse_options(mount.options)
         make = throwaway.make if mount.type == throwaway.TYPE else mounts.detached
         source = make(mount, options)
+        # Before it can be seen: whoever is killed in between leaves a record of what is not there.
+        made = syscalls.mount_id(source)
+        mount_ids.add(container.request.state_dir, {mount.destination: made})
         own = os.open("/proc/self/fd", _FOLDER)
         enter()
-        return mounts.put(os.open("/", _FOLDER), mount, source, own)
-
-    return await _in_child(container, work)
-
-
-async def detach(container: Container, place: str, *, force: bool) -> None:
-    """Take the mount at a place out of the container; nothing mounted there is not an error.
-
-    Raises:
-        MountBusy; InvalidMount for what is not to be taken away.
-    """
-    place = paths.shortest(place)
-    kept = ("/", "/proc", *container.spec.masked_paths, *container.spec.readonly_paths)
-    if place in kept or place.startswith("/proc/"):
-        text = f"{place} belongs to the container's confinement"
-        raise InvalidMount(text, what="mount", which=place)
-
-    def work(enter: Callable[[], None]) -> str:
-        enter()
-        _unmount(place, force=force)
-        return place
+        mounts.put(os.open("/", _FOLDER), mount, source, own)
 
     await _in_child(container, work)
 
 
-def _unmount(place: str, *, force: bool) -> None:
-    """Unmount what is at a place of this mount namespace. No link is followed: one could lead to what is masked."""
-    folder, name = posixpath.split(place)
+async def detach(container: Container, destination: str, *, force: bool) -> None:
+    """Take a mount out of the container, wherever it is there; one that is not there any more is not an error.
+
+    Raises:
+        MountBusy: Processes use it, or something is mounted over it.
+    """
+    known = mount_ids.read(container.request.state_dir).get(paths.shortest(destination))
+    if known is None:
+        return
+
+    def work(enter: Callable[[], None]) -> None:
+        own = os.open("/proc/self", _FOLDER)
+        enter()
+        for _ in range(_TRIES):
+            path = _find(own, known)
+            if path is None or _unmount(path, known, force=force):
+                return
+        raise _busy(destination)
+
+    await _in_child(container, work)
+
+
+def _find(own: int, mount_id: int) -> str | None:
+    """Return where a mount is in this process's mount namespace, of whose /proc/self `own` is a descriptor."""
+    table = os.open("mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=own)
+    found = (each.mountpoint for each in mountinfo.read_from(table) if each.mount_id == mount_id)
+    return next(found, None)
+
+
+def _unmount(path: str, mount_id: int, *, force: bool) -> bool:
+    """Unmount what is at a path, unless it is another mount by now. No link is followed."""
+    folder, name = posixpath.split(path)
     root = os.open("/", _FOLDER)
     resolve = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_SYMLINKS
     try:
-        os.fchdir(syscalls.openat2(root, folder.lstrip("/") or ".", _FOLDER, resolve=resolve))
-        flags = syscalls.UMOUNT_NOFOLLOW | (syscalls.MNT_DETACH if force else 0)
-        syscalls.umount(name, flags)
+        parent = syscalls.openat2(root, folder.lstrip("/") or ".", _FOLDER, resolve=resolve)
+        if syscalls.mount_id(parent, name) != mount_id:
+            return False
+        os.fchdir(parent)
+        # The kernel keeps a mount point from being renamed, so it is still this one.
+        syscalls.umount(name, syscalls.UMOUNT_NOFOLLOW | (syscalls.MNT_DETACH if force else 0))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ENOENT):
-            return
+        if error.errno in (errno.ELOOP, errno.EINVAL):
+            return False
         if error.errno != errno.EBUSY:
-            raise from_os_error(error, f"unmount {place}", what="mount", which=place) from error
-        raise MountBusy(
-            f"the mount at {place} is used by processes of the container, or has mounts below it",
-            what="mount",
-            which=place,
-            do="end them, or detach it by force",
-        ) from error
+            raise from_os_error(error, f"unmount {path}", what="mount", which=path) from error
+        raise _busy(path) from error
+    return True
 
 
-async def _in_child(container: Container, work: Callable[[Callable[[], None]], str]) -> str:
+def _busy(path: str) -> MountBusy:
+    return MountBusy(
+        f"the mount at {path} is used by processes of the container, or has mounts over or below it",
+        what="mount",
+        which=path,
+        do="end them, or detach it by force",
+    )
+
+
+async def _in_child(container: Container, work: Callable[[Callable[[], None]], None]) -> None:
     if container.status == STOPPED:
         raise container.not_running()
     ours, theirs = control.pair()
@@ -110,7 +133,6 @@ async def _in_child(container: Container, work: Callable[[Callable[[], None]], s
         raise MountFailed(text, what="mount")
     if "error" in message:
         raise from_json(message["error"])
-    return str(message["place"])
 
 
 async def _reaped(child: int) -> None:
@@ -123,13 +145,13 @@ async def _reaped(child: int) -> None:
 
 
 def _become(
-    channel: int, container: Container, work: Callable[[Callable[[], None]], str]
+    channel: int, container: Container, work: Callable[[Callable[[], None]], None]
 ) -> NoReturn:
     """Run in the child; never returns."""
     try:
         imports.end()
-        place = work(lambda: container.enter(syscalls.CLONE_NEWNS))
-        control.send(channel, {"place": place})
+        work(lambda: container.enter(syscalls.CLONE_NEWNS))
+        control.send(channel, {"done": True})
     except BaseException as error:  # noqa: BLE001 - whatever it is travels to the talker
         with contextlib.suppress(OSError):
             control.send(channel, {"error": to_json(from_exception(error, "change mounts"))})

@@ -1,6 +1,7 @@
 """What became of exec sessions, for the next talker: a line of JSON for each start and each end.
 
-The file is in the state directory, `execs.jsonl`. The latest 1,000 sessions are remembered.
+The file is in the state directory, `execs.jsonl`. The latest 100 sessions that have ended are remembered: each talker
+reads the file before it does anything else.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import asdict, dataclass
 from scow.contract.shim_files import Exit
 
 FILE = "execs.jsonl"
-_KEPT = 1000
+_KEPT = 100
+_LINES_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,9 @@ class Records:
                 continue
             ended = fields.pop("exit")
             self._put(Record(**fields, exit=Exit(**ended) if ended else None))
+        self._forget_old()
+        if self._lines > 2 * len(self._records):
+            self._rewrite()
 
     def _put(self, record: Record) -> None:
         self._records.pop(record.exec_id, None)
@@ -69,7 +74,7 @@ class Records:
         self._put(record)
         self._forget_old()
         self._lines += 1
-        if self._lines > 4 * _KEPT:
+        if self._lines > _LINES_MAX:
             self._rewrite()
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC

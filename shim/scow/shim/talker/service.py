@@ -224,10 +224,11 @@ class ShimService:
     async def _mount(self, request: pb.MountRequest) -> pb.MountResponse:
         entry = request.mount
         mount = config.Mount(entry.destination, entry.type, entry.source, tuple(entry.options))
-        return pb.MountResponse(place=await live_mounts.attach(self._container, mount))
+        await live_mounts.attach(self._container, mount)
+        return pb.MountResponse()
 
     async def _unmount(self, request: pb.UnmountRequest) -> pb.UnmountResponse:
-        await live_mounts.detach(self._container, request.place, force=request.force)
+        await live_mounts.detach(self._container, request.destination, force=request.force)
         return pb.UnmountResponse()
 
     async def _end(self, request: pb.ShutdownRequest) -> pb.ShutdownResponse:

@@ -139,7 +139,7 @@ def test_volumes_are_part_of_the_mounts() -> None:
         "destination": "/data",
         "type": "bind",
         "source": "/v",
-        "options": ["rbind", "rw"],
+        "options": ["rbind", "rw", "scow.detachable"],
     }
 
 

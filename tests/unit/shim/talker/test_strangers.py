@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from scow.contract.errors import ContainerNotRunning
 from scow.kernel import identity, syscalls
+from scow.shim.rootfs import mount_ids
 from scow.shim.talker import live_mounts
 from scow.shim.talker.container import RUNNING, Container
 from scow.shim.talker.execution import Execution, Executions
@@ -41,13 +43,12 @@ def session(pid: int, pidfd: int) -> Execution:
     return made
 
 
-def container(pid: int, pidfd: int) -> Any:
+def container(pid: int, pidfd: int, state_dir: str) -> Any:
     """Return a container whose end the keeper has not told yet."""
     made: Any = Container.__new__(Container)
     made.pid, made.pidfd, made.exit, made._executed = pid, pidfd, None, True
-    made.request = SimpleNamespace(id="box")
+    made.request = SimpleNamespace(id="box", state_dir=state_dir)
     made.cgroup = SimpleNamespace(frozen=lambda: False)
-    made.spec = SimpleNamespace(masked_paths=(), readonly_paths=())
     assert made.status == RUNNING
     return made
 
@@ -73,9 +74,12 @@ def test_the_end_of_all_sessions_passes_over_one_that_has_ended() -> None:
     os.close(other)
 
 
-async def test_no_mount_is_changed_in_the_namespace_of_a_stranger(reused: tuple[int, int]) -> None:
+async def test_no_mount_is_changed_in_the_namespace_of_a_stranger(
+    reused: tuple[int, int], tmp_path: Path
+) -> None:
+    mount_ids.add(str(tmp_path), {"/d": 1})
     with pytest.raises(ContainerNotRunning):
-        await live_mounts.detach(container(*reused), "/not/there", force=False)
+        await live_mounts.detach(container(*reused, str(tmp_path)), "/d", force=False)
 
 
 def test_the_start_time_of_a_stranger_is_not_recorded(reused: tuple[int, int]) -> None:

@@ -176,8 +176,9 @@ def _limits(asked: pb.BuildOptions, options: Options) -> None:
     for text in options.platform:
         for each in text.split(","):
             asked.platforms.append(Platform(**specs.parse_platform(each)))
-    if os.environ.get("SOURCE_DATE_EPOCH", "").isdigit():
-        asked.source_date_epoch = int(os.environ["SOURCE_DATE_EPOCH"])
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if epoch.isascii() and epoch.isdigit() and len(epoch) < 19:
+        asked.source_date_epoch = int(epoch)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -223,7 +224,7 @@ def _tell_failure(error: ScowError, view: View, asked: pb.BuildOptions, context:
 
     line = error.metadata.get("line", "")
     text = asked.dockerfile.decode("utf-8", "replace")
-    number = int(line) if line.isdigit() else 0
+    number = int(line) if line.isascii() and line.isdigit() and len(line) < 10 else 0
     for each in failure(view, str(error), text, asked.dockerfile_path, number):
         context.warn(each)
 

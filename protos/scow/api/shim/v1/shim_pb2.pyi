@@ -933,17 +933,12 @@ Global___MountRequest: _TypeAlias = MountRequest  # noqa: Y015
 class MountResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    PLACE_FIELD_NUMBER: _builtins.int
-    place: _builtins.str
-    """Where it is in the container, without links."""
     def __init__(
         self,
-        *,
-        place: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -953,21 +948,23 @@ Global___MountResponse: _TypeAlias = MountResponse  # noqa: Y015
 class UnmountRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    PLACE_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
-    place: _builtins.str
-    """As in MountResponse; links in it are not followed."""
+    destination: _builtins.str
+    """Its destination, as in the bundle's configuration or in MountRequest. It is found wherever processes of the
+    container have moved it to; one that is not mounted any more is not an error.
+    """
     force: _builtins.bool
     """Out of sight at once, and gone with the last file that is open in it."""
     def __init__(
         self,
         *,
-        place: _builtins.str = ...,
+        destination: _builtins.str = ...,
         force: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "place", b"place"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "force", b"force"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -266,37 +266,17 @@ Global___ShimLog: _TypeAlias = ShimLog  # noqa: Y015
 class Spawned(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    SHIM_PID_FIELD_NUMBER: _builtins.int
-    SHIM_START_TICKS_FIELD_NUMBER: _builtins.int
-    PID_FIELD_NUMBER: _builtins.int
-    PID_START_TICKS_FIELD_NUMBER: _builtins.int
     NETNS_FIELD_NUMBER: _builtins.int
-    WARNINGS_FIELD_NUMBER: _builtins.int
-    shim_pid: _builtins.int
-    shim_start_ticks: _builtins.int
-    """Start time of that PID in clock ticks since boot (proc(5), stat field 22)."""
-    pid: _builtins.int
-    """Of the init."""
-    pid_start_ticks: _builtins.int
     netns: _builtins.str
-    """Path of the network namespace; without one of its own, that which it joined."""
-    @_builtins.property
-    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the shim goes on without."""
-
+    """Path of the network namespace; without one of its own, that which it joined. All else is in `state.json`."""
     def __init__(
         self,
         *,
-        shim_pid: _builtins.int = ...,
-        shim_start_ticks: _builtins.int = ...,
-        pid: _builtins.int = ...,
-        pid_start_ticks: _builtins.int = ...,
         netns: _builtins.str = ...,
-        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["netns", b"netns", "pid", b"pid", "pid_start_ticks", b"pid_start_ticks", "shim_pid", b"shim_pid", "shim_start_ticks", b"shim_start_ticks", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["netns", b"netns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -676,7 +676,6 @@ class ResolvedMount(_message.Message):
     FILL_PATH_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
     LAYERS_FIELD_NUMBER: _builtins.int
-    PLACE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """What it is: "bind", "volume", "tmpfs", "overlay" or "image"."""
     name: _builtins.str
@@ -689,10 +688,6 @@ class ResolvedMount(_message.Message):
     """Of a volume that has no content yet and may be filled: before Fill is called, what the image has at the target
     may be copied to a new directory of this absolute path. The directory that it is in is there, for this owner
     alone, and no container can reach it. The copy must be renamed to this path when it is whole. Empty otherwise.
-    """
-    place: _builtins.str
-    """Of a mount that was attached to a running container: where it is there, without links. Filled in by the container
-    service.
     """
     @_builtins.property
     def mount(self) -> _types_pb2.Mount:
@@ -719,11 +714,10 @@ class ResolvedMount(_message.Message):
         fill_path: _builtins.str = ...,
         request: Global___MountRequest | None = ...,
         layers: _abc.Iterable[_types_pb2.Mount] | None = ...,
-        place: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["mount", b"mount", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "driver", b"driver", "fill_path", b"fill_path", "layers", b"layers", "mount", b"mount", "name", b"name", "place", b"place", "propagation", b"propagation", "read_only", b"read_only", "request", b"request", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous", b"anonymous", "driver", b"driver", "fill_path", b"fill_path", "layers", b"layers", "mount", b"mount", "name", b"name", "propagation", b"propagation", "read_only", b"read_only", "request", b"request", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
