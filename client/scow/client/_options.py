@@ -60,6 +60,24 @@ class ContainerOptions(TypedDict, total=False):
         cpu_shares: Relative weight; 1024 is the default.
         cpuset_cpus: Processors as cpuset(7) lists them.
         pids_limit: Processes and threads; -1 means unlimited.
+        memory_high: Bytes above which it is slowed down while its memory is reclaimed; cgroup v2 alone.
+        memory_swappiness: 0 to 100; cgroup v1 alone.
+        oom_kill_disable: Let it wait for memory instead of being killed; cgroup v1 alone.
+        cpu_period: Microseconds of a period, 1000 to 1000000; not with `cpus`.
+        cpu_quota: Microseconds of processor time in each period; -1 means unlimited.
+        cpu_rt_period: Microseconds of a period of real-time scheduling; cgroup v1 alone.
+        cpu_rt_runtime: Microseconds of it that real-time processes may use.
+        cpuset_mems: Memory nodes as cpuset(7) lists them.
+        blkio_weight: Share of block IO, 10 to 1000.
+        blkio_weight_devices: The same by device, {"/dev/sda": 200}.
+        device_read_bps: Bytes a second by device.
+        device_write_bps: Bytes a second by device.
+        device_read_iops: Operations a second by device.
+        device_write_iops: Operations a second by device.
+        hugepages: Bytes of huge pages by their size, {"2MB": 64 << 20}.
+        cgroup_conf: Further files of cgroup v2 and their content, {"memory.high": "64M"}.
+        device_cgroup_rules: Rules about devices, "c 10:229 rwm".
+        cgroup_parent: Path of the cgroup above its own, or a systemd slice, "web.slice".
         cap_add: Capabilities, "NET_ADMIN".
         cap_drop: Capabilities, "ALL".
         privileged: All capabilities, all devices, no seccomp.
@@ -119,6 +137,24 @@ class ContainerOptions(TypedDict, total=False):
     cpu_shares: int
     cpuset_cpus: str
     pids_limit: int
+    memory_high: int
+    memory_swappiness: int
+    oom_kill_disable: bool
+    cpu_period: int
+    cpu_quota: int
+    cpu_rt_period: int
+    cpu_rt_runtime: int
+    cpuset_mems: str
+    blkio_weight: int
+    blkio_weight_devices: Mapping[str, int]
+    device_read_bps: Mapping[str, int]
+    device_write_bps: Mapping[str, int]
+    device_read_iops: Mapping[str, int]
+    device_write_iops: Mapping[str, int]
+    hugepages: Mapping[str, int]
+    cgroup_conf: Mapping[str, str]
+    device_cgroup_rules: Iterable[str]
+    cgroup_parent: str
     cap_add: Iterable[str]
     cap_drop: Iterable[str]
     privileged: bool
@@ -169,6 +205,7 @@ _PLAIN = frozenset(
         "ipc_mode",
         "uts_mode",
         "cgroupns_mode",
+        "cgroup_parent",
         "umask",
         "group_add",
         "labels",
@@ -193,7 +230,24 @@ _RESOURCES = frozenset(
         "cpu_shares",
         "cpuset_cpus",
         "pids_limit",
+        "memory_high",
+        "memory_swappiness",
+        "oom_kill_disable",
+        "cpu_period",
+        "cpu_quota",
+        "cpu_rt_period",
+        "cpu_rt_runtime",
+        "cpuset_mems",
+        "blkio_weight",
     ]
+)
+# Options that are limits by device, and fields of Resources.
+_DEVICE_LIMITS = (
+    "blkio_weight_devices",
+    "device_read_bps",
+    "device_write_bps",
+    "device_read_iops",
+    "device_write_iops",
 )
 
 
@@ -213,6 +267,9 @@ def build_config(
     config = ContainerConfig(image=image, command=command, **plain)  # type: ignore[arg-type]
     for key in _RESOURCES & given.keys():
         setattr(config.resources, key, given.pop(key))
+    for key in _DEVICE_LIMITS:
+        for path, value in given.pop(key, {}).items():  # type: ignore[attr-defined]
+            getattr(config.resources, key).add(path=path, value=value)
     for key in list(given):
         build = _BUILDERS.get(key)
         if build is None:
@@ -308,6 +365,18 @@ def _set_cpus(config: ContainerConfig, cpus: float) -> None:
     config.resources.nano_cpus = round(cpus * 1_000_000_000)
 
 
+def _set_hugepages(config: ContainerConfig, hugepages: Mapping[str, int]) -> None:
+    config.resources.hugepages.update(hugepages)
+
+
+def _set_cgroup_conf(config: ContainerConfig, files: Mapping[str, str]) -> None:
+    config.resources.cgroup_conf.update(files)
+
+
+def _set_device_rules(config: ContainerConfig, rules: Iterable[str]) -> None:
+    config.resources.device_cgroup_rules.extend(rules)
+
+
 def _set_log_driver(config: ContainerConfig, driver: str) -> None:
     config.log.driver = driver
 
@@ -331,6 +400,9 @@ _BUILDERS: dict[str, Callable[[ContainerConfig, Any], None]] = {
     "ulimits": _set_ulimits,
     "devices": _set_devices,
     "cpus": _set_cpus,
+    "hugepages": _set_hugepages,
+    "cgroup_conf": _set_cgroup_conf,
+    "device_cgroup_rules": _set_device_rules,
     "log_driver": _set_log_driver,
     "log_options": _set_log_options,
     "platform": _set_platform,

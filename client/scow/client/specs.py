@@ -319,6 +319,92 @@ def parse_device(text: str) -> Fields:
     return {"host_path": host, "container_path": container, "permissions": permissions}
 
 
+def parse_device_weight(text: str) -> Fields:
+    """Return path and value of `--blkio-weight-device`: device:weight, 10 to 1000 (0 means none).
+
+    Raises:
+        ValueError: No such form.
+    """
+    path, value = _device_limit(text)
+    if not (value.isascii() and value.isdigit()) or not (value == "0" or 10 <= int(value) <= 1000):
+        raise ValueError(f"invalid weight for device: {text}")
+    return {"path": path, "value": int(value)}
+
+
+def parse_device_bps(text: str) -> Fields:
+    """Return path and bytes a second of `--device-read-bps`: device:number[unit].
+
+    Raises:
+        ValueError: No such form.
+    """
+    path, value = _device_limit(text)
+    try:
+        rate = parse_size(value)
+    except ValueError:
+        raise ValueError(
+            f"invalid rate for device: {text}. The correct format is "
+            "<device-path>:<number>[<unit>]. Number must be a positive integer. Unit is optional "
+            "and can be kb, mb, or gb"
+        ) from None
+    return {"path": path, "value": rate}
+
+
+def parse_device_iops(text: str) -> Fields:
+    """Return path and operations a second of `--device-read-iops`: device:number.
+
+    Raises:
+        ValueError: No such form.
+    """
+    path, value = _device_limit(text)
+    if not (value.isascii() and value.isdigit()):
+        raise ValueError(
+            f"invalid rate for device: {text}. The correct format is <device-path>:<number>. "
+            "Number must be a positive integer"
+        )
+    return {"path": path, "value": int(value)}
+
+
+def _device_limit(text: str) -> tuple[str, str]:
+    path, colon, value = text.partition(":")
+    if not colon or not path:
+        raise ValueError(f"bad format: {text}")
+    if not path.startswith("/dev/"):
+        raise ValueError(f"bad format for device path: {text}")
+    return path, value
+
+
+def parse_device_rule(text: str) -> str:
+    """Return a rule of `--device-cgroup-rule` as it is, "c 10:229 rwm".
+
+    Raises:
+        ValueError: No such form.
+    """
+    kind, _, rest = text.partition(" ")
+    numbers, _, access = rest.partition(" ")
+    parts = numbers.split(":")
+    known = kind in ("a", "b", "c") and len(parts) == 2
+    if (
+        not known
+        or not all(part == "*" or (part.isascii() and part.isdigit()) for part in parts)
+        or not 1 <= len(access) <= 3
+        or not set(access) <= set("rwm")
+    ):
+        raise ValueError(f"invalid device cgroup format '{text}'")
+    return text
+
+
+def parse_hugepages(text: str) -> tuple[str, int]:
+    """Return the size of pages and the bytes of `--hugepages`: 2MB=64m.
+
+    Raises:
+        ValueError: No such form.
+    """
+    size, equals, value = text.partition("=")
+    if not equals or not size:
+        raise ValueError(f"invalid limit of huge pages {text!r}: use SIZE=BYTES, 2MB=64m")
+    return size, parse_size(value)
+
+
 def parse_extra_host(text: str) -> str:
     """Return "name:address" of `--add-host`, which may have "=" for the first colon.
 

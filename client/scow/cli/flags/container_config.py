@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from scow.api.container.v1.container_pb2 import (
     ContainerConfig,
     Device,
+    DeviceLimit,
     LogConfig,
     MountSpec,
     NetworkAttachment,
@@ -48,7 +49,25 @@ _SAME = {
     "ipc_mode": "ipc",
     "uts_mode": "uts",
     "cgroupns_mode": "cgroupns",
+    "cgroup_parent": "cgroup_parent",
 }
+# Fields of Resources that have the value of the flag of the same name.
+_LIMITS = (
+    "memory",
+    "memory_swap",
+    "memory_reservation",
+    "memory_high",
+    "oom_kill_disable",
+    "cpu_period",
+    "cpu_quota",
+    "cpu_rt_period",
+    "cpu_rt_runtime",
+    "cpu_shares",
+    "cpuset_cpus",
+    "cpuset_mems",
+    "pids_limit",
+    "blkio_weight",
+)
 
 
 def build(options: Options) -> ContainerConfig:
@@ -179,15 +198,25 @@ def _is_unnamed(fields: dict[str, object]) -> bool:
 
 
 def _resources(options: Options) -> Resources:
-    return Resources(
-        memory=options.memory,
-        memory_swap=options.memory_swap,
-        memory_reservation=options.memory_reservation,
+    limits = Resources(
+        **{field: getattr(options, field) for field in _LIMITS},
         nano_cpus=options.cpus,
-        cpu_shares=options.cpu_shares,
-        cpuset_cpus=options.cpuset_cpus,
-        pids_limit=options.pids_limit,
+        hugepages=dict(options.hugepages),
+        cgroup_conf=dict(options.cgroup_conf),
+        device_cgroup_rules=options.device_cgroup_rule,
     )
+    if options.memory_swappiness != -1:
+        limits.memory_swappiness = options.memory_swappiness
+    for field, given in (
+        ("blkio_weight_devices", options.blkio_weight_device),
+        ("device_read_bps", options.device_read_bps),
+        ("device_write_bps", options.device_write_bps),
+        ("device_read_iops", options.device_read_iops),
+        ("device_write_iops", options.device_write_iops),
+    ):
+        # 0 is no limit, in Docker too.
+        getattr(limits, field).extend(DeviceLimit(**each) for each in given if each["value"])
+    return limits
 
 
 def _security_opt(text: str) -> str:

@@ -6,6 +6,10 @@ from scow.cli.flags.parser import Flag
 from scow.cli.io.terminal import DEFAULT_DETACH_KEYS, parse_detach_keys
 from scow.client import mount_specs, specs
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PULL_POLICIES = ("always", "missing", "never")
 
 
@@ -204,6 +208,14 @@ _FILES = (
         parse=specs.parse_device,
     ),
 )
+
+
+def _by_device(
+    *flags: tuple[str, str], parse: Callable[[str], dict[str, object]]
+) -> tuple[Flag, ...]:
+    return tuple(Flag(name, kind="list", help=text, parse=parse) for name, text in flags)
+
+
 _LIMITS = (
     Flag("memory", "m", "int", "Memory limit", shows="bytes", parse=specs.parse_size),
     Flag(
@@ -226,6 +238,65 @@ _LIMITS = (
         "cpuset-cpus",
         kind="string",
         help="CPUs in which to allow execution (0-3, 0,1)",
+    ),
+    Flag("cpuset-mems", kind="string", help="MEMs in which to allow execution (0-3, 0,1)"),
+    Flag("cpu-period", kind="int", help="Limit CPU CFS (Completely Fair Scheduler) period"),
+    Flag("cpu-quota", kind="int", help="Limit CPU CFS (Completely Fair Scheduler) quota"),
+    Flag("cpu-rt-period", kind="int", help="Limit CPU real-time period in microseconds"),
+    Flag("cpu-rt-runtime", kind="int", help="Limit CPU real-time runtime in microseconds"),
+    Flag(
+        "memory-high",
+        kind="int",
+        shows="bytes",
+        help="Memory above which processes are slowed down, cgroup v2 (scow's own)",
+        parse=specs.parse_size,
+    ),
+    Flag(
+        "memory-swappiness",
+        kind="int",
+        default=-1,
+        help="Tune container memory swappiness (0 to 100)",
+    ),
+    Flag("oom-kill-disable", help="Disable OOM Killer"),
+    Flag(
+        "blkio-weight",
+        kind="int",
+        help="Block IO (relative weight), between 10 and 1000, or 0 to disable",
+    ),
+    *_by_device(
+        ("blkio-weight-device", "Block IO weight (relative device weight)"),
+        parse=specs.parse_device_weight,
+    ),
+    *_by_device(
+        ("device-read-bps", "Limit read rate (bytes per second) from a device"),
+        ("device-write-bps", "Limit write rate (bytes per second) to a device"),
+        parse=specs.parse_device_bps,
+    ),
+    *_by_device(
+        ("device-read-iops", "Limit read rate (IO per second) from a device"),
+        ("device-write-iops", "Limit write rate (IO per second) to a device"),
+        parse=specs.parse_device_iops,
+    ),
+    Flag(
+        "hugepages",
+        kind="list",
+        shows="size=bytes",
+        help="Limit huge pages of a size, 2MB=64m (scow's own)",
+        parse=specs.parse_hugepages,
+    ),
+    Flag(
+        "cgroup-conf",
+        kind="list",
+        shows="file=value",
+        help="Write a file of the cgroup, memory.high=64M, cgroup v2 (scow's own)",
+        parse=pair,
+    ),
+    Flag("cgroup-parent", kind="string", help="Optional parent cgroup for the container"),
+    Flag(
+        "device-cgroup-rule",
+        kind="list",
+        help="Add a rule to the cgroup allowed devices list",
+        parse=specs.parse_device_rule,
     ),
     Flag(
         "pids-limit",

@@ -57,15 +57,26 @@ class AsyncContainers(AsyncLifecycle, AsyncCapture, AsyncFiles):
         return (await self.get_with_size(container, size=False, timeout=timeout)).container
 
     async def get_with_size(
-        self, container: str, *, size: bool = True, timeout: float | None = None
+        self,
+        container: str,
+        *,
+        size: bool = True,
+        limits: bool = False,
+        timeout: float | None = None,
     ) -> pb.GetResponse:
-        """Describe one container and, with `size`, count the bytes of its writable layer.
+        """Describe one container, and what costs more to find out.
+
+        Args:
+            container: Name or id.
+            size: Count the bytes of its writable layer.
+            limits: Read what the kernel has of its limits while it runs, into `container.kernel_limits`.
+            timeout: Seconds.
 
         Example::
 
             print((await client.containers.get_with_size("web")).size_rw)
         """
-        request = pb.GetRequest(container=container, size=size)
+        request = pb.GetRequest(container=container, size=size, limits=limits)
         return await self._service.call("Get", request, pb.GetResponse, timeout)
 
     async def list(

@@ -50,11 +50,18 @@ def container_shape(container: pb.Container, image: Image | None = None) -> Stru
         AppArmorProfile="",
         ExecIDs=listing_or_nil(container.exec_ids),
         HostConfig=host_config(container),
+        **_kernel_limits(container),
         GraphDriver=Struct(Data=NilMap(), Name=container.snapshot_driver),
         Mounts=[_mount(mount, container.config) for mount in container.mounts],
         Config=_config(container, image),
         NetworkSettings=_network_settings(container),
     )
+
+
+def _kernel_limits(container: pb.Container) -> dict[str, object]:
+    """Return what the kernel has of its limits, where that was asked for and it runs."""
+    found = container.kernel_limits
+    return {"KernelLimits": Map(dict(sorted(found.items())))} if found else {}
 
 
 def _state(container: pb.Container) -> Struct:

@@ -78,14 +78,15 @@ def _resources(config: pb.ContainerConfig) -> dict[str, object]:
         "CpuShares": limits.cpu_shares,
         "Memory": limits.memory,
         "NanoCpus": limits.nano_cpus,
-        "CgroupParent": "",
-        "BlkioWeight": 0,
-        "CpuPeriod": 0,
-        "CpuQuota": 0,
-        "CpuRealtimePeriod": 0,
-        "CpuRealtimeRuntime": 0,
+        "CgroupParent": config.cgroup_parent,
+        "BlkioWeight": limits.blkio_weight,
+        **_devices(limits),
+        "CpuPeriod": limits.cpu_period,
+        "CpuQuota": limits.cpu_quota,
+        "CpuRealtimePeriod": limits.cpu_rt_period,
+        "CpuRealtimeRuntime": limits.cpu_rt_runtime,
         "CpusetCpus": limits.cpuset_cpus,
-        "CpusetMems": "",
+        "CpusetMems": limits.cpuset_mems,
         "Devices": [
             Struct(
                 PathOnHost=device.host_path,
@@ -94,18 +95,50 @@ def _resources(config: pb.ContainerConfig) -> dict[str, object]:
             )
             for device in config.devices
         ],
-        "DeviceCgroupRules": NilList(),
+        "DeviceCgroupRules": listing_or_nil(limits.device_cgroup_rules),
         "DeviceRequests": NilList(),
         "MemoryReservation": limits.memory_reservation,
         # Docker's default where there is a limit: as much swap as memory.
         "MemorySwap": limits.memory_swap or 2 * limits.memory,
-        "MemorySwappiness": NIL,
-        "OomKillDisable": NIL,
+        "MemorySwappiness": limits.memory_swappiness
+        if limits.HasField("memory_swappiness")
+        else NIL,
+        "OomKillDisable": limits.oom_kill_disable or NIL,
         "PidsLimit": limits.pids_limit if limits.pids_limit > 0 else NIL,
         "Ulimits": [
             Struct(Name=limit.name, Hard=limit.hard, Soft=limit.soft) for limit in config.ulimits
         ],
+        **_own(limits),
     }
+
+
+def _devices(limits: pb.Resources) -> dict[str, object]:
+    """Return the limits of devices that are there; Docker has the others as null or as an empty list."""
+    found: dict[str, object] = {}
+    for key, field, value in (
+        ("BlkioWeightDevice", "blkio_weight_devices", "Weight"),
+        ("BlkioDeviceReadBps", "device_read_bps", "Rate"),
+        ("BlkioDeviceWriteBps", "device_write_bps", "Rate"),
+        ("BlkioDeviceReadIOps", "device_read_iops", "Rate"),
+        ("BlkioDeviceWriteIOps", "device_write_iops", "Rate"),
+    ):
+        entries = [
+            Struct({"Path": each.path, value: each.value}) for each in getattr(limits, field)
+        ]
+        found[key] = entries or ([] if value == "Weight" else NilList())
+    return found
+
+
+def _own(limits: pb.Resources) -> dict[str, object]:
+    """Return what Docker has no word for, where it is asked for."""
+    found: dict[str, object] = {}
+    if limits.memory_high:
+        found["MemoryHigh"] = limits.memory_high
+    if limits.hugepages:
+        found["Hugepages"] = Map(dict(sorted(limits.hugepages.items())))
+    if limits.cgroup_conf:
+        found["CgroupConf"] = Map(dict(sorted(limits.cgroup_conf.items())))
+    return found
 
 
 def _binds(config: pb.ContainerConfig) -> list[str]:

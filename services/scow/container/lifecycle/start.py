@@ -21,7 +21,7 @@ from scow.container.model.containers import Entry
 from scow.container.runtime.shim import Shim
 from scow.container.runtime.spawner import Spawned
 from scow.container.shared import Shared
-from scow.container.spec import bundle, document, mounts, namespaces
+from scow.container.spec import bundle, cgroup_parent, document, mounts, namespaces
 from scow.contract.errors import ScowError
 from scow.core.disk import writing
 from scow.core.tasks import completed
@@ -138,7 +138,7 @@ class Starter:
             bundle=str(around.bundle),
             state_dir=str(state),
             socket=str(paths.socket(entry.id)),
-            cgroup_parent=self._shared.config.instance,
+            cgroup_parent=cgroup_parent.resolve(config.cgroup_parent, self._shared.config.instance),
             log=self._log(entry),
             stdin=config.stdin_open,
             stdin_once=config.stdin_once,

@@ -10,7 +10,15 @@ from scow.api.types.v1.types_pb2 import PortMapping
 from scow.container.logs import options
 from scow.container.model import attachments, bounds, exposed_ports
 from scow.container.model.invalid import invalid
-from scow.container.spec import capabilities, limits, namespaces, security_options, signal_names
+from scow.container.spec import (
+    capabilities,
+    cgroup_parent,
+    kernel_limits,
+    limits,
+    namespaces,
+    security_options,
+    signal_names,
+)
 from scow.container.spec import devices as devicelist
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
@@ -33,6 +41,8 @@ def check(config: ContainerConfig) -> None:
     check_ports(config.ports)
     _check_exposed(config)
     limits.check(config.resources)
+    kernel_limits.check(config.resources)
+    cgroup_parent.resolve(config.cgroup_parent, "")
     limits.rlimits_of(config.ulimits)
     devicelist.check(config.devices)
     capabilities.choose(config.cap_add, config.cap_drop, config.privileged)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 
 from scow.api.container.v1.container_pb2 import InfoResponse
-from scow.container.query.machine import is_unified, machine, security_options, support, warnings
+from scow.container.query.machine import machine, security_options, support, warnings
+from scow.container.spec.kernel_limits import is_unified
 from scow.core.config import Config
 
 # The first one is the default.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scow.api.container.v1.container_pb2 import Machine, Support
+from scow.container.spec.kernel_limits import is_unified
 from scow.container.spec.security_options import apparmor_enabled
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -49,11 +50,6 @@ def machine() -> Machine:
         cpus=os.cpu_count() or 1,
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     )
-
-
-def is_unified(cgroups: Path = _CGROUPS) -> bool:
-    """Tell whether the hierarchy of cgroups is v2; the file is there from its first moment (cgroups(7))."""
-    return (cgroups / "cgroup.controllers").exists()
 
 
 def support(cgroups: Path = _CGROUPS, sysctls: Path = _SYSCTLS) -> Support:

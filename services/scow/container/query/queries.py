@@ -8,6 +8,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.container.model.containers import Entry
 from scow.container.query import filters as listing
 from scow.container.shared import Shared
+from scow.container.spec import kernel_limits
 from scow.contract.errors import ContainerNotFound
 from scow.core import filters as filter_rules
 from scow.core.paging import descending, message_size, page
@@ -27,6 +28,11 @@ class Queries:
         entry = self._shared.containers.find(request.container)
         response = pb.GetResponse(container=entry.described)
         response.container.exec_ids.extend(self._shared.containers.store.running_execs(entry.id))
+        if request.limits and entry.alive:
+            limits = kernel_limits.of_container(
+                self._shared.paths.state(entry.id), entry.described.config, entry.described.pid
+            )
+            response.container.kernel_limits.update(limits)
         if request.size:
             images = self._shared.images
             response.size_rw = response.size_root_fs = await images.usage(entry.owner)

@@ -11,7 +11,14 @@ from typing import Any
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.types.v1.types_pb2 import Mount
-from scow.container.spec import capabilities, limits, mounts, seccomp, security_options
+from scow.container.spec import (
+    capabilities,
+    device_rules,
+    limits,
+    mounts,
+    seccomp,
+    security_options,
+)
 from scow.container.spec import devices as devicelist
 from scow.container.spec import namespaces as modes
 from scow.container.spec import process as defaults
@@ -173,6 +180,7 @@ def _linux(
 ) -> dict[str, Any]:
     config = described.config
     nodes, rules = devicelist.nodes(config.devices, privileged=config.privileged)
+    rules += device_rules.parse(config.resources.device_cgroup_rules)
     linux: dict[str, Any] = {
         "namespaces": namespaces(config, around.joined),
         "devices": nodes,

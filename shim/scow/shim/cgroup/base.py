@@ -144,7 +144,11 @@ def write(directory: str, name: str, value: object) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        classes = {errno.EINVAL: InvalidConfig, errno.ENOENT: KernelUnsupported}
+        classes = {
+            errno.EINVAL: InvalidConfig,
+            errno.ENOENT: KernelUnsupported,
+            errno.EOPNOTSUPP: KernelUnsupported,
+        }
         raise classes.get(error.errno or 0, ContainerSetupFailed)(
             f"could not set {name} to {value}: {error.strerror}",
             what="cgroup",

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from scow.contract.errors import KernelUnsupported
 from scow.shim.cgroup import base
-from scow.shim.oci.config import DeviceRule, Resources
+from scow.shim.oci.config import BlockIO, DeviceRule, Resources
 from scow.shim.rootfs.cgroup_mount import Cgroups, Hierarchy
 
 _UNLIMITED = 1 << 62  # memory.limit_in_bytes of an unlimited cgroup is a little below 2**63
@@ -54,8 +54,12 @@ class CgroupV1(base.Cgroup):
         self._set_cpu(resources)
         if resources.pids is not None:
             self._write("pids", "pids.max", "max" if resources.pids <= 0 else resources.pids)
-        if resources.blkio_weight:
-            self._write("blkio", "blkio.weight", resources.blkio_weight)
+        self._set_block_io(resources.block_io)
+        for size, limit in resources.hugepages:
+            self._write("hugetlb", f"hugetlb.{size}.limit_in_bytes", limit)
+        if resources.unified:
+            text = "files of cgroup v2 cannot be set: this host has cgroup v1"
+            raise KernelUnsupported(text, what="cgroup", which=resources.unified[0][0])
         if resources.devices:
             for rule in (*resources.devices, *base.DEFAULT_DEVICES):
                 self._write(
@@ -70,7 +74,29 @@ class CgroupV1(base.Cgroup):
             raise KernelUnsupported(text, what="cgroup", which=controller)
         base.write(directory, name, value)
 
+    def _set_block_io(self, limits: BlockIO) -> None:
+        # The weights of CFQ, which kernels from 5.0 on have not, or of BFQ.
+        flavour = "blkio" if self._has("blkio", "blkio.weight") else "blkio.bfq"
+        if limits.weight:
+            self._write("blkio", f"{flavour}.weight", limits.weight)
+        for name, values in (
+            (f"{flavour}.weight_device", limits.weights),
+            ("blkio.throttle.read_bps_device", limits.read_bps),
+            ("blkio.throttle.write_bps_device", limits.write_bps),
+            ("blkio.throttle.read_iops_device", limits.read_iops),
+            ("blkio.throttle.write_iops_device", limits.write_iops),
+        ):
+            for each in values:
+                self._write("blkio", name, f"{each.major}:{each.minor} {each.value}")
+
+    def _has(self, controller: str, name: str) -> bool:
+        return os.path.exists(os.path.join(self._by_controller.get(controller, ""), name))
+
     def _set_memory(self, resources: Resources) -> list[str]:
+        if resources.swappiness is not None:
+            self._write("memory", "memory.swappiness", resources.swappiness)
+        if resources.oom_kill_disable:
+            self._write("memory", "memory.oom_control", 1)
         if resources.memory_reservation is not None:
             self._write("memory", "memory.soft_limit_in_bytes", resources.memory_reservation)
         if resources.memory_swap is not None and not self._counts_swap():
@@ -104,10 +130,29 @@ class CgroupV1(base.Cgroup):
             self._write("cpu", "cpu.cfs_period_us", resources.cpu_period)
         if resources.cpu_quota:
             self._write("cpu", "cpu.cfs_quota_us", resources.cpu_quota)
+        if resources.cpu_rt_runtime or resources.cpu_rt_period:
+            self._set_real_time(resources)
         if resources.cpuset_cpus:
             self._write("cpuset", "cpuset.cpus", resources.cpuset_cpus)
         if resources.cpuset_mems:
             self._write("cpuset", "cpuset.mems", resources.cpuset_mems)
+
+    def _set_real_time(self, resources: Resources) -> None:
+        """Set what real-time processes get; a group has at most what those above it have."""
+        mountpoint, path = next(
+            (each.mountpoint, each.directory)
+            for each in self._hierarchies
+            if "cpu" in each.controllers
+        )
+        runtime, period = resources.cpu_rt_runtime or 0, resources.cpu_rt_period
+        directory = mountpoint
+        for part in path[len(mountpoint) :].strip("/").split("/"):
+            directory = os.path.join(directory, part)
+            last = directory == path
+            if period and last:
+                base.write(directory, "cpu.rt_period_us", period)
+            if last or base.number(directory, "cpu.rt_runtime_us") < runtime:
+                base.write(directory, "cpu.rt_runtime_us", runtime)
 
     def open_for_clone(self) -> int | None:
         """Open the directory in the v2 hierarchy, if there is one."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 
 from scow.contract.errors import KernelUnsupported, ScowError
 from scow.shim.cgroup import base, bpf
-from scow.shim.oci.config import Resources
+from scow.shim.oci.config import BlockIO, Resources
 from scow.shim.rootfs.cgroup_mount import Cgroups, Hierarchy
 
 _CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
@@ -28,16 +29,16 @@ class CgroupV2(base.Cgroup):
 
     def create(self, resources: Resources) -> list[str]:
         """Hand the controllers down to the parent, make the directory, set the limits."""
-        self._delegate()
+        self._delegate(_controllers(resources))
         base.make(self._directory)
         return self.update(resources)
 
-    def _delegate(self) -> None:
-        """Enable the controllers in every cgroup from the root down to the parent."""
+    def _delegate(self, controllers: Iterable[str]) -> None:
+        """Enable controllers in every cgroup from the root down to the parent."""
         path = self._mountpoint
         parts = self._directory[len(self._mountpoint) :].strip("/").split("/")
         for part in parts:
-            _enable(path)
+            _enable(path, controllers)
             path = os.path.join(path, part)
             if path != self._directory:
                 os.makedirs(path, mode=0o755, exist_ok=True)
@@ -48,8 +49,11 @@ class CgroupV2(base.Cgroup):
         self._set_cpu(resources)
         if resources.pids is not None:
             self._write("pids.max", "max" if resources.pids <= 0 else resources.pids)
-        if resources.blkio_weight:
-            self._write("io.weight", f"default {io_weight(resources.blkio_weight)}")
+        self._set_block_io(resources.block_io)
+        for size, limit in resources.hugepages:
+            self._write(f"hugetlb.{size}.max", limit)
+        for name, text in resources.unified:
+            self._write(name, text)
         if resources.devices:
             bpf.confine_devices(self._directory, (*resources.devices, *base.DEFAULT_DEVICES))
         return warnings
@@ -57,7 +61,34 @@ class CgroupV2(base.Cgroup):
     def _write(self, name: str, value: object) -> None:
         base.write(self._directory, name, value)
 
+    def _set_block_io(self, limits: BlockIO) -> None:
+        bfq = not self._has("io.weight") and self._has("io.bfq.weight")
+        name = "io.bfq.weight" if bfq else "io.weight"
+        if limits.weight:
+            # BFQ's weights are v1's.
+            self._write(name, f"default {limits.weight if bfq else io_weight(limits.weight)}")
+        for each in limits.weights:
+            weight = each.value if bfq else io_weight(each.value)
+            self._write(name, f"{each.major}:{each.minor} {weight}")
+        for key, values in (
+            ("rbps", limits.read_bps),
+            ("wbps", limits.write_bps),
+            ("riops", limits.read_iops),
+            ("wiops", limits.write_iops),
+        ):
+            for each in values:
+                self._write("io.max", f"{each.major}:{each.minor} {key}={each.value}")
+
+    def _has(self, name: str) -> bool:
+        return os.path.exists(os.path.join(self._directory, name))
+
     def _set_memory(self, resources: Resources) -> list[str]:
+        for wanted, name in (
+            (resources.swappiness is not None, "memory.swappiness"),
+            (resources.oom_kill_disable, "disableOOMKiller"),
+        ):
+            if wanted:
+                raise KernelUnsupported(f"cgroup v2 has no {name}", what="cgroup", which=name)
         if resources.memory_reservation is not None:
             self._write("memory.low", resources.memory_reservation)
         if resources.memory is not None:
@@ -77,6 +108,9 @@ class CgroupV2(base.Cgroup):
         return []
 
     def _set_cpu(self, resources: Resources) -> None:
+        if resources.cpu_rt_runtime or resources.cpu_rt_period:
+            text = "cgroup v2 has no limits of real-time scheduling"
+            raise KernelUnsupported(text, what="cgroup", which="cpu.rt_runtime_us")
         if resources.cpu_shares:
             self._write("cpu.weight", cpu_weight(resources.cpu_shares))
         if resources.cpu_quota or resources.cpu_period:
@@ -140,7 +174,15 @@ class CgroupV2(base.Cgroup):
         return base.field(self._directory, "memory.events", "oom_kill")
 
 
-def _enable(directory: str) -> None:
+def _controllers(resources: Resources) -> list[str]:
+    """Return the controllers that a container needs: the usual ones, and those of the files that are to be set."""
+    more = {name.partition(".")[0] for name, _ in resources.unified} - {"cgroup"}
+    if resources.hugepages:
+        more.add("hugetlb")
+    return [*_CONTROLLERS, *sorted(more.difference(_CONTROLLERS))]
+
+
+def _enable(directory: str, controllers: Iterable[str]) -> None:
     """Enable what is available for the children of a cgroup.
 
     Raises:
@@ -149,7 +191,7 @@ def _enable(directory: str) -> None:
     """
     available = base.read(directory, "cgroup.controllers").split()
     enabled = base.read(directory, "cgroup.subtree_control").split()
-    missing = [name for name in _CONTROLLERS if name in available and name not in enabled]
+    missing = [name for name in controllers if name in available and name not in enabled]
     if not missing:
         return
     try:

@@ -104,19 +104,48 @@ class DeviceRule:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceLimit:
+    """What one block device is limited to, or its weight."""
+
+    major: int
+    minor: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockIO:
+    """Limits of block IO: weights from 10 to 1000, rates a second."""
+
+    weight: int = 0
+    weights: tuple[DeviceLimit, ...] = ()
+    read_bps: tuple[DeviceLimit, ...] = ()
+    write_bps: tuple[DeviceLimit, ...] = ()
+    read_iops: tuple[DeviceLimit, ...] = ()
+    write_iops: tuple[DeviceLimit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Resources:
     """Limits of the cgroup. None: leave as it is; memory in bytes, -1 for unlimited; times in microseconds."""
 
     memory: int | None = None
     memory_swap: int | None = None
     memory_reservation: int | None = None
+    swappiness: int | None = None
+    oom_kill_disable: bool = False
     cpu_quota: int | None = None
     cpu_period: int | None = None
     cpu_shares: int | None = None
+    cpu_rt_runtime: int | None = None
+    cpu_rt_period: int | None = None
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
     pids: int | None = None
-    blkio_weight: int | None = None
+    block_io: BlockIO = BlockIO()
+    # Bytes by the size of the pages, "2MB".
+    hugepages: tuple[tuple[str, int], ...] = ()
+    # Files of cgroup v2 and what is written to them.
+    unified: tuple[tuple[str, str], ...] = ()
     devices: tuple[DeviceRule, ...] = ()
 
 
@@ -371,12 +400,39 @@ def _resources(node: _Node) -> Resources:
         memory=memory.optional("limit"),
         memory_swap=memory.optional("swap"),
         memory_reservation=memory.optional("reservation"),
+        swappiness=memory.optional("swappiness"),
+        oom_kill_disable=memory.flag("disableOOMKiller"),
         cpu_quota=cpu.optional("quota"),
         cpu_period=cpu.optional("period"),
         cpu_shares=cpu.optional("shares"),
+        cpu_rt_runtime=cpu.optional("realtimeRuntime"),
+        cpu_rt_period=cpu.optional("realtimePeriod"),
         cpuset_cpus=cpu.text("cpus"),
         cpuset_mems=cpu.text("mems"),
         pids=node.node("pids").optional("limit"),
-        blkio_weight=node.node("blockIO").optional("weight"),
+        block_io=_block_io(node.node("blockIO")),
+        hugepages=node.each(
+            "hugepageLimits", lambda limit: (limit.text("pageSize"), limit.number("limit"))
+        ),
+        unified=tuple(node.table("unified").items()),
         devices=node.each("devices", _device_rule),
+    )
+
+
+def _block_io(node: _Node) -> BlockIO:
+    def rates(key: str) -> tuple[DeviceLimit, ...]:
+        return node.each(
+            key, lambda each: DeviceLimit(*map(each.number, ("major", "minor", "rate")))
+        )
+
+    return BlockIO(
+        weight=node.number("weight"),
+        weights=node.each(
+            "weightDevice",
+            lambda each: DeviceLimit(*map(each.number, ("major", "minor", "weight"))),
+        ),
+        read_bps=rates("throttleReadBpsDevice"),
+        write_bps=rates("throttleWriteBpsDevice"),
+        read_iops=rates("throttleReadIOPSDevice"),
+        write_iops=rates("throttleWriteIOPSDevice"),
     )

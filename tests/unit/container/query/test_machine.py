@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from scow.api.container.v1.container_pb2 import Support
-from scow.container.query.machine import is_unified, security_options, support, warnings
+from scow.container.query.machine import security_options, support, warnings
+from scow.container.spec.kernel_limits import is_unified
 
 _V2 = {"cgroup.controllers": "cpuset cpu io memory pids", "a/memory.swap.max": "max"}
 _V1 = {

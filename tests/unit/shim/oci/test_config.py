@@ -49,7 +49,45 @@ def test_resources() -> None:
         oci.DeviceRule(False, "a", None, None, "rwm"),
         oci.DeviceRule(True, "c", 1, None, "r"),
     )
-    assert resources == oci.Resources(1, -1, 0, 2, 3, 4, "0", "1", 5, 6, rules)
+    assert resources == oci.Resources(
+        memory=1,
+        memory_swap=-1,
+        memory_reservation=0,
+        cpu_quota=2,
+        cpu_period=3,
+        cpu_shares=4,
+        cpuset_cpus="0",
+        cpuset_mems="1",
+        pids=5,
+        block_io=oci.BlockIO(weight=6),
+        devices=rules,
+    )
+
+
+def test_further_limits() -> None:
+    device = {"major": 8, "minor": 0}
+    resources = parse(
+        linux={
+            "resources": {
+                "memory": {"swappiness": 0, "disableOOMKiller": True},
+                "cpu": {"realtimeRuntime": 1, "realtimePeriod": 2},
+                "blockIO": {
+                    "weightDevice": [{**device, "weight": 10}],
+                    "throttleReadBpsDevice": [{**device, "rate": 11}],
+                    "throttleWriteIOPSDevice": [{**device, "rate": 12}],
+                },
+                "hugepageLimits": [{"pageSize": "2MB", "limit": 13}],
+                "unified": {"memory.high": "14"},
+            }
+        }
+    ).resources
+    assert (resources.swappiness, resources.oom_kill_disable) == (0, True)
+    assert (resources.cpu_rt_runtime, resources.cpu_rt_period) == (1, 2)
+    assert resources.block_io.weights == (oci.DeviceLimit(8, 0, 10),)
+    assert resources.block_io.read_bps == (oci.DeviceLimit(8, 0, 11),)
+    assert resources.block_io.write_iops == (oci.DeviceLimit(8, 0, 12),)
+    assert resources.hugepages == (("2MB", 13),)
+    assert resources.unified == (("memory.high", "14"),)
 
 
 def test_annotations_of_our_own() -> None:

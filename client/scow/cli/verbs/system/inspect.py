@@ -48,7 +48,9 @@ class _Finder:
         """Return a container in Docker's shape."""
         from scow.words.shapes.container import container_shape, needs_image
 
-        found = self._context.client.containers.get_with_size(name, size=self._size)
+        found = self._context.client.containers.get_with_size(
+            name, size=self._size, limits=self._shows("KernelLimits")
+        )
         container = found.container
         image = None
         if needs_image(container) and self._shows("Cmd", "Entrypoint"):

@@ -262,6 +262,46 @@ class Resources(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class HugepagesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class CgroupConfEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     MEMORY_FIELD_NUMBER: _builtins.int
     MEMORY_SWAP_FIELD_NUMBER: _builtins.int
     MEMORY_RESERVATION_FIELD_NUMBER: _builtins.int
@@ -269,6 +309,23 @@ class Resources(_message.Message):
     CPU_SHARES_FIELD_NUMBER: _builtins.int
     CPUSET_CPUS_FIELD_NUMBER: _builtins.int
     PIDS_LIMIT_FIELD_NUMBER: _builtins.int
+    MEMORY_HIGH_FIELD_NUMBER: _builtins.int
+    MEMORY_SWAPPINESS_FIELD_NUMBER: _builtins.int
+    OOM_KILL_DISABLE_FIELD_NUMBER: _builtins.int
+    CPU_PERIOD_FIELD_NUMBER: _builtins.int
+    CPU_QUOTA_FIELD_NUMBER: _builtins.int
+    CPU_RT_PERIOD_FIELD_NUMBER: _builtins.int
+    CPU_RT_RUNTIME_FIELD_NUMBER: _builtins.int
+    CPUSET_MEMS_FIELD_NUMBER: _builtins.int
+    BLKIO_WEIGHT_FIELD_NUMBER: _builtins.int
+    BLKIO_WEIGHT_DEVICES_FIELD_NUMBER: _builtins.int
+    DEVICE_READ_BPS_FIELD_NUMBER: _builtins.int
+    DEVICE_WRITE_BPS_FIELD_NUMBER: _builtins.int
+    DEVICE_READ_IOPS_FIELD_NUMBER: _builtins.int
+    DEVICE_WRITE_IOPS_FIELD_NUMBER: _builtins.int
+    HUGEPAGES_FIELD_NUMBER: _builtins.int
+    CGROUP_CONF_FIELD_NUMBER: _builtins.int
+    DEVICE_CGROUP_RULES_FIELD_NUMBER: _builtins.int
     memory: _builtins.int
     """Bytes."""
     memory_swap: _builtins.int
@@ -282,6 +339,48 @@ class Resources(_message.Message):
     """Processors as cpuset(7) lists them, "0-2,4"."""
     pids_limit: _builtins.int
     """Processes and threads; 0 or -1 means unlimited."""
+    memory_high: _builtins.int
+    """Bytes above which processes are slowed down while their memory is reclaimed; cgroup v2 alone."""
+    memory_swappiness: _builtins.int
+    """0 to 100: how readily memory is swapped out; absent means as the kernel has it. cgroup v1 alone."""
+    oom_kill_disable: _builtins.bool
+    """Processes without memory wait instead of being killed; cgroup v1 alone."""
+    cpu_period: _builtins.int
+    """Microseconds of processor time (`cpu_quota`, -1 means unlimited) in each period; not with `nano_cpus`."""
+    cpu_quota: _builtins.int
+    cpu_rt_period: _builtins.int
+    """Microseconds of real-time scheduling in each period; cgroup v1 alone."""
+    cpu_rt_runtime: _builtins.int
+    cpuset_mems: _builtins.str
+    """Memory nodes as cpuset(7) lists them."""
+    blkio_weight: _builtins.int
+    """Share of block IO, 10 to 1000; of some devices another one."""
+    @_builtins.property
+    def blkio_weight_devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceLimit]: ...
+    @_builtins.property
+    def device_read_bps(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceLimit]:
+        """Bytes a second."""
+
+    @_builtins.property
+    def device_write_bps(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceLimit]: ...
+    @_builtins.property
+    def device_read_iops(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceLimit]:
+        """Operations a second."""
+
+    @_builtins.property
+    def device_write_iops(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceLimit]: ...
+    @_builtins.property
+    def hugepages(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Bytes of huge pages, by their size as the kernel names it, "2MB"."""
+
+    @_builtins.property
+    def cgroup_conf(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Any further file of the container's cgroup and what to write to it, "memory.high": "64M"; cgroup v2 alone."""
+
+    @_builtins.property
+    def device_cgroup_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What may be done with which devices beyond `devices`, "c 10:229 rwm"; later ones override earlier ones."""
+
     def __init__(
         self,
         *,
@@ -292,14 +391,58 @@ class Resources(_message.Message):
         cpu_shares: _builtins.int = ...,
         cpuset_cpus: _builtins.str = ...,
         pids_limit: _builtins.int = ...,
+        memory_high: _builtins.int = ...,
+        memory_swappiness: _builtins.int | None = ...,
+        oom_kill_disable: _builtins.bool = ...,
+        cpu_period: _builtins.int = ...,
+        cpu_quota: _builtins.int = ...,
+        cpu_rt_period: _builtins.int = ...,
+        cpu_rt_runtime: _builtins.int = ...,
+        cpuset_mems: _builtins.str = ...,
+        blkio_weight: _builtins.int = ...,
+        blkio_weight_devices: _abc.Iterable[Global___DeviceLimit] | None = ...,
+        device_read_bps: _abc.Iterable[Global___DeviceLimit] | None = ...,
+        device_write_bps: _abc.Iterable[Global___DeviceLimit] | None = ...,
+        device_read_iops: _abc.Iterable[Global___DeviceLimit] | None = ...,
+        device_write_iops: _abc.Iterable[Global___DeviceLimit] | None = ...,
+        hugepages: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        cgroup_conf: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        device_cgroup_rules: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_memory_swappiness", b"_memory_swappiness", "memory_swappiness", b"memory_swappiness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_memory_swappiness", b"_memory_swappiness", "blkio_weight", b"blkio_weight", "blkio_weight_devices", b"blkio_weight_devices", "cgroup_conf", b"cgroup_conf", "cpu_period", b"cpu_period", "cpu_quota", b"cpu_quota", "cpu_rt_period", b"cpu_rt_period", "cpu_rt_runtime", b"cpu_rt_runtime", "cpu_shares", b"cpu_shares", "cpuset_cpus", b"cpuset_cpus", "cpuset_mems", b"cpuset_mems", "device_cgroup_rules", b"device_cgroup_rules", "device_read_bps", b"device_read_bps", "device_read_iops", b"device_read_iops", "device_write_bps", b"device_write_bps", "device_write_iops", b"device_write_iops", "hugepages", b"hugepages", "memory", b"memory", "memory_high", b"memory_high", "memory_reservation", b"memory_reservation", "memory_swap", b"memory_swap", "memory_swappiness", b"memory_swappiness", "nano_cpus", b"nano_cpus", "oom_kill_disable", b"oom_kill_disable", "pids_limit", b"pids_limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__memory_swappiness: _TypeAlias = _typing.Literal["memory_swappiness"]  # noqa: Y015
+    _WhichOneofArgType__memory_swappiness: _TypeAlias = _typing.Literal["_memory_swappiness", b"_memory_swappiness"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_swappiness) -> _WhichOneofReturnType__memory_swappiness | None: ...
+
+Global___Resources: _TypeAlias = Resources  # noqa: Y015
+
+@_typing.final
+class DeviceLimit(_message.Message):
+    """A limit or a weight for one block device."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Host path."""
+    value: _builtins.int
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        value: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_shares", b"cpu_shares", "cpuset_cpus", b"cpuset_cpus", "memory", b"memory", "memory_reservation", b"memory_reservation", "memory_swap", b"memory_swap", "nano_cpus", b"nano_cpus", "pids_limit", b"pids_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Resources: _TypeAlias = Resources  # noqa: Y015
+Global___DeviceLimit: _TypeAlias = DeviceLimit  # noqa: Y015
 
 @_typing.final
 class MountSpec(_message.Message):
@@ -593,6 +736,26 @@ class ContainerConfig(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class StorageOptsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     IMAGE_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
     ENTRYPOINT_FIELD_NUMBER: _builtins.int
@@ -646,6 +809,9 @@ class ContainerConfig(_message.Message):
     NETWORKS_FIELD_NUMBER: _builtins.int
     ENV_FILES_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
+    CGROUP_PARENT_FIELD_NUMBER: _builtins.int
+    STORAGE_OPTS_FIELD_NUMBER: _builtins.int
+    CDI_DEVICES_FIELD_NUMBER: _builtins.int
     image: _builtins.str
     override_entrypoint: _builtins.bool
     working_dir: _builtins.str
@@ -687,6 +853,8 @@ class ContainerConfig(_message.Message):
     umask: _builtins.int
     read_only_tmpfs: _builtins.bool
     """With `read_only`: a tmpfs at /run, /tmp and /var/tmp, where nothing else is mounted."""
+    cgroup_parent: _builtins.str
+    """Where its cgroup is: a path below each hierarchy, or the name of a systemd slice, "web.slice"; empty means the engine's."""
     @_builtins.property
     def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Replaces the image's CMD when not empty."""
@@ -761,6 +929,14 @@ class ContainerConfig(_message.Message):
     def links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Other containers, "NAME:ALIAS" or "NAME", as Docker's --link has them."""
 
+    @_builtins.property
+    def storage_opts(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Of the writable layer: "size" (bytes or 10g)."""
+
+    @_builtins.property
+    def cdi_devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Devices that CDI specifications of the host describe, "vendor.com/class=name"."""
+
     def __init__(
         self,
         *,
@@ -817,10 +993,13 @@ class ContainerConfig(_message.Message):
         networks: _abc.Iterable[Global___NetworkAttachment] | None = ...,
         env_files: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         links: _abc.Iterable[_builtins.str] | None = ...,
+        cgroup_parent: _builtins.str = ...,
+        storage_opts: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        cdi_devices: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "log", b"log", "platform", b"platform", "resources", b"resources", "stop_timeout", b"stop_timeout", "umask", b"umask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "auto_remove", b"auto_remove", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "cgroupns_mode", b"cgroupns_mode", "command", b"command", "devices", b"devices", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "entrypoint", b"entrypoint", "env", b"env", "env_files", b"env_files", "exposed_ports", b"exposed_ports", "extra_hosts", b"extra_hosts", "group_add", b"group_add", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_mode", b"ipc_mode", "ipv4_address", b"ipv4_address", "labels", b"labels", "links", b"links", "log", b"log", "mac_address", b"mac_address", "mounts", b"mounts", "network", b"network", "network_aliases", b"network_aliases", "networks", b"networks", "oom_score_adj", b"oom_score_adj", "override_entrypoint", b"override_entrypoint", "pid_mode", b"pid_mode", "platform", b"platform", "ports", b"ports", "privileged", b"privileged", "publish_all", b"publish_all", "read_only", b"read_only", "read_only_tmpfs", b"read_only_tmpfs", "resources", b"resources", "security_opts", b"security_opts", "shm_size", b"shm_size", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_signal", b"stop_signal", "stop_timeout", b"stop_timeout", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "umask", b"umask", "user", b"user", "uts_mode", b"uts_mode", "volumes_from", b"volumes_from", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "auto_remove", b"auto_remove", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "cdi_devices", b"cdi_devices", "cgroup_parent", b"cgroup_parent", "cgroupns_mode", b"cgroupns_mode", "command", b"command", "devices", b"devices", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "entrypoint", b"entrypoint", "env", b"env", "env_files", b"env_files", "exposed_ports", b"exposed_ports", "extra_hosts", b"extra_hosts", "group_add", b"group_add", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_mode", b"ipc_mode", "ipv4_address", b"ipv4_address", "labels", b"labels", "links", b"links", "log", b"log", "mac_address", b"mac_address", "mounts", b"mounts", "network", b"network", "network_aliases", b"network_aliases", "networks", b"networks", "oom_score_adj", b"oom_score_adj", "override_entrypoint", b"override_entrypoint", "pid_mode", b"pid_mode", "platform", b"platform", "ports", b"ports", "privileged", b"privileged", "publish_all", b"publish_all", "read_only", b"read_only", "read_only_tmpfs", b"read_only_tmpfs", "resources", b"resources", "security_opts", b"security_opts", "shm_size", b"shm_size", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_signal", b"stop_signal", "stop_timeout", b"stop_timeout", "storage_opts", b"storage_opts", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "umask", b"umask", "user", b"user", "uts_mode", b"uts_mode", "volumes_from", b"volumes_from", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__stop_timeout: _TypeAlias = _typing.Literal["stop_timeout"]  # noqa: Y015
     _WhichOneofArgType__stop_timeout: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout"]  # noqa: Y015
@@ -1034,6 +1213,26 @@ class Container(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class KernelLimitsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
@@ -1068,6 +1267,8 @@ class Container(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     NETWORKS_FIELD_NUMBER: _builtins.int
+    KERNEL_LIMITS_FIELD_NUMBER: _builtins.int
+    STORAGE_PROJECT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     image_id: _builtins.str
@@ -1091,6 +1292,8 @@ class Container(_message.Message):
     snapshot_driver: _builtins.str
     netns_path: _builtins.str
     """/proc/<pid>/ns/net while it runs."""
+    storage_project: _builtins.int
+    """Project of the file system (ext4, xfs) that counts its writable layer; 0: none."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -1131,6 +1334,10 @@ class Container(_message.Message):
     def networks(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkAttachment]:
         """The networks that it is to be in: those of `config`, and what Connect and Disconnect changed."""
 
+    @_builtins.property
+    def kernel_limits(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the kernel has while it runs, by files of its cgroup: "memory.max": "67108864". In the answer of Get alone."""
+
     def __init__(
         self,
         *,
@@ -1168,10 +1375,12 @@ class Container(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         networks: _abc.Iterable[Global___NetworkAttachment] | None = ...,
+        kernel_limits: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        storage_project: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "created_at", b"created_at", "finished_at", b"finished_at", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "created_at", b"created_at", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "image_id", b"image_id", "labels", b"labels", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "networks", b"networks", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "created_at", b"created_at", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "image_id", b"image_id", "kernel_limits", b"kernel_limits", "labels", b"labels", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "networks", b"networks", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "storage_project", b"storage_project", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1708,18 +1917,22 @@ class GetRequest(_message.Message):
 
     CONTAINER_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     container: _builtins.str
     size: _builtins.bool
     """Also count the bytes of the writable layer."""
+    limits: _builtins.bool
+    """Also read what the kernel has (`Container.kernel_limits`)."""
     def __init__(
         self,
         *,
         container: _builtins.str = ...,
         size: _builtins.bool = ...,
+        limits: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "limits", b"limits", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
