@@ -40,10 +40,12 @@ def test_page(page: Path, engine: Engine, registry: dict[str, str], tmp_path: Pa
     blocks = _BLOCK.findall(page.read_text())
     assert blocks, f"{page} shows no commands"
     engine.plugins.mkdir(exist_ok=True)
+    engine.cdi.mkdir(exist_ok=True)
     own = {
         **registry,
         "POLICY": str(engine.policy),
         "PLUGINS": str(engine.plugins),
+        "CDI": str(engine.cdi),
         "SOURCES": str(engine.sources),
     }
     environment = {**engine.env, **own, "PATH": f"{BIN}:{engine.env.get('PATH', '')}"}

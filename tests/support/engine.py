@@ -71,7 +71,12 @@ class Engine:
             "SCOW_BUILD_SOURCE_POLICY": str(self.sources),
         }
         self.plugins = self.base / "plugins"
-        plugins = {"SCOW_VOLUME_PLUGIN_DIRS": str(self.plugins)}
+        # Specifications of devices, apart from the machine's.
+        self.cdi = self.base / "cdi"
+        plugins = {
+            "SCOW_VOLUME_PLUGIN_DIRS": str(self.plugins),
+            "SCOW_CONTAINER_CDI_DIRECTORIES": str(self.cdi),
+        }
         self._settings = {**clean_environment(), **trust, **plugins, **(settings or {})}
         self._scowd: subprocess.Popen[bytes] | None = None
 

@@ -87,7 +87,7 @@ class ContainerOptions(TypedDict, total=False):
         ulimits: Limits by name: one number, or soft and hard.
         init: Run a small init as process 1.
         auto_remove: Remove it when it ends.
-        devices: Host paths, or "host path:container path:rwm".
+        devices: Host paths, "host path:container path:rwm", or devices of CDI, "vendor.com/class=name".
         sysctls: Values by name.
         shm_size: Bytes of /dev/shm.
         log_driver: "json-file" or "none".
@@ -357,6 +357,9 @@ def _set_ulimits(config: ContainerConfig, ulimits: Mapping[str, int | tuple[int,
 
 def _set_devices(config: ContainerConfig, devices: Iterable[str]) -> None:
     for text in devices:
+        if specs.is_cdi(text):
+            config.cdi_devices.append(text)
+            continue
         fields = _parsed(specs.parse_device, text, InvalidArgument, "device")
         config.devices.append(Device(**fields))
 

@@ -319,6 +319,41 @@ def parse_device(text: str) -> Fields:
     return {"host_path": host, "container_path": container, "permissions": permissions}
 
 
+def is_cdi(text: str) -> bool:
+    """Tell whether a device is one of CDI, "vendor.com/class=name", as Docker tells it from a path."""
+    kind, equals, name = text.partition("=")
+    vendor, slash, family = kind.partition("/")
+    return bool(equals and name and slash and vendor and family) and "/" not in family
+
+
+def parse_device_or_cdi(text: str) -> Fields:
+    """Return the device of `--device`: a path, or the name of a device of CDI as "cdi".
+
+    Raises:
+        ValueError: Neither.
+    """
+    return {"cdi": text} if is_cdi(text) else parse_device(text)
+
+
+def parse_gpus(text: str) -> list[str]:
+    """Return the devices of CDI that `--gpus` means: all, a number of them, or device=0,1.
+
+    Raises:
+        ValueError: No such form.
+    """
+    fields = [part.strip() for part in text.strip('"').split(",")]
+    if fields == ["all"] or fields == ["count=all"]:
+        return ["nvidia.com/gpu=all"]
+    first = fields[0].removeprefix("count=")
+    if first.isascii() and first.isdigit() and len(fields) == 1 and int(first) <= 1024:
+        return [f"nvidia.com/gpu={number}" for number in range(int(first))]
+    if fields[0].startswith("device=") and all(fields):
+        names = [fields[0].removeprefix("device="), *fields[1:]]
+        if all(names) and not any("=" in name for name in names):
+            return [f"nvidia.com/gpu={name}" for name in names]
+    raise ValueError(f"invalid value for gpus: {text}: use all, a number, or device=0,1")
+
+
 def parse_device_weight(text: str) -> Fields:
     """Return path and value of `--blkio-weight-device`: device:weight, 10 to 1000 (0 means none).
 

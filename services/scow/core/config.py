@@ -283,6 +283,8 @@ class ContainerSection:
     # Bytes of one log file, and how many files a container has, where it does not say so itself.
     log_max_size: int = 10 << 20
     log_max_files: int = 3
+    # Folders with specifications of devices (CDI); of two that describe the same device the later one counts.
+    cdi_directories: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")
     # Seconds for which a shim may be silent when the service comes back to it.
     adopt_seconds: float = 5.0
     # Start the spawner when none answers; false where it is a unit of its own.

@@ -198,3 +198,34 @@ def test_cgroup_parent(engine: Engine, parent: str, place: str) -> None:
             for path in (place, os.path.dirname(place.rstrip("/"))):
                 if (top / path.strip("/")).is_dir():
                     (top / path.strip("/")).rmdir()
+
+
+_CDI = """
+cdiVersion: "0.6.0"
+kind: acme.com/box
+devices:
+  - name: one
+    containerEdits:
+      env: ["BOX=one"]
+      deviceNodes: [{path: /dev/box, hostPath: /dev/kmsg, permissions: w}]
+      mounts: [{hostPath: /etc/hostname, containerPath: /etc/box, options: [ro]}]
+"""
+
+
+def test_devices_of_cdi(engine: Engine) -> None:
+    engine.cdi.mkdir(exist_ok=True)
+    (engine.cdi / "acme.yaml").write_text(_CDI)
+    script = "echo $BOX; test -c /dev/box && test -s /etc/box; echo > /etc/box || echo read-only"
+    device = ("--device", "acme.com/box=one")
+    done = engine.cli("run", "--name", "boxed", *device, "busybox", "sh", "-c", script)
+    assert done.stdout == "one\nread-only\n"
+    (request,) = shown(engine, "boxed")["HostConfig"]["DeviceRequests"]
+    assert request["DeviceIDs"] == ["acme.com/box=one"]
+
+
+@pytest.mark.parametrize("flags", [("--device", "acme.com/box=no"), ("--gpus", "all")])
+def test_devices_of_cdi_that_are_not_there(engine: Engine, flags: tuple[str, str]) -> None:
+    done = engine.cli("create", *flags, "busybox", check=False)
+    assert done.returncode == 1
+    assert "unresolvable CDI devices" in done.stderr
+    assert engine.cli("ps", "-aq").stdout == ""

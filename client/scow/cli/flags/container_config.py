@@ -89,7 +89,11 @@ def build(options: Options) -> ContainerConfig:
         exposed_ports=[port for ports in options.expose for port in ports],
         resources=_resources(options),
         ulimits=[Ulimit(**limit) for limit in options.ulimit],
-        devices=[Device(**device) for device in options.device],
+        devices=[Device(**device) for device in options.device if "cdi" not in device],
+        cdi_devices=[
+            *(device["cdi"] for device in options.device if "cdi" in device),
+            *(name for names in options.gpus for name in names),
+        ],
         sysctls=dict(options.sysctl),
         security_opts=[opt for opt in map(_security_opt, options.security_opt) if opt],
         **{field: getattr(options, attribute) for field, attribute in _SAME.items()},

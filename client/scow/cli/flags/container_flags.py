@@ -205,7 +205,14 @@ _FILES = (
         "device",
         kind="list",
         help="Add a host device to the container",
-        parse=specs.parse_device,
+        parse=specs.parse_device_or_cdi,
+    ),
+    Flag(
+        "gpus",
+        kind="list",
+        shows="gpu-request",
+        help="GPU devices to add to the container ('all' to pass all GPUs)",
+        parse=specs.parse_gpus,
     ),
 )
 

@@ -96,7 +96,7 @@ def _resources(config: pb.ContainerConfig) -> dict[str, object]:
             for device in config.devices
         ],
         "DeviceCgroupRules": listing_or_nil(limits.device_cgroup_rules),
-        "DeviceRequests": NilList(),
+        "DeviceRequests": _requests(config),
         "MemoryReservation": limits.memory_reservation,
         # Docker's default where there is a limit: as much swap as memory.
         "MemorySwap": limits.memory_swap or 2 * limits.memory,
@@ -110,6 +110,21 @@ def _resources(config: pb.ContainerConfig) -> dict[str, object]:
         ],
         **_own(limits),
     }
+
+
+def _requests(config: pb.ContainerConfig) -> list[Struct]:
+    """Return the devices of CDI as Docker has them."""
+    if not config.cdi_devices:
+        return NilList()
+    return [
+        Struct(
+            Driver="cdi",
+            Count=0,
+            DeviceIDs=list(config.cdi_devices),
+            Capabilities=NilList(),
+            Options=Map({}),
+        )
+    ]
 
 
 def _devices(limits: pb.Resources) -> dict[str, object]:

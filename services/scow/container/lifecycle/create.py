@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from scow.api.container.v1 import container_pb2 as pb
@@ -18,7 +19,7 @@ from scow.container.model import attachments, image_config, names, validation
 from scow.container.model.containers import Containers, Entry
 from scow.container.model.invalid import invalid
 from scow.container.shared import Shared
-from scow.container.spec import namespaces, process, signal_names
+from scow.container.spec import cdi, namespaces, process, signal_names
 from scow.contract.errors import FailedPrecondition, ScowError
 from scow.core.disk import writing
 from scow.core.requests import remember
@@ -60,6 +61,9 @@ class Creation:
         if request.name:
             names.check(name)
         validation.check(request.config)
+        cdi.edits(
+            request.config.cdi_devices, map(Path, self._shared.config.container.cdi_directories)
+        )
         described = pb.Container(
             id=secrets.token_hex(32),
             name=name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import spawner_pb2 as shim_pb
@@ -180,7 +181,8 @@ class Starter:
                 target = self._joined(mode.name)
                 joined[kind] = f"/proc/{target.described.pid}/ns/{file}"
         linked = tuple(Links(self._shared.containers, entry).variables())
-        return document.Surroundings(paths.bundle(entry.id), joined, window, linked)
+        cdi = tuple(map(Path, self._shared.config.container.cdi_directories))
+        return document.Surroundings(paths.bundle(entry.id), joined, window, linked, cdi)
 
     def _joined(self, container: str) -> Entry:
         target = self._shared.containers.find(container)

@@ -13,6 +13,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.types.v1.types_pb2 import Mount
 from scow.container.spec import (
     capabilities,
+    cdi,
     device_rules,
     limits,
     mounts,
@@ -57,12 +58,14 @@ class Surroundings:
         joined: Paths of namespaces to join, by OCI type ("network", "pid", "ipc").
         window: Rows and columns of the terminal.
         linked: Variables about linked containers.
+        cdi: Folders with specifications of devices.
     """
 
     bundle: Path
     joined: dict[str, str] = field(default_factory=dict)
     window: tuple[int, int] = (0, 0)
     linked: tuple[str, ...] = ()
+    cdi: tuple[Path, ...] = cdi.DIRECTORIES
 
 
 def make(described: pb.Container, volumes: Sequence[Mount], around: Surroundings) -> dict[str, Any]:
@@ -80,16 +83,18 @@ def make(described: pb.Container, volumes: Sequence[Mount], around: Surroundings
     """
     config = described.config
     options = security_options.parse(config.security_opts)
+    injected = cdi.edits(config.cdi_devices, around.cdi)
     chosen = capabilities.choose(config.cap_add, config.cap_drop, config.privileged)
     spec: dict[str, Any] = {
         "ociVersion": "1.2.0",
-        "process": _process(described, options, chosen, around),
+        "process": _process(described, options, chosen, around, injected),
         "root": {"path": str(around.bundle / "rootfs"), "readonly": config.read_only},
         "mounts": [
-            mounts.entry(m) for m in mounts.make(config, volumes, around.joined.get("ipc", ""))
+            *(mounts.entry(m) for m in mounts.make(config, volumes, around.joined.get("ipc", ""))),
+            *injected.mounts,
         ],
         "annotations": _annotations(config),
-        "linux": _linux(described, options, chosen, around),
+        "linux": _linux(described, options, chosen, around, injected),
     }
     if modes.uts(config).kind == "private":
         spec["hostname"] = described.hostname
@@ -103,12 +108,15 @@ def _process(
     options: security_options.Options,
     chosen: Sequence[str],
     around: Surroundings,
+    injected: cdi.Edits,
 ) -> dict[str, Any]:
     config = described.config
     sets = {kind: list(chosen) for kind in ("bounding", "effective", "permitted")}
     user: dict[str, Any] = {"uid": 0, "gid": 0, "username": described.user or "0"}
     if config.HasField("umask"):
         user["umask"] = config.umask
+    if injected.gids:
+        user["additionalGids"] = injected.gids
     process: dict[str, Any] = {
         "terminal": config.tty,
         "user": user,
@@ -116,6 +124,7 @@ def _process(
         "env": [
             *defaults.process_env(described, tty=config.tty, linked=around.linked),
             *_of_files(config),
+            *injected.env,
         ],
         "cwd": described.working_dir,
         "capabilities": sets,
@@ -177,9 +186,12 @@ def _linux(
     options: security_options.Options,
     chosen: Sequence[str],
     around: Surroundings,
+    injected: cdi.Edits,
 ) -> dict[str, Any]:
     config = described.config
     nodes, rules = devicelist.nodes(config.devices, privileged=config.privileged)
+    nodes += injected.nodes
+    rules += injected.rules
     rules += device_rules.parse(config.resources.device_cgroup_rules)
     linux: dict[str, Any] = {
         "namespaces": namespaces(config, around.joined),
