@@ -27,6 +27,8 @@ def test_every_option_is_understood() -> None:
             value = texts[name]
         elif "Mapping[str, str]" in kind:
             value = {"a": "b"}
+        elif "Mapping[str, int]" in kind:
+            value = {"a": 1}
         elif "Mapping" in kind:
             value = {"nofile": (1, 2)}
         elif "Iterable" in kind or "Sequence" in kind:
