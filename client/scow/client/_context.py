@@ -15,6 +15,8 @@ from typing import BinaryIO
 
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1.image_pb2 import Auth
+from scow.client._cache_folder import CacheFolder
+from scow.client._cache_folder import read as read_cache
 from scow.contract.errors import DataLoss, InvalidContext
 from scow.words import ignore as ignore_rules
 from scow.words.ignore import Ignore
@@ -205,6 +207,9 @@ class Answers:
         self.archives: Mapping[str, BinaryIO] = {}
         # What takes the bytes of outputs, by their numbers.
         self.outputs: Mapping[int, Callable[[bytes], object]] = {}
+        # Folders of caches: those that are read, by their numbers, and those that are written, by those of outputs.
+        self.caches: Mapping[int, str] = {}
+        self.cache_folders: Mapping[int, CacheFolder] = {}
         self._complete: set[int] = set()
 
     def to(self, response: pb.BuildResponse) -> Iterator[pb.BuildRequest] | None:
@@ -215,13 +220,9 @@ class Answers:
         """
         kind = response.WhichOneof("message")
         if kind == "output":
-            take = self.outputs.get(response.output.output)
-            if take is not None and response.output.chunk:
-                take(response.output.chunk)
-            if response.output.last:
-                self._complete.add(response.output.output)
+            self._take(response.output)
             return iter(())
-        if kind == "result" and self.outputs.keys() - self._complete:
+        if kind == "result" and (self.outputs.keys() | self.cache_folders) - self._complete:
             raise DataLoss("the end of an output has not arrived", what="output", do="build again")
         if kind == "want_listing":
             return self._listing(response.want_listing)
@@ -229,6 +230,8 @@ class Answers:
             return self._content(response.want_content)
         if kind == "want_archive":
             return self._archive(response.want_archive.context)
+        if kind == "want_cache_file":
+            return self._cache_file(response.want_cache_file)
         if kind == "want_secret":
             name = response.want_secret.id
             value = self._secrets.get(name)
@@ -241,6 +244,30 @@ class Answers:
         if kind == "agent":
             return self._agent(response.agent)
         return None
+
+    def _take(self, output: pb.BuildResponse.OutputChunk) -> None:
+        """Hand a piece of an output on."""
+        folder = self.cache_folders.get(output.output)
+        take = folder.write if folder is not None else self.outputs.get(output.output)
+        if take is not None and output.chunk:
+            take(output.chunk)
+        if output.last:
+            if folder is not None:
+                folder.finish()
+            self._complete.add(output.output)
+
+    def _cache_file(self, want: pb.BuildResponse.WantCacheFile) -> Iterator[pb.BuildRequest]:
+        key = f"cache/{want.cache}/{want.path}"
+        kind = pb.BuildRequest.CacheFile
+        try:
+            for chunk in read_cache(self.caches[want.cache], want.path):
+                yield pb.BuildRequest(
+                    cache_file=kind(cache=want.cache, path=want.path, chunk=chunk)
+                )
+        except (OSError, KeyError) as error:
+            yield _failure(key, error)
+            return
+        yield pb.BuildRequest(cache_file=kind(cache=want.cache, path=want.path, last=True))
 
     def _agent(self, asked: pb.BuildResponse.Agent) -> Iterator[pb.BuildRequest]:
         """Hand what a program says to its agent on, and give the answer."""

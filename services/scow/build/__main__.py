@@ -9,12 +9,14 @@ from scow.api.build.v1 import build_pb2 as pb
 from scow.api.build.v1.build_pb2_grpc import add_BuildServiceServicer_to_server
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.build import policy
+from scow.build.cache.imports import Imports
 from scow.build.cache.mounts import CacheMounts
 from scow.build.cache.prune import Pruner
 from scow.build.cache.records import Cache
 from scow.build.context.directory import Directories
 from scow.build.context.remote import Remotes, prepare
 from scow.build.context.session import Session
+from scow.build.export.cache import CacheExporter
 from scow.build.export.outputs import Exporter
 from scow.build.graph.build import Build
 from scow.build.graph.flights import Flights
@@ -63,15 +65,18 @@ async def wire(context: Context) -> Wiring:
     async def build(options: pb.BuildOptions, session: Session, running: Running) -> pb.BuildResult:
         rules = policy.load(context.config.build.source_policy)
         remotes = Remotes(scratch, rules)
+        progress = running.progress
         sources = Sources(
-            *(layers, images, directories, rows, session, running.progress, options),
+            *(layers, images, directories, rows, session, progress, options),
             remotes,
             rules,
+            Imports(layers, session, progress, options, rules, str(scratch)),
         )
         try:
-            exporter = Exporter(layers, images, session, running.progress, options)
             return await Build(
-                machinery, sources, running.progress, options, running.record.id, exporter
+                *(machinery, sources, progress, options, running.record.id),
+                Exporter(layers, images, session, progress, options),
+                CacheExporter(layers, images, session, progress, options),
             ).run()
         finally:
             await sources.close()

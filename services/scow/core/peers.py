@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scow.api.image.v1.image_pb2_grpc import ImageServiceAsyncStub
     from scow.api.image.v1.layer_pb2_grpc import LayerServiceAsyncStub
     from scow.api.image.v1.registry_pb2_grpc import RegistryServiceAsyncStub
+    from scow.api.image.v1.remote_layer_pb2_grpc import RemoteLayerServiceAsyncStub
     from scow.api.image.v1.store_pb2_grpc import StoreServiceAsyncStub
     from scow.api.network.v1.network_pb2_grpc import NetworkServiceAsyncStub
     from scow.api.volume.v1.volume_pb2_grpc import VolumeServiceAsyncStub
@@ -131,6 +132,13 @@ class Peers:
         from scow.api.image.v1.archive_pb2_grpc import ArchiveServiceStub
 
         return ArchiveServiceStub(self.channel("image"))
+
+    @cached_property
+    def remote_layer(self) -> RemoteLayerServiceAsyncStub:
+        """Layers at registries, which the image service serves too."""
+        from scow.api.image.v1.remote_layer_pb2_grpc import RemoteLayerServiceStub
+
+        return RemoteLayerServiceStub(self.channel("image"))
 
     @cached_property
     def layer(self) -> LayerServiceAsyncStub:

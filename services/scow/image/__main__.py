@@ -14,6 +14,7 @@ from scow.api.image.v1.artifact_pb2_grpc import add_ArtifactServiceServicer_to_s
 from scow.api.image.v1.image_pb2_grpc import add_ImageServiceServicer_to_server
 from scow.api.image.v1.layer_pb2_grpc import add_LayerServiceServicer_to_server
 from scow.api.image.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
+from scow.api.image.v1.remote_layer_pb2_grpc import add_RemoteLayerServiceServicer_to_server
 from scow.api.image.v1.store_pb2_grpc import add_StoreServiceServicer_to_server
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.core.owners import running_owners, unknown_owners
@@ -39,10 +40,12 @@ from scow.image.rpc.artifact import ArtifactServicer
 from scow.image.rpc.image import ImageServicer
 from scow.image.rpc.layer import LayerServicer
 from scow.image.rpc.registry import RegistryServicer
+from scow.image.rpc.remote_layer import RemoteLayerServicer
 from scow.image.stacks.reader import StackReader
 from scow.image.transfer.artifacts import Artifacts
 from scow.image.transfer.push import Pusher
 from scow.image.transfer.remote import RemoteManifests
+from scow.image.transfer.remote_layers import RemoteLayers
 from scow.image.wiring import Parts, make_parts
 
 if TYPE_CHECKING:
@@ -65,6 +68,9 @@ async def wire(context: Context) -> Wiring:
     )
 
     artifacts = ArtifactServicer(Artifacts(parts.registries))
+    remote = RemoteLayerServicer(
+        RemoteLayers(parts.rows, parts.leases, parts.registries, parts.puller, parts.fetcher)
+    )
 
     def register(server: grpc.aio.Server) -> None:
         images, archives, registries, layers = servicers
@@ -73,6 +79,7 @@ async def wire(context: Context) -> Wiring:
         add_RegistryServiceServicer_to_server(registries, server)
         add_LayerServiceServicer_to_server(layers, server)
         add_ArtifactServiceServicer_to_server(artifacts, server)
+        add_RemoteLayerServiceServicer_to_server(remote, server)
         add_StoreServiceServicer_to_server(keeping.servicer, server)
 
     async def drain() -> None:
@@ -97,6 +104,7 @@ async def wire(context: Context) -> Wiring:
             "ArtifactService",
             "LayerService",
             "RegistryService",
+            "RemoteLayerService",
             "StoreService",
         ),
     )

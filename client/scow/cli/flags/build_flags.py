@@ -7,6 +7,7 @@ import os
 from scow.cli.flags.container_flags import label_text
 from scow.cli.flags.parser import Flag
 from scow.client import specs
+from scow.words import build_cache
 
 PROGRESS = ("auto", "plain", "tty", "quiet", "rawjson")
 
@@ -132,6 +133,16 @@ def named_context(text: str) -> tuple[str, str]:
     return name, value
 
 
+def _cache_from(text: str) -> str:
+    build_cache.parse_from(text)
+    return text
+
+
+def _cache_to(text: str) -> str:
+    build_cache.parse_to(text)
+    return text
+
+
 BUILD_FLAGS = (
     Flag("tag", "t", "list", 'Name and optionally a tag in the "name:tag" format'),
     Flag("file", "f", "string", 'Name of the Dockerfile (default "PATH/Dockerfile")'),
@@ -148,6 +159,18 @@ BUILD_FLAGS = (
     Flag("platform", kind="list", help="Set target platform for build"),
     Flag("no-cache", help="Do not use cache when building the image"),
     Flag("no-cache-filter", kind="list", help="Do not cache specified stages"),
+    Flag(
+        "cache-from",
+        kind="list",
+        help='External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")',
+        parse=_cache_from,
+    ),
+    Flag(
+        "cache-to",
+        kind="list",
+        help='Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")',
+        parse=_cache_to,
+    ),
     Flag("pull", help="Always attempt to pull all referenced images"),
     Flag("quiet", "q", help="Suppress the build output and print image ID on success"),
     Flag(

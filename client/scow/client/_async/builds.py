@@ -11,10 +11,12 @@ from scow.api.image.v1.image_pb2 import Auth
 from scow.client._aio import Duplex, pause
 from scow.client._async.service import AsyncService
 from scow.client._async.stream import AsyncStream
+from scow.client._cache_folder import CacheFolder
 from scow.client._context import Answers, ContextDirectory
 from scow.client._link import WireError, request_id
 from scow.client._options import filters_of, platform_of
-from scow.contract.errors import DataLoss
+from scow.contract.errors import DataLoss, InvalidArgument
+from scow.words import build_cache
 
 
 class AsyncBuilds:
@@ -129,7 +131,9 @@ class AsyncBuilds:
         options.ssh.extend(agents or {})
         answers = Answers(directories, secrets or {}, auth, agents or {})
         answers.archives = archives or {}
-        answers.outputs = {} if options.check else outputs or {}
+        if not options.check:
+            answers.outputs = outputs or {}
+            _add_caches(answers, options)
         for name in answers.archives:
             options.contexts.add(name=name, archive=True)
         return AsyncBuilding(self._service, options, answers, timeout)
@@ -330,6 +334,29 @@ class AsyncBuilding:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def _add_caches(answers: Answers, options: pb.BuildOptions) -> None:
+    """Add the folders of this machine that caches are read from and written to.
+
+    Raises:
+        InvalidArgument: An option that cannot be read.
+    """
+    try:
+        sources = [build_cache.parse_from(text) for text in options.cache_from]
+        targets = [build_cache.parse_to(text) for text in options.cache_to]
+    except ValueError as error:
+        raise InvalidArgument(f"{error}", what="cache", do="see docs/guide/caching.md") from None
+    answers.caches = {
+        number: source.attributes["src"]
+        for number, source in enumerate(sources)
+        if source.type == "local"
+    }
+    answers.cache_folders = {
+        len(options.outputs) + number: CacheFolder(target.attributes["dest"], target.tag)
+        for number, target in enumerate(targets)
+        if target.type == "local"
+    }
 
 
 def _read(directory: str | os.PathLike[str], dockerfile: str) -> bytes:

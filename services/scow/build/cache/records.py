@@ -60,9 +60,13 @@ class Cache:
             type_: "regular", "source.local", ...
             what: For people, "RUN make".
         """
-        before = self._rows.record(key)
         now = now_ns()
-        record = Record(key, layer, lease, type_, what, now, now)
+        return await self.keep(Record(key, layer, lease, type_, what, now, now))
+
+    async def keep(self, record: Record) -> Record:
+        """Record a result, in place of the one that had its key."""
+        key, lease = record.key, record.lease
+        before = self._rows.record(key)
         with self._rows.transaction() as tx:
             self._rows.put_record(tx, record)
         is_shared = (

@@ -20,6 +20,7 @@ _KEYS: dict[str, Callable[[pb.BuildRequest], str]] = {
     "archive": lambda request: f"archive/{request.archive.context}",
     "secret": lambda request: f"secret/{request.secret.id}",
     "credentials": lambda request: f"credentials/{request.credentials.registry}",
+    "cache_file": lambda request: f"cache/{request.cache_file.cache}/{request.cache_file.path}",
     "failure": lambda request: request.failure.which,
     "agent": lambda request: f"agent/{request.agent.connection}",
 }

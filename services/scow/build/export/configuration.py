@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scow.api.image.v1.layer_pb2 import Layer
+from scow.build.cache import exchange
 from scow.build.frontend.steps import BuildStage
 from scow.build.store import Record
 from scow.core.image_config import config_json
@@ -31,13 +32,16 @@ class Lineage:
     stages: tuple[tuple[BuildStage, tuple[Record, ...]], ...]
 
 
-def make(lineage: Lineage, stack: Sequence[Layer], epoch_ns: int | None) -> bytes:
+def make(
+    lineage: Lineage, stack: Sequence[Layer], epoch_ns: int | None, *, has_cache: bool = False
+) -> bytes:
     """Return the configuration.
 
     Args:
         lineage: How the image came to be.
         stack: Its layers.
         epoch_ns: A time for all that was made now; None means the times at which it was.
+        has_cache: Whether other engines are to find the results of its steps in the image.
     """
     stage = lineage.stages[-1][0]
     base: dict[str, Any] = json.loads(lineage.base) if lineage.base else {}
@@ -64,6 +68,9 @@ def make(lineage: Lineage, stack: Sequence[Layer], epoch_ns: int | None) -> byte
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in stack]},
         "history": history,
     }
+    if has_cache:
+        results = [record for _, each in lineage.stages for record in each]
+        value[exchange.ENTRY] = exchange.entry(results, stack)
     return json.dumps(value, separators=(",", ":")).encode()
 
 

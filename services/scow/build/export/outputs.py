@@ -48,6 +48,7 @@ class Result:
         stages: What was built, each with the results of its steps.
         epoch: SOURCE_DATE_EPOCH, or None.
         cached: Steps whose results were there already, each by the number of its stage and its own.
+        lineage: Of the stages, the last and those that it lies upon, the lowest first.
     """
 
     platform: str
@@ -56,6 +57,7 @@ class Result:
     stages: Sequence[tuple[BuildStage, Sequence[Record]]]
     epoch: int | None
     cached: Collection[tuple[int, int]] = ()
+    lineage: Sequence[tuple[BuildStage, Sequence[Record]]] = ()
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ class Exporter:
                     await self._archive(number, output, exported)
                 continue
             with self._step("exporting to client").running() as step:
-                await self._send(number, self._files(results), step)
+                await send_output(self._session, number, self._files(results), step)
         return exported
 
     def _step(self, name: str) -> Step:
@@ -242,18 +244,29 @@ class Exporter:
         request = archive_pb2.SaveRequest(images=names, format=kind)
         name = f"exporting to {output.type} image format"
         with self._step(name).running() as step:
-            await self._send(number, self._images.save(request), step)
+            await send_output(self._session, number, self._images.save(request), step)
 
-    async def _send(self, number: int, pieces: AsyncIterator[bytes], step: Step) -> None:
-        """Send a file to the client."""
-        sent = 0
-        async for piece in pieces:
-            chunk = pb.BuildResponse.OutputChunk(output=number, chunk=piece)
-            await self._session.send(pb.BuildResponse(output=chunk))
-            sent += len(piece)
-        last = pb.BuildResponse.OutputChunk(output=number, last=True)
-        await self._session.send(pb.BuildResponse(output=last))
-        step.status("sending tarball", sent, sent, completed=True)
+
+async def send_output(
+    session: Session, number: int, pieces: AsyncIterator[bytes], step: Step
+) -> None:
+    """Send a file to the client.
+
+    Args:
+        session: The conversation with it.
+        number: Of the output.
+        pieces: The file.
+        step: Is told how much it was.
+    """
+    sent = 0
+    async for piece in pieces:
+        chunk = pb.BuildResponse.OutputChunk(output=number, chunk=piece)
+        await session.send(pb.BuildResponse(output=chunk))
+        sent += len(piece)
+    await session.send(
+        pb.BuildResponse(output=pb.BuildResponse.OutputChunk(output=number, last=True))
+    )
+    step.status("sending tarball", sent, sent, completed=True)
 
 
 def _annotations(output: pb.BuildOutput, level: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1 import image_pb2
 from scow.build.export import configuration, outputs
+from scow.build.export.cache import CacheExporter, is_inline
 from scow.build.export.outputs import About, Exported, Exporter, Result
 from scow.build.frontend.plan import Plan
 from scow.build.frontend.steps import (
@@ -44,6 +45,7 @@ class Build:
         options: What is built.
         build: Its id.
         exporter: Makes outputs.
+        caches: Writes caches for other engines.
     """
 
     def __init__(
@@ -54,8 +56,11 @@ class Build:
         options: pb.BuildOptions,
         build: str,
         exporter: Exporter,
+        caches: CacheExporter,
     ) -> None:
         self._exporter = exporter
+        self._caches = caches
+        self._is_inline = is_inline(options)
         self._machinery = machinery
         self._sources = sources
         self._progress = progress
@@ -71,14 +76,16 @@ class Build:
             ScowError: It failed.
         """
         outputs.check(self._options)
-        dockerfile = await self._dockerfile()
+        dockerfile, _ = await together(self._dockerfile(), self._sources.imports.open())
         platforms = [_platform_text(p) for p in self._options.platforms] or [str(host())]
         building = [self._platform(dockerfile, platform) for platform in dict.fromkeys(platforms)]
         results = [result for result in await together(*building) if result is not None]
         if not results:  # only checked
             return pb.BuildResult(build_id=self._build)
         about = About(self._build, self._started_ns, self._text, self._sources.materials())
-        return self._result(results, await self._exporter.export(results, about))
+        exported = await self._exporter.export(results, about)
+        await self._caches.export(results)
+        return self._result(results, exported)
 
     async def _dockerfile(self) -> Dockerfile:
         name = self._options.dockerfile_path or "Dockerfile"
@@ -136,9 +143,17 @@ class Build:
         result = await building.run(target.index)
         lineage = _lineage(target, stages, building, bases)
         epoch_ns = None if epoch is None else epoch * 1_000_000_000
-        data = configuration.make(lineage, result.stack, epoch_ns)
+        data = configuration.make(lineage, result.stack, epoch_ns, has_cache=self._is_inline)
         pairs = [(stage, building.made(stage.index)) for stage in stages]
-        return Result(target.platform, result.stack, data, pairs, epoch, building.cached())
+        return Result(
+            target.platform,
+            result.stack,
+            data,
+            pairs,
+            epoch,
+            building.cached(),
+            lineage.stages,
+        )
 
     def _asked(self, platform: str) -> Options:
         return Options(

@@ -11,6 +11,7 @@ from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1 import image_pb2, layer_pb2
 from scow.api.types.v1.types_pb2 import Platform
 from scow.build.attestation.provenance import Material, image_uri, without_credentials
+from scow.build.cache.imports import Imports
 from scow.build.context.directory import Directories, Packs
 from scow.build.context.files import FileTree
 from scow.build.context.remote import Remotes
@@ -54,6 +55,7 @@ class Sources:
         options: Of the build.
         remotes: Fetches what is elsewhere.
         policy: What the build may be made from.
+        imports: Results that other engines have.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Sources:
         options: pb.BuildOptions,
         remotes: Remotes,
         policy: SourcePolicy,
+        imports: Imports,
     ) -> None:
         self._layers = layers
         self._images = images
@@ -77,6 +80,7 @@ class Sources:
         self._options = options
         self._remotes = remotes
         self._policy = policy
+        self.imports = imports
         self._contexts = {context.name: context for context in options.contexts}
         self._got: dict[str, asyncio.Task[FileTree]] = {}
         self._found: dict[tuple[str, str], asyncio.Task[layer_pb2.GetStackResponse]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1.layer_pb2 import Layer
@@ -31,7 +31,7 @@ from scow.build.graph.sources import Sources
 from scow.build.history.progress import Progress, Step
 from scow.build.peers.layers import Layers
 from scow.build.store import Record
-from scow.contract.errors import BuildFailed, ScowError
+from scow.contract.errors import BuildFailed, Cancelled, ScowError
 from scow.core.times import now_ns
 
 Made = tuple[Layer | None, str]
@@ -274,11 +274,38 @@ class Stages:
             told.cached()
             return known
 
+        if not self._ignores_cache(stage):
+            imported = await self._imported(key, told)
+            if imported is not None:
+                told.cached()
+                return imported
+
         async def make(listeners: Listeners) -> Record:
             layer, lease = await work(listeners)
             return await cache.put(key, layer, lease, "regular", title)
 
         return await self._machinery.flights.join(key, told, make)
+
+    async def _imported(self, key: str, told: Step) -> Record | None:
+        """Return the result that a cache of another engine has; one that cannot be had is made here."""
+        found = self._sources.imports.find(key)
+        if found is None:
+            return None
+        cache = self._machinery.cache
+        self._sources.hold(cache.using(found.key))
+
+        async def fetch(listeners: Listeners) -> Record:
+            return await cache.keep(await found.record())
+
+        try:
+            record = cache.find(found.key)
+            record = record or await self._machinery.flights.join(found.key, told, fetch)
+        except Cancelled:
+            raise
+        except ScowError as error:
+            self._sources.imports.warn(f"a result of the cache cannot be had: {error}")
+            return None
+        return replace(record, key=key)
 
     def _ignores_cache(self, stage: BuildStage) -> bool:
         return self._options.no_cache or (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from scow.api.image.v1 import archive_pb2, image_pb2, registry_pb2
+from scow.api.image.v1 import archive_pb2, artifact_pb2, image_pb2, registry_pb2
 from scow.core.peers import Peers, translated
+from scow.core.retry import ask
 
 
 class Images:
@@ -33,3 +34,7 @@ class Images:
         with translated("image"):
             async for message in self._peers.registry.Push(request):
                 yield message
+
+    async def put_artifact(self, request: artifact_pb2.PutArtifactRequest) -> str:
+        """Give a repository a manifest whose parts it has; return its digest."""
+        return (await ask("image", lambda: self._peers.artifact.PutArtifact(request))).digest

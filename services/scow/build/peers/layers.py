@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from scow.api.image.v1 import image_pb2, layer_pb2, store_pb2
+from scow.api.image.v1 import image_pb2, layer_pb2, remote_layer_pb2, store_pb2
 from scow.api.types.v1 import types_pb2
 from scow.core.peers import Peers, translated
 from scow.core.retry import ask
@@ -29,6 +29,36 @@ class Layers:
         """Return an image, its layers and its configuration."""
         request = layer_pb2.GetStackRequest(image=image, platform=platform)
         return await ask("image", lambda: self._peers.layer.GetStack(request))
+
+    async def remote_stack(
+        self, image: str, platform: types_pb2.Platform | None, auth: image_pb2.Auth | None
+    ) -> remote_layer_pb2.GetRemoteStackResponse:
+        """Return the layers and the configuration of an image at its registry."""
+        request = remote_layer_pb2.GetRemoteStackRequest(
+            reference=image, platform=platform, auth=auth
+        )
+        return await ask("image", lambda: self._peers.remote_layer.GetRemoteStack(request))
+
+    async def fetch(
+        self, image: str, auth: image_pb2.Auth | None, layer: layer_pb2.Layer, label: str
+    ) -> str:
+        """Fetch a layer of an image at its registry; return the lease, with a label, that keeps it."""
+        request = remote_layer_pb2.FetchLayerRequest(
+            reference=image,
+            auth=auth,
+            layer=layer,
+            ttl_seconds=KEPT_SECONDS,
+            labels={LABEL: label},
+        )
+        return (await ask("image", lambda: self._peers.remote_layer.FetchLayer(request))).lease
+
+    async def keep(self, layer: layer_pb2.Layer, label: str) -> tuple[layer_pb2.Layer, str]:
+        """Keep a layer that is here by a lease with a label; return both."""
+        request = store_pb2.CreateLeaseRequest(
+            content=[layer.digest, layer.diff_id], ttl_seconds=KEPT_SECONDS, labels={LABEL: label}
+        )
+        response = await ask("image", lambda: self._peers.store.CreateLease(request))
+        return layer, response.lease.id
 
     async def write(self, tar: AsyncIterator[bytes], label: str) -> layer_pb2.WriteLayerResponse:
         """Make a layer of a tar, kept by a lease with a label; what giving the tar raises is raised."""

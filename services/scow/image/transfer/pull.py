@@ -134,6 +134,29 @@ class Puller:
                 yield message
             yield await flight.result()
 
+    def check(self, reference: Reference) -> None:
+        """Check that images of a repository may come at all.
+
+        Raises:
+            ImageUntrusted, InvalidTrustPolicy: See these classes.
+        """
+        self._trust.rule(reference.repository)
+
+    async def describe(self, asked: Asked) -> tuple[Document, bytes, Sequence[str]]:
+        """Return what one image would be if it were pulled: manifest, configuration, diff ids of its layers.
+
+        Raises:
+            As `pull`.
+        """
+        self.check(asked.reference)
+        registry = self._registries.pulling(asked.reference, asked.credentials)
+        documents = await self._resolve(registry, asked)
+        await self._trust.at_pull(registry, asked.credentials, asked.reference, documents)
+        found = await self._configure(registry, documents, asked)
+        (image,) = found.images
+        config = image.parts[0].digest
+        return image, found.configurations[config], found.parsed[config].diff_ids
+
     async def fetch_blob(self, reference: Reference, blob: Descriptor) -> None:
         """Get a blob of a repository that is not here any more; who calls holds a lease on it.
 
@@ -151,7 +174,7 @@ class Puller:
 
     async def _pull(self, asked: Asked, progress: Progress) -> str:
         reference = asked.reference
-        self._trust.rule(reference.repository)  # what is rejected is not asked for
+        self.check(reference)  # what is rejected is not asked for
         registry = self._registries.pulling(reference, asked.credentials)
         documents = await self._resolve(registry, asked)
         digest = f"@{documents[-1].digest}"

@@ -113,6 +113,8 @@ def _asked(options: Options) -> tuple[pb.BuildOptions, dict[str, ContextDirector
         no_cache_stages=[stage for text in options.no_cache_filter for stage in text.split(",")],
         pull=options.pull,
         check=options.check,
+        cache_from=options.cache_from,
+        cache_to=options.cache_to,
     )
     _limits(asked, options)
     _attestations(asked, options)

@@ -330,9 +330,15 @@ class BuildOptions(_message.Message):
     @_builtins.property
     def annotations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
-    def cache_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def cache_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Caches of other engines, as BuildKit writes them: "type=registry,ref=NAME", "type=local,src=FOLDER", or a NAME alone:
+        the image here that has it, or else that of its registry.
+        """
+
     @_builtins.property
-    def cache_to(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def cache_to(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where this build's cache goes: "type=registry,ref=NAME,mode=max", "type=local,dest=FOLDER", "type=inline"."""
+
     @_builtins.property
     def entitlements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """"insecure" and "network.host" where a build may use them."""
@@ -608,7 +614,7 @@ class BuildRequest(_message.Message):
         WHICH_FIELD_NUMBER: _builtins.int
         MESSAGE_FIELD_NUMBER: _builtins.int
         which: _builtins.str
-        """"context/NAME", "archive/NAME", "secret/ID"."""
+        """"context/NAME", "archive/NAME", "secret/ID", "cache/NUMBER/PATH"."""
         message: _builtins.str
         def __init__(
             self,
@@ -647,6 +653,36 @@ class BuildRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class CacheFile(_message.Message):
+        """A file of a cache in a folder of the client (OCI image layout)."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CACHE_FIELD_NUMBER: _builtins.int
+        PATH_FIELD_NUMBER: _builtins.int
+        CHUNK_FIELD_NUMBER: _builtins.int
+        LAST_FIELD_NUMBER: _builtins.int
+        cache: _builtins.int
+        """Number in `cache_from`."""
+        path: _builtins.str
+        """"index.json", "blobs/sha256/..." """
+        chunk: _builtins.bytes
+        last: _builtins.bool
+        def __init__(
+            self,
+            *,
+            cache: _builtins.int = ...,
+            path: _builtins.str = ...,
+            chunk: _builtins.bytes = ...,
+            last: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "chunk", b"chunk", "last", b"last", "path", b"path"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     OPEN_FIELD_NUMBER: _builtins.int
     LISTING_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
@@ -655,6 +691,7 @@ class BuildRequest(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
     CREDENTIALS_FIELD_NUMBER: _builtins.int
+    CACHE_FILE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def open(self) -> Global___BuildOptions:
         """First message."""
@@ -673,6 +710,8 @@ class BuildRequest(_message.Message):
     def agent(self) -> Global___BuildRequest.Agent: ...
     @_builtins.property
     def credentials(self) -> Global___BuildRequest.Credentials: ...
+    @_builtins.property
+    def cache_file(self) -> Global___BuildRequest.CacheFile: ...
     def __init__(
         self,
         *,
@@ -684,12 +723,13 @@ class BuildRequest(_message.Message):
         failure: Global___BuildRequest.Failure | None = ...,
         agent: Global___BuildRequest.Agent | None = ...,
         credentials: Global___BuildRequest.Credentials | None = ...,
+        cache_file: Global___BuildRequest.CacheFile | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "archive", b"archive", "content", b"content", "credentials", b"credentials", "failure", b"failure", "listing", b"listing", "message", b"message", "open", b"open", "secret", b"secret"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "archive", b"archive", "cache_file", b"cache_file", "content", b"content", "credentials", b"credentials", "failure", b"failure", "listing", b"listing", "message", b"message", "open", b"open", "secret", b"secret"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "archive", b"archive", "content", b"content", "credentials", b"credentials", "failure", b"failure", "listing", b"listing", "message", b"message", "open", b"open", "secret", b"secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "archive", b"archive", "cache_file", b"cache_file", "content", b"content", "credentials", b"credentials", "failure", b"failure", "listing", b"listing", "message", b"message", "open", b"open", "secret", b"secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["open", "listing", "content", "archive", "secret", "failure", "agent", "credentials"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["open", "listing", "content", "archive", "secret", "failure", "agent", "credentials", "cache_file"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -1077,6 +1117,27 @@ class BuildResponse(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
+    class WantCacheFile(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CACHE_FIELD_NUMBER: _builtins.int
+        PATH_FIELD_NUMBER: _builtins.int
+        cache: _builtins.int
+        """Number in `cache_from`."""
+        path: _builtins.str
+        def __init__(
+            self,
+            *,
+            cache: _builtins.int = ...,
+            path: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["cache", b"cache", "path", b"path"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class WantCredentials(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -1104,7 +1165,9 @@ class BuildResponse(_message.Message):
         CHUNK_FIELD_NUMBER: _builtins.int
         LAST_FIELD_NUMBER: _builtins.int
         output: _builtins.int
-        """Number of the output in BuildOptions."""
+        """Number of the output in BuildOptions; caches that go to a folder of the client follow, by their numbers in
+        `cache_to`: archives with an OCI image layout.
+        """
         chunk: _builtins.bytes
         last: _builtins.bool
         def __init__(
@@ -1155,6 +1218,7 @@ class BuildResponse(_message.Message):
     OUTPUT_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
     WANT_CREDENTIALS_FIELD_NUMBER: _builtins.int
+    WANT_CACHE_FILE_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def accepted(self) -> Global___BuildResponse.Accepted: ...
@@ -1175,6 +1239,8 @@ class BuildResponse(_message.Message):
     @_builtins.property
     def want_credentials(self) -> Global___BuildResponse.WantCredentials: ...
     @_builtins.property
+    def want_cache_file(self) -> Global___BuildResponse.WantCacheFile: ...
+    @_builtins.property
     def result(self) -> Global___BuildResult:
         """Last message."""
 
@@ -1190,13 +1256,14 @@ class BuildResponse(_message.Message):
         output: Global___BuildResponse.OutputChunk | None = ...,
         agent: Global___BuildResponse.Agent | None = ...,
         want_credentials: Global___BuildResponse.WantCredentials | None = ...,
+        want_cache_file: Global___BuildResponse.WantCacheFile | None = ...,
         result: Global___BuildResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "agent", b"agent", "event", b"event", "message", b"message", "output", b"output", "result", b"result", "want_archive", b"want_archive", "want_content", b"want_content", "want_credentials", b"want_credentials", "want_listing", b"want_listing", "want_secret", b"want_secret"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "agent", b"agent", "event", b"event", "message", b"message", "output", b"output", "result", b"result", "want_archive", b"want_archive", "want_cache_file", b"want_cache_file", "want_content", b"want_content", "want_credentials", b"want_credentials", "want_listing", b"want_listing", "want_secret", b"want_secret"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "agent", b"agent", "event", b"event", "message", b"message", "output", b"output", "result", b"result", "want_archive", b"want_archive", "want_content", b"want_content", "want_credentials", b"want_credentials", "want_listing", b"want_listing", "want_secret", b"want_secret"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "agent", b"agent", "event", b"event", "message", b"message", "output", b"output", "result", b"result", "want_archive", b"want_archive", "want_cache_file", b"want_cache_file", "want_content", b"want_content", "want_credentials", b"want_credentials", "want_listing", b"want_listing", "want_secret", b"want_secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["accepted", "event", "want_listing", "want_content", "want_archive", "want_secret", "output", "agent", "want_credentials", "result"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["accepted", "event", "want_listing", "want_content", "want_archive", "want_secret", "output", "agent", "want_credentials", "want_cache_file", "result"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
