@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from scow.api.image.v1 import image_pb2 as pb
+from scow.api.image.v1 import remote_layer_pb2, store_pb2
+from scow.api.image.v1.remote_layer_pb2_grpc import RemoteLayerServiceStub
+from scow.api.image.v1.store_pb2_grpc import StoreServiceStub
 from scow.api.types.v1.types_pb2 import Platform
 from scow.contract import errors
 from tests.integration.image.conftest import SETTINGS, leftovers
@@ -117,6 +120,29 @@ def test_signed_by_a_referrer(guarded: Service, content: Content) -> None:
     sign_by_referrer(content, KEY, entry)
     pull(guarded, f"{content.repository}:1")
     run(guarded, f"{content.repository}:1")
+
+
+def test_single_layers_are_under_the_same_rules(
+    guarded: Service, content: Content, policy: Path
+) -> None:
+    reference, digest = one(content)
+    stub = RemoteLayerServiceStub(guarded.channel)
+    asked = remote_layer_pb2.GetRemoteStackRequest(reference=reference)
+    raising(errors.ImageUntrusted, stub.GetRemoteStack, asked)
+    sign_by_tag(content, KEY, digest)
+    (layer,) = stub.GetRemoteStack(asked).layers
+    fetching = remote_layer_pb2.FetchLayerRequest(reference=reference, layer=layer, ttl_seconds=60)
+    demand(policy, default="'reject'")
+    raising(errors.ImageUntrusted, stub.FetchLayer, fetching)
+    demand(policy)
+    store = StoreServiceStub(guarded.channel)
+    lease = stub.FetchLayer(fetching).lease
+    store.Collect(store_pb2.CollectRequest())
+    assert set(leftovers(guarded)["blobs/sha256"]) == {layer.digest.partition(":")[2]}
+    store.DeleteLease(store_pb2.DeleteLeaseRequest(id=lease))
+    layer.diff_id = digest
+    fetching = remote_layer_pb2.FetchLayerRequest(reference=reference, layer=layer)
+    raising(errors.DigestMismatch, stub.FetchLayer, fetching)
 
 
 def test_a_run_needs_no_registry(guarded: Service, policy: Path) -> None:
