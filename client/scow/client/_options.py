@@ -13,8 +13,9 @@ from scow.api.container.v1.container_pb2 import (
     NetworkAttachment,
     Ulimit,
 )
+from scow.api.container.v1.supervision_pb2 import Dependency, RestartPolicy
 from scow.api.types.v1.types_pb2 import Filter, Platform, PortMapping
-from scow.client import mount_specs, specs
+from scow.client import mount_specs, specs, supervision_specs
 from scow.contract.errors import InvalidArgument, InvalidMount, InvalidPort, ScowError
 
 Filters = Mapping[str, "str | Iterable[str]"]
@@ -99,6 +100,8 @@ class ContainerOptions(TypedDict, total=False):
         cgroupns_mode: "private" or "host".
         umask: Permission bits.
         platform: "linux/amd64".
+        restart_policy: A message, or the text of Docker's `--restart`, "on-failure:3".
+        depends_on: Containers that its start waits for: messages, or texts, "db" or "setup:completed".
     """
 
     entrypoint: Sequence[str]
@@ -176,6 +179,8 @@ class ContainerOptions(TypedDict, total=False):
     cgroupns_mode: str
     umask: int
     platform: str
+    restart_policy: RestartPolicy | str
+    depends_on: Iterable[Dependency | str]
 
 
 # Options that are fields of ContainerConfig as they are.
@@ -388,6 +393,23 @@ def _set_log_options(config: ContainerConfig, options: Mapping[str, str]) -> Non
     config.log.MergeFrom(LogConfig(options=options))
 
 
+def _set_restart_policy(config: ContainerConfig, policy: RestartPolicy | str) -> None:
+    if isinstance(policy, str):
+        fields = _parsed(supervision_specs.parse_restart, policy, InvalidArgument, "restart policy")
+        policy = RestartPolicy(**fields)
+    config.restart_policy.CopyFrom(policy)
+
+
+def _set_depends_on(config: ContainerConfig, depends_on: Iterable[Dependency | str]) -> None:
+    for each in depends_on:
+        if isinstance(each, str):
+            fields = _parsed(
+                supervision_specs.parse_dependency, each, InvalidArgument, "dependency"
+            )
+            each = Dependency(**fields)
+        config.depends_on.append(each)
+
+
 def _set_platform(config: ContainerConfig, platform: str) -> None:
     config.platform.CopyFrom(platform_of(platform))
 
@@ -409,6 +431,8 @@ _BUILDERS: dict[str, Callable[[ContainerConfig, Any], None]] = {
     "log_driver": _set_log_driver,
     "log_options": _set_log_options,
     "platform": _set_platform,
+    "restart_policy": _set_restart_policy,
+    "depends_on": _set_depends_on,
 }
 
 

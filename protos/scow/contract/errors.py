@@ -376,6 +376,10 @@ class ContainerPaused(FailedPrecondition):
     """The container is paused, and the request needs one that is not."""
 
 
+class DependencyNotReady(FailedPrecondition):
+    """A container that another one depends on did not get ready in time, or cannot. Facts: `condition`."""
+
+
 class ContainerBusy(FailedPrecondition):
     """The container is being removed or damaged."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import grpc
 
@@ -27,9 +28,10 @@ from scow.container.lifecycle.rename import Renames
 from scow.container.lifecycle.restart import Restarts
 from scow.container.lifecycle.shared_mounts import SharedMounts
 from scow.container.lifecycle.start import Starter
-from scow.container.lifecycle.transitions import Transitions
+from scow.container.lifecycle.supervision import Supervision
+from scow.container.lifecycle.transitions import Next, Transitions
 from scow.container.logs.records import Logs
-from scow.container.model.containers import Containers
+from scow.container.model.containers import Containers, Entry
 from scow.container.model.paths import Paths
 from scow.container.peers.image import Images
 from scow.container.peers.network import Networks
@@ -49,6 +51,7 @@ async def wire(context: Context) -> Wiring:
     """Make the service's parts."""
     shared = make_shared(context)
     parts = make_parts(shared)
+    parts.supervision.boot()
     servicer = ContainerServicer(parts, context.journal, context.requests)
     files = FilesServicer(Diffs(shared))
     keeping = asyncio.create_task(shared.spawner.keep())
@@ -88,7 +91,7 @@ def make_shared(context: Context) -> Shared:
         images=Images(context.peers),
         volumes=Volumes(context.peers),
         networks=Networks(context.peers),
-        transitions=Transitions(containers),
+        transitions=Transitions(containers, config.container),
         background=Background(),
     )
 
@@ -98,12 +101,15 @@ def make_parts(shared: Shared) -> Parts:
     cleanup = Cleanup(shared)
     signals = Signals(shared)
     removal = Removal(shared, cleanup, signals)
-    exits = Exits(shared, cleanup, removal)
+    follow_ups: dict[Next, Callable[[Entry], None]] = {Next.REMOVE: removal.begin}
+    exits = Exits(shared, cleanup, follow_ups)
     creation = Creation(shared)
     execs = Execs(shared)
     mounted = SharedMounts(shared.containers)
     networking = Networking(shared)
     starter = Starter(shared, cleanup, exits, mounted)
+    supervision = Supervision(shared, starter)
+    follow_ups[Next.RESTART] = supervision.begin
     return Parts(
         shared=shared,
         commits=Commits(shared, signals),
@@ -113,6 +119,7 @@ def make_parts(shared: Shared) -> Parts:
         ports=Ports(shared),
         mounts=LiveMounts(shared, cleanup, mounted),
         starter=starter,
+        supervision=supervision,
         renames=Renames(shared, networking),
         restarts=Restarts(shared, signals, starter, exits),
         signals=signals,

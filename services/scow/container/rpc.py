@@ -26,6 +26,7 @@ from scow.container.lifecycle.remove import Removal
 from scow.container.lifecycle.rename import Renames
 from scow.container.lifecycle.restart import Restarts
 from scow.container.lifecycle.start import Starter
+from scow.container.lifecycle.supervision import Supervision
 from scow.container.lifecycle.transitions import Respond
 from scow.container.logs import records
 from scow.container.query.info import info
@@ -53,6 +54,7 @@ class Parts:
     ports: Ports
     mounts: LiveMounts
     starter: Starter
+    supervision: Supervision
     restarts: Restarts
     signals: Signals
     holds: Holds

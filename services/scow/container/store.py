@@ -4,6 +4,7 @@
 
     containers  id (key) | name (unique) | described | rootfs | volumes | remove_volumes
     execs       exec_id (key) | container | pid | started_ns | ended_ns, exit_code (NULL while it runs)
+    machine     boot_id                              of the machine's start in which the service ran last
     departed    id (key) | outcome | removed_ns      how removed containers ended; kept for a day
 
 `described` is a scow.api.container.v1.Container, `rootfs` an image.v1.PrepareResponse without the image, `volumes` a
@@ -52,6 +53,7 @@ MIGRATIONS = (
         removed_ns INTEGER NOT NULL
     );
     """,
+    "CREATE TABLE machine (boot_id TEXT NOT NULL);",
 )
 
 
@@ -90,6 +92,17 @@ class ContainerStore:
                 AcquireResponse.FromString(row["volumes"]),
                 bool(row["remove_volumes"]),
             )
+
+    def boot_id(self) -> str:
+        """Return in which start of the machine the service ran last, as the kernel names it; empty at first."""
+        row = self.store.one("SELECT boot_id FROM machine")
+        return row["boot_id"] if row else ""
+
+    def set_boot_id(self, boot_id: str) -> None:
+        """Record in which start of the machine the service runs."""
+        with self.store.transaction() as tx:
+            tx.execute("DELETE FROM machine")
+            tx.execute("INSERT INTO machine VALUES (?)", (boot_id,))
 
     @staticmethod
     def insert(tx: sqlite3.Connection, described: pb.Container) -> None:

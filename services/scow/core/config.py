@@ -287,6 +287,15 @@ class ContainerSection:
     cdi_directories: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")
     # Seconds for which a shim may be silent when the service comes back to it.
     adopt_seconds: float = 5.0
+    # Of containers with a restart policy that say nothing themselves: seconds before the first restart and of the
+    # longest pause (each is twice as long as the one before), seconds of running after which they begin anew, and the
+    # part of a pause that is added to it at most, at random.
+    restart_seconds: float = 0.1
+    restart_max_seconds: float = 60.0
+    restart_reset_seconds: float = 10.0
+    restart_jitter: float = 0.1
+    # Seconds for which a start waits for the containers that it depends on.
+    dependency_seconds: float = 60.0
     # Start the spawner when none answers; false where it is a unit of its own.
     start_spawner: bool = True
     # Seconds after which a spawner that this service started ends when it has no container and nobody asks it, as

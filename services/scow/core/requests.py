@@ -52,6 +52,12 @@ class _Pending:
 _current: ContextVar[_Pending | None] = ContextVar("current_request", default=None)
 
 
+def current_request_id() -> str:
+    """Return the request id of the mutation under way, or an empty text."""
+    pending = _current.get()
+    return "" if pending is None else pending.request_id
+
+
 def remember(tx: sqlite3.Connection, result: object = None) -> None:
     """Store the result of the mutation under way, in the transaction of its change.
 

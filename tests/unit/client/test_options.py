@@ -20,6 +20,7 @@ def test_every_option_is_understood() -> None:
         "ports": ["80"],
         "devices": ["/dev/null"],
         "platform": "linux/amd64",
+        "restart_policy": "on-failure:3",
     }
     for name, kind in ContainerOptions.__annotations__.items():
         kind = str(kind)

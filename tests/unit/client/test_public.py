@@ -29,9 +29,14 @@ def test_the_list_is_what_there_is() -> None:
     for name in scow.client.__all__:
         assert getattr(scow.client, name) is not None
     listed = {name for name in dir(scow.client) if not name.startswith("_")}
-    assert listed - {"annotations", "TYPE_CHECKING", "credentials", "mount_specs", "specs"} == set(
-        scow.client.__all__
-    )
+    assert listed - {
+        "annotations",
+        "TYPE_CHECKING",
+        "credentials",
+        "mount_specs",
+        "specs",
+        "supervision_specs",
+    } == set(scow.client.__all__)
 
 
 def test_the_list_is_sorted_and_says_nothing_twice() -> None:

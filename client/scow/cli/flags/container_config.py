@@ -14,6 +14,7 @@ from scow.api.container.v1.container_pb2 import (
     Resources,
     Ulimit,
 )
+from scow.api.container.v1.supervision_pb2 import Dependency, RestartPolicy
 from scow.api.types.v1.types_pb2 import Platform, PortMapping
 from scow.cli.flags.parser import Options, UsageError
 from scow.cli.io import files
@@ -99,6 +100,7 @@ def build(options: Options) -> ContainerConfig:
         **{field: getattr(options, attribute) for field, attribute in _SAME.items()},
     )
     _add_networks(config, options)
+    _add_supervision(config, options)
     _add_optional(config, options)
     return config
 
@@ -162,6 +164,24 @@ def _add_networks(config: ContainerConfig, options: Options) -> None:
     plain = NetworkAttachment(network=first.network)
     if len(given) > 1 or first != plain:
         config.networks.extend(given or [first])
+
+
+def _add_supervision(config: ContainerConfig, options: Options) -> None:
+    """Set what is done about its end.
+
+    Raises:
+        UsageError: It is to be removed, and to be started again.
+    """
+    policy = RestartPolicy(**options.restart)
+    if options.rm and policy.name not in ("", "no"):
+        raise UsageError("conflicting options: cannot specify both --restart and --rm")
+    policy.delay, policy.delay_max = options.restart_delay, options.restart_delay_max
+    policy.reset_after = options.restart_reset
+    if "restart-jitter" in options.given:
+        policy.jitter = options.restart_jitter
+    if policy != RestartPolicy(name="no"):
+        config.restart_policy.CopyFrom(policy)
+    config.depends_on.extend(Dependency(**each) for each in options.depends_on)
 
 
 def _add_optional(config: ContainerConfig, options: Options) -> None:

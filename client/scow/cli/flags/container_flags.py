@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scow.cli.flags.parser import Flag
 from scow.cli.io.terminal import DEFAULT_DETACH_KEYS, parse_detach_keys
-from scow.client import mount_specs, specs
+from scow.client import mount_specs, specs, supervision_specs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -339,7 +339,55 @@ _LOGGING = (
     Flag("log-opt", kind="list", help="Log driver options", parse=pair),
 )
 
-CREATE_FLAGS = _IDENTITY + _PROCESS + _NETWORK + _FILES + _LIMITS + _SECURITY + _LOGGING
+_SUPERVISION = (
+    Flag(
+        "restart",
+        kind="string",
+        default="no",
+        parse=supervision_specs.parse_restart,
+        help="Restart policy to apply when a container exits",
+    ),
+    Flag(
+        "restart-delay",
+        kind="int",
+        shows="duration",
+        parse=supervision_specs.parse_duration,
+        help="Pause before the first restart; each further one is twice as long (scow's own)",
+    ),
+    Flag(
+        "restart-delay-max",
+        kind="int",
+        shows="duration",
+        parse=supervision_specs.parse_duration,
+        help="Longest pause before a restart (scow's own)",
+    ),
+    Flag(
+        "restart-reset",
+        kind="int",
+        shows="duration",
+        parse=supervision_specs.parse_duration,
+        help="Time of running after which the pauses begin anew (scow's own)",
+    ),
+    Flag(
+        "restart-jitter",
+        kind="int",
+        shows="percent",
+        parse=supervision_specs.parse_percent,
+        help="Part of a pause that is added at most, at random (scow's own)",
+    ),
+    Flag(
+        "depends-on",
+        kind="list",
+        shows="name[:condition]",
+        parse=supervision_specs.parse_dependency,
+        help="Wait at each start until another container has started or completed (scow's own)",
+    ),
+)
+
+CREATE_FLAGS = (
+    *(_IDENTITY + _PROCESS + _NETWORK + _FILES + _LIMITS + _SECURITY + _LOGGING),
+    *_SUPERVISION,
+)
 RUN_FLAGS = (
     *CREATE_FLAGS,
     Flag("detach", "d", help="Run container in background and print container ID"),

@@ -117,6 +117,8 @@ def status_text(container: pb.Container, now: int) -> str:
     finished = nanoseconds(container, "finished_at")
     if container.status == pb.STATUS_EXITED:
         return f"Exited ({container.exit_code}) {_ago(finished, now)} ago"
+    if container.status == pb.STATUS_RESTARTING:
+        return f"Restarting ({container.exit_code}) {_ago(finished, now)} ago"
     return "Created"
 
 

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from fractions import Fraction
 
 from scow.words.dockerfile.problem import Problem, similar
 from scow.words.dockerfile.syntax import Flag
-
-_DURATION = re.compile(r"([0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(ns|us|µs|μs|ms|s|m|h)")
-_DURATION_MAX = (1 << 63) - 1
-_MILLISECOND = 10**6
-_NANOSECONDS = {
-    "ns": 1,
-    "us": 10**3,
-    "µs": 10**3,
-    "μs": 10**3,
-    "ms": _MILLISECOND,
-    "s": 10**9,
-    "m": 60 * 10**9,
-    "h": 3600 * 10**9,
-}
+from scow.words.durations import MILLISECOND, nanoseconds
 
 
 class Flags:
@@ -94,14 +79,14 @@ class Flags:
     def duration(self, name: str) -> int:
         """Return nanoseconds; 0 if the flag is not given."""
         for flag in self._values.get(name, ()):
-            value = duration(_value(flag))
+            value = nanoseconds(_value(flag))
             if value is None:
                 raise Problem(
                     f"the flag --{name} is a duration, not {flag.value!r}",
                     "write 500ms, 30s, 1m30s",
                     flag.offset,
                 )
-            if 0 < value < _MILLISECOND:
+            if 0 < value < MILLISECOND:
                 raise Problem(
                     f"the flag --{name} is less than a millisecond",
                     "write 1ms or more",
@@ -142,18 +127,3 @@ def _advice(name: str, allowed: Sequence[str], instruction: str) -> str:
     if allowed:
         return "use " + ", ".join(f"--{known}" for known in allowed)
     return f"{instruction} takes no flags; write -- before an argument that begins with --"
-
-
-def duration(text: str) -> int | None:
-    """Return nanoseconds of Go's form of durations, "1m30s"; None of other texts and of what is too long."""
-    if text == "0":
-        return 0
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        return None
-    found = int(sum(Fraction(_decimal(number)) * _NANOSECONDS[unit] for number, unit in parts))
-    return found if found <= _DURATION_MAX else None
-
-
-def _decimal(number: str) -> str:
-    return f"0{number}0" if "." in number else number

@@ -20,6 +20,7 @@ STATUS_WORDS = {
     pb.STATUS_EXITED: "exited",
     pb.STATUS_REMOVING: "removing",
     pb.STATUS_DEAD: "dead",
+    pb.STATUS_RESTARTING: "restarting",
 }
 
 
@@ -68,10 +69,10 @@ def _state(container: pb.Container) -> Struct:
     status = container.status
     return Struct(
         Status=STATUS_WORDS.get(status, "unknown"),
-        # A paused container runs, too, as Docker sees it.
-        Running=status in (pb.STATUS_RUNNING, pb.STATUS_PAUSED),
+        # A paused container runs, too, and one that is to be restarted, as Docker sees it.
+        Running=status in (pb.STATUS_RUNNING, pb.STATUS_PAUSED, pb.STATUS_RESTARTING),
         Paused=status == pb.STATUS_PAUSED,
-        Restarting=False,
+        Restarting=status == pb.STATUS_RESTARTING,
         OOMKilled=container.oom_killed,
         Dead=status == pb.STATUS_DEAD,
         Pid=container.pid,

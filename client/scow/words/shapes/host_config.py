@@ -35,7 +35,10 @@ def host_config(container: pb.Container) -> Struct:
         LogConfig=Struct(Type=config.log.driver or "json-file", Config=mapping(config.log.options)),
         NetworkMode=config.network or "bridge",
         PortBindings=port_map((), config.ports),
-        RestartPolicy=Struct(Name="no", MaximumRetryCount=0),
+        RestartPolicy=Struct(
+            Name=config.restart_policy.name or "no",
+            MaximumRetryCount=config.restart_policy.maximum_retry_count,
+        ),
         AutoRemove=config.auto_remove,
         VolumeDriver="",
         VolumesFrom=NilList(),

@@ -12,7 +12,12 @@ from scow.container.shared import Shared
 from scow.container.spec import process
 from scow.core.requests import remember
 
-_READABLE = frozenset((pb.STATUS_CREATED, pb.STATUS_RUNNING, pb.STATUS_PAUSED, pb.STATUS_EXITED))
+_READABLE = frozenset(
+    (
+        *(pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_RESTARTING),
+        *(pb.STATUS_RUNNING, pb.STATUS_PAUSED),
+    )
+)
 
 
 class Commits:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from scow.container.lifecycle.cleanup import Cleanup
-from scow.container.lifecycle.remove import Removal
 from scow.container.lifecycle.transitions import Next, after_exit
 from scow.container.model.containers import Entry
 from scow.container.runtime.shim import Shim
@@ -21,12 +21,20 @@ _log = structlog.get_logger()
 
 
 class Exits:
-    """Follows containers to their end."""
+    """Follows containers to their end.
 
-    def __init__(self, shared: Shared, cleanup: Cleanup, removal: Removal) -> None:
+    Args:
+        shared: What all parts share.
+        cleanup: Cleans up after them.
+        follow_ups: Begin what an exit leads to.
+    """
+
+    def __init__(
+        self, shared: Shared, cleanup: Cleanup, follow_ups: Mapping[Next, Callable[[Entry], None]]
+    ) -> None:
         self._shared = shared
         self._cleanup = cleanup
-        self._removal = removal
+        self._follow_ups = follow_ups
 
     def follow(self, entry: Entry, shim: Shim) -> None:
         """Follow a running container in the background."""
@@ -34,8 +42,9 @@ class Exits:
 
     def follow_up(self, entry: Entry) -> None:
         """Begin what an exit leads to, in the background: it needs the lock, which the caller may have."""
-        if after_exit(entry) is Next.REMOVE:
-            self._shared.background.start(self._removal.remove_by_itself(entry))
+        follow_up = self._follow_ups.get(after_exit(entry))
+        if follow_up is not None:
+            follow_up(entry)
 
     async def _watch(self, entry: Entry, shim: Shim) -> None:
         ending = await self._exit(entry, shim)

@@ -33,38 +33,64 @@ class Signals:
             ContainerNotRunning: It does not run.
         """
         number = signal_names.parse(text or "KILL")
+        if await self._gave_up(entry, "kill", number):
+            self._journal_kill(entry, number)
+            return
         if not entry.alive:
             raise states.not_running(entry.described)
+        stops = number == signal.SIGKILL or _is_stop_signal(entry, number)
+        self._shared.transitions.end_asked(entry, "kill", number, stops=stops)
         await self._send(entry, number)
+        self._journal_kill(entry, number)
+
+    def _journal_kill(self, entry: Entry, number: int) -> None:
         if entry.gone:
             return  # that was its end, and its removal followed
         with self._shared.containers.change(entry, ["kill"], signal=str(number)) as (tx, _):
             remember(tx)
 
-    async def stop(self, entry: Entry, grace: int | None, text: str) -> None:
+    async def _gave_up(self, entry: Entry, action: str, number: int) -> bool:
+        """Have a container that was to be restarted stay as it is; return False for any other."""
+        if not entry.awaits_restart:
+            return False
+        async with entry.lock:  # a restart that has begun comes first
+            if not entry.awaits_restart:
+                return False
+            self._shared.transitions.given_up(entry, action, number)
+        return True
+
+    async def stop(
+        self, entry: Entry, grace: int | None, text: str, *, action: str = "stop"
+    ) -> None:
         """Send the stop signal, wait, then kill; without effect on a container that does not run.
 
         Args:
             entry: Which one.
             grace: Seconds before SIGKILL; None means the container's own, -1 means never.
             text: The signal; empty means the container's own.
+            action: Why: "stop", after which its restart policy does not start it again, or "restart".
         """
         number = signal_names.parse(text or entry.described.stop_signal)
-        if not entry.alive:
-            return
+        if not await self._gave_up(entry, action, number):
+            if not entry.alive:
+                return
+            await self._stop(entry, grace, number, action)
+        if not entry.gone:
+            with self._shared.containers.change(entry, ["stop"]):
+                pass
+
+    async def _stop(self, entry: Entry, grace: int | None, number: int, action: str) -> None:
         config = entry.described.config
         if grace is None:
             grace = config.stop_timeout if config.HasField("stop_timeout") else _GRACE_SECONDS
         exits = entry.exits
+        self._shared.transitions.end_asked(entry, action, number, stops=action == "stop")
         await self._try(entry, number)
         ended = await entry.until(
             lambda: entry.exits > exits or not entry.alive, None if grace < 0 else grace
         )
         if not ended:
             await self.end(entry)
-        if not entry.gone:
-            with self._shared.containers.change(entry, ["stop"]):
-                pass
 
     async def end(self, entry: Entry) -> None:
         """Kill a container and wait until its end is recorded.
@@ -159,3 +185,9 @@ class Signals:
                 await entry.shim.resume()
             self._shared.transitions.unpaused(entry)
         self._shared.paths.thaw(entry.id).unlink(missing_ok=True)
+
+
+def _is_stop_signal(entry: Entry, number: int) -> bool:
+    """Tell whether a signal asks a container to stop: its stop signal or, as with Docker, any where it names none."""
+    text = entry.described.stop_signal
+    return not text or signal_names.parse(text) == number

@@ -23,7 +23,12 @@ from scow.contract.errors import InvalidMount, MountNotFound, ScowError
 from scow.core.requests import remember
 from scow.core.tasks import completed
 
-_CHANGEABLE = frozenset((pb.STATUS_CREATED, pb.STATUS_RUNNING, pb.STATUS_PAUSED, pb.STATUS_EXITED))
+_CHANGEABLE = frozenset(
+    (
+        *(pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_RESTARTING),
+        *(pb.STATUS_RUNNING, pb.STATUS_PAUSED),
+    )
+)
 
 
 class LiveMounts:

@@ -28,7 +28,10 @@ from scow.core.requests import remember
 
 # Options of an endpoint: what it may get and send.
 _RATE_IN, _RATE_OUT = "scow.network.rate_in", "scow.network.rate_out"
-_CHANGEABLE = (pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_RUNNING, pb.STATUS_PAUSED)
+_CHANGEABLE = (
+    *(pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_RESTARTING),
+    *(pb.STATUS_RUNNING, pb.STATUS_PAUSED),
+)
 
 
 class Networking:

@@ -20,7 +20,10 @@ from scow.container.spec import namespaces
 from scow.contract.errors import FailedPrecondition, PortNotPublished
 from scow.core.requests import remember
 
-_CHANGEABLE = (pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_RUNNING, pb.STATUS_PAUSED)
+_CHANGEABLE = (
+    *(pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_RESTARTING),
+    *(pb.STATUS_RUNNING, pb.STATUS_PAUSED),
+)
 
 
 class Ports:

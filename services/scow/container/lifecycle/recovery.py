@@ -10,6 +10,7 @@ A container that another task is busy with is left alone. What is done for each 
 - CREATED, EXITED with a state folder: a start or an end that was cut short. The process was executed: followed,
   or its end recorded. It was not: cleaned up.
 - EXITED with `auto_remove`: removed.
+- RESTARTING: started when that is due, once what ran before is cleaned up.
 
 And folders of no container: what they stand for is ended, then they are deleted.
 """
@@ -94,6 +95,9 @@ class Recovery:
             except ScowError as error:
                 _log.warning("not reconciled yet", container=entry.id, error=str(error))
                 return None
+            finally:
+                if entry.awaits_restart:
+                    self._exits.follow_up(entry)
         if done is None:
             return None
         return ReconcileAction(object=entry.owner, action=done[0], detail=done[1])
@@ -115,9 +119,7 @@ class Recovery:
         if self._shared.paths.state(entry.id).exists():
             return await self._look(entry)
         if entry.alive:
-            self._shared.transitions.exited(
-                entry, Exit(_LOST, 0, now_ns(), error="it ended with the machine")
-            )
+            self._shared.transitions.ended_with_machine(entry, _lost())
             with contextlib.suppress(
                 ScowError
             ):  # who needs the volumes for himself comes back to it
@@ -161,12 +163,12 @@ class Recovery:
         if not (state / "state.json").exists():
             await self._cleanup.clean_up(entry)
             if entry.alive:
-                ending = Exit(_LOST, 0, now_ns(), error="it ended with the machine")
-                self._shared.transitions.exited(entry, ending)
+                self._shared.transitions.ended_with_machine(entry, _lost())
             return "released", "its start was cut short"
         if not entry.alive:
             record = shims.ending(state)
-            if record is None or entry.described.status == pb.STATUS_EXITED:
+            # One that was never executed is no end of a container that had ended before.
+            if record is None or (entry.described.status == pb.STATUS_EXITED and record.error):
                 await self._cleanup.clean_up(entry)
                 return "released", "what its shim left behind"
             return await self._end(entry, record)
@@ -208,7 +210,7 @@ class Recovery:
 
     async def _end(self, entry: Entry, ending: Exit) -> tuple[str, str] | None:
         """Record an end, or clean up after one that is recorded already."""
-        if entry.described.status == pb.STATUS_EXITED:
+        if entry.described.status in (pb.STATUS_EXITED, pb.STATUS_RESTARTING):
             # Either this very end, or one of a start whose record was lost: the time tells.
             recorded = entry.described.finished_at.ToNanoseconds()
             if recorded < ending.time_ns:
@@ -237,6 +239,10 @@ class Recovery:
             return False
         discard(folder)
         return True
+
+
+def _lost() -> Exit:
+    return Exit(_LOST, 0, now_ns(), error="it ended with the machine")
 
 
 def _released(folder: Path) -> ReconcileAction:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import structlog
 
 from scow.api.container.v1 import container_pb2 as pb
@@ -34,13 +36,20 @@ class Removal:
             ScowError: Something cannot be given back now; the container is DEAD and can be removed again.
         """
         while not entry.gone:
+            if entry.awaits_restart and not force:
+                raise states.restarting(entry.described)
             if entry.alive:
                 if not force:
                     raise states.running(entry.described)
+                self._shared.transitions.end_asked(entry, "remove", signal.SIGKILL, stops=True)
                 await self._signals.end(entry)
             async with entry.lock:
                 if not (entry.gone or entry.alive):
                     await self.finish(entry, volumes=volumes)
+
+    def begin(self, entry: Entry) -> None:
+        """Remove a container with `auto_remove` after its end, in the background."""
+        self._shared.background.start(self.remove_by_itself(entry))
 
     async def remove_by_itself(self, entry: Entry) -> None:
         """Remove a container with `auto_remove` after its end; what fails is tried again by `recovery`."""

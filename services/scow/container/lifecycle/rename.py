@@ -17,7 +17,10 @@ from scow.container.model.containers import Entry
 from scow.container.shared import Shared
 from scow.contract.errors import ScowError
 
-_CHANGEABLE = (pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_RUNNING, pb.STATUS_PAUSED)
+_CHANGEABLE = (
+    *(pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_RESTARTING),
+    *(pb.STATUS_RUNNING, pb.STATUS_PAUSED),
+)
 _log = structlog.get_logger()
 
 

@@ -29,7 +29,7 @@ class Restarts:
         """
         entry.restarting = True
         try:
-            await self._signals.stop(entry, grace, signal)
+            await self._signals.stop(entry, grace, signal, action="restart")
             await self._starter.start(entry, respond=_response)
         finally:
             entry.restarting = False

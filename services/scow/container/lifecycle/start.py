@@ -11,6 +11,7 @@ from scow.api.types.v1.types_pb2 import Mount
 from scow.container.lifecycle import image_mounts, remount, start_plan, warnings
 from scow.container.lifecycle.activation import activate
 from scow.container.lifecycle.cleanup import Cleanup
+from scow.container.lifecycle.dependencies import Dependencies
 from scow.container.lifecycle.exit import Exits
 from scow.container.lifecycle.links import Links
 from scow.container.lifecycle.networking import Networking
@@ -27,6 +28,7 @@ from scow.contract.errors import ScowError
 from scow.core.disk import writing
 from scow.core.tasks import completed
 
+_STARTABLE = frozenset((pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_RESTARTING))
 # Called with the shim when the container waits to be executed.
 Before = Callable[[Shim], Awaitable[None]]
 
@@ -42,6 +44,9 @@ class Starter:
         self._cleanup = cleanup
         self._mounted = mounted
         self._exits = exits
+        self._dependencies = Dependencies(
+            shared.containers, shared.config.container.dependency_seconds
+        )
 
     async def start(
         self,
@@ -50,6 +55,7 @@ class Starter:
         before: Before | None = None,
         respond: Respond | None = None,
         window: tuple[int, int] = (0, 0),
+        automatic: bool = False,
     ) -> bool:
         """Start a container; return False when it runs already.
 
@@ -58,13 +64,19 @@ class Starter:
             before: What is to be done before the process is executed.
             respond: Makes the response that a repeated request gets.
             window: Rows and columns of the terminal.
+            automatic: Its restart policy asks for it; nothing is done when that has changed meanwhile.
 
         Raises:
             ContainerPaused, ContainerBusy: It cannot be started in the state that it is in.
             CommandNotFound, CommandNotExecutable, UserNotFound, MountFailed: It cannot be executed.
+            DependencyNotReady: A container that it depends on does not get ready.
             ScowError: What the network service says.
         """
+        if not (entry.alive or entry.gone):
+            await self._dependencies.ready(entry)
         async with entry.lock:
+            if automatic and not entry.awaits_restart:
+                return False
             if entry.gone:
                 raise states.gone(entry.described)
             status = entry.described.status
@@ -72,7 +84,7 @@ class Starter:
                 return False
             if status == pb.STATUS_PAUSED:
                 raise states.paused(entry.described)
-            if status not in (pb.STATUS_CREATED, pb.STATUS_EXITED):
+            if status not in _STARTABLE:
                 raise states.busy(entry.described)
             await self._cleanup.cleaned_up(entry)
             try:

@@ -14,6 +14,9 @@ The states, and who moves a container from one to the next::
                                  failed      v  | remove again, reconcile
                                             DEAD
 
+An exit leads to RESTARTING instead of EXITED where the restart policy says so; from there a start leads to RUNNING, and
+`stop`, `kill` and `remove` to EXITED. `lifecycle.transitions` decides.
+
 `Entry.lock` is held by whoever creates, starts, pauses or removes the container. An exit is recorded without it: it
 happens when it happens. Nothing that only reads takes it.
 """
@@ -55,6 +58,7 @@ class Entry:
         remove_volumes: Anonymous volumes go with it.
         lock: See the module.
         shim: Connection to its shim, from the start until all is cleaned up.
+        restarter: Starts it again when that is due.
         watcher: Follows the shim to the exit and cleans up.
         exits: How often it has exited since this service started.
         gone: It was removed.
@@ -77,6 +81,7 @@ class Entry:
         self.lock = asyncio.Lock()
         self.shim: Shim | None = None
         self.watcher: asyncio.Task[None] | None = None
+        self.restarter: asyncio.Task[None] | None = None
         self.exits = 0
         self.gone = False
         self.restarting = False
@@ -100,6 +105,11 @@ class Entry:
     def alive(self) -> bool:
         """Whether it runs or is paused."""
         return self.described.status in ALIVE
+
+    @property
+    def awaits_restart(self) -> bool:
+        """Whether it has ended, and its restart policy will start it."""
+        return self.described.status == pb.STATUS_RESTARTING
 
     def outcome(self) -> pb.WaitResponse:
         """Return how it ended."""

@@ -11,7 +11,8 @@ _MODES = ("network", "pid_mode", "ipc_mode")
 def has(config: pb.ContainerConfig, name: str) -> bool:
     """Tell whether a configuration names a container."""
     joined = any(getattr(config, field) == _PREFIX + name for field in _MODES)
-    return joined or any(_linked(link) == name for link in config.links)
+    awaited = any(each.container == name for each in config.depends_on)
+    return joined or awaited or any(_linked(link) == name for link in config.links)
 
 
 def change(config: pb.ContainerConfig, before: str, name: str) -> None:
@@ -25,6 +26,9 @@ def change(config: pb.ContainerConfig, before: str, name: str) -> None:
     for field in _MODES:
         if getattr(config, field) == _PREFIX + before:
             setattr(config, field, _PREFIX + name)
+    for each in config.depends_on:
+        if each.container == before:
+            each.container = name
     for index, link in enumerate(config.links):
         if _linked(link) == before:
             alias = link.strip("/").partition(":")[2] or before

@@ -23,11 +23,12 @@ def word(status: pb.Status.ValueType) -> str:
 
 def not_running(described: pb.Container) -> ContainerNotRunning:
     """Return the error for what needs a container that runs."""
+    waits = described.status == pb.STATUS_RESTARTING
     return ContainerNotRunning(
-        f"container {described.name} is not running",
+        f"container {described.name} is {'restarting' if waits else 'not running'}",
         what="container",
         which=described.name,
-        do="start it first",
+        do="wait until it is running" if waits else "start it first",
         status=word(described.status),
     )
 
@@ -36,6 +37,16 @@ def running(described: pb.Container) -> ContainerRunning:
     """Return the error for what needs a container that does not run."""
     return ContainerRunning(
         f"container {described.name} is running",
+        what="container",
+        which=described.name,
+        do="stop it first, or use force",
+    )
+
+
+def restarting(described: pb.Container) -> ContainerRunning:
+    """Return the error for the removal of a container that its policy is about to start."""
+    return ContainerRunning(
+        f"container {described.name} is restarting",
         what="container",
         which=described.name,
         do="stop it first, or use force",

@@ -33,6 +33,8 @@ ALLOWED = frozenset(
 _STATUSES = frozenset(
     states.word(status) for status in pb.Status.values() if status != pb.STATUS_UNSPECIFIED
 )
+# Docker takes one that is to be restarted for one that runs.
+_LISTED = ALIVE | {pb.STATUS_RESTARTING}
 # With one of these, containers that do not run are listed too.
 _IMPLY_ALL = frozenset({"status", "before", "since"})
 _EXIT_CODE = re.compile(r"-?[0-9]{1,10}")
@@ -64,7 +66,7 @@ def select(
     found = [
         c
         for c in containers
-        if (show_all or c.status in ALIVE)
+        if (show_all or c.status in _LISTED)
         and all(_TESTS[key](c, values) for key, values in wanted.items() if key in _TESTS)
         and ("name" not in wanted or _by_name(c, patterns))
         and ("ancestor" not in wanted or _descends(c, wanted["ancestor"], ancestors))

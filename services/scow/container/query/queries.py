@@ -89,10 +89,16 @@ async def _outcome(entry: Entry, condition: pb.WaitCondition.ValueType) -> pb.Wa
     if condition == pb.WAIT_CONDITION_REMOVED:
         await entry.until(lambda: entry.gone)
         return entry.outcome()
-    if condition != pb.WAIT_CONDITION_NEXT_EXIT and not entry.alive:
-        return entry.outcome()
+    next_exit = condition == pb.WAIT_CONDITION_NEXT_EXIT
     exits = entry.exits
-    await entry.until(lambda: entry.exits > exits or entry.gone)
+    # One that is to be restarted is as good as running, as Docker sees it.
+    await entry.until(
+        lambda: (
+            entry.exits > exits
+            or entry.gone
+            or not (next_exit or entry.alive or entry.awaits_restart)
+        )
+    )
     return entry.outcome()
 
 

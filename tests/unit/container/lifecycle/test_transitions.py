@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from scow.api.container.v1 import container_pb2 as pb
+from scow.api.container.v1.supervision_pb2 import RestartPolicy
 from scow.container.lifecycle.transitions import Execution, Next, Transitions, after_exit
 from scow.container.model.containers import Containers, Entry
 from scow.container.store import MIGRATIONS, ContainerStore
-from scow.contract.errors import CommandNotFound, MountFailed, ScowError
+from scow.contract.errors import CommandNotFound, MountFailed, ScowError, ServiceUnavailable
 from scow.contract.shim_files import Exit
 from scow.core.journal import Journal
 from scow.core.store import Store
@@ -132,3 +133,55 @@ def test_what_an_exit_leads_to(transitions: Transitions, entry: Entry) -> None:
     entry.restarting = False
     entry.described.config.auto_remove = False
     assert after_exit(entry) is Next.NOTHING
+
+
+def supervised(entry: Entry, **fields: object) -> None:
+    entry.described.config.auto_remove = False
+    entry.described.config.restart_policy.CopyFrom(RestartPolicy(name="always", **fields))  # type: ignore[arg-type]
+
+
+def test_an_exit_with_a_policy_is_one_record_with_the_restart(
+    containers: Containers, entry: Entry, store: Store
+) -> None:
+    transitions = Transitions(containers, chance=lambda: 1.0)
+    supervised(entry, jitter=50)
+    transitions.started(entry, _EXECUTION)
+    transitions.exited(entry, Exit(1, 0, 2_000))
+    [row] = ContainerStore(store).all()
+    found = row.described
+    assert (found.status, found.restart_count) == (pb.STATUS_RESTARTING, 1)
+    assert found.restart.delay == 100_000_000
+    assert found.restart.due_at.ToNanoseconds() == 2_000 + 150_000_000
+    assert after_exit(entry) is Next.RESTART
+    transitions.started(entry, _EXECUTION)
+    assert (entry.described.restart_count, entry.described.restart.delay) == (1, 100_000_000)
+    transitions.exited(entry, Exit(1, 0, 3_000))
+    assert (entry.described.restart_count, entry.described.restart.delay) == (2, 200_000_000)
+
+
+def test_an_asked_for_end_is_no_cause_to_restart(transitions: Transitions, entry: Entry) -> None:
+    supervised(entry)
+    transitions.started(entry, _EXECUTION)
+    transitions.end_asked(entry, "stop", 15, stops=True)
+    transitions.exited(entry, Exit(0, 0, 2_000))
+    assert entry.described.status == pb.STATUS_EXITED
+    assert (entry.described.end_request.action, entry.described.end_request.signal) == ("stop", 15)
+    transitions.started(entry, _EXECUTION)
+    assert not entry.described.restart.stopped
+    assert not entry.described.HasField("end_request")
+
+
+def test_a_restart_that_failed_counts_unless_a_service_was_away(
+    transitions: Transitions, entry: Entry, store: Store
+) -> None:
+    supervised(entry, jitter=0)
+    transitions.started(entry, _EXECUTION)
+    transitions.exited(entry, Exit(1, 0, 2_000))
+    transitions.not_started(entry, ServiceUnavailable("no network service"))
+    found = entry.described
+    assert (found.status, found.restart_count) == (pb.STATUS_RESTARTING, 1)
+    assert found.restart.delay == 200_000_000
+    transitions.not_started(entry, CommandNotFound("no such file"))
+    found = entry.described
+    assert (found.status, found.restart_count, found.exit_code) == (pb.STATUS_RESTARTING, 2, 127)
+    assert events(store) == ["start", "die", "die"]

@@ -207,8 +207,10 @@ class ContainerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Start(self, request, context):
-        """Start executes the container's process. Starting a running one changes nothing.
-        Errors: reasons COMMAND_NOT_FOUND (exit code 127), COMMAND_NOT_EXECUTABLE (126), ADDRESS_IN_USE, ...
+        """Start executes the container's process. Starting a running one changes nothing; one that waits to be restarted is started
+        now. What it depends on is waited for, not started.
+        Errors: reasons COMMAND_NOT_FOUND (exit code 127), COMMAND_NOT_EXECUTABLE (126), ADDRESS_IN_USE,
+        DEPENDENCY_NOT_READY, ...
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

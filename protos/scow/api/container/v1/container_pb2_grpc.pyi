@@ -40,8 +40,10 @@ class ContainerServiceStub:
     Errors: ALREADY_EXISTS NAME_IN_USE; NOT_FOUND IMAGE_NOT_FOUND, NETWORK_NOT_FOUND, VOLUME_NOT_FOUND.
     """
     Start: _grpc.UnaryUnaryMultiCallable[_container_pb2.StartRequest, _container_pb2.StartResponse]
-    """Start executes the container's process. Starting a running one changes nothing.
-    Errors: reasons COMMAND_NOT_FOUND (exit code 127), COMMAND_NOT_EXECUTABLE (126), ADDRESS_IN_USE, ...
+    """Start executes the container's process. Starting a running one changes nothing; one that waits to be restarted is started
+    now. What it depends on is waited for, not started.
+    Errors: reasons COMMAND_NOT_FOUND (exit code 127), COMMAND_NOT_EXECUTABLE (126), ADDRESS_IN_USE,
+    DEPENDENCY_NOT_READY, ...
     """
     Stop: _grpc.UnaryUnaryMultiCallable[_container_pb2.StopRequest, _container_pb2.StopResponse]
     """Stop sends the stop signal, waits, then kills. Stopping a stopped one changes nothing."""
@@ -138,8 +140,10 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     Errors: ALREADY_EXISTS NAME_IN_USE; NOT_FOUND IMAGE_NOT_FOUND, NETWORK_NOT_FOUND, VOLUME_NOT_FOUND.
     """
     Start: _aio.UnaryUnaryMultiCallable[_container_pb2.StartRequest, _container_pb2.StartResponse]  # type: ignore[assignment]
-    """Start executes the container's process. Starting a running one changes nothing.
-    Errors: reasons COMMAND_NOT_FOUND (exit code 127), COMMAND_NOT_EXECUTABLE (126), ADDRESS_IN_USE, ...
+    """Start executes the container's process. Starting a running one changes nothing; one that waits to be restarted is started
+    now. What it depends on is waited for, not started.
+    Errors: reasons COMMAND_NOT_FOUND (exit code 127), COMMAND_NOT_EXECUTABLE (126), ADDRESS_IN_USE,
+    DEPENDENCY_NOT_READY, ...
     """
     Stop: _aio.UnaryUnaryMultiCallable[_container_pb2.StopRequest, _container_pb2.StopResponse]  # type: ignore[assignment]
     """Stop sends the stop signal, waits, then kills. Stopping a stopped one changes nothing."""
@@ -245,8 +249,10 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _container_pb2.StartRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_container_pb2.StartResponse, _abc.Awaitable[_container_pb2.StartResponse]]:
-        """Start executes the container's process. Starting a running one changes nothing.
-        Errors: reasons COMMAND_NOT_FOUND (exit code 127), COMMAND_NOT_EXECUTABLE (126), ADDRESS_IN_USE, ...
+        """Start executes the container's process. Starting a running one changes nothing; one that waits to be restarted is started
+        now. What it depends on is waited for, not started.
+        Errors: reasons COMMAND_NOT_FOUND (exit code 127), COMMAND_NOT_EXECUTABLE (126), ADDRESS_IN_USE,
+        DEPENDENCY_NOT_READY, ...
         """
 
     @_abc_1.abstractmethod
