@@ -65,6 +65,27 @@ B config --entrypoint '["/usr/sbin/nginx"]' --cmd '' --port 80 --volume /var/www
 B commit -q $c nginx
 """
 
+# As Debian released them, and with what it mended since: the upgrade that people make.
+_DATABASES = """
+mmdebstrap --quiet --variant=minbase --include=postgresql-15,redis-server \\
+    --dpkgopt=path-exclude=/usr/share/doc/* --dpkgopt=path-exclude=/usr/share/locale/* \\
+    --dpkgopt=path-exclude=/usr/share/man/* \\
+    --customize-hook='rm -rf "$1/var/lib/postgresql/15" "$1/etc/postgresql/15"' \\
+    bookworm $DIR/base.tar "deb http://deb.debian.org/debian bookworm main"
+c=$(B from scratch)
+B add -q $c $DIR/base.tar /
+B config --env PATH=/usr/lib/postgresql/15/bin:/usr/sbin:/usr/bin:/sbin:/bin --env LANG=C.UTF-8 $c
+B commit -q $c databases
+"""
+_MENDED = """
+c=$(B from databases)
+B run $c -- sh -c '
+    echo deb http://deb.debian.org/debian-security bookworm-security main > /etc/apt/sources.list.d/security.list
+    apt-get -q update && apt-get -qy install --only-upgrade postgresql-15 redis-server
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/*'
+B commit -q $c mended
+"""
+
 
 def busybox() -> Path:
     """Return the archive of a busybox image of one layer."""
@@ -74,6 +95,16 @@ def busybox() -> Path:
 def nginx() -> Path:
     """Return the archive of an nginx image of four layers on a Debian base."""
     return _archive("nginx", _NGINX)
+
+
+def databases() -> Path:
+    """Return the archive of an image with postgresql 15 and redis, as Debian released them."""
+    return _archive("databases", _DATABASES)
+
+
+def mended_databases() -> Path:
+    """Return the archive of the same image, with what Debian mended of both since as a further layer."""
+    return _archive("mended", _DATABASES + _MENDED)
 
 
 def _archive(name: str, script: str) -> Path:

@@ -105,6 +105,19 @@ def test_limits_hold_and_change_live(limited: VolumeService) -> None:
     (data / "two").touch()
 
 
+def test_a_volume_is_made_with_limits(limited: VolumeService) -> None:
+    request = volume_pb2.CreateRequest(name="data", size=8 * _MIB, inodes=3)
+    data = Path(limited.volumes.Create(request).volume.mountpoint)
+    assert write(data / "much", 16 * _MIB) in _FULL
+    (data / "much").unlink()
+    (data / "one").touch()
+    (data / "two").touch()
+    assert write(data / "three", 0) in _FULL
+    option = volume_pb2.CreateRequest(name="other", options={"size": "8m"})
+    other = Path(limited.volumes.Create(option).volume.mountpoint)
+    assert write(other / "much", 16 * _MIB) in _FULL
+
+
 def test_limits_outlive_kills_and_restores(limited: VolumeService) -> None:
     data = limited.make("data")
     limit(limited, 8 * _MIB, 0)

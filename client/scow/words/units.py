@@ -63,9 +63,9 @@ def parse_size(text: str) -> int:
     number = text.rstrip("bBiIkKmMgGtTpP ")
     suffix = text[len(number) :].strip().lower().removesuffix("b").removesuffix("i")
     try:
-        value = float(number)
-    except ValueError:
+        value = float(number) * _UNITS[suffix]
+    except (ValueError, KeyError):
         raise ValueError(f"invalid size: {text!r}") from None
-    if suffix not in _UNITS or value < 0 or value != value or value == float("inf"):
+    if not 0 <= value < float("inf"):
         raise ValueError(f"invalid size: {text!r}")
-    return int(value * _UNITS[suffix])
+    return int(value)

@@ -7,10 +7,11 @@ before the driver deletes, and deleted last. `reconcile` goes on with removals t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -26,6 +27,7 @@ from scow.contract.errors import (
     VolumeHasSnapshots,
     VolumeInUse,
     VolumeNotFound,
+    VolumeNotLocal,
 )
 from scow.core import labels as object_labels
 from scow.core.disk import usage as disk_usage
@@ -35,6 +37,9 @@ from scow.core.store import Store
 from scow.core.times import now_ns, to_proto
 from scow.volume import drivers, selection
 from scow.volume.drivers import Driver, Drivers
+from scow.volume.quotas import projects
+from scow.volume.quotas.projects import Projects
+from scow.volume.quotas.store import NO_LIMITS, Limits, Quota
 from scow.volume.store import Volume, VolumeStore
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}")
@@ -48,6 +53,7 @@ class Volumes:
         self.rows = VolumeStore(store)
         self.store = store
         self.drivers = drivers
+        self.projects = Projects(store)
         self._journal = journal
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -69,7 +75,8 @@ class Volumes:
         Raises:
             InvalidName: The name has characters that are not allowed.
             InvalidArgument: An unknown driver or option.
-            NameInUse: The volume is there with another driver or other options.
+            NameInUse: The volume is there with another driver, other options or other limits.
+            VolumeNotLocal, QuotaUnsupported: It cannot be limited.
         """
         volume = Volume(
             request.name or os.urandom(32).hex(),
@@ -79,17 +86,21 @@ class Volumes:
             dict(request.options),
             anonymous=not request.name,
         )
-        return self.message(await self.ensure(volume, remembered=True))
+        limits = Limits(request.size, request.inodes)
+        return self.message(await self.ensure(volume, limits, remembered=True))
 
-    async def ensure(self, wanted: Volume, *, remembered: bool = False) -> Volume:
+    async def ensure(
+        self, wanted: Volume, limits: Limits = NO_LIMITS, *, remembered: bool = False
+    ) -> Volume:
         """Make a volume, or return the one that is there; of its own kind where that is not said.
 
         Args:
             wanted: What is to be there.
+            limits: Of what it takes; none: those that its options have.
             remembered: It is the result of the mutation under way.
 
         Raises:
-            InvalidName, InvalidArgument, NameInUse: As `create`.
+            ScowError: As `create`.
         """
         check_name("volume", wanted.name)
         object_labels.check("labels", wanted.labels)
@@ -98,6 +109,7 @@ class Volumes:
             known = self.rows.get(wanted.name)
             if known is not None:
                 _check_same(known, wanted)
+                self._check_limits(known, limits)
                 return known
             volume = Volume(
                 wanted.name,
@@ -108,13 +120,59 @@ class Volumes:
                 wanted.anonymous,
             )
             driver = self.driver(volume)
+            limits = limits or Limits(driver.size_limit(volume), 0)
+            projects.check(limits)
             await self.finish_removal(volume.name)
             await driver.create(volume)
-            with self.store.transaction() as tx:
-                self.record(tx, volume)
-                if remembered:
-                    remember(tx, self.message(volume))
+            async with self._limited(volume, limits) as quota:
+                with self.store.transaction() as tx:
+                    self.record(tx, volume)
+                    if quota is not None:
+                        self.projects.rows.put(tx, quota)
+                    if remembered:
+                        remember(tx, self.message(volume))
             return volume
+
+    @contextlib.asynccontextmanager
+    async def _limited(self, volume: Volume, limits: Limits) -> AsyncIterator[Quota | None]:
+        """Limit a volume whose place has been made; what cannot be limited, or recorded, is taken away again."""
+        if not limits:
+            yield None
+            return
+        try:
+            folder = self.limitable(volume)
+            limited = self.projects.limited(volume.name, folder, limits.size, limits.inodes)
+            async with limited as quota:
+                yield quota
+        except BaseException:
+            await self.driver(volume).remove(volume)
+            raise
+
+    def limitable(self, volume: Volume) -> Path:
+        """Return the folder of a volume that is to be limited.
+
+        Raises:
+            VolumeNotLocal: Its data are not in a folder of the engine's own.
+        """
+        folder = self.folder(volume)
+        if folder is None:
+            raise VolumeNotLocal(
+                f"the data of volume {volume.name} are not in a folder of the engine's own",
+                what="volume",
+                which=volume.name,
+                do="limit it where its data are; of a tmpfs, with the option size",
+            )
+        return folder
+
+    def _check_limits(self, known: Volume, limits: Limits) -> None:
+        quota = self.projects.rows.get(known.name)
+        if limits and (quota is None or limits != Limits(quota.size, quota.inodes)):
+            raise NameInUse(
+                f"volume {known.name} exists with other limits",
+                what="volume",
+                which=known.name,
+                do="change them with 'scow volume update', or choose another name",
+            )
 
     def record(self, tx: sqlite3.Connection, volume: Volume) -> None:
         """Record a volume whose place has been made."""

@@ -48,6 +48,7 @@ MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
 
 OPEN_TREE_CLONE = 1
+MOUNT_ATTR_IDMAP = 0x100000
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
 MOVE_MOUNT_T_EMPTY_PATH = 0x40
@@ -303,10 +304,17 @@ def fsmount(fd: int, attributes: int) -> int:
 
 
 def mount_setattr(
-    fd: int, path: str = "", *, flags: int = 0, set_: int = 0, clear: int = 0, propagation: int = 0
+    fd: int,
+    path: str = "",
+    *,
+    flags: int = 0,
+    set_: int = 0,
+    clear: int = 0,
+    propagation: int = 0,
+    users: int = 0,
 ) -> None:
-    """mount_setattr(2)."""
-    attr = _MountAttr(attr_set=set_, attr_clr=clear, propagation=propagation)
+    """mount_setattr(2); `users` is the descriptor of a user namespace, with MOUNT_ATTR_IDMAP."""
+    attr = _MountAttr(attr_set=set_, attr_clr=clear, propagation=propagation, userns_fd=users)
     if not path:
         flags |= AT_EMPTY_PATH
     size = ctypes.sizeof(attr)

@@ -70,6 +70,19 @@ def test_a_tmpfs_is_one_for_all_from_the_first_to_the_last(engine: Engine) -> No
     assert run(engine, "ls /x") == ""
 
 
+@pytest.mark.parametrize(
+    "flags", [("--size", "10m"), ("--inodes", "5"), ("-o", "size=10m")], ids=["size", "inodes", "o"]
+)
+def test_no_volume_is_made_without_its_limits(engine: Engine, flags: tuple[str, ...]) -> None:
+    done = engine.cli("volume", "create", *flags, "vol", check=False)
+    assert done.returncode == 1
+    assert "enforces no limits" in done.stderr
+    assert engine.cli("volume", "ls", "-q").stdout == ""
+    mount = "type=volume,src=vol,dst=/x,volume-opt=size=10m"
+    assert engine.cli("run", "--rm", "--mount", mount, "busybox", check=False).returncode == 125
+    assert engine.cli("volume", "ls", "-q").stdout == ""
+
+
 def test_it_is_one_in_several_places_of_a_container(engine: Engine) -> None:
     create(engine, type="tmpfs", device="tmpfs")
     places = ["-v", "vol:/x", "-v", "vol:/y:ro", "-v", "vol:/z"]

@@ -82,7 +82,7 @@ async def test_bad_names_are_refused(volumes: Service, name: str) -> None:
 
 @pytest.mark.parametrize(
     "request_",
-    [CreateRequest(name="vol", driver="nfs"), CreateRequest(name="vol", options={"size": "1"})],
+    [CreateRequest(name="vol", driver="nfs"), CreateRequest(name="vol", options={"sizes": "1"})],
 )
 async def test_unknown_drivers_and_options_are_refused(
     volumes: Service, request_: CreateRequest

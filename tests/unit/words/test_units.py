@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scow.words.units import binary_size, human_duration, human_size
+from scow.words.units import binary_size, human_duration, human_size, parse_size
 
 _DAY = 86400
 
@@ -48,3 +48,9 @@ def test_binary_size() -> None:
 )
 def test_human_duration(seconds: float, expected: str) -> None:
     assert human_duration(seconds) == expected
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1x", "nan", "inf", "1e308p", "1.5.2g"])
+def test_sizes_that_are_none(text: str) -> None:
+    with pytest.raises(ValueError, match="invalid size"):
+        parse_size(text)

@@ -33,6 +33,8 @@ class Volumes(VolumeArchives, VolumeLimits):
         driver: str = "",
         labels: Mapping[str, str] | None = None,
         options: Mapping[str, str] | None = None,
+        size: int = 0,
+        inodes: int = 0,
         timeout: float | None = None,
     ) -> pb.Volume:
         """Make a volume; one that is there with the same driver and options is returned.
@@ -42,18 +44,28 @@ class Volumes(VolumeArchives, VolumeLimits):
             driver: Empty means "local".
             labels: Free keys and values.
             options: Of the driver: "type", "device", "o" as mount(8) has them.
+            size: Bytes that it may take; 0 means no limit.
+            inodes: Files, directories and all else that it may have; 0 means no limit.
             timeout: Seconds.
 
         Raises:
             InvalidName: A name with characters that are not allowed.
-            NameInUse: A volume with other options has the name.
+            NameInUse: A volume with other options or limits has the name.
+            QuotaUnsupported: The file system does not enforce limits; no volume is made.
+            VolumeNotLocal: Its data would not be in a folder of the engine's own.
 
         Example::
 
             volume = client.volumes.create("data")
         """
         request = pb.CreateRequest(
-            request_id=request_id(), name=name, driver=driver, labels=labels, options=options
+            request_id=request_id(),
+            name=name,
+            driver=driver,
+            labels=labels,
+            options=options,
+            size=size,
+            inodes=inodes,
         )
         response = self._service.call("Create", request, pb.CreateResponse, timeout)
         return response.volume

@@ -110,6 +110,9 @@ class Driver(Protocol):
         What has a folder can be filled from images, counted, limited and cloned by the engine.
         """
 
+    def size_limit(self, volume: Volume) -> int:
+        """Return the bytes that a volume's options limit it to and that the engine is to enforce; 0 means no limit."""
+
     async def reconcile(self, volumes: Sequence[Volume]) -> list[ReconcileAction]:
         """Make what is missing of the volumes on record, delete what no record speaks of.
 

@@ -17,9 +17,10 @@ from scow.kernel import hostpath
 from scow.volume.directories import Directories
 from scow.volume.drivers.base import Capabilities, Source
 from scow.volume.store import Volume
+from scow.words.units import parse_size
 
-_OPTIONS = ("device", "o", "type")
-_NEEDED = {"device": ("type",), "o": ("device", "type"), "type": ("device",)}
+_OPTIONS = ("device", "o", "size", "type")
+_NEEDED = {"device": ("type",), "o": ("device", "type"), "size": (), "type": ("device",)}
 _NO_TYPE = frozenset(("", "none", "bind"))
 _NETWORK = frozenset(("nfs", "nfs4", "cifs"))
 _BINDS = frozenset(("bind", "rbind"))
@@ -71,6 +72,10 @@ class LocalDriver:
     def folder(self, volume: Volume) -> Path | None:
         """Return the folder, unless the data are elsewhere."""
         return None if is_elsewhere(volume) else self._directories.data(volume.name)
+
+    def size_limit(self, volume: Volume) -> int:
+        """Return what the option `size` says, as Docker reads it."""
+        return _size(volume.name, volume.options)
 
     async def reconcile(self, volumes: Sequence[Volume]) -> list[ReconcileAction]:
         """Make missing folders anew, delete those without a record and those that were half made."""
@@ -154,6 +159,22 @@ def check(name: str, options: dict[str, str]) -> None:
             if other not in options:
                 text = f'missing required option: "{other}"'
                 raise _invalid(name, text, other, "give type and device; type=none for a bind")
+    if _size(name, options) and "device" in options:
+        text = "the option size limits folders of the engine's own"
+        raise _invalid(name, text, "size", "limit what the device has; a tmpfs by o=size=...")
+
+
+def _size(name: str, options: dict[str, str]) -> int:
+    """Return the bytes of the option `size`.
+
+    Raises:
+        InvalidArgument: It is none.
+    """
+    text = options.get("size", "0")
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise _invalid(name, str(error), f"size={text}", 'give bytes, or "10m", "1.5g"') from error
 
 
 def _invalid(name: str, text: str, option: str, advice: str) -> InvalidArgument:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from scow.core.store import Store
 
@@ -34,6 +35,19 @@ class Quota:
     project: int
     size: int
     inodes: int
+
+
+class Limits(NamedTuple):
+    """What a volume may take: bytes and inodes; 0 means no limit."""
+
+    size: int
+    inodes: int
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+NO_LIMITS = Limits(0, 0)
 
 
 class QuotaStore:

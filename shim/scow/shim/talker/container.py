@@ -19,7 +19,7 @@ from scow.shim.confine import seccomp
 from scow.shim.keeper import exit_record, link
 from scow.shim.keeper.process import Keeper
 from scow.shim.oci import config
-from scow.shim.rootfs import devices
+from scow.shim.rootfs import devices, id_mapping
 from scow.shim.talker.children import Children
 from scow.shim.talker.stdio import Input
 
@@ -138,6 +138,20 @@ class Container:
             syscalls.setns(self.pidfd, namespaces)
         except ProcessLookupError as error:
             raise self.not_running() from error
+
+    def users(self) -> int:
+        """Return a descriptor of the container's user namespace, -1 where it is the host's.
+
+        Raises:
+            ContainerNotRunning: The init has ended this very moment.
+        """
+        try:
+            found = id_mapping.users_of(self.pid)
+            # Had the init ended before, another process could have its PID.
+            signal.pidfd_send_signal(self.pidfd, 0)
+        except (FileNotFoundError, ProcessLookupError) as error:
+            raise self.not_running() from error
+        return found
 
     def attach(self, *, stdout: bool, stderr: bool, unlogged: bool) -> socket.socket:
         """Have the keeper send output to a socket (see `link`); return its other end."""

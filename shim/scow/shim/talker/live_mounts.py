@@ -21,7 +21,7 @@ from scow.kernel import imports, mountinfo, syscalls
 from scow.shim.errors import from_exception, from_json, from_os_error, to_json
 from scow.shim.init import control, follow
 from scow.shim.oci.config import Mount
-from scow.shim.rootfs import mount_ids, mounts, throwaway
+from scow.shim.rootfs import id_mapping, mount_ids, mounts, throwaway
 from scow.shim.talker.container import STOPPED, Container
 
 _TRIES = 16  # to find a mount whose folders are renamed meanwhile
@@ -31,14 +31,19 @@ _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 async def attach(container: Container, mount: Mount) -> None:
     """Put a mount into the container. Mounts of a container are changed one after the other.
 
+    In a container with a user namespace, files have the owners that they have on the host.
+
     Raises:
-        ScowError: As `scow.shim.rootfs.mounts.attach`; ContainerNotRunning.
+        ScowError: As `scow.shim.rootfs.mounts.attach` and `scow.shim.rootfs.id_mapping.apply`; ContainerNotRunning.
     """
 
     def work(enter: Callable[[], None]) -> None:
         options = mounts.parse_options(mount.options)
         make = throwaway.make if mount.type == throwaway.TYPE else mounts.detached
         source = make(mount, options)
+        users = container.users()
+        if users >= 0:
+            id_mapping.apply(source, users, mount)
         # Before it can be seen: whoever is killed in between leaves a record of what is not there.
         made = syscalls.mount_id(source)
         mount_ids.add(container.request.state_dir, {mount.destination: made})

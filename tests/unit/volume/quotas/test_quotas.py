@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scow.api.volume.v1.volume_pb2 import CreateRequest
+from scow.contract.errors import InvalidArgument, NameInUse, VolumeNotLocal
 from scow.core.config import VolumeSection
 from scow.core.journal import Journal
 from scow.core.store import Store
@@ -32,8 +34,12 @@ class Limited:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.limits: dict[int, tuple[int, int]] = {}
         self._projects: dict[int, int] = {}
-        for name in ("usage", "project_of", "set_limits", "assign"):
+        self.full = False
+        for name in ("enforced", "usage", "project_of", "set_limits", "assign"):
             monkeypatch.setattr(project_quota, name, getattr(self, name))
+
+    def enforced(self, fd: int) -> bool:
+        return True
 
     def usage(self, fd: int, project: int) -> Usage:
         size, inodes = self.limits.get(project, (0, 0))
@@ -46,6 +52,8 @@ class Limited:
         self.limits[project] = (size, inodes)
 
     def assign(self, fd: int, project: int) -> None:
+        if self.full:
+            raise OSError(errno.EDQUOT, "full")
         self._projects[os.fstat(fd).st_ino] = project
 
 
@@ -61,7 +69,8 @@ class Service:
         journal = Journal(store, "test", 1000)
         plugins = Plugins(VolumeSection(plugin_dirs=()), store, journal)
         self.store = store
-        self.volumes = Volumes(store, journal, drivers.make(Directories(folder), plugins))
+        self.directories = Directories(folder)
+        self.volumes = Volumes(store, journal, drivers.make(self.directories, plugins))
         self.quotas = Quotas(store, journal, self.volumes)
 
     def record(self, *quotas: Quota) -> None:
@@ -104,3 +113,51 @@ async def test_one_that_cannot_be_limited_keeps_no_other_from_it(
     assert [action.object for action in await service.quotas.reconcile()] == ["volume/bb"]
     assert disk.limits == {PROJECT + 1: (0, 20)}
     assert await service.quotas.reconcile() == []
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        CreateRequest(name="data", size=10 << 20),
+        CreateRequest(name="data", size=10 << 20, options={"size": "99m"}),
+        CreateRequest(name="data", options={"size": "10m"}),
+        CreateRequest(name="data", options={"size": "10MiB"}),
+    ],
+)
+async def test_a_volume_is_made_with_limits(
+    service: Service, disk: Limited, request_: CreateRequest
+) -> None:
+    await service.volumes.create(request_)
+    assert list(disk.limits.values()) == [(10 << 20, 0)]
+    limits = service.quotas.describe("data")
+    assert limits is not None
+    assert limits.size == 10 << 20
+    assert await service.quotas.reconcile() == []
+    assert (await service.volumes.create(request_)).name == "data"
+    assert (await service.volumes.create(CreateRequest(name="data"))).name == "data"
+    with pytest.raises(NameInUse, match="limits"):
+        await service.volumes.create(CreateRequest(name="data", size=11 << 20))
+
+
+@pytest.mark.parametrize("size", ["nothing", "-1", "1e308p", "9000p", "nan", "1x"])
+async def test_sizes_that_are_none(service: Service, disk: Limited, size: str) -> None:
+    with pytest.raises(InvalidArgument, match="size"):
+        await service.volumes.create(CreateRequest(name="data", options={"size": size}))
+    assert service.volumes.rows.all() == []
+
+
+async def test_what_cannot_be_limited_is_not_made(service: Service, disk: Limited) -> None:
+    with pytest.raises(InvalidArgument, match="size"):
+        options = {"type": "tmpfs", "device": "tmpfs", "size": "10m"}
+        await service.volumes.create(CreateRequest(name="data", options=options))
+    del options["size"]
+    with pytest.raises(VolumeNotLocal):
+        await service.volumes.create(CreateRequest(name="data", options=options, inodes=5))
+    disk.full = True
+    with pytest.raises(OSError, match="full"):
+        await service.volumes.create(CreateRequest(name="data", size=1 << 20))
+    assert service.volumes.rows.all() == []
+    assert service.directories.names() == set()
+    disk.full = False
+    await service.volumes.create(CreateRequest(name="data"))
+    assert service.quotas.describe("data") is None

@@ -25,6 +25,8 @@ def _create(options: Options, context: Context) -> int:
         driver=options.driver,
         labels=labels([], options.label),
         options=dict(options.opt),
+        size=options.size or 0,
+        inodes=options.inodes or 0,
     )
     context.out(volume.name)
     return 0
@@ -63,6 +65,17 @@ def _update(options: Options, context: Context) -> int:
     return context.each(options.args, update)
 
 
+_LIMITS = (
+    Flag("inodes", kind="int", help="Limit files and directories (0 for no limit)"),
+    Flag(
+        "size",
+        kind="string",
+        help="Limit bytes on the disk, where the file system can (0 for no limit)",
+        parse=_size,
+        shows="bytes",
+    ),
+)
+
 VERBS = (
     Verb(
         "volume create",
@@ -70,6 +83,7 @@ VERBS = (
         "Create a volume",
         _create,
         flags=(
+            *_LIMITS,
             Flag("driver", "d", "string", "Specify volume driver name", default="local"),
             Flag("label", kind="list", help="Set metadata for a volume", parse=label_text),
             Flag("name", kind="string", help="Specify volume name"),
@@ -91,14 +105,7 @@ VERBS = (
         "Change labels and limits of volumes",
         _update,
         flags=(
-            Flag("inodes", kind="int", help="Limit files and directories (0 for no limit)"),
-            Flag(
-                "size",
-                kind="string",
-                help="Limit bytes on the disk, where the file system can (0 for no limit)",
-                parse=_size,
-                shows="bytes",
-            ),
+            *_LIMITS,
             Flag("label-add", kind="list", help="Add or update a label", parse=label_text),
             Flag("label-rm", kind="list", help="Remove a label if it is there"),
         ),

@@ -214,15 +214,26 @@ class CreateRequest(_message.Message):
     DRIVER_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    INODES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     name: _builtins.str
     """[a-zA-Z0-9][a-zA-Z0-9_.-]+; empty: one is made up."""
     driver: _builtins.str
     """Empty means "local"."""
+    size: _builtins.int
+    """Limits of what it takes, as QuotaService.SetLimits has them; 0 means none.
+    FAILED_PRECONDITION QUOTA_UNSUPPORTED or VOLUME_NOT_LOCAL where it cannot be limited: then no volume is made.
+    """
+    inodes: _builtins.int
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
-    def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Of the driver: "type", "device", "o" as mount(8) has them; of "local" also "size", which is the field with Docker's
+        units.
+        """
+
     def __init__(
         self,
         *,
@@ -231,10 +242,12 @@ class CreateRequest(_message.Message):
         driver: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        size: _builtins.int = ...,
+        inodes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["driver", b"driver", "labels", b"labels", "name", b"name", "options", b"options", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["driver", b"driver", "inodes", b"inodes", "labels", b"labels", "name", b"name", "options", b"options", "request_id", b"request_id", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -154,6 +154,10 @@ class PluginDriver:
         """Return None: the data are the plugin's."""
         return None
 
+    def size_limit(self, volume: Volume) -> int:
+        """Return nothing: options are the plugin's."""
+        return 0
+
     async def reconcile(self, volumes: Sequence[Volume]) -> list[ReconcileAction]:
         """Ask where volumes are. A plugin that is away keeps its volumes, and none is made anew in its place."""
         if volumes:
