@@ -87,6 +87,27 @@ B commit -q $c mended
 """
 
 
+# A Debian in which apt finds its lists and the packages of the corpus (tests/support/dockerfiles) already downloaded:
+# building them is what takes time, and not the network.
+_DEBIAN = """
+cat > $DIR/fill <<'END'
+#!/bin/sh -e
+apt="chroot $1 apt-get -qq -y --no-install-recommends"
+$apt --download-only install nginx-light redis-server postgresql-15 python3 python3-venv make
+rm -f $1/var/cache/apt/*.bin
+END
+chmod +x $DIR/fill
+mmdebstrap --quiet --variant=minbase --include=ca-certificates,curl,gcc,libc6-dev,nodejs,npm \\
+    --skip=cleanup/apt --customize-hook=$DIR/fill \\
+    --dpkgopt=path-exclude=/usr/share/doc/* --dpkgopt=path-exclude=/usr/share/locale/* \\
+    --dpkgopt=path-exclude=/usr/share/man/* bookworm $DIR/base.tar
+c=$(B from scratch)
+B add -q $c $DIR/base.tar /
+B config --cmd bash --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin $c
+B commit -q $c debian
+"""
+
+
 def busybox() -> Path:
     """Return the archive of a busybox image of one layer."""
     return _archive("busybox", _BUSYBOX)
@@ -105,6 +126,11 @@ def databases() -> Path:
 def mended_databases() -> Path:
     """Return the archive of the same image, with what Debian mended of both since as a further layer."""
     return _archive("mended", _DATABASES + _MENDED)
+
+
+def debian() -> Path:
+    """Return the archive of a Debian with compilers, Node, and packages to be installed."""
+    return _archive("debian", _DEBIAN)
 
 
 def _archive(name: str, script: str) -> Path:

@@ -312,7 +312,7 @@ class BuildSection:
     # Seconds without a call after which the service ends, where it is started when somebody needs it; 0 means never.
     idle_seconds: float = 60.0
     # What builds may ask for with `--allow`, beyond what every container has: "security.insecure" gives RUN all
-    # privileges.
+    # privileges, "device" the devices that CDI specifications of the host describe.
     allow: tuple[str, ...] = ()
     # What builds may be made from (docs/guide/building.md). Without a file here all is; elsewhere there must be one.
     source_policy: Path = Path("/etc/scow/sources.toml")

@@ -9,6 +9,7 @@ from scow.cli.flags.parser import Flag
 from scow.client import specs
 from scow.words import build_cache
 
+_MODES = ("min", "max")
 PROGRESS = ("auto", "plain", "tty", "quiet", "rawjson")
 
 
@@ -86,15 +87,27 @@ def _on_error(text: str) -> str:
     return text
 
 
-def provenance(text: str) -> str:
-    """Return the mode of `--provenance`: "min", "max", or "" for none.
+def provenance(text: str) -> tuple[str, str]:
+    """Return what `--provenance` says: the mode, "min", "max", or "" for none, and the address of the builder.
 
     Raises:
-        ValueError: No such mode.
+        ValueError: No such form.
     """
-    mode = text.removeprefix("mode=").lower()
-    if mode in ("min", "max"):
-        return mode
+    if "=" not in text:
+        return (text.lower(), "") if text.lower() in _MODES else (_mode_of(text), "")
+    found = fields(text)
+    unknown = found.keys() - {"mode", "builder-id", "disabled"}
+    if unknown:
+        raise ValueError(f"unexpected key {sorted(unknown)[0]!r}: use mode and builder-id")
+    if _boolean(found.get("disabled", "false")):
+        return "", ""
+    mode = found.get("mode", "min").lower()
+    if mode not in _MODES:
+        raise ValueError(f"invalid mode {mode!r} of provenance: use min or max")
+    return mode, found.get("builder-id", "")
+
+
+def _mode_of(text: str) -> str:
     return "min" if _boolean(text) else ""
 
 
@@ -104,19 +117,19 @@ def _boolean(text: str) -> bool:
     return text.lower() in ("true", "1")
 
 
-def attestation(text: str) -> tuple[str, str]:
-    """Return the type and mode of `--attest`.
+def attestation(text: str) -> tuple[str, str, str]:
+    """Return what `--attest` says: the type, the mode ("" for none), and the address of the builder.
 
     Raises:
         ValueError: No such form.
     """
     found = fields(text)
-    kind, disabled = found.get("type", ""), found.get("disabled", "false")
-    if kind not in ("sbom", "provenance"):
+    kind, disabled = found.pop("type", ""), found.get("disabled", "false")
+    if kind == "sbom":
+        return kind, "" if _boolean(disabled) else "true", ""
+    if kind != "provenance":
         raise ValueError(f"unknown type of attestation {kind!r}: use sbom or provenance")
-    if _boolean(disabled):
-        return kind, ""
-    return kind, "true" if kind == "sbom" else provenance(found.get("mode", "min"))
+    return kind, *provenance(",".join(f"{key}={value}" for key, value in found.items()) or "true")
 
 
 def named_context(text: str) -> tuple[str, str]:
@@ -198,7 +211,11 @@ BUILD_FLAGS = (
         parse=specs.parse_swap,
     ),
     Flag("cpu-shares", "c", "int", "CPU shares of RUN (relative weight)"),
+    Flag("cpu-period", kind="int", help="Limit the CPU CFS (Completely Fair Scheduler) period"),
+    Flag("cpu-quota", kind="int", help="Limit the CPU CFS (Completely Fair Scheduler) quota"),
     Flag("cpuset-cpus", kind="string", help="CPUs in which to allow execution of RUN (0-3, 0,1)"),
+    Flag("cpuset-mems", kind="string", help="MEMs in which to allow execution of RUN (0-3, 0,1)"),
+    Flag("cgroup-parent", kind="string", help="Parent cgroup of the RUN instructions"),
     Flag("pids-limit", kind="int", help="Processes that RUN may have (scow's own)"),
     Flag(
         "run-timeout",
@@ -224,6 +241,7 @@ BUILD_FLAGS = (
         'Output destination (format: "type=local,dest=path")',
         parse=output,
     ),
+    Flag("squash", help="Squash newly built layers into a single new layer"),
     Flag("push", help="Push the image to its registry"),
     Flag("iidfile", kind="string", help="Write the image ID to a file"),
     Flag("metadata-file", kind="string", help="Write build result metadata to a file"),
@@ -248,7 +266,7 @@ BUILD_FLAGS = (
     Flag(
         "allow",
         kind="list",
-        help="Allow extra privileges to RUN (network.host, security.insecure)",
+        help="Allow extra privileges to RUN (network.host, security.insecure, device)",
     ),
     Flag(
         "on-error",

@@ -172,6 +172,7 @@ class Attester:
             _second(None, now_ns()),
             finished.dockerfile,
             options.dockerfile_path or "Dockerfile",
+            builder_id=options.builder_id or provenance.BUILDER,
             reproducible_at="" if finished.epoch is None else _second(finished.epoch, 0),
             context=main.url if main is not None else "",
             target=options.target,

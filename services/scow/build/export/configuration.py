@@ -33,7 +33,12 @@ class Lineage:
 
 
 def make(
-    lineage: Lineage, stack: Sequence[Layer], epoch_ns: int | None, *, has_cache: bool = False
+    lineage: Lineage,
+    stack: Sequence[Layer],
+    epoch_ns: int | None,
+    *,
+    has_cache: bool = False,
+    squashed: str = "",
 ) -> bytes:
     """Return the configuration.
 
@@ -42,6 +47,7 @@ def make(
         stack: Its layers.
         epoch_ns: A time for all that was made now; None means the times at which it was.
         has_cache: Whether other engines are to find the results of its steps in the image.
+        squashed: A comment on the one layer that stands for all that were made; empty where there is none.
     """
     stage = lineage.stages[-1][0]
     base: dict[str, Any] = json.loads(lineage.base) if lineage.base else {}
@@ -53,6 +59,10 @@ def make(
             if record is not None and record.layer is not None:
                 created = to_rfc3339(record.created_ns if epoch_ns is None else epoch_ns)
             history.append(_history(entry.created_by, entry.comment, created, record))
+    if squashed:
+        count = len(base.get("history") or [])
+        history[count:] = [{**each, "empty_layer": True} for each in history[count:]]
+        history.append({"created": created, "comment": squashed})
     if epoch_ns is not None:
         created = to_rfc3339(epoch_ns)
     os, _, rest = stage.platform.partition("/")

@@ -30,7 +30,7 @@ async def pack(
         if piece.WhichOneof("piece") == "file":
             buffer += bytes(-size % headers.BLOCK)
             size = piece.file.size if not piece.file.hard_link else 0
-            buffer += header(_item(piece.file, latest_ns))
+            buffer += header(item(piece.file, latest_ns))
         else:
             buffer += piece.chunk
         if len(buffer) >= _PIECE:
@@ -45,7 +45,8 @@ async def _nothing() -> AsyncIterator[layer_pb2.ReadTreeResponse.Piece]:
     yield
 
 
-def _item(file: layer_pb2.File, latest_ns: int | None) -> Item:
+def item(file: layer_pb2.File, latest_ns: int | None) -> Item:
+    """Return a file of a stack as an item; a later time becomes `latest_ns`."""
     mtime_ns = file.mtime_ns if latest_ns is None else min(file.mtime_ns, latest_ns)
     entry = Entry(
         file.path,

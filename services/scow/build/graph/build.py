@@ -142,12 +142,17 @@ class Build:
         target = stages[-1]
         result = await building.run(target.index)
         lineage = _lineage(target, stages, building, bases)
+        stack, squashed = result.stack, ""
+        if self._options.squash:
+            stack, squashed = await building.squashed(lineage.stages, stack)
         epoch_ns = None if epoch is None else epoch * 1_000_000_000
-        data = configuration.make(lineage, result.stack, epoch_ns, has_cache=self._is_inline)
+        data = configuration.make(
+            lineage, stack, epoch_ns, has_cache=self._is_inline, squashed=squashed
+        )
         pairs = [(stage, building.made(stage.index)) for stage in stages]
         return Result(
             target.platform,
-            result.stack,
+            stack,
             data,
             pairs,
             epoch,

@@ -18,12 +18,13 @@ from scow.api.build.v1 import build_pb2 as pb
 from scow.api.container.v1 import container_pb2
 from scow.api.image.v1 import layer_pb2
 from scow.build.frontend.steps import RunStep
-from scow.build.graph import limits
+from scow.build.graph import devices, limits
+from scow.build.graph.devices import Device
 from scow.build.graph.flights import Listeners
 from scow.build.graph.keys import Stack, key_of
 from scow.build.peers.containers import LABEL, Containers
 from scow.build.peers.layers import Layers
-from scow.contract.errors import BuildFailed, DeadlineExceeded
+from scow.contract.errors import BuildFailed, DeadlineExceeded, NotFound
 
 _log = structlog.get_logger()
 # Set from outside for the network alone: what they are makes no difference to the result.
@@ -119,6 +120,7 @@ class Runner:
     def check(self, step: RunStep, options: pb.BuildOptions) -> None:
         """Check that a step may have what it asks for, also when its result is in the cache; see `limits`."""
         limits.is_insecure(step, options, self._allowed)
+        devices.wanted(step, options, self._allowed)
 
     def _remove(self, container: str, build: str) -> None:
         """Remove a container while the build goes on."""
@@ -169,7 +171,9 @@ class Runner:
             )
             config = _config(step, image.id, options, mounted, build)
             config.privileged = limits.is_insecure(step, options, self._allowed)
-            container = await self._created(config)
+            container = await self._created_with(
+                config, devices.wanted(step, options, self._allowed)
+            )
             self.active.add(container)
             try:
                 seconds = options.run_seconds or None
@@ -222,6 +226,28 @@ class Runner:
         if left.lease:
             await self._layers.release(left.lease)
         return image.id
+
+    async def _created_with(
+        self, config: container_pb2.ContainerConfig, wanted: Sequence[Device]
+    ) -> str:
+        """Make a container with those of the devices that are there.
+
+        Raises:
+            NotFound: One that is required is not.
+        """
+        left = list(wanted)
+        while True:
+            config.cdi_devices[:] = [device.name for device in left]
+            try:
+                return await self._created(config)
+            except NotFound as error:
+                name = error.metadata.get("which", "")
+                missing = [device for device in left if device.name == name]
+                if error.metadata.get("what") != "device" or not missing:
+                    raise
+                if any(device.is_required for device in missing):
+                    raise
+                left = [device for device in left if device.name != name]
 
     async def _created(self, config: container_pb2.ContainerConfig) -> str:
         """Make a container; when the build is cancelled meanwhile, it does not stay."""

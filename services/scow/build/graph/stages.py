@@ -11,6 +11,7 @@ from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1.layer_pb2 import Layer
 from scow.build.cache.records import Cache
 from scow.build.context.files import FileTree, tree_of_data
+from scow.build.export import squash
 from scow.build.frontend.steps import (
     AnyStep,
     BuildStage,
@@ -23,7 +24,7 @@ from scow.build.frontend.steps import (
 from scow.build.graph import copy, layer_tar, limits, mounts, workdir
 from scow.build.graph import run as runs
 from scow.build.graph.flights import Flights, Listeners
-from scow.build.graph.keys import Stack
+from scow.build.graph.keys import Stack, key_of
 from scow.build.graph.layer_tar import Item
 from scow.build.graph.mounts import StepMounts
 from scow.build.graph.run import Runner
@@ -137,6 +138,30 @@ class Stages:
     def made(self, index: int) -> tuple[Record, ...]:
         """Return the results of a stage that was built."""
         return self._tasks[index].result().made
+
+    async def squashed(
+        self, lineage: Sequence[tuple[BuildStage, Sequence[Record]]], stack: Stack
+    ) -> tuple[Stack, str]:
+        """Return a stack in which one layer does what those do that were made, and a comment on it."""
+        made = tuple(r.layer for _, records in lineage for r in records if r.layer is not None)
+        base = stack[: len(stack) - len(made)]
+        comment = f"merge {stack[-1].diff_id} to {base[-1].diff_id}" if base else ""
+        comment = comment or f"create new from {stack[-1].diff_id}" if made else ""
+        if len(made) < 2:
+            return stack, comment
+        step = self._progress.step("squashing layers", self._progress.steps[-1:])
+        key = key_of("squash.1", stack, len(base))
+
+        async def work(listeners: Listeners) -> Made:
+            written = await self._machinery.layers.write(
+                squash.squashed(self._machinery.layers, base, made), key
+            )
+            return written.layer, written.lease
+
+        with step.running():
+            record = await self._once(lineage[-1][0], key, "squashed layers", step, work)
+        assert record.layer is not None
+        return (*base, record.layer), comment
 
     def cached(self) -> frozenset[tuple[int, int]]:
         """Return the steps whose results were there already, each by the number of its stage and its own."""

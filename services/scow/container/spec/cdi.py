@@ -24,7 +24,7 @@ _FILES_MAX = 1000
 _BYTES_MAX = 4 << 20
 _NAME = re.compile(
     r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]/[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?"
-    r"=[A-Za-z0-9]([A-Za-z0-9_.:-]*[A-Za-z0-9])?"
+    r"(=([A-Za-z0-9]([A-Za-z0-9_.:-]*[A-Za-z0-9])?|\*))?"
 )
 _VERSIONS = ("0.3.", "0.4.", "0.5.", "0.6.", "0.7.", "0.8.", "1.0.")
 _KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
@@ -55,7 +55,7 @@ def edits(names: Iterable[str], directories: Iterable[Path] = DIRECTORIES) -> Ed
     """Return what devices add to a container.
 
     Args:
-        names: "vendor.com/class=name" each.
+        names: "vendor.com/class=name" each; "vendor.com/class=*" is all of a class, "vendor.com/class" its first.
         directories: Where specifications are, the most important last.
 
     Raises:
@@ -73,6 +73,7 @@ def edits(names: Iterable[str], directories: Iterable[Path] = DIRECTORIES) -> Ed
     broken: list[ScowError] = []
     kinds = frozenset(name.partition("=")[0] for name in wanted)
     described = _devices(directories, kinds, broken)
+    wanted = list(dict.fromkeys(each for name in wanted for each in _expanded(name, described)))
     missing = [name for name in wanted if name not in described]
     if missing:
         why = "".join(f"; {error.message}" for error in broken[:3])
@@ -92,6 +93,15 @@ def edits(names: Iterable[str], directories: Iterable[Path] = DIRECTORIES) -> Ed
             _apply(device.file, device.shared, found)
         _apply(device.file, device.own, found)
     return found
+
+
+def _expanded(name: str, described: Iterable[str]) -> list[str]:
+    """Return the devices that a name means; itself where there are none."""
+    kind, equals, device = name.partition("=")
+    if equals and device != "*":
+        return [name]
+    found = sorted(each for each in described if each.startswith(f"{kind}="))
+    return (found if equals else found[:1]) or [name]
 
 
 @dataclass(frozen=True, slots=True)

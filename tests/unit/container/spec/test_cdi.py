@@ -126,3 +126,22 @@ def test_a_device_that_the_host_has_not(tmp_path: Path) -> None:
 def test_names(name: str) -> None:
     with pytest.raises(InvalidConfig):
         cdi.edits([name], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "env"),
+    [
+        ("acme.com/box=*", ["SHARED=1", "ONE=1", "TWO=2"]),
+        ("acme.com/box=", None),
+        ("acme.com/box", ["SHARED=1", "ONE=1"]),
+        ("acme.com/none=*", None),
+        ("acme.com/none", None),
+    ],
+)
+def test_classes(tmp_path: Path, name: str, env: list[str] | None) -> None:
+    folder = _spec(tmp_path / "a", "acme.yaml", _YAML)
+    if env is not None:
+        assert cdi.edits([name], [folder]).env == env
+        return
+    with pytest.raises((NotFound, InvalidConfig), match=name.replace("*", r"\*")):
+        cdi.edits([name], [folder])

@@ -113,6 +113,7 @@ def _asked(options: Options) -> tuple[pb.BuildOptions, dict[str, ContextDirector
         no_cache_stages=[stage for text in options.no_cache_filter for stage in text.split(",")],
         pull=options.pull,
         check=options.check,
+        squash=options.squash,
         cache_from=options.cache_from,
         cache_to=options.cache_to,
     )
@@ -155,12 +156,13 @@ def _dockerfile(path: str, file: str) -> bytes:
 
 
 def _attestations(asked: pb.BuildOptions, options: Options) -> None:
-    asked.provenance, asked.sbom = options.provenance or "", bool(options.sbom)
-    for kind, mode in options.attest:
+    asked.provenance, asked.builder_id = options.provenance or ("", "")
+    asked.sbom = bool(options.sbom)
+    for kind, mode, builder in options.attest:
         if kind == "sbom":
             asked.sbom = bool(mode)
         else:
-            asked.provenance = mode
+            asked.provenance, asked.builder_id = mode, builder
 
 
 def _limits(asked: pb.BuildOptions, options: Options) -> None:
@@ -174,6 +176,8 @@ def _limits(asked: pb.BuildOptions, options: Options) -> None:
     asked.shm_size = options.shm_size
     asked.memory, asked.memory_swap = options.memory, options.memory_swap
     asked.cpu_shares, asked.cpuset_cpus = options.cpu_shares, options.cpuset_cpus
+    asked.cpu_period, asked.cpu_quota = options.cpu_period, options.cpu_quota
+    asked.cpuset_mems, asked.cgroup_parent = options.cpuset_mems, options.cgroup_parent
     asked.pids_limit, asked.run_seconds = options.pids_limit, options.run_timeout
     for text in options.platform:
         for each in text.split(","):

@@ -260,6 +260,9 @@ class BuildOptions(_message.Message):
     SBOM_FIELD_NUMBER: _builtins.int
     KEEP_FAILED_FIELD_NUMBER: _builtins.int
     IGNORED_FIELD_NUMBER: _builtins.int
+    CPU_PERIOD_FIELD_NUMBER: _builtins.int
+    CPUSET_MEMS_FIELD_NUMBER: _builtins.int
+    BUILDER_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     dockerfile: _builtins.bytes
     """The Dockerfile. Absent: `dockerfile_path` of the main context."""
@@ -281,16 +284,19 @@ class BuildOptions(_message.Message):
     nano_cpus: _builtins.int
     cpu_shares: _builtins.int
     cpu_quota: _builtins.int
+    """Microseconds in each `cpu_period`; not with `nano_cpus`."""
     cpuset_cpus: _builtins.str
     pids_limit: _builtins.int
     run_seconds: _builtins.int
     """Seconds that one RUN may take; 0 means no limit."""
     cgroup_parent: _builtins.str
+    """As of containers: a path below each hierarchy, or the name of a systemd slice; empty means the engine's."""
     source_date_epoch: _builtins.int
     """Seconds since 1970 for all times that the build makes; absent means the clock."""
     rewrite_timestamp: _builtins.bool
     """Set later times of files to it."""
     squash: _builtins.bool
+    """Make one layer of those that the build adds to its base."""
     check: _builtins.bool
     """Only look for mistakes."""
     provenance: _builtins.str
@@ -299,6 +305,11 @@ class BuildOptions(_message.Message):
     """The image is to say what packages are in it (SPDX)."""
     keep_failed: _builtins.bool
     """Where a RUN fails, make an image of what it left, which the error names: `image`. Whoever asked removes it."""
+    cpu_period: _builtins.int
+    """Microseconds."""
+    cpuset_mems: _builtins.str
+    builder_id: _builtins.str
+    """Of provenance: an address for the builder; empty is the engine's own."""
     @_builtins.property
     def contexts(self) -> _containers.RepeatedCompositeFieldContainer[Global___BuildContext]: ...
     @_builtins.property
@@ -341,7 +352,7 @@ class BuildOptions(_message.Message):
 
     @_builtins.property
     def entitlements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """"insecure" and "network.host" where a build may use them."""
+        """"security.insecure", "network.host", "device": what a build may use."""
 
     @_builtins.property
     def ignored(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -390,10 +401,13 @@ class BuildOptions(_message.Message):
         sbom: _builtins.bool = ...,
         keep_failed: _builtins.bool = ...,
         ignored: _abc.Iterable[_builtins.str] | None = ...,
+        cpu_period: _builtins.int = ...,
+        cpuset_mems: _builtins.str = ...,
+        builder_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dockerfile", b"_dockerfile", "_source_date_epoch", b"_source_date_epoch", "dockerfile", b"dockerfile", "source_date_epoch", b"source_date_epoch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dockerfile", b"_dockerfile", "_source_date_epoch", b"_source_date_epoch", "annotations", b"annotations", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "cgroup_parent", b"cgroup_parent", "check", b"check", "contexts", b"contexts", "cpu_quota", b"cpu_quota", "cpu_shares", b"cpu_shares", "cpuset_cpus", b"cpuset_cpus", "dockerfile", b"dockerfile", "dockerfile_path", b"dockerfile_path", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "ignored", b"ignored", "keep_failed", b"keep_failed", "labels", b"labels", "memory", b"memory", "memory_swap", b"memory_swap", "nano_cpus", b"nano_cpus", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "outputs", b"outputs", "pids_limit", b"pids_limit", "platforms", b"platforms", "provenance", b"provenance", "pull", b"pull", "request_id", b"request_id", "rewrite_timestamp", b"rewrite_timestamp", "run_seconds", b"run_seconds", "sbom", b"sbom", "secrets", b"secrets", "shm_size", b"shm_size", "source_date_epoch", b"source_date_epoch", "squash", b"squash", "ssh", b"ssh", "tags", b"tags", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dockerfile", b"_dockerfile", "_source_date_epoch", b"_source_date_epoch", "annotations", b"annotations", "build_args", b"build_args", "builder_id", b"builder_id", "cache_from", b"cache_from", "cache_to", b"cache_to", "cgroup_parent", b"cgroup_parent", "check", b"check", "contexts", b"contexts", "cpu_period", b"cpu_period", "cpu_quota", b"cpu_quota", "cpu_shares", b"cpu_shares", "cpuset_cpus", b"cpuset_cpus", "cpuset_mems", b"cpuset_mems", "dockerfile", b"dockerfile", "dockerfile_path", b"dockerfile_path", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "ignored", b"ignored", "keep_failed", b"keep_failed", "labels", b"labels", "memory", b"memory", "memory_swap", b"memory_swap", "nano_cpus", b"nano_cpus", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "outputs", b"outputs", "pids_limit", b"pids_limit", "platforms", b"platforms", "provenance", b"provenance", "pull", b"pull", "request_id", b"request_id", "rewrite_timestamp", b"rewrite_timestamp", "run_seconds", b"run_seconds", "sbom", b"sbom", "secrets", b"secrets", "shm_size", b"shm_size", "source_date_epoch", b"source_date_epoch", "squash", b"squash", "ssh", b"ssh", "tags", b"tags", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dockerfile: _TypeAlias = _typing.Literal["dockerfile"]  # noqa: Y015
     _WhichOneofArgType__dockerfile: _TypeAlias = _typing.Literal["_dockerfile", b"_dockerfile"]  # noqa: Y015
