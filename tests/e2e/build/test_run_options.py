@@ -6,6 +6,7 @@ import glob
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_a_place_for_the_cgroup(client: Client, tmp_path: Path) -> None:
 
 def test_devices(lenient: Client, tmp_path: Path) -> None:
     context = files(tmp_path, file="x")
-    allowed = {"entitlements": ["device"], "no_cache": True}
+    allowed: dict[str, Any] = {"entitlements": ["device"], "no_cache": True}
     one = "FROM busybox\nRUN --device=acme.com/box=one echo $SHARED$ONE; ls /dev\n"
     output = build(lenient, context, one, **allowed).output
     assert output.startswith(b"11\n")

@@ -245,3 +245,16 @@ def test_programs_that_want_too_much(client: Client, tmp_path: Path) -> None:
     with pytest.raises(errors.BuildFailed):
         greedy = "FROM busybox\nRUN head -c 500000000 /dev/zero | tail\n"
         build(client, tmp_path, greedy, memory=32 << 20, memory_swap=32 << 20)
+
+
+def test_everything_into_the_root(engine: Engine, client: Client, tmp_path: Path) -> None:
+    files(tmp_path, a="1", b__c="2", zero="")
+    tmp_path.chmod(0o700)
+    for base in ("scratch", "busybox"):
+        build(client, tmp_path, f"FROM {base}\nCOPY . /\n", tags=["root:1"])
+        output = tmp_path.with_name(f"root-{base}")
+        (tmp_path.with_name("Dockerfile")).write_text("FROM root:1\n")
+        engine.cli("build", "-q", "-o", str(output), "-", stdin=b"FROM root:1\n")
+        assert [(output / name).read_text() for name in ("a", "b/c", "zero")] == ["1", "2", ""]
+    told = build(client, tmp_path, "FROM busybox\nCOPY . /\nRUN stat -c %a /\n")
+    assert told.output == b"755\n"

@@ -141,7 +141,7 @@ def named_context(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals or not value:
         raise ValueError(
-            f"invalid context value {text!r}: use NAME=DIRECTORY, NAME=URL or NAME=docker-image://IMAGE"
+            f"invalid context value {text!r}: use NAME=DIRECTORY, NAME=URL, NAME=docker-image://IMAGE or NAME=oci-layout://DIRECTORY"
         )
     return name, value
 

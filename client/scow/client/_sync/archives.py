@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import BinaryIO, Literal
 
 from scow.api.image.v1 import archive_pb2 as archive_pb
 from scow.api.image.v1 import image_pb2 as pb
 from scow.client._link import request_id
+from scow.client._oci_layout import archive as layout_archive
 from scow.client._options import platform_of
 from scow.client._sync.service import Service
 from scow.client._sync.stream import Stream
@@ -157,6 +159,34 @@ class Archives:
                     if message.WhichOneof("message") == "result":
                         return [*message.result.images]
         raise DataLoss("the load ended without a result", what="archive", do="load it again")
+
+    def load_layout(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        tag: str = "",
+        digest: str = "",
+        timeout: float | None = None,
+    ) -> _Images:
+        """Store an image of a folder with an OCI image layout; its names there do not count here.
+
+        Args:
+            folder: The layout.
+            tag: Of the image in it; where neither tag nor digest is given, "latest", or the only image.
+            digest: Of its manifest or index.
+            timeout: Seconds for all of it.
+
+        Raises:
+            InvalidArchive: It is no layout, or has no such image.
+            OSError: A file cannot be read.
+            ScowError: As of `load`.
+
+        Example::
+
+            (image,) = client.images.load_layout("layout", tag="1.2")
+        """
+        with layout_archive(os.fspath(folder), tag, digest) as file:
+            return self.load(file, timeout=timeout)
 
     def import_tar(
         self,

@@ -84,6 +84,13 @@ def make(
     return json.dumps(value, separators=(",", ":")).encode()
 
 
+def of_files(record: Record) -> bytes:
+    """Return the configuration of a base that is the files of a context."""
+    created = to_rfc3339(record.created_ns)
+    history = [_history(record.description, "buildkit.dockerfile.v0", created, record)]
+    return json.dumps({"created": created, "history": history}).encode()
+
+
 def _history(created_by: str, comment: str, created: str, record: Record | None) -> dict[str, Any]:
     entry: dict[str, Any] = {}
     if created:

@@ -238,7 +238,11 @@ def _lineage(
     while isinstance(found[0].base, StageSource):
         found.insert(0, by_index[found[0].base.index])
     pairs = tuple((stage, building.made(stage.index)) for stage in found)
-    return configuration.Lineage(bases.get(repr(found[0].base), b""), pairs)
+    base = bases.get(repr(found[0].base), b"")
+    files = building.directories.get(found[0].index)
+    if files is not None and files.layer is not None:
+        base = configuration.of_files(files)
+    return configuration.Lineage(base, pairs)
 
 
 def _ignored(lines: Sequence[str]) -> Ignore:

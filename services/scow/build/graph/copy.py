@@ -175,14 +175,14 @@ async def items(
         made.add(item.path)
     for each in selection.files:
         path = _path(place, each, into=into)
-        if path in made and each.entry.is_directory and not each.name:
+        if each.entry.is_directory and not each.name and (path in made or path == b"/"):
             continue  # what a directory has is copied, not what it is itself
         for parent in _missing_parents(path, made):
             entry = Entry(parent, stat.S_IFDIR | 0o755, uid, gid, mtime_ns=now_ns)
             found.append(Item(parent, entry))
             made.add(parent)
         item = _item(each, path, step, uid, gid)
-        item.hard_link = first.get(each.entry.hard_link, b"")
+        item.hard_link = first.get(each.entry.hard_link, b"") if each.entry.hard_link else b""
         if item.hard_link:
             item.contents = None
         first.setdefault(each.entry.path, path)

@@ -130,6 +130,10 @@ class Sources:
             return None
         return context.image
 
+    def is_directory(self, source: Source) -> bool:
+        """Tell whether a source is a context that is files, and no image."""
+        return isinstance(source, ContextSource) and self.image_of_context(source.name) is None
+
     async def _image(self, reference: str, platform: str) -> layer_pb2.GetStackResponse:
         wanted = platform_of(platform)
         step = self._progress.step(f"[internal] load metadata for {reference}")
@@ -163,7 +167,7 @@ class Sources:
             stage: Gives the stack of a stage.
             platform: Of an image, unless the source says so itself.
         """
-        if isinstance(source, ContextSource) and self.image_of_context(source.name) is None:
+        if isinstance(source, ContextSource) and self.is_directory(source):
             return await self.context(source.name)
         return await tree_of(self._layers, await self.stack(source, stage, platform), paths)
 
@@ -185,13 +189,7 @@ class Sources:
             return ()
         if isinstance(source, ContextSource):
             image = self.image_of_context(source.name)
-            if image is None:  # a directory as a base: its files are copied
-                raise InvalidContext(
-                    f"the context {source.name!r} is not an image",
-                    what="context",
-                    which=source.name,
-                    do="give it as docker-image://NAME",
-                )
+            assert image is not None  # `Stages` copies the files of others
             source = ImageSource(image)
         return tuple((await self.image(source.reference, source.platform or platform)).layers)
 

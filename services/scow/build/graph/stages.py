@@ -15,6 +15,7 @@ from scow.build.export import squash
 from scow.build.frontend.steps import (
     AnyStep,
     BuildStage,
+    ContextSource,
     CopyStep,
     ImageSource,
     RunStep,
@@ -34,6 +35,7 @@ from scow.build.peers.layers import Layers
 from scow.build.store import Record
 from scow.contract.errors import BuildFailed, Cancelled, ScowError
 from scow.core.times import now_ns
+from scow.words.dockerfile.syntax import Position, Span
 
 Made = tuple[Layer | None, str]
 Work = Callable[[Listeners], Awaitable[Made]]
@@ -93,6 +95,8 @@ class Stages:
         self._tasks: dict[int, asyncio.Task[StageResult]] = {}
         self._steps: dict[tuple[int, int], Step] = {}
         self._last: dict[int, Step] = {}
+        # Of stages that begin with the files of a context, their first layers.
+        self.directories: dict[int, Record] = {}
         for stage in stages:
             self._announce(stage)
 
@@ -103,10 +107,10 @@ class Stages:
         if len(self._stages) > 1 and not stage.name:
             name = f"stage-{stage.index} "
         inputs: list[Step] = []
-        if isinstance(stage.base, ImageSource):
-            base = self._progress.step(
-                f"[{name}1/{count}] FROM {stage.base.reference}", stage=stage.name
-            )
+        if isinstance(stage.base, ImageSource | ContextSource):
+            of = stage.base
+            shown = of.reference if isinstance(of, ImageSource) else of.name
+            base = self._progress.step(f"[{name}1/{count}] FROM {shown}", stage=stage.name)
             self._steps[stage.index, -1] = base
             inputs = [base]
         for number, each in enumerate(stage.steps):
@@ -196,9 +200,11 @@ class Stages:
 
     async def _run(self, stage: BuildStage) -> StageResult:
         base = self._steps.get((stage.index, -1))
-        if base is not None:
+        if base is not None and not self._sources.is_directory(stage.base):
             with base.running():
                 stack = await self._sources.stack(stage.base, self.stack, stage.platform)
+        elif self._sources.is_directory(stage.base):
+            stack = await self._directory(stage)
         else:
             stack = await self._sources.stack(stage.base, self.stack, stage.platform)
         made = []
@@ -208,6 +214,16 @@ class Stages:
             if record.layer is not None:
                 stack = (*stack, record.layer)
         return StageResult(stack, tuple(made))
+
+    async def _directory(self, stage: BuildStage) -> Stack:
+        """Return a stack of the files of a context that a stage begins with."""
+        assert isinstance(stage.base, ContextSource)
+        title = f"FROM {stage.base.name}"
+        span = Span(self._options.dockerfile_path, Position(1), 1, title)
+        step = CopyStep(span, title, stage.base, (".",), "/")
+        told = self._steps[stage.index, -1]
+        record = self.directories[stage.index] = await self._step(stage, step, told, ())
+        return () if record.layer is None else (record.layer,)
 
     async def _step(self, stage: BuildStage, step: AnyStep, told: Step, stack: Stack) -> Record:
         with told.running():

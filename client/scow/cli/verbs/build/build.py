@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scow.contract.errors import ScowError
 
 _IMAGE = "docker-image://"
+_LAYOUT = "oci-layout://"
 _URLS = ("http://", "https://", "git://", "ssh://", "git@")
 
 
@@ -30,7 +31,7 @@ def _build(options: Options, context: Context) -> int:
     from scow.cli.output.build_progress import make_view
     from scow.contract.errors import ScowError
 
-    asked, directories = _asked(options)
+    asked, directories = _asked(options, context)
     mode = "quiet" if options.quiet else options.progress
     view = make_view(sys.stderr, mode)
     found: list[pb.Warning] = []
@@ -90,7 +91,9 @@ def _auth(registry: str, context: Context) -> Auth | None:
     return context.auth("busybox" if registry == "docker.io" else f"{registry}/any")
 
 
-def _asked(options: Options) -> tuple[pb.BuildOptions, dict[str, ContextDirectory]]:
+def _asked(
+    options: Options, context: Context
+) -> tuple[pb.BuildOptions, dict[str, ContextDirectory]]:
     """Return what is to be built, and the directories that are sent."""
     from scow.api.build.v1 import build_pb2 as pb
     from scow.client import ContextDirectory
@@ -129,14 +132,30 @@ def _asked(options: Options) -> tuple[pb.BuildOptions, dict[str, ContextDirector
     elif path != "-":
         ignored = os.path.abspath(ignore) if ignore else None
         directories[""] = ContextDirectory(path, ignore_file=ignored)
-    for context, source in options.build_context:
+    for name, source in options.build_context:
         if source.startswith(_IMAGE):
-            asked.contexts.add(name=context, image=source.removeprefix(_IMAGE))
+            asked.contexts.add(name=name, image=source.removeprefix(_IMAGE))
+        elif source.startswith(_LAYOUT):
+            asked.contexts.add(name=name, image=_loaded(source.removeprefix(_LAYOUT), context))
         elif _is_url(source):
-            asked.contexts.add(name=context, url=source)
+            asked.contexts.add(name=name, url=source)
         else:
-            directories[context] = ContextDirectory(source)
+            directories[name] = ContextDirectory(source)
     return asked, directories
+
+
+def _loaded(text: str, context: Context) -> str:
+    """Load an image of an OCI layout, FOLDER[:TAG] or FOLDER@DIGEST; return its id."""
+    folder, _, digest = text.partition("@")
+    tag = ""
+    if not digest and not os.path.exists(folder):
+        folder, _, tag = folder.rpartition(":")
+    try:
+        image, *_ = context.client.images.load_layout(folder, tag=tag, digest=digest)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise Refused(f"failed to read the image layout {folder}: {reason}") from None
+    return str(image.id)
 
 
 def _is_url(text: str) -> bool:
