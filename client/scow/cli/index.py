@@ -100,6 +100,23 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "manifest inspect": ("image.manifest", "Display an image manifest, or manifest list"),
     "manifest push": ("image.manifest", "Push a manifest list to a repository"),
     "manifest rm": ("image.manifest", "Delete one or more manifest lists from local storage"),
+    "network cni add": (
+        "network.cni",
+        "Attach the namespace at a path to a CNI configuration's network; print the result (scow's own)",
+    ),
+    "network cni check": (
+        "network.cni",
+        "Have plugins compare an attachment with what they made (scow's own)",
+    ),
+    "network cni del": ("network.cni", "Take back what was attached (scow's own)"),
+    "network cni gc": (
+        "network.cni",
+        "Take back what was attached of namespaces that are gone; print whose they were (scow's own)",
+    ),
+    "network cni status": (
+        "network.cni",
+        "Ask plugins whether they can attach containers (scow's own)",
+    ),
     "network connect": ("network.change", "Connect a container to a network"),
     "network create": ("network.change", "Create a network"),
     "network disconnect": ("network.change", "Disconnect a container from a network"),
@@ -187,6 +204,7 @@ GROUPS: dict[str, str] = {
     "image": "Manage images",
     "manifest": "Manage image manifests and manifest lists",
     "network": "Manage networks",
+    "network cni": "Attach namespaces of other programs by CNI (scow's own)",
     "network policy": "Manage what containers may reach (scow's own)",
     "plugin": "Manage plugins",
     "system": "Manage scow",

@@ -12,6 +12,8 @@ from scow.api.types.v1.types_pb2 import PortMapping
 _ICC = "com.docker.network.bridge.enable_icc"
 _ANYBODY = "everybody who reaches this host"
 _HOST = "this host"
+_ROUTED = "everybody with a route to it"
+_MODES = {version: f"com.docker.network.bridge.gateway_mode_ipv{version}" for version in (4, 6)}
 
 
 @dataclass(frozen=True)
@@ -48,22 +50,41 @@ def _of_network(network: Network) -> Iterator[Exposure]:
         if network.driver == "host":
             yield Exposure(endpoint.name, network.name, "*", "*", _ANYBODY)
             continue
-        if not endpoint.ip_address:
+        if not endpoint.ip_address and not endpoint.ipv6_address:
             continue
         for port in endpoint.ports:
             yield _of_port(network, endpoint, port)
-        others = len(network.endpoints) > 1 and network.options.get(_ICC, "true") == "true"
-        by = f"containers in {network.name}, {_HOST}" if others else _HOST
-        if network.driver != "bridge":
-            by = f"the link of {network.name}"
-        yield Exposure(endpoint.name, network.name, "*", "*", by)
+        yield Exposure(endpoint.name, network.name, "*", "*", _by(network))
+
+
+def _by(network: Network) -> str:
+    """Return who reaches all ports of a network's containers."""
+    if network.driver != "bridge":
+        return f"the link of {network.name}"
+    modes = {network.options.get(key, "") for key in _MODES.values()}
+    icc = len(network.endpoints) > 1 and network.options.get(_ICC, "true") == "true"
+    others = [f"containers in {network.name}"] if icc else []
+    if not network.internal and "nat-unprotected" in modes:
+        others.append(_ROUTED)
+    return ", ".join([*others, _HOST])
 
 
 def _of_port(network: Network, endpoint: Endpoint, port: PortMapping) -> Exposure:
+    version = 6 if ":" in port.host_ip else 4
+    own = endpoint.ipv6_address if version == 6 else endpoint.ip_address
+    if own and network.options.get(_MODES[version]) == "routed":
+        return _of_routed(network, endpoint, port, own)
     host = f"[{port.host_ip}]" if ":" in port.host_ip else port.host_ip
     at = f"{host}:{_range(port.host_port, port.count)}"
     leads_to = f"{_range(port.container_port, port.count)}/{port.protocol}"
     return Exposure(endpoint.name, network.name, at, leads_to, _who(port.host_ip, port.allow))
+
+
+def _of_routed(network: Network, endpoint: Endpoint, port: PortMapping, own: str) -> Exposure:
+    ports = _range(port.container_port, port.count)
+    at = f"[{own}]:{ports}" if ":" in own else f"{own}:{ports}"
+    by = ", ".join([_HOST, *_blocks(own, port.allow)]) if port.allow else _ROUTED
+    return Exposure(endpoint.name, network.name, at, f"{ports}/{port.protocol}", by)
 
 
 def _range(first: int, count: int) -> str:
@@ -74,8 +95,12 @@ def _who(host_ip: str, allow: Sequence[str]) -> str:
     address = ipaddress.ip_address(host_ip)
     if address.is_loopback:
         return _HOST
-    version = address.version
-    blocks = [block for block in allow if ipaddress.ip_network(block).version == version]
     if allow:
-        return ", ".join([_HOST, *blocks])
+        return ", ".join([_HOST, *_blocks(host_ip, allow)])
     return _ANYBODY if address.is_unspecified else f"everybody who reaches {host_ip}"
+
+
+def _blocks(address: str, allow: Sequence[str]) -> list[str]:
+    """Return those of some blocks that are of an address's version."""
+    version = ipaddress.ip_address(address).version
+    return [block for block in allow if ipaddress.ip_network(block).version == version]

@@ -33,7 +33,7 @@ def pools(section: NetworkSection) -> tuple[Pool, ...]:
             raise _invalid(key, value, "network.subnet is empty", "set network.subnet too")
         setattr(found[0], field, value)
     try:
-        return plan.asked(found, ipv6=True)
+        return plan.asked(found, {4, 6})
     except InvalidArgument as error:
         named = f"{section.gateway} {section.ip_range}".strip()
         raise _invalid("network.gateway, network.ip_range", named, error.message) from error

@@ -188,7 +188,7 @@ class Endpoints:
                 with self._store.transaction() as tx:
                     self._rows.set_addresses(tx, endpoint)
                 await self.names.follow(wish.owner, [*others, endpoint])
-            await self._publish(endpoint, others)
+            await self._publish(wish.network, endpoint, others)
             self._write_files(wish, [*others, endpoint])
             endpoint = replace(endpoint, ready=True)
             with self._store.transaction() as tx:
@@ -200,13 +200,15 @@ class Endpoints:
             raise
         return endpoint
 
-    async def _publish(self, endpoint: Endpoint, others: Sequence[Endpoint]) -> None:
+    async def _publish(
+        self, network: Network, endpoint: Endpoint, others: Sequence[Endpoint]
+    ) -> None:
         """Have ports lead to a new endpoint: its own, or those that another one had until the record of this one."""
         before = next((other for other in others if self.publisher.holds(other.id)), None)
         if endpoint.ports and before is not None:
-            await self.publisher.move(before, endpoint)
+            await self.publisher.move(before, network, endpoint)
         else:
-            await self.publisher.publish(endpoint)
+            await self.publisher.publish(network, endpoint)
 
     def _lease(self, wish: Wish) -> Endpoint:
         """Hold the ports and record an endpoint with addresses of its own."""
@@ -238,7 +240,7 @@ class Endpoints:
         try:
             held = next((other for other in others if other.ports), None)
             if held is None and not wish.network.internal:
-                published = self.publisher.take(identity, wish.ports)
+                published = self.publisher.take(identity, wish.network, wish.ports)
                 endpoint = replace(endpoint, ports=tuple(published))
             others = [replace(other, routers=found[other.id]) for other in others]
             if held is not None and self._gateway_of([*others, endpoint]) == identity:
@@ -435,12 +437,12 @@ class Endpoints:
             if now.routers != before.routers:
                 await self._try(self._driver(networks[now.network_id]).route(now))
             if now.ports != before.ports:
-                await self._try(self.publisher.move(endpoint, now))
+                await self._try(self.publisher.move(endpoint, networks[now.network_id], now))
         return left if heir else replace(left, ports=ports)
 
     async def _release(self, endpoint: Endpoint, network: Network, at_once: bool = False) -> None:
         self.names.forget(endpoint)
-        await self._try(self.publisher.withdraw(endpoint))
+        await self._try(self.publisher.withdraw(network, endpoint))
         await self._try(self._driver(network).detach(endpoint, at_once=at_once))
         await self._try(self._change_sender("delete", network, endpoint))
         with self._store.transaction() as tx:

@@ -95,7 +95,7 @@ class Networks:
                 used=" ".join(map(str, present)),
             )
             return False
-        plan = self.plan(network.id, wanted, plans.families(wanted, ipv6=False))
+        plan = self.plan(network.id, wanted, plans.families(wanted, {4}))
         made = await self._drivers[network.driver].establish(network, plan.pools)
         pools = [
             replace(pool, last=present[pool.subnet].last) if pool.subnet in present else pool

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scow.contract.errors import InvalidArgument
+from scow.network import gateway_modes
 from scow.network.kernel import names
 
 _PREFIX = "com.docker.network."
@@ -21,6 +22,7 @@ HOST_BINDING = f"{_PREFIX}bridge.host_binding_ipv4"
 _INTERFACE = f"{_PREFIX}container_iface_prefix"
 _INHIBIT_IPV4 = f"{_PREFIX}bridge.inhibit_ipv4"
 _HOST_IPV4, _HOST_IPV6 = f"{_PREFIX}host_ipv4", f"{_PREFIX}host_ipv6"
+_MODES = {4: f"{_PREFIX}bridge.gateway_mode_ipv4", 6: f"{_PREFIX}bridge.gateway_mode_ipv6"}
 DEFAULT_BRIDGE = f"{_PREFIX}bridge.default_bridge"
 ENABLE_IPV4, ENABLE_IPV6 = f"{_PREFIX}enable_ipv4", f"{_PREFIX}enable_ipv6"
 _IFNAME = f"{_PREFIX}endpoint.ifname"
@@ -28,7 +30,7 @@ _SYSCTLS = f"{_PREFIX}endpoint.sysctls"
 _KNOWN = frozenset(
     {
         *(MTU, BRIDGE_NAME, MASQUERADE, ICC, HOST_BINDING, _INTERFACE, _INHIBIT_IPV4),
-        *(_HOST_IPV4, _HOST_IPV6, DEFAULT_BRIDGE, ENABLE_IPV4, ENABLE_IPV6),
+        *(_HOST_IPV4, _HOST_IPV6, DEFAULT_BRIDGE, ENABLE_IPV4, ENABLE_IPV6, *_MODES.values()),
     }
 )
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
@@ -54,6 +56,7 @@ class BridgeOptions:
         spoofing: Whether its endpoints may send from addresses that are not theirs: routers, shared addresses.
         stem: Of the names of containers' interfaces.
         inhibit_ipv4: Whether the bridge goes without an address of IPv4.
+        modes: How the bridge is a gateway, by version; see `gateway_modes`.
         snat: Source addresses for packets to elsewhere, by version; without one the host's own.
     """
 
@@ -65,6 +68,11 @@ class BridgeOptions:
     stem: str = names.STEM
     inhibit_ipv4: bool = False
     snat: tuple[str, ...] = ()
+    modes: Mapping[int, str] = field(default_factory=dict)
+
+    def mode(self, version: int) -> str:
+        """Return how the bridge is the gateway of a version of addresses."""
+        return self.modes.get(version, gateway_modes.NAT)
 
 
 def bridge(options: Mapping[str, str]) -> BridgeOptions:
@@ -91,7 +99,23 @@ def bridge(options: Mapping[str, str]) -> BridgeOptions:
         stem=stem,
         inhibit_ipv4=_flag(options, _INHIBIT_IPV4, False),
         snat=tuple(options[key] for key in (_HOST_IPV4, _HOST_IPV6) if options.get(key)),
+        modes={version: _mode(options, key) for version, key in _MODES.items() if options.get(key)},
     )
+
+
+def _mode(options: Mapping[str, str], key: str) -> str:
+    if options[key] not in gateway_modes.ALL:
+        raise _invalid(key, options[key], ", ".join(gateway_modes.ALL))
+    return options[key]
+
+
+def enabled(options: Mapping[str, str], ipv4: bool, ipv6: bool) -> tuple[bool, bool]:
+    """Return whether a network has IPv4 and IPv6, which options say too.
+
+    Raises:
+        InvalidArgument: They do not say it.
+    """
+    return _flag(options, ENABLE_IPV4, ipv4), _flag(options, ENABLE_IPV6, ipv6)
 
 
 def mtu(options: Mapping[str, str]) -> int:

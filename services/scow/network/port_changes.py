@@ -20,7 +20,7 @@ from scow.network.endpoints import Endpoints
 from scow.network.networks import Networks
 from scow.network.ports import port_mapping
 from scow.network.ports.port_mapping import PortRequest, Publish
-from scow.network.store import Endpoint, NetworkStore
+from scow.network.store import Endpoint, Network, NetworkStore
 
 
 class PortChanges:
@@ -49,17 +49,19 @@ class PortChanges:
             new = [each for each in wanted if not _has(endpoint.ports, each)]
             if new:
                 # Also when the caller went away: half of it would be left.
-                await completed(self._add(endpoint, new))
+                await completed(self._add(network, endpoint, new))
                 endpoint = self._find(request.owner)
             return pb.PublishResponse(ports=[port.to_proto() for port in endpoint.ports])
 
-    async def _add(self, endpoint: Endpoint, wanted: Sequence[PortRequest]) -> None:
+    async def _add(
+        self, network: Network, endpoint: Endpoint, wanted: Sequence[PortRequest]
+    ) -> None:
         publisher = self._endpoints.publisher
-        taken = publisher.take(endpoint.id, wanted)
+        taken = publisher.take(endpoint.id, network, wanted)
         changed = replace(endpoint, ports=(*endpoint.ports, *taken))
         try:
             self._record(changed, "publish", taken)
-            await publisher.change("add", changed, taken)
+            await publisher.change("add", network, changed, taken)
         except BaseException:
             self._record(endpoint, "", ())
             publisher.release(endpoint.id, taken)
@@ -83,7 +85,8 @@ class PortChanges:
 
     async def _take_away(self, left: Endpoint, going: Sequence[Publish]) -> None:
         self._record(left, "unpublish", going)
-        await self._endpoints.publisher.change("delete", left, going)
+        network = self._networks.get(left.network_id)
+        await self._endpoints.publisher.change("delete", network, left, going)
         self._endpoints.publisher.release(left.id, going)
 
     def _find(self, owner: str) -> Endpoint:

@@ -92,11 +92,13 @@ class Reconciler:
     async def _hold_ports(self, wanted: Wanted) -> list[ReconcileAction]:
         actions = []
         publisher = self._endpoints.publisher
+        networks = {network.id: network for network in wanted.networks}
         for endpoint in wanted.endpoints:
-            for publish, why in publisher.retake(endpoint):
+            network = networks[endpoint.network_id]
+            for publish, why in publisher.retake(network, endpoint):
                 _log.warning("a published port is not held", port=str(publish), reason=why)
                 actions.append(_of(endpoint, "reported", f"{publish} is not held: {why}"))
-            await publisher.carry(endpoint)
+            await publisher.carry(network, endpoint)
         return actions
 
     async def _restore(self, wanted: Wanted) -> list[ReconcileAction]:

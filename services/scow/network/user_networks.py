@@ -65,8 +65,9 @@ class UserNetworks:
             network = self._asked(request)
             driver = self._parts.drivers[network.driver]
             warnings = driver.check(network)
-            asked = plans.asked(request.subnets, network.ipv6)
-            chosen = plans.families(asked, network.ipv6)
+            versions = _versions(request)
+            asked = plans.asked(request.subnets, versions)
+            chosen = plans.families(asked, versions)
             plan = self._networks.plan(network.id, asked, chosen)
             pools = await driver.establish(network, plan.pools)
             return await self._record(replace(network, pools=pools), warnings)
@@ -101,7 +102,7 @@ class UserNetworks:
             options=dict(request.options),
             internal=request.internal,
             attachable=request.attachable,
-            ipv6=request.ipv6,
+            ipv6=6 in _versions(request),
             ipam_options=dict(request.ipam_options),
         )
 
@@ -141,13 +142,14 @@ class UserNetworks:
         except BaseException:
             await self._parts.drivers[network.driver].remove(network)
             raise
-        await self._build_table()
+        await self._change_table("add", network)
         return response
 
-    async def _build_table(self) -> None:
+    async def _change_table(self, verb: str, network: Network) -> None:
         """Have the rules follow; what fails is left to reconciliation."""
+        change, wanted = self._parts.table.change_network, self._endpoints.wanted()
         try:
-            await self._parts.worker.run(self._parts.table.build, self._endpoints.wanted())
+            await self._parts.worker.run(change, verb, network, wanted)
         except ScowError as error:
             _log.warning("rules not made, left to reconciliation", error=str(error))
 
@@ -189,7 +191,7 @@ class UserNetworks:
             await self._parts.drivers[network.driver].remove(network)
         except ScowError as error:
             _log.warning("not taken away, left to reconciliation", error=str(error))
-        await self._build_table()
+        await self._change_table("delete", network)
 
     async def prune(self, request: pb.PruneRequest) -> pb.PruneResponse:
         """Delete the networks that nobody is attached to; see the contract."""
@@ -206,6 +208,18 @@ class UserNetworks:
                     await self._remove(network, None)
                     removed.append(network.name)
         return pb.PruneResponse(removed=removed)
+
+
+def _versions(request: pb.CreateRequest) -> set[int]:
+    """Return 4 and 6, as far as a network is to have addresses of them.
+
+    Raises:
+        InvalidArgument: It is to have none.
+    """
+    with_ipv4, with_ipv6 = options.enabled(request.options, not request.without_ipv4, request.ipv6)
+    if not with_ipv4 and not with_ipv6:
+        raise _invalid("families", request.name, "IPv4 or IPv6 must be enabled")
+    return {version for version, wanted in ((4, with_ipv4), (6, with_ipv6)) if wanted}
 
 
 def _is_labelled(network: Network, wanted: dict[str, list[str]]) -> bool:

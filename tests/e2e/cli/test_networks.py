@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -35,6 +36,40 @@ def routes(engine: Engine, container: str) -> str:
 def reaches(engine: Engine, container: str, address: str) -> bool:
     ping = ("ping", "-c", "1", "-W", "1", address)
     return engine.cli("exec", container, *ping, check=False).returncode == 0
+
+
+def is_page(url: str) -> bool:
+    try:
+        return http_get(url) == b"page\n"
+    except OSError:
+        return False
+
+
+def test_gateway_modes_and_families(engine: Engine) -> None:
+    mode = "com.docker.network.bridge.gateway_mode_ipv"
+    engine.cli("network", "create", "--ipv6", "-o", f"{mode}4=routed", "-o", f"{mode}6=nat", "out")
+    port = free_port()
+    for name in ("one", "two"):  # of IPv4 no port is taken
+        publish = ("-p", "0.0.0.0:80:80", "-p", f"[::1]:{port if name == 'one' else 0}:80")
+        words = ("sh", "-c", "mkdir /www; echo page > /www/index.html; httpd -f -p 80 -h /www")
+        engine.cli("run", "-d", "--name", name, "--network", "out", *publish, "busybox", *words)
+    own = networks_of(engine, "one")["out"]
+    for address in (f"{own['IPAddress']}:80", f"[::1]:{port}"):
+        processes.wait_for(partial(is_page, f"http://{address}/"), f"the page at {address}")
+    layout = "{{.At}} {{.LeadsTo}}: {{.By}}"
+    found = engine.cli("network", "exposure", "--format", layout, "one").stdout.splitlines()
+    assert f"{own['IPAddress']}:80 80/tcp: everybody with a route to it" in found
+    assert f"[::1]:{port} 80/tcp: this host" in found
+    refused = engine.cli("network", "create", "--ipv4=false", "nothing", check=False)
+    assert (refused.returncode, "IPv4 or IPv6 must be enabled" in refused.stderr) == (1, True)
+    engine.cli("network", "create", "--ipv4=false", "--ipv6", "six")
+    assert (described(engine, "six")["EnableIPv4"], described(engine, "out")["EnableIPv4"]) == (
+        False,
+        True,
+    )
+    shown_addresses = ("run", "--rm", "--network", "six", "busybox", "ip", "addr", "show", "eth0")
+    addresses = engine.cli(*shown_addresses).stdout
+    assert ("inet6 fd" in addresses, "inet " in addresses) == (True, False)
 
 
 def test_a_network_is_made_used_and_removed(engine: Engine) -> None:

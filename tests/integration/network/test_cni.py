@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from scow.contract.errors import (
 from tests.integration.network.conftest import Engine, running_engine
 from tests.integration.network.machines import Answerer, Namespace
 from tests.support import processes
+from tests.support.engine import BIN, clean_environment
 from tests.support.service import typed
 
 _PLUGINS = "/usr/lib/cni"
@@ -287,3 +289,28 @@ def test_what_is_being_attached_is_not_collected(cni: Cni) -> None:
     assert "MET" not in told
     assert '"containerID": "x"' in told.splitlines()[-1], "it is attached by then"
     cni.call("CniDel", **called)
+
+
+def test_by_commands(cni: Cni) -> None:
+    cni.configure(_PAIR)
+    run = cni.engine.service.run
+    environment = {**clean_environment(), "SCOW_HOST": f"unix://{run}", "SCOW_RESIDENT": "0"}
+
+    def scow(*words: str) -> tuple[int, str]:
+        command = [str(BIN / "scow"), "network", "cni", *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    with Namespace() as box:
+        code, printed = scow("add", "--interface", "net1", "pair", "x", box.path)
+        assert code == 0, printed
+        assert json.loads(printed)["ips"][0]["address"] in box.run("ip addr show net1")
+        assert scow("check", "--interface", "net1", "pair", "x") == (0, "")
+        assert scow("status", "pair") == (0, "")
+        assert scow("gc", "pair") == (0, "")
+        assert scow("del", "--interface", "net1", "pair", "x") == (0, "")
+        assert "net1" not in box.links()
+        code, printed = scow("check", "--interface", "net1", "pair", "x")
+        assert (code, "nothing is attached" in printed) == (1, True)
+        assert scow("add", "pair", "x", box.path)[0] == 0
+    assert scow("gc", "pair") == (0, "x\n"), "its namespace is gone"

@@ -33,9 +33,10 @@ def test_it_is_what_the_configuration_says(configured: Engine) -> None:
     assert first.endpoint.gateway == "10.44.0.9"
     assert "inet 10.44.0.9/16" in configured.host.run(f"ip addr show {configured.bridge}")
     assert "mtu 1350" in one.run("ip link show eth0")
-    assert "masquerade" not in configured.table().replace("ct status dnat masquerade", "").replace(
-        "127.0.0.0/8 masquerade", ""
-    )
+    configured.host.run("sysctl -qw net.ipv4.ip_forward=1")
+    with Answerer(configured.neighbour, "far", 7001):
+        own = f"far {first.endpoint.ip_address}"
+        assert one.fetch("192.0.2.2", 7001) == own, "it has no other address"
     configured.host.run("sysctl -qw net.ipv4.ip_forward=0")
     configured.reconcile()
     assert configured.host.sysctl("ipv4/ip_forward") == "0"

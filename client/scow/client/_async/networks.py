@@ -50,6 +50,7 @@ class AsyncNetworks:
         driver: str = "",
         subnets: Iterable[pb.Subnet | str] = (),
         ipv6: bool = False,
+        ipv4: bool = True,
         internal: bool = False,
         attachable: bool = False,
         labels: Mapping[str, str] | None = None,
@@ -66,6 +67,7 @@ class AsyncNetworks:
             driver: Empty means "bridge".
             subnets: CIDRs, or messages with gateway and range; free ones are chosen where there are none.
             ipv6: Give it a subnet of IPv6 too.
+            ipv4: Give it one of IPv4.
             internal: No way out of it.
             attachable: Kept for those who ask.
             labels: Free keys and values.
@@ -96,6 +98,7 @@ class AsyncNetworks:
             driver=driver,
             subnets=given,
             ipv6=ipv6,
+            without_ipv4=not ipv4,
             internal=internal,
             attachable=attachable,
             labels=labels,

@@ -22,7 +22,7 @@ def network_shape(network: Network) -> Struct:
         Created=time_of(network, "created_at"),
         Scope=network.scope or "local",
         Driver=network.driver,
-        EnableIPv4=True,
+        EnableIPv4=not network.subnets or any(":" not in each.subnet for each in network.subnets),
         EnableIPv6=network.ipv6,
         IPAM=Struct(
             Driver="default",

@@ -12,8 +12,8 @@ from functools import cached_property
 import structlog
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
-from scow.contract.errors import LinkFailed, ScowError
-from scow.network import options
+from scow.contract.errors import InvalidArgument, LinkFailed, ScowError
+from scow.network import gateway_modes, options
 from scow.network.drivers import host_routes, inside
 from scow.network.drivers.base import Capabilities
 from scow.network.ipam.addresses import (
@@ -61,7 +61,14 @@ class BridgeDriver:
 
     def check(self, network: Network) -> list[str]:
         """Check the options."""
-        options.bridge(network.options)
+        wanted = options.bridge(network.options)
+        if not network.internal and gateway_modes.ISOLATED in wanted.modes.values():
+            raise InvalidArgument(
+                "gateway mode 'isolated' can only be used for an internal network",
+                what="option",
+                which="gateway_mode",
+                do="make the network internal (--internal), or choose another mode",
+            )
         return [f"the option {key} has no effect" for key in options.unknown(network.options)]
 
     async def establish(self, network: Network, choice: Choice) -> tuple[Pool, ...]:
@@ -316,8 +323,13 @@ class _Host:
 
 def _host_addresses(network: Network) -> list[Interface]:
     """Return the addresses of a bridge: a subnet's gateway each."""
-    inhibited = options.bridge(network.options).inhibit_ipv4
-    found = [p.router for p in network.pools if p.subnet.version == 6 or not inhibited]
+    wanted = options.bridge(network.options)
+    found = [
+        pool.router
+        for pool in network.pools
+        if (pool.subnet.version == IPV6.version or not wanted.inhibit_ipv4)
+        and wanted.mode(pool.subnet.version) != gateway_modes.ISOLATED
+    ]
     if of_family(found, IPV6) is not None:
         found.append(LINK_LOCAL)
     return found

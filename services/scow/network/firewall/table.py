@@ -8,9 +8,10 @@ from functools import cached_property
 
 import structlog
 
-from scow.network import options
-from scow.network.firewall import conntrack, rules, spoofing
-from scow.network.firewall.nftables import Nftables
+from scow.contract.errors import KernelUnsupported
+from scow.network import gateway_modes, options
+from scow.network.firewall import conntrack, elements, rules, spoofing
+from scow.network.firewall.nftables import Command, Nftables
 from scow.network.ipam.addresses import FAMILIES, Family, Pool, family_of, of_family
 from scow.network.kernel import links
 from scow.network.kernel.netlink import Netlink
@@ -26,7 +27,7 @@ class Wanted:
     networks: Sequence[Network]
     endpoints: Sequence[Endpoint]
 
-    def bridges(self, family: Family) -> list[rules.Bridge]:
+    def bridges(self, family: Family) -> list[elements.Bridge]:
         """Return the bridges with a subnet of a family."""
         return [
             _bridge(network, pool)
@@ -41,12 +42,13 @@ class Wanted:
         found = [sender(networks[e.network_id], e) for e in self.endpoints]
         return [each for each in found if each is not None]
 
-    def published(self, family: Family) -> list[rules.Published]:
+    def published(self, family: Family) -> list[elements.Published]:
         """Return the published ports of a family that lead to endpoints with an address of it."""
+        networks = {network.id: network for network in self.networks}
         return [
             port
             for e in self.endpoints
-            for port in published_by(e)
+            for port in published_by(networks[e.network_id], e)
             if port.address.version == family.version
         ]
 
@@ -62,28 +64,47 @@ def sender(network: Network, endpoint: Endpoint) -> spoofing.Sender | None:
     )
 
 
-def _bridge(network: Network, pool: Pool) -> rules.Bridge:
+def _bridge(network: Network, pool: Pool) -> elements.Bridge:
     wanted = options.bridge(network.options)
     own = [text for text in wanted.snat if family_of(text).version == pool.subnet.version]
-    return rules.Bridge(
+    return elements.Bridge(
         network.bridge,
         pool.subnet,
         internal=network.internal,
         icc=wanted.icc,
         masquerade=wanted.masquerade,
         snat=own[0] if own else "",
+        mode=wanted.mode(pool.subnet.version),
     )
 
 
-def published_by(endpoint: Endpoint) -> list[rules.Published]:
-    """Return the ports that nftables diverts to an endpoint; the others are the relay's, or its driver's."""
+def published_by(network: Network, endpoint: Endpoint) -> list[elements.Published]:
+    """Return the ports that nftables lets through to an endpoint; the others are the relay's, or its driver's."""
     if not endpoint.link:
         return []
+    routed = routed_versions(network)
     return [
-        rules.Published(address.ip, port)
+        elements.Published(address.ip, port, address.version in routed)
         for port in endpoint.ports
         if (address := of_family(endpoint.addresses, family_of(port.host_ip))) is not None
     ]
+
+
+def routed_versions(network: Network) -> set[int]:
+    """Return the versions of addresses of the host that no ports of a network's endpoints are published on.
+
+    These are reached at the endpoints' own addresses: of the same version, or of the only one that there is.
+    """
+    if not network.bridge:
+        return set()
+    wanted = options.bridge(network.options)
+    own = sorted(pool.subnet.version for pool in network.pools)
+    return {
+        family.version
+        for family in FAMILIES
+        if own
+        and wanted.mode(family.version if family.version in own else own[0]) == gateway_modes.ROUTED
+    }
 
 
 class Table:
@@ -110,19 +131,49 @@ class Table:
         if "_nftables" in self.__dict__:
             self.__dict__.pop("_nftables").close()
 
-    def change_ports(self, verb: str, endpoint: Endpoint) -> None:
+    def change_ports(self, verb: str, network: Network, endpoint: Endpoint) -> None:
         """Divert an endpoint's ports, or divert them no more.
 
         Args:
             verb: "add" or "delete".
+            network: Of the endpoint.
             endpoint: Whose.
 
         Raises:
             KernelUnsupported: The table is not what it was; nothing was changed.
         """
-        changed = rules.elements(published_by(endpoint))
-        if changed:
-            self._nftables.run(rules.change_elements(self._instance, verb, changed))
+        published = published_by(network, endpoint)
+        commands: list[Command] = []
+        for family in FAMILIES:
+            own = [each for each in published if each.address.version == family.version]
+            changed = elements.of_ports(own)
+            commands += elements.change(family, self._instance, verb, changed)
+        if commands:
+            self._nftables.run(commands)
+
+    def change_network(self, verb: str, network: Network, wanted: Wanted) -> None:
+        """Let a network be, or be no more: its elements alone, where the tables are there.
+
+        Args:
+            verb: "add" or "delete".
+            network: Which one.
+            wanted: All that must be there from now on.
+        """
+        commands: list[Command] = []
+        for family in FAMILIES:
+            own = Wanted([network], ()).bridges(family)
+            if own and not wanted.bridges(family):
+                commands += rules.remove(family, self._instance)
+            else:
+                changed = elements.of_bridges(own)
+                commands += elements.change(family, self._instance, verb, changed)
+        try:
+            if commands:
+                self._nftables.run(commands)
+        except KernelUnsupported as error:
+            # The first network of a family, or somebody else changed it.
+            _log.info("the table is not what it was, building it", error=error.message)
+            self.build(wanted)
 
     def change_sender(self, verb: str, network: Network, endpoint: Endpoint) -> None:
         """Let an endpoint send from its addresses, or do so no more.

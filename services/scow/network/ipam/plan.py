@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from scow.api.network.v1 import network_pb2 as pb
 from scow.contract.errors import InvalidArgument, SubnetInUse
 from scow.core.config import AddressPool
 from scow.network.ipam import subnets
-from scow.network.ipam.addresses import FAMILIES, IPV4, Address, Family, Pool, Subnet
+from scow.network.ipam.addresses import FAMILIES, Address, Family, Pool, Subnet
 
 # Given what the host has to do with, returns a network's pools.
 Choice = Callable[[Sequence[Subnet]], tuple[Pool, ...]]
@@ -66,14 +66,13 @@ class Plan:
                 )
 
 
-def families(asked: Sequence[Pool], ipv6: bool) -> tuple[Family, ...]:
-    """Return the families of which a network needs a subnet that was not asked for."""
-    present = {pool.subnet.version for pool in asked}
-    wanted = [family for family in FAMILIES if family is IPV4 or ipv6]
-    return tuple(family for family in wanted if family.version not in present)
+def families(asked: Sequence[Pool], versions: Collection[int]) -> tuple[Family, ...]:
+    """Return the families of which a network needs a subnet that was not asked for, of those that it is to have."""
+    wanted = set(versions) - {pool.subnet.version for pool in asked}
+    return tuple(family for family in FAMILIES if family.version in wanted)
 
 
-def asked(messages: Iterable[pb.Subnet], ipv6: bool) -> tuple[Pool, ...]:
+def asked(messages: Iterable[pb.Subnet], versions: Collection[int]) -> tuple[Pool, ...]:
     """Return the pools of subnets that are asked for.
 
     A message without a subnet that has a gateway or a range belongs to none: Docker ignores it where it is empty.
@@ -90,12 +89,12 @@ def asked(messages: Iterable[pb.Subnet], ipv6: bool) -> tuple[Pool, ...]:
                 )
             continue
         pool = _pool(message)
-        if pool.subnet.version == 6 and not ipv6:
+        if (version := pool.subnet.version) not in versions:
             raise _invalid(
                 "subnet",
                 message.subnet,
-                "IPv6 is not enabled on the network",
-                "ask for IPv6 (--ipv6)",
+                f"IPv{version} is not enabled on the network",
+                f"ask for IPv{version} (--ipv{version})",
             )
         for other in found:
             if other.subnet.version == pool.subnet.version:

@@ -15,10 +15,11 @@ import errno
 import os
 import random
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from scow.contract.errors import AddressInUse, InvalidPort, LimitExceeded, ScowError
+from scow.network.ipam.addresses import family_of
 from scow.network.ports.port_mapping import EVERYWHERE, PortRequest, Publish
 
 _ATTEMPTS = 50
@@ -32,10 +33,15 @@ class _NoSocketsError(Exception):
 
 @dataclass(frozen=True)
 class Held:
-    """A published range and the sockets that hold it, one for each port; none where the kernel has none."""
+    """A published range and the sockets that hold it, one for each port; none where the kernel has none.
+
+    Attributes:
+        routed: Whether there is nothing to hold.
+    """
 
     publish: Publish
     sockets: tuple[socket.socket, ...]
+    routed: bool = False
 
 
 class Holds:
@@ -44,8 +50,15 @@ class Holds:
     def __init__(self) -> None:
         self._held: dict[str, list[Held]] = {}
 
-    def take(self, endpoint: str, wanted: Sequence[PortRequest]) -> list[Publish]:
+    def take(
+        self, endpoint: str, wanted: Sequence[PortRequest], routed: Collection[int] = ()
+    ) -> list[Publish]:
         """Hold ports for an endpoint; return them, by address, with the host ports that were chosen.
+
+        Args:
+            endpoint: Its id.
+            wanted: The ports.
+            routed: Versions of addresses of the host on which nothing is held.
 
         Raises:
             AddressInUse: One is taken, or all of a range are.
@@ -56,7 +69,8 @@ class Holds:
             found: list[Held] = []
             for request in wanted:
                 known = [*(p for some in self._held.values() for p in some), *found]
-                for held in _hold(request, [held.publish for held in known if not held.sockets]):
+                unbound = [h.publish for h in known if not (h.sockets or h.routed)]
+                for held in _hold(request, unbound, routed):
                     for one in held.sockets:
                         stack.callback(one.close)
                     found.append(held)
@@ -64,13 +78,18 @@ class Holds:
         self._held.setdefault(endpoint, []).extend(found)
         return [held.publish for held in found]
 
-    def retake(self, endpoint: str, published: Sequence[Publish]) -> list[tuple[Publish, str]]:
-        """Hold what is published already; return what another program took meanwhile, and why."""
+    def retake(
+        self, endpoint: str, published: Sequence[Publish], routed: Collection[int] = ()
+    ) -> list[tuple[Publish, str]]:
+        """Hold what is published already, but for what is routed; return what another program has, and why."""
         failures = []
         if endpoint in self._held:
             return []
         self._held[endpoint] = []
         for publish in published:
+            if family_of(publish.host_ip).version in routed:
+                self._held[endpoint].append(Held(publish, (), routed=True))
+                continue
             try:
                 self._held[endpoint].append(Held(publish, _bind_range(publish)))
             except ScowError as error:
@@ -109,16 +128,27 @@ class Holds:
             self.give_back(endpoint)
 
 
-def _hold(request: PortRequest, unbound: Sequence[Publish]) -> list[Held]:
+def _hold(request: PortRequest, unbound: Sequence[Publish], routed: Collection[int]) -> list[Held]:
     """Hold a request's ports on all of its addresses, at the first place where they are free on each.
 
     Args:
         request: The ports.
         unbound: What is published already and no socket holds.
+        routed: Versions of addresses of which none are held.
     """
     addresses = request.host_ips
     if request.optional:
         addresses = tuple(a for a in addresses if ":" not in a or _has_ipv6())
+    own = tuple(a for a in addresses if family_of(a).version not in routed)
+    held = _hold_on(request, unbound, own) if own else []
+    port = held[0].publish.host_port if held else request.first or request.container_port
+    there = [request.at(address, port) for address in addresses if address not in own]
+    return [*held, *(Held(publish, (), routed=True) for publish in there)]
+
+
+def _hold_on(
+    request: PortRequest, unbound: Sequence[Publish], addresses: Sequence[str]
+) -> list[Held]:
     refused: AddressInUse | None = None
     for start in _starts(request, addresses[0]):
         try:

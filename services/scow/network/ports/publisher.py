@@ -8,13 +8,13 @@ from dataclasses import replace
 import structlog
 
 from scow.contract.errors import KernelUnsupported
-from scow.network.firewall.table import Table, Wanted, published_by
+from scow.network.firewall.table import Table, Wanted, published_by, routed_versions
 from scow.network.ipam.addresses import family_of, of_family
 from scow.network.kernel.worker import Worker
 from scow.network.ports.holds import Holds
 from scow.network.ports.port_mapping import PortRequest, Publish
 from scow.network.ports.relay import Relay
-from scow.network.store import Endpoint
+from scow.network.store import Endpoint, Network
 
 _RELAYED = ("tcp", "udp")
 _log = structlog.get_logger()
@@ -37,21 +37,23 @@ class Publisher:
         self._holds = Holds()
         self._relay = Relay(worker)
 
-    def take(self, endpoint_id: str, requests: Sequence[PortRequest]) -> list[Publish]:
-        """Hold ports for an endpoint that is about to be; see `Holds.take`."""
-        return self._holds.take(endpoint_id, requests)
+    def take(
+        self, endpoint_id: str, network: Network, requests: Sequence[PortRequest]
+    ) -> list[Publish]:
+        """Hold ports for an endpoint of a network that is about to be; see `Holds.take`."""
+        return self._holds.take(endpoint_id, requests, routed_versions(network))
 
-    def retake(self, endpoint: Endpoint) -> list[tuple[Publish, str]]:
+    def retake(self, network: Network, endpoint: Endpoint) -> list[tuple[Publish, str]]:
         """Hold what is published already; return what another program took meanwhile, and why."""
-        return self._holds.retake(endpoint.id, endpoint.ports)
+        return self._holds.retake(endpoint.id, endpoint.ports, routed_versions(network))
 
-    async def publish(self, endpoint: Endpoint) -> None:
+    async def publish(self, network: Network, endpoint: Endpoint) -> None:
         """Have held ports lead to an endpoint."""
         if endpoint.ports:
-            await self._divert("add", endpoint)
-            await self.carry(endpoint)
+            await self._divert("add", network, endpoint)
+            await self.carry(network, endpoint)
 
-    async def carry(self, endpoint: Endpoint) -> None:
+    async def carry(self, network: Network, endpoint: Endpoint) -> None:
         """Have the relay carry what no nftables can: to an endpoint without an address of a port's family.
 
         What nftables diverts never comes to the relay; where they leave loopback out, it does.
@@ -59,10 +61,12 @@ class Publisher:
         if not endpoint.addresses or not endpoint.link:
             return
         diverted = {
-            p.publish for p in published_by(endpoint) if family_of(p.address).diverts_loopback
+            p.publish
+            for p in published_by(network, endpoint)
+            if p.routed or family_of(p.address).diverts_loopback
         }
         for held in self._holds.of(endpoint.id):
-            if held.publish not in diverted and held.publish.protocol in _RELAYED:
+            if held.sockets and held.publish not in diverted and held.publish.protocol in _RELAYED:
                 own = of_family(endpoint.addresses, family_of(held.publish.host_ip))
                 to = own or endpoint.addresses[0]
                 await self._relay.open(endpoint.id, held, str(to.ip))
@@ -71,20 +75,23 @@ class Publisher:
         """End the connections that the relay carries to an endpoint; `publish` follows."""
         await self._relay.shut(endpoint.id)
 
-    async def withdraw(self, endpoint: Endpoint) -> None:
+    async def withdraw(self, network: Network, endpoint: Endpoint) -> None:
         """Have ports lead to an endpoint no more; they are held until `give_back`.
 
         Raises:
             ScowError: The kernel refuses; reconciliation does it again.
         """
         if endpoint.ports:
-            await self._divert("delete", endpoint, without=endpoint.id)
+            await self._divert("delete", network, endpoint, without=endpoint.id)
 
-    async def change(self, verb: str, endpoint: Endpoint, published: Sequence[Publish]) -> None:
+    async def change(
+        self, verb: str, network: Network, endpoint: Endpoint, published: Sequence[Publish]
+    ) -> None:
         """Have some of an endpoint's ports lead to it, or do so no more, while the others go on.
 
         Args:
             verb: "add" what was taken, or "delete" what is held until `release`.
+            network: Of the endpoint.
             endpoint: As it is to be, with the ports that it has afterwards.
             published: The ports that come or go.
 
@@ -93,8 +100,8 @@ class Publisher:
         """
         changed = replace(endpoint, ports=tuple(published))
         if verb == "add":
-            await self._divert(verb, changed)
-            await self.carry(endpoint)
+            await self._divert(verb, network, changed)
+            await self.carry(network, endpoint)
             return
         sockets = [
             one
@@ -103,10 +110,10 @@ class Publisher:
             for one in held.sockets
         ]
         await self._relay.shut_some(endpoint.id, sockets)
-        await self._divert(verb, changed)
+        await self._divert(verb, network, changed)
 
-    async def move(self, endpoint: Endpoint, to: Endpoint) -> None:
-        """Have all ports of an endpoint lead to another one, whose record has them.
+    async def move(self, endpoint: Endpoint, network: Network, to: Endpoint) -> None:
+        """Have all ports of an endpoint lead to another one, of a network, whose record has them.
 
         Raises:
             ScowError: The kernel refuses; reconciliation does it again.
@@ -118,7 +125,7 @@ class Publisher:
         if any(port.protocol == "udp" for port in to.ports):
             for verb, each in (("delete", replace(endpoint, ports=to.ports)), ("add", to)):
                 await self._worker.run(self._table.forget_flows, verb, each)
-        await self.carry(to)
+        await self.carry(network, to)
 
     def release(self, endpoint_id: str, published: Sequence[Publish]) -> None:
         """Let go of some of an endpoint's ports."""
@@ -142,16 +149,19 @@ class Publisher:
         await self._relay.close()
         self._holds.close()
 
-    async def _divert(self, verb: str, endpoint: Endpoint, without: str = "") -> None:
+    async def _divert(
+        self, verb: str, network: Network, endpoint: Endpoint, without: str = ""
+    ) -> None:
         """Change the table; where it is not what it was, build it anew.
 
         Args:
             verb: "add" or "delete".
+            network: Of the endpoint.
             endpoint: With the ports that come or go.
             without: Id of an endpoint that goes, but has a record still.
         """
         try:
-            await self._worker.run(self._table.change_ports, verb, endpoint)
+            await self._worker.run(self._table.change_ports, verb, network, endpoint)
         except KernelUnsupported as error:
             _log.info("the table is not what it was, building it", error=error.message)
             await self._worker.run(self._table.build, self._wanted(without))

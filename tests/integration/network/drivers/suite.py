@@ -73,7 +73,7 @@ class Stage:
     async def establish(self) -> None:
         """Make the network."""
         wanted = tuple(Pool.of(ip_network(subnet)) for subnet in self._case.subnets)
-        plan = Plan(wanted, families(wanted, ipv6=False), (), (), "seed")
+        plan = Plan(wanted, families(wanted, {4}), (), (), "seed")
         pools = await self.driver.establish(self.network, plan.pools)
         self.network = replace(self.network, pools=pools)
 

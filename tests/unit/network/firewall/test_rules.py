@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from scow.network.firewall import rules
-from scow.network.firewall.rules import Bridge, Element, Published
+from scow.network import gateway_modes
+from scow.network.firewall import elements, rules
+from scow.network.firewall.elements import Bridge, BridgeElement, PortElement, Published
 from scow.network.ipam.addresses import IPV4, IPV6
 from scow.network.ports.port_mapping import Publish
 
@@ -36,27 +37,28 @@ def listing(commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_ports_that_stay_the_same_are_one_interval() -> None:
-    assert rules.elements(PUBLISHED[1:]) == [
-        Element("direct", "127.0.0.1", "udp", 9000, 9009, "10.200.0.3")
+    assert elements.of_ports(PUBLISHED[1:]) == [
+        PortElement("direct", "127.0.0.1", "udp", 9000, 9009, "10.200.0.3")
     ]
 
 
 def test_ports_that_change_are_single() -> None:
-    found = rules.elements(
+    found = elements.of_ports(
         [Published(ip_address("10.200.0.2"), Publish("0.0.0.0", 8080, 80, "tcp", 2))]
     )
     assert found == [
-        Element("moved_address", "0.0.0.0", "tcp", 8080, 8080, "10.200.0.2"),
-        Element("moved_port", "0.0.0.0", "tcp", 8080, 8080, 80),
-        Element("moved_address", "0.0.0.0", "tcp", 8081, 8081, "10.200.0.2"),
-        Element("moved_port", "0.0.0.0", "tcp", 8081, 8081, 81),
+        PortElement("moved_address", "0.0.0.0", "tcp", 8080, 8080, "10.200.0.2"),
+        PortElement("moved_port", "0.0.0.0", "tcp", 8080, 8080, 80),
+        PortElement("moved_address", "0.0.0.0", "tcp", 8081, 8081, "10.200.0.2"),
+        PortElement("moved_port", "0.0.0.0", "tcp", 8081, 8081, 81),
     ]
 
 
 def test_elements_survive_the_way_through_json() -> None:
     commands = rules.build(IPV4, "t", BRIDGES, PUBLISHED)
     listed = json.loads(json.dumps(listing(commands)))
-    assert set(rules.parse_elements(listed, IPV4)) == set(rules.elements(PUBLISHED))
+    wanted = {*elements.of_ports(PUBLISHED), *elements.of_bridges(BRIDGES)}
+    assert set(elements.parse(listed, IPV4)) == wanted
 
 
 def test_protocols_are_read_by_name_and_by_number() -> None:
@@ -65,11 +67,11 @@ def test_protocols_are_read_by_name_and_by_number() -> None:
     names = numbers.replace(", 6, ", ', "tcp", ').replace(", 17, ", ', "udp", ')
     assert names != numbers
     for text in (names, numbers):
-        assert set(rules.parse_elements(json.loads(text), IPV4)) == set(rules.elements(PUBLISHED))
+        assert set(elements.parse(json.loads(text), IPV4)) >= set(elements.of_ports(PUBLISHED))
 
 
 def test_deleting_names_keys_alone() -> None:
-    [command] = rules.change_elements("t", "delete", rules.elements(PUBLISHED[1:]))
+    [command] = elements.change(IPV4, "t", "delete", elements.of_ports(PUBLISHED[1:]))
     [entry] = command["delete"]["element"]["elem"]
     assert entry == {"concat": ["127.0.0.1", 17, {"range": [9000, 9009]}]}
 
@@ -106,7 +108,7 @@ def test_other_ports_are_seen() -> None:
 def test_other_subnets_are_seen() -> None:
     listed = listing(rules.build(IPV4, "t", BRIDGES, []))
     other = [Bridge("scow0", ip_network("10.201.0.0/16"))]
-    assert rules.differences(IPV4, listed, other, []) == "rules were changed"
+    assert rules.differences(IPV4, listed, other, []) == "networks were changed"
 
 
 def test_no_table() -> None:
@@ -142,22 +144,22 @@ GUARDED = Publish("0.0.0.0", 8080, 8080, "tcp", 2, ("10.0.0.0/8", "192.0.2.7/32"
 
 
 def test_ports_that_not_everybody_may_use() -> None:
-    found = rules.elements([Published(ip_address("10.200.0.2"), GUARDED)])
+    found = elements.of_ports([Published(ip_address("10.200.0.2"), GUARDED)])
     place = ("0.0.0.0", "tcp", 8080, 8081)
     assert found == [
-        Element("guarded", *place, ""),
-        Element("allowed", *place, "10.0.0.0/8"),
-        Element("allowed", *place, "192.0.2.7/32"),
-        Element("direct", *place, "10.200.0.2"),
+        PortElement("guarded", *place, ""),
+        PortElement("allowed", *place, "10.0.0.0/8"),
+        PortElement("allowed", *place, "192.0.2.7/32"),
+        PortElement("direct", *place, "10.200.0.2"),
     ]
     everybody = Publish("0.0.0.0", 8080, 8080, "tcp", 1, ("0.0.0.0/0",))
-    assert len(rules.elements([Published(ip_address("10.200.0.2"), everybody)])) == 1
+    assert len(elements.of_ports([Published(ip_address("10.200.0.2"), everybody)])) == 1
 
 
 def test_who_may_use_ports_survives_the_way_through_json() -> None:
     published = [Published(ip_address("10.200.0.2"), GUARDED)]
     listed = json.loads(json.dumps(listing(rules.build(IPV4, "t", BRIDGES, published))))
-    assert set(rules.parse_elements(listed, IPV4)) == set(rules.elements(published))
+    assert set(elements.parse(listed, IPV4)) >= set(elements.of_ports(published))
     assert rules.differences(IPV4, listed, BRIDGES, published) == ""
     open_to_all = [Published(ip_address("10.200.0.2"), Publish("0.0.0.0", 8080, 8080, "tcp", 2))]
     assert rules.differences(IPV4, listed, BRIDGES, open_to_all) == "published ports were changed"
@@ -172,4 +174,48 @@ def test_who_may_use_ports_survives_the_way_through_json() -> None:
     ],
 )
 def test_blocks_are_listed_in_several_forms(listed: Any, block: str) -> None:
-    assert rules._listed_prefix(listed, IPV4) == block
+    assert elements._listed_prefix(listed, IPV4) == block
+
+
+def test_rules_do_not_grow_with_networks() -> None:
+    def grown(number: int) -> int:
+        many = [Bridge(f"br{n}", ip_network(f"10.{n}.0.0/16")) for n in range(number)]
+        return sum("rule" in c.get("add", {}) for c in rules.build(IPV4, "t", many, []))
+
+    assert grown(1) == grown(200)
+
+
+def elements_of(**fields: Any) -> set[BridgeElement]:
+    bridge = Bridge("b", ip_network("10.1.0.0/16"), **fields)
+    return set(elements.of_bridges([bridge]))
+
+
+def test_what_a_bridge_may_be() -> None:
+    subnet = "10.1.0.0/16"
+    plain = elements_of()
+    assert {
+        BridgeElement("into", ("b",), "protected"),
+        BridgeElement("masqueraded", (subnet,)),
+    } < plain
+    assert BridgeElement("among", ("b", "b"), "accept") in plain
+    assert BridgeElement("among", ("b", "b"), "protected") in elements_of(icc=False)
+    inner = elements_of(internal=True)
+    assert {BridgeElement("into", ("b",), "drop"), BridgeElement("from", ("b",), "drop")} < inner
+    assert BridgeElement("masqueraded", (subnet,)) not in inner
+    own = elements_of(snat="192.0.2.9")
+    assert BridgeElement("sources", (subnet,), "192.0.2.9") in own
+    routed = elements_of(mode=gateway_modes.ROUTED)
+    assert BridgeElement("into", ("b",), "routed") in routed
+    assert not any(element.map in ("masqueraded", "sources") for element in routed)
+    reached = elements_of(mode=gateway_modes.UNPROTECTED)
+    assert BridgeElement("into", ("b",), "unprotected") in reached
+
+
+def test_what_is_routed_is_open_at_the_containers_address() -> None:
+    where = ip_address("10.1.0.2")
+    some = Publish("0.0.0.0", 8080, 80, "tcp", 2, ("192.0.2.0/24", "2001:db8::/32"))
+    assert elements.of_ports([Published(where, some, routed=True)]) == [
+        PortElement("opened_to", "10.1.0.2", "tcp", 80, 81, "192.0.2.0/24")
+    ]
+    everybody = Published(where, Publish("0.0.0.0", 8080, 80, "tcp", 1), routed=True)
+    assert elements.of_ports([everybody]) == [PortElement("opened", "10.1.0.2", "tcp", 80, 80, "")]

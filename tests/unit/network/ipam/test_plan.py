@@ -10,7 +10,7 @@ from scow.network.ipam.plan import Plan, asked, families
 
 def one(**fields: object) -> str:
     """Return the pool of a subnet that is asked for, as "range gateway chosen"."""
-    [pool] = asked([Subnet(**fields)], ipv6=True)  # type: ignore[arg-type]
+    [pool] = asked([Subnet(**fields)], {4, 6})  # type: ignore[arg-type]
     return f"{pool.subnet} {pool.ip_range} {pool.gateway} {pool.gateway_chosen}"
 
 
@@ -47,27 +47,30 @@ def test_what_cannot_be_is_refused(fields: dict[str, str], fault: str) -> None:
 
 def test_several_subnets_are_one_of_each_family() -> None:
     both = [Subnet(subnet="10.1.0.0/24"), Subnet(subnet="fd00::/64")]
-    assert len(asked(both, ipv6=True)) == 2
+    assert len(asked(both, {4, 6})) == 2
     with pytest.raises(InvalidArgument, match="IPv6 is not enabled"):
-        asked(both, ipv6=False)
+        asked(both, {4})
     with pytest.raises(InvalidArgument, match="multiple subnets"):
-        asked([Subnet(subnet="10.1.0.0/24"), Subnet(subnet="10.2.0.0/24")], ipv6=False)
+        asked([Subnet(subnet="10.1.0.0/24"), Subnet(subnet="10.2.0.0/24")], {4})
     with pytest.raises(InvalidArgument, match="overlap"):
-        asked([Subnet(subnet="10.1.0.0/24"), Subnet(subnet="10.1.0.0/16")], ipv6=False)
+        asked([Subnet(subnet="10.1.0.0/24"), Subnet(subnet="10.1.0.0/16")], {4})
 
 
 def test_what_was_not_asked_for_is_chosen() -> None:
-    assert families((), ipv6=False) == (IPV4,)
-    assert families((), ipv6=True) == (IPV4, IPV6)
-    pools = asked([Subnet(subnet="fd00::/64")], ipv6=True)
-    assert families(pools, ipv6=True) == (IPV4,)
+    assert families((), {4}) == (IPV4,)
+    assert families((), {6}) == (IPV6,)
+    with pytest.raises(InvalidArgument, match="IPv4 is not enabled"):
+        asked([Subnet(subnet="10.1.0.0/24")], {6})
+    assert families((), {4, 6}) == (IPV4, IPV6)
+    pools = asked([Subnet(subnet="fd00::/64")], {4, 6})
+    assert families(pools, {4, 6}) == (IPV4,)
     plan = Plan(pools, (IPV4,), (("other", ip_network("10.200.0.0/16")),), (), "seed")
     found = plan.pools([ip_network("10.201.0.0/16")])
     assert [str(pool.subnet) for pool in found] == ["10.202.0.0/16", "fd00::/64"]
 
 
 def test_a_subnet_of_another_network_is_refused() -> None:
-    pools = asked([Subnet(subnet="10.9.0.0/24")], ipv6=False)
+    pools = asked([Subnet(subnet="10.9.0.0/24")], {4})
     plan = Plan(pools, (), (("other", ip_network("10.9.0.0/16")),), (), "seed")
     with pytest.raises(SubnetInUse, match="Pool overlaps with other one on this address space"):
         plan.pools([])

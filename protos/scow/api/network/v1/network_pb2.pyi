@@ -387,6 +387,7 @@ class CreateRequest(_message.Message):
     IPAM_DRIVER_FIELD_NUMBER: _builtins.int
     IPAM_OPTIONS_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
+    WITHOUT_IPV4_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     name: _builtins.str
     driver: _builtins.str
@@ -399,9 +400,13 @@ class CreateRequest(_message.Message):
     """"default" (also when empty)."""
     scope: _builtins.str
     """"local" (also when empty)."""
+    without_ipv4: _builtins.bool
+    """Addresses of IPv6 alone, which `ipv6` asks for."""
     @_builtins.property
     def subnets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Subnet]:
-        """Of either family; one of IPv4 without a subnet here is chosen, and one of IPv6 where `ipv6` asks for it."""
+        """Of either family; one of IPv4 without a subnet here is chosen, unless `without_ipv4`, and one of IPv6 where `ipv6` asks
+        for it.
+        """
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
@@ -426,10 +431,11 @@ class CreateRequest(_message.Message):
         ipam_driver: _builtins.str = ...,
         ipam_options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         scope: _builtins.str = ...,
+        without_ipv4: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachable", b"attachable", "driver", b"driver", "internal", b"internal", "ipam_driver", b"ipam_driver", "ipam_options", b"ipam_options", "ipv6", b"ipv6", "labels", b"labels", "name", b"name", "options", b"options", "request_id", b"request_id", "scope", b"scope", "subnets", b"subnets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachable", b"attachable", "driver", b"driver", "internal", b"internal", "ipam_driver", b"ipam_driver", "ipam_options", b"ipam_options", "ipv6", b"ipv6", "labels", b"labels", "name", b"name", "options", b"options", "request_id", b"request_id", "scope", b"scope", "subnets", b"subnets", "without_ipv4", b"without_ipv4"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
