@@ -13,6 +13,7 @@ from tests.bench.builds import (
 from tests.bench.commands import images, inspect, ps, ps_alone
 from tests.bench.commits import commit, commit_and_run
 from tests.bench.growth import growth, starts_at_once
+from tests.bench.isolation import user_namespace
 from tests.bench.life import execute, life, life_without_network, listing, run
 from tests.bench.logs import read_log, read_long_log, write_log, write_long_log
 from tests.bench.memory import memory_at_rest, memory_of_containers
@@ -38,6 +39,7 @@ from tests.bench.volumes import copy_up, start_with_mounts, volume_life, volume_
 ROWS = (
     life,
     life_without_network,
+    user_namespace,
     execute,
     run,
     starts_at_once,

@@ -98,6 +98,8 @@ class ContainerOptions(TypedDict, total=False):
         ipc_mode: "private", "shareable", "host" or "container:NAME".
         uts_mode: "host".
         cgroupns_mode: "private" or "host".
+        userns_mode: "host", "auto", "private:FIRST:SIZE" (ids of the host) or "container:NAME".
+        time_offsets: Nanoseconds by clock, {"boottime": 3600 * 10**9}.
         umask: Permission bits.
         platform: "linux/amd64".
         restart_policy: A message, or the text of Docker's `--restart`, "on-failure:3".
@@ -177,6 +179,8 @@ class ContainerOptions(TypedDict, total=False):
     ipc_mode: str
     uts_mode: str
     cgroupns_mode: str
+    userns_mode: str
+    time_offsets: Mapping[str, int]
     umask: int
     platform: str
     restart_policy: RestartPolicy | str
@@ -211,6 +215,8 @@ _PLAIN = frozenset(
         "uts_mode",
         "cgroupns_mode",
         "cgroup_parent",
+        "userns_mode",
+        "time_offsets",
         "umask",
         "group_add",
         "labels",

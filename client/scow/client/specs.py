@@ -428,6 +428,23 @@ def parse_device_rule(text: str) -> str:
     return text
 
 
+def parse_time_offset(text: str) -> tuple[str, int]:
+    """Return the clock and the nanoseconds of `--time-offset`: boottime=1h, monotonic=-30s.
+
+    Raises:
+        ValueError: No such form.
+    """
+    clock, equals, value = text.partition("=")
+    if not equals or clock not in ("monotonic", "boottime"):
+        raise ValueError(f"invalid offset {text!r}: use monotonic=DURATION or boottime=DURATION")
+    unit = {"s": 1, "m": 60, "h": 3600, "d": 86400}.get(value[-1:], 0)
+    number = value[:-1] if unit else value
+    try:
+        return clock, round(float(number) * (unit or 1) * 10**9)
+    except (ValueError, OverflowError):
+        raise ValueError(f"invalid offset {text!r}: use seconds, or a unit of s, m, h, d") from None
+
+
 def parse_hugepages(text: str) -> tuple[str, int]:
     """Return the size of pages and the bytes of `--hugepages`: 2MB=64m.
 

@@ -283,6 +283,13 @@ class ContainerSection:
     # Bytes of one log file, and how many files a container has, where it does not say so itself.
     log_max_size: int = 10 << 20
     log_max_files: int = 3
+    # User namespaces of containers that do not say otherwise: "host", or "auto": each has ids of its own.
+    userns: str = "host"
+    # Ids of the host that are given out for that: from which on, how many to a container, and to how many containers.
+    # They must be no users of the host, and each engine of a host needs its own.
+    userns_first: int = 1_000_000_000
+    userns_size: int = 65_536
+    userns_ranges: int = 10_000
     # Folders with specifications of devices (CDI); of two that describe the same device the later one counts.
     cdi_directories: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")
     # Seconds for which a shim may be silent when the service comes back to it.

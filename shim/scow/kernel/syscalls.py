@@ -129,6 +129,8 @@ _libc.signal.restype = c_void_p
 _libc.sigprocmask.argtypes = (c_int, c_void_p, c_void_p)
 _libc.signalfd.argtypes = (c_int, c_void_p, c_int)
 _libc.fork.argtypes = ()
+_libc.setfsuid.argtypes = (c_int,)
+_libc.setfsgid.argtypes = (c_int,)
 _libc.statx.argtypes = (c_int, c_char_p, c_int, c_uint, c_void_p)
 
 _SIGCHLD = 17
@@ -362,6 +364,25 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
         data[index].permitted = permitted >> shift & 0xFFFFFFFF
         data[index].inheritable = inheritable >> shift & 0xFFFFFFFF
     _raw(_NR_CAPSET, ctypes.byref(header), data)
+
+
+def set_fs_ids(uid: int, gid: int) -> None:
+    """setfsuid(2), setfsgid(2): what files that this thread makes belong to.
+
+    Whoever is no longer 0 there loses the effective capabilities that concern files; `capset` brings them back.
+
+    Raises:
+        OSError: EPERM; the calls themselves do not tell.
+    """
+    _libc.setfsgid(gid)
+    _libc.setfsuid(uid)
+    if fs_ids() != (uid, gid):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def fs_ids() -> tuple[int, int]:
+    """Return what files that this thread makes belong to: user and group."""
+    return int(_libc.setfsuid(-1)), int(_libc.setfsgid(-1))
 
 
 def join_session_keyring() -> None:

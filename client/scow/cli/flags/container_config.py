@@ -51,6 +51,7 @@ _SAME = {
     "uts_mode": "uts",
     "cgroupns_mode": "cgroupns",
     "cgroup_parent": "cgroup_parent",
+    "userns_mode": "userns",
 }
 # Fields of Resources that have the value of the flag of the same name.
 _LIMITS = (
@@ -96,6 +97,7 @@ def build(options: Options) -> ContainerConfig:
             *(name for names in options.gpus for name in names),
         ],
         sysctls=dict(options.sysctl),
+        time_offsets=dict(options.time_offset),
         security_opts=[opt for opt in map(_security_opt, options.security_opt) if opt],
         **{field: getattr(options, attribute) for field, attribute in _SAME.items()},
     )

@@ -333,6 +333,18 @@ _SECURITY = (
     Flag("ipc", kind="string", help="IPC mode to use"),
     Flag("pid", kind="string", help="PID namespace to use"),
     Flag("uts", kind="string", help="UTS namespace to use"),
+    Flag(
+        "userns",
+        kind="string",
+        help="User namespace to use (host|auto|private:FIRST:SIZE|container:NAME)",
+    ),
+    Flag(
+        "time-offset",
+        kind="list",
+        shows="clock=duration",
+        help="Set a clock (monotonic, boottime) ahead or back (scow's own)",
+        parse=specs.parse_time_offset,
+    ),
 )
 _LOGGING = (
     Flag("log-driver", kind="string", help="Logging driver for the container"),

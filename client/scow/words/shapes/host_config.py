@@ -62,17 +62,29 @@ def host_config(container: pb.Container) -> Struct:
         SecurityOpt=listing_or_nil(config.security_opts),
         **_tmpfs(config),
         UTSMode=config.uts_mode,
-        UsernsMode="",
+        UsernsMode=config.userns_mode,
         ShmSize=config.shm_size or _SHM_SIZE,
         **_sysctls(config),
         Runtime="scow",
         Isolation="",
         **_resources(config),
         **_mounts(config),
+        **_ids(container),
         MaskedPaths=NilList() if config.privileged else list(_MASKED),
         ReadonlyPaths=NilList() if config.privileged else list(_READ_ONLY),
         **({"Init": True} if config.init else {}),
     )
+
+
+def _ids(container: pb.Container) -> dict[str, object]:
+    """Return what Docker has no word for: the ids of its user namespace, and its clocks."""
+    found: dict[str, object] = {}
+    if container.HasField("id_range"):
+        ids = container.id_range
+        found["IdRange"] = Struct(First=ids.first, Size=ids.size)
+    if container.config.time_offsets:
+        found["TimeOffsets"] = Map(dict(sorted(container.config.time_offsets.items())))
+    return found
 
 
 def _resources(config: pb.ContainerConfig) -> dict[str, object]:

@@ -13,7 +13,7 @@ from typing import Any
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1 import image_pb2
 from scow.api.volume.v1 import volume_pb2
-from scow.container.lifecycle import dependencies, image_mounts, volumes_from
+from scow.container.lifecycle import dependencies, id_ranges, image_mounts, volumes_from
 from scow.container.logs import options
 from scow.container.model import attachments, image_config, names, validation
 from scow.container.model.containers import Containers, Entry
@@ -75,6 +75,11 @@ class Creation:
             described.config.network = request.config.networks[0].network
         _join(described.config, self._shared.containers)
         dependencies.resolve(described.config, name, self._shared.containers)
+        ids = id_ranges.choose(
+            described.config, self._shared.containers, self._shared.config.container
+        )
+        if ids is not None:
+            described.id_range.CopyFrom(ids)
         described.hostname = _hostname(described, self._shared.containers)
         entry = self._shared.containers.reserve(described)
         async with entry.lock:
@@ -197,6 +202,7 @@ def _join(config: pb.ContainerConfig, containers: Containers) -> None:
         ("network", namespaces.network(config)),
         ("pid_mode", namespaces.pid(config)),
         ("ipc_mode", namespaces.ipc(config)),
+        ("userns_mode", namespaces.user(config)),
     ):
         if mode.kind != "container":
             continue

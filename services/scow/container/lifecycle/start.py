@@ -188,9 +188,12 @@ class Starter:
             ("network", "net", namespaces.network(config)),
             ("pid", "pid", namespaces.pid(config)),
             ("ipc", "ipc", namespaces.ipc(config)),
+            ("user", "user", namespaces.user(config)),
         ):
             if mode.kind == "container":
                 target = self._joined(mode.name)
+                if kind == "user" and not target.described.HasField("id_range"):
+                    continue
                 joined[kind] = f"/proc/{target.described.pid}/ns/{file}"
         linked = tuple(Links(self._shared.containers, entry).variables())
         cdi = tuple(map(Path, self._shared.config.container.cdi_directories))

@@ -53,6 +53,10 @@ def check(config: ContainerConfig) -> None:
     restart_policy.check(config.restart_policy, auto_remove=config.auto_remove)
     for mode in (namespaces.pid, namespaces.ipc, namespaces.uts, namespaces.cgroup):
         mode(config)
+    namespaces.user(config)
+    for clock in config.time_offsets:
+        if clock not in ("monotonic", "boottime"):
+            raise invalid("time_offsets", f"has the clock {clock!r}", "use monotonic or boottime")
 
 
 def _check_process(config: ContainerConfig) -> None:

@@ -194,12 +194,21 @@ def _linux(
     rules += injected.rules
     rules += device_rules.parse(config.resources.device_cgroup_rules)
     linux: dict[str, Any] = {
-        "namespaces": namespaces(config, around.joined),
+        "namespaces": namespaces(described, around.joined),
         "devices": nodes,
         "resources": {**limits.resources_of(config.resources), "devices": rules},
         "sysctl": sysctls(config),
         "rootfsPropagation": mounts.propagation(described),
     }
+    if described.HasField("id_range"):
+        ids = described.id_range
+        mapping = [{"containerID": 0, "hostID": ids.first, "size": ids.size}]
+        linux["uidMappings"] = linux["gidMappings"] = mapping
+    if config.time_offsets:
+        linux["timeOffsets"] = {
+            clock: dict(zip(("secs", "nanosecs"), divmod(offset, 10**9), strict=True))
+            for clock, offset in config.time_offsets.items()
+        }
     if not (config.privileged or options.show_system_paths):
         linux["maskedPaths"] = list(_MASKED)
         linux["readonlyPaths"] = list(_READ_ONLY)
@@ -219,8 +228,9 @@ def _seccomp(
     return seccomp.default(chosen)
 
 
-def namespaces(config: pb.ContainerConfig, joined: dict[str, str]) -> list[dict[str, str]]:
+def namespaces(described: pb.Container, joined: dict[str, str]) -> list[dict[str, str]]:
     """Return OCI `linux.namespaces`: a new one, one that is joined, or (absent) the host's."""
+    config = described.config
     wanted = {
         "pid": modes.pid(config),
         "network": modes.network(config),
@@ -234,6 +244,11 @@ def namespaces(config: pb.ContainerConfig, joined: dict[str, str]) -> list[dict[
             found.append({"type": kind, "path": joined[kind]})
         elif mode.kind != "host":
             found.append({"type": kind})
+    if described.HasField("id_range"):
+        user = {"path": joined["user"]} if "user" in joined else {}
+        found.append({"type": "user", **user})
+    if config.time_offsets:
+        found.append({"type": "time"})
     return found
 
 

@@ -8,6 +8,7 @@ from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.container.model.invalid import invalid
 
 PREFIX = "container:"
+RANGE = "private:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +16,9 @@ class Mode:
     """Where one kind of namespace comes from.
 
     Attributes:
-        kind: "private", "host", "container", for ipc also "shareable", and for networks "none" or "network".
-        name: The container whose namespace is joined, or the network.
+        kind: "private", "host", "container", for ipc also "shareable", for networks "none" or "network", and for users
+            "auto" or "range".
+        name: The container whose namespace is joined, the network, or the range of ids.
     """
 
     kind: str
@@ -26,6 +28,7 @@ class Mode:
 PRIVATE = Mode("private")
 SHAREABLE = Mode("shareable")
 HOST = Mode("host")
+AUTO = Mode("auto")
 
 
 def network(config: ContainerConfig) -> Mode:
@@ -58,6 +61,30 @@ def uts(config: ContainerConfig) -> Mode:
 def cgroup(config: ContainerConfig) -> Mode:
     """Return where the cgroup namespace comes from."""
     return _simple("cgroupns_mode", config.cgroupns_mode, ("", "private"), joinable=False)
+
+
+def user(config: ContainerConfig, default: str = "host") -> Mode:
+    """Return where the user namespace comes from: "auto", or "range" with "FIRST:SIZE" as its name, or as the others.
+
+    Args:
+        config: Of the container.
+        default: The engine's, "host" or "auto".
+    """
+    value = config.userns_mode or default
+    if value in ("auto", "private"):
+        return AUTO
+    if value == "host":
+        return HOST
+    if value.startswith(RANGE):
+        return Mode("range", value.removeprefix(RANGE))
+    joined = _joined("userns_mode", value)
+    if joined is None:
+        raise invalid(
+            "userns_mode",
+            f"has the unknown mode {value!r}",
+            f"use host, auto, {RANGE}FIRST:SIZE or {PREFIX}NAME",
+        )
+    return joined
 
 
 def _simple(

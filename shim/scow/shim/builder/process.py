@@ -114,12 +114,14 @@ class Builder:
         plan = namespaces.plan(self.spec.namespaces)
         try:
             cgroup.require_free(self.cgroup.directories)
+            plan.add_user(self.spec)
             self._made = True
             self.state.cgroups = list(self.cgroup.directories)
             exit_record.write_state(self.request.state_dir, self.state)
             self.state.warnings += self.cgroup.create(self.spec.resources)
             if self.spec.seccomp is not None:
                 self._filter = seccomp.prepare(self.spec.seccomp, self.request.seccomp_cache)
+            namespaces.offset_clocks(self.spec)
             self._fork(plan)
         finally:
             plan.close()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from scow.contract.errors import ContainerNotRunning, InvalidConfig, NamespaceUnsupported
 from scow.kernel import syscalls
-from scow.shim.oci.config import Namespace
+from scow.shim.init import user_namespace
+from scow.shim.oci.config import Namespace, Spec
 
 # OCI name: (flag of clone(2), file in /proc/PID/ns).
 KINDS = {
@@ -18,8 +19,10 @@ KINDS = {
     "ipc": (syscalls.CLONE_NEWIPC, "ipc"),
     "uts": (syscalls.CLONE_NEWUTS, "uts"),
     "cgroup": (syscalls.CLONE_NEWCGROUP, "cgroup"),
+    "user": (syscalls.CLONE_NEWUSER, "user"),
+    "time": (syscalls.CLONE_NEWTIME, "time"),
 }
-_UNSUPPORTED = {"user", "time"}
+_CLOCKS = ("monotonic", "boottime")
 
 
 @dataclass(slots=True)
@@ -27,20 +30,31 @@ class Plan:
     """What becomes of each kind of namespace.
 
     `unshare` holds the flags of new ones except pid; `pid` is "new", "host" or "join"; `join` holds descriptors of
-    those with a path, except pid, whose descriptor is `pid_fd`.
+    those with a path, except pid, whose descriptor is `pid_fd`, and user, whose descriptor is `user_fd` if it is new
+    too.
     """
 
     unshare: int
     pid: str
     pid_fd: int
     join: tuple[tuple[int, int], ...]
+    user_fd: int = -1
 
     def close(self) -> None:
         """Close the descriptors of joined namespaces."""
         for fd, _ in self.join:
             os.close(fd)
-        if self.pid_fd >= 0:
-            os.close(self.pid_fd)
+        for fd in (self.pid_fd, self.user_fd):
+            if fd >= 0:
+                os.close(fd)
+
+    def add_user(self, spec: Spec) -> None:
+        """Make the user namespace of a container that has one, and those that must be made in it."""
+        if "user" in spec.namespaces:
+            self.user_fd, made = user_namespace.make(spec, self.unshare, self.user_fd)
+            self.join += made
+            for _, flag in made:
+                self.unshare &= ~flag
 
 
 def plan(wanted: Mapping[str, Namespace]) -> Plan:
@@ -51,7 +65,7 @@ def plan(wanted: Mapping[str, Namespace]) -> Plan:
             gone; InvalidArgument without a mount namespace.
     """
     for kind in wanted:
-        if kind in _UNSUPPORTED or kind not in KINDS:
+        if kind not in KINDS or (kind == "time" and wanted[kind].path):
             text = f"containers with a {kind} namespace are not supported"
             raise NamespaceUnsupported(text, what="namespace", which=kind)
     if "mount" not in wanted or wanted["mount"].path:
@@ -63,6 +77,10 @@ def plan(wanted: Mapping[str, Namespace]) -> Plan:
         if kind == "pid":
             made.pid = "join" if entry.path else "new"
             made.pid_fd = _open(entry) if entry.path else -1
+        elif kind == "user":
+            made.user_fd = _open(entry) if entry.path else -1
+        elif kind == "time":
+            continue  # `offset_clocks` makes it
         elif entry.path:
             made.join = (*made.join, (_open(entry), flag))
         else:
@@ -76,6 +94,30 @@ def _open(entry: Namespace) -> int:
     except OSError as error:
         text = f"cannot join the {entry.type} namespace {entry.path}: {error.strerror}"
         raise ContainerNotRunning(text, what="namespace", which=entry.path) from error
+
+
+def offset_clocks(spec: Spec) -> None:
+    """Make the time namespace of a container that has one: children of this process are born in it.
+
+    Source: time_namespaces(7).
+
+    Raises:
+        InvalidConfig: Another clock, or one that would show a time before the boot.
+    """
+    if "time" not in spec.namespaces:
+        return
+    syscalls.unshare(syscalls.CLONE_NEWTIME)
+    for clock, offset in spec.time_offsets.items():
+        if clock not in _CLOCKS:
+            text = f"config.json: linux.timeOffsets has the clock {clock!r}"
+            raise InvalidConfig(text, what="namespace", which="time")
+        seconds, nanoseconds = divmod(offset, 10**9)
+        try:
+            with open("/proc/self/timens_offsets", "w", encoding="ascii") as file:
+                file.write(f"{clock} {seconds} {nanoseconds}\n")
+        except OSError as error:
+            text = f"the clock {clock} cannot be {seconds} seconds off: {error.strerror}"
+            raise InvalidConfig(text, what="namespace", which="time") from error
 
 
 def fork(made: Plan, cgroup_fd: int | None) -> tuple[int, int]:

@@ -17,12 +17,13 @@ from scow.kernel import syscalls
 from scow.shim import cgroup
 from scow.shim.confine import capabilities as caps
 from scow.shim.confine import seccomp, sysctls
-from scow.shim.init import control, launch, namespaces
+from scow.shim.init import control, launch, namespaces, user_namespace
 from scow.shim.oci import config
-from scow.shim.rootfs import devices
+from scow.shim.rootfs import devices, idmap, mounts
 from scow.shim.rootfs import root as rootfs
 
 _INIT_BINARY = "/usr/bin/tini-static"
+_UNMAPPED = "its file system maps no ids for user namespaces"
 _INIT_PLACE = "/sbin/docker-init"
 
 
@@ -52,7 +53,9 @@ def main(plan: Plan) -> NoReturn:
     """Run in the forked child; never returns."""
     progress = _Progress()
     try:
-        joined = (fd for fd, _ in plan.namespaces.join)
+        joined = [fd for fd, _ in plan.namespaces.join]
+        if plan.namespaces.user_fd >= 0:
+            joined.append(plan.namespaces.user_fd)
         launch.detach(
             plan.stdio, plan.control, (*joined, *plan.layers.values(), *plan.filesystems.values())
         )
@@ -66,7 +69,6 @@ def _run(plan: Plan, progress: _Progress) -> NoReturn:
     progress.doing = "enter the cgroup and the namespaces"
     plan.cgroup.enter()
     warnings = launch.set_oom_score(spec.process.oom_score_adj)
-    available = caps.held()
     apparmor = launch.open_apparmor(spec.process.apparmor_profile)
     for fd, flag in plan.namespaces.join:
         syscalls.setns(fd, flag)
@@ -89,6 +91,8 @@ def _run(plan: Plan, progress: _Progress) -> NoReturn:
     progress.doing = "start the process"
     if slave >= 0:
         devices.take_terminal(slave)
+    warnings += [f"{place} belongs to nobody: {_UNMAPPED}" for place in mounts.UNMAPPED]
+    available = user_namespace.enter(plan.namespaces.user_fd, spec, fresh=True)
     sets = caps.Sets(spec.process.capabilities, available)
     warnings += [f"the engine itself lacks {name}" for name in sets.missing]
     launch.run(
@@ -114,9 +118,10 @@ def _prepare(plan: Plan) -> tuple[int, int]:
     own = {kind for kind, entry in spec.namespaces.items() if not entry.path}
     sysctls.apply(spec.sysctl, own)
     rootfs.isolate(spec)
-    root = rootfs.mount_root(spec, plan.layers)
+    namespace = plan.namespaces.user_fd
+    root = rootfs.mount_root(spec, plan.layers, namespace)
     visible = plan.cgroup.visible(own_namespace(spec))
-    for entry in rootfs.fill(root, spec, visible, plan.layers, plan.filesystems).items():
+    for entry in rootfs.fill(root, spec, visible, plan.layers, plan.filesystems, namespace).items():
         control.send(control.CHILD_FD, {"mounted": entry})
     for descriptor in plan.layers.values():
         os.close(descriptor)
@@ -131,11 +136,12 @@ def _prepare(plan: Plan) -> tuple[int, int]:
     return root, slave
 
 
-def _complete(plan: Plan, root: int, mounts: list[dict[str, Any]]) -> None:
+def _complete(plan: Plan, root: int, further: list[dict[str, Any]]) -> None:
     """Mount what came with Start, and close the root file system."""
     visible = plan.cgroup.visible(own_namespace(plan.spec))
-    for entry in mounts:
-        rootfs.mount_entry(root, config.Mount(**entry), visible)
+    for entry in further:
+        mount = idmap.mapped(config.Mount(**entry), plan.spec, plan.namespaces.user_fd)
+        rootfs.mount_entry(root, mount, visible)
     if plan.spec.init:
         _add_init(root, plan)
     rootfs.finish(root, plan.spec)

@@ -80,6 +80,15 @@ class Namespace:
 
 
 @dataclass(frozen=True, slots=True)
+class IdMap:
+    """A range of ids of a user namespace and where it is in the host's."""
+
+    container: int
+    host: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """A device node to make in the container."""
 
@@ -163,6 +172,10 @@ class Spec:
     mounts: tuple[Mount, ...]
     process: Process
     namespaces: dict[str, Namespace]
+    uids: tuple[IdMap, ...]
+    gids: tuple[IdMap, ...]
+    # Nanoseconds by clock, "monotonic" and "boottime".
+    time_offsets: dict[str, int]
     devices: tuple[Device, ...]
     resources: Resources
     sysctl: dict[str, str]
@@ -285,6 +298,13 @@ def parse(
         mounts=node.each("mounts", _mount),
         process=_process(node.node("process"), annotations),
         namespaces={entry.type: entry for entry in linux.each("namespaces", _namespace)},
+        uids=linux.each("uidMappings", _id_map),
+        gids=linux.each("gidMappings", _id_map),
+        time_offsets={
+            clock: offset.number("secs") * 10**9 + offset.number("nanosecs")
+            for clock in linux.node("timeOffsets").value
+            for offset in (linux.node("timeOffsets").node(clock),)
+        },
         devices=linux.each("devices", _device),
         resources=_resources(linux.node("resources")),
         sysctl=linux.table("sysctl"),
@@ -366,6 +386,10 @@ def _capabilities(node: _Node) -> Capabilities:
 
 def _rlimit(node: _Node) -> Rlimit:
     return Rlimit(node.text("type"), node.number("soft"), node.number("hard"))
+
+
+def _id_map(node: _Node) -> IdMap:
+    return IdMap(node.number("containerID"), node.number("hostID"), node.number("size"))
 
 
 def _device(node: _Node) -> Device:

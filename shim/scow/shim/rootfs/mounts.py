@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from scow.contract.errors import BindSourceNotFound, InvalidMount, MountFailed, ScowError
 from scow.kernel import hostpath, rootpath, syscalls
 from scow.shim.errors import from_os_error
+from scow.shim.init import user_namespace
 from scow.shim.oci.config import Mount
 from scow.shim.rootfs import foreign
 
@@ -57,8 +58,12 @@ DEVICE = "scow.device="
 SUBPATH = "scow.subpath="
 # Entries that name the same are one file system, mounted once.
 SHARED = "scow.shared="
+# The ids of the mount are mapped for the user namespace of this descriptor. Of the shim alone, never of a bundle.
+IDMAP = "scow.idmap="
 # It may be taken away while the container runs.
 DETACHABLE = "scow.detachable"
+# Mounts of this process whose file systems map no ids: what they have belongs to nobody in the container.
+UNMAPPED: list[str] = []
 _PROC = "/proc"
 # What may be covered in /proc. runc takes /proc/net/dev too, to no effect: what is covered is one process's alone.
 _COVERED = re.compile(
@@ -83,6 +88,8 @@ class Options:
     subpath: str = ""
     shared: str = ""
     detachable: bool = False
+    # Descriptor of the user namespace that maps the ids; -1: none does.
+    idmap: int = -1
     checked: bool = False
     make: bool = False
     links: list[str] = field(default_factory=list)
@@ -112,6 +119,8 @@ def parse_options(options: tuple[str, ...]) -> Options:
             parsed.namespace = option.removeprefix(NAMESPACE)
         elif option.startswith(DEVICE):
             parsed.devices.append(option.removeprefix(DEVICE))
+        elif option.startswith(IDMAP):
+            parsed.idmap = int(option.removeprefix(IDMAP))
         elif option.startswith(SHARED):
             parsed.shared = option.removeprefix(SHARED)
         elif option == DETACHABLE:
@@ -169,6 +178,7 @@ def put(root: int, mount: Mount, source: int, own: int = -1) -> int:
         place = inside(root, target, own)
         _refuse_proc(place, target, source, mount.destination)
         _check_kinds(target, source, mount)
+        map_ids(source, mount)
         made = syscalls.mount_id(source)
         syscalls.move_mount(source, target)
         return made
@@ -245,6 +255,25 @@ def inside(root: int, target: int, own: int = -1) -> str:
     return path.removeprefix(top.rstrip("/"))
 
 
+def map_ids(source: int, mount: Mount) -> None:
+    """Map the ids of a mount that is attached nowhere, where its options ask for that."""
+    options = parse_options(mount.options)
+    if options.idmap < 0:
+        return
+    recursive = syscalls.AT_RECURSIVE if options.recursive else 0
+    try:
+        syscalls.mount_setattr(
+            source, flags=recursive, set_=syscalls.MOUNT_ATTR_IDMAP, users=options.idmap
+        )
+    except OSError as error:
+        if error.errno == errno.EPERM:  # it is mapped already
+            why = "it is mounted in a container with other ids, and mounted once"
+            raise failed(mount, error, why) from error
+        if error.errno != errno.EINVAL:
+            raise
+        UNMAPPED.append(mount.destination)
+
+
 def _check_kinds(target: int, source: int, mount: Mount) -> None:
     """Say what move_mount(2) would only call invalid."""
     kinds = {True: "a directory", False: "a file"}
@@ -281,7 +310,8 @@ def _open_source(mount: Mount, options: Options) -> int:
     try:
         if not options.checked:
             return os.open(mount.source, os.O_PATH | os.O_CLOEXEC)
-        return hostpath.open_path(mount.source, options.links, make=options.make)
+        with user_namespace.as_host():  # what is missing is made in the host
+            return hostpath.open_path(mount.source, options.links, make=options.make)
     except FileNotFoundError as error:
         text = f"the source {mount.source} of the mount at {mount.destination} does not exist"
         raise BindSourceNotFound(text, what="mount", which=mount.source) from error

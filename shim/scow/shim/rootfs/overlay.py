@@ -82,6 +82,11 @@ def split_lower(value: str) -> list[str]:
     return [*parts, current] if current else parts
 
 
+def unescaped(directory: str) -> str:
+    """Return the path of a directory as overlay's options have it."""
+    return re.sub(r"\\(.)", r"\1", directory)
+
+
 def by_descriptors(entry: Mount, layers: Mapping[str, int]) -> int:
     """Make an overlay, attached nowhere, some of whose lower directories are the mounts in `layers`.
 
@@ -122,7 +127,7 @@ def _configure(context: int, option: str, layers: Mapping[str, int]) -> None:
 
 
 def _add_directory(context: int, key: str, escaped: str, layers: Mapping[str, int]) -> None:
-    path = re.sub(r"\\(.)", r"\1", escaped)
+    path = unescaped(escaped)
     descriptor = layers.get(path)
     if descriptor is not None:
         syscalls.fsconfig_fd(context, key, descriptor)

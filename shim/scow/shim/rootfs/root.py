@@ -5,6 +5,7 @@ No mount is ever made on the host: the namespace is a copy whose events do not t
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 
@@ -12,8 +13,9 @@ from scow.contract import paths
 from scow.contract.errors import InvalidConfig
 from scow.kernel import mountinfo, syscalls
 from scow.shim.errors import from_os_error
+from scow.shim.init import user_namespace
 from scow.shim.oci.config import Mount, Spec
-from scow.shim.rootfs import cgroup_mount, devices, images, mounts, overlay, throwaway
+from scow.shim.rootfs import cgroup_mount, devices, idmap, images, mounts, overlay, throwaway
 from scow.shim.spawner import layers
 
 # What is made inside of the container: its namespaces and cgroup matter, or what it takes is the container's.
@@ -55,18 +57,21 @@ def _make_parent_private(path: str) -> None:
     syscalls.mount("", best or "/", "", syscalls.MS_PRIVATE, None)
 
 
-def mount_root(spec: Spec, held: Mapping[str, int]) -> int:
+def mount_root(spec: Spec, held: Mapping[str, int], namespace: int = -1) -> int:
     """Mount the root file system at `spec.root_path` and return a descriptor of its root.
 
     Args:
         spec: The container's configuration.
         held: Layers that the spawner has mounted (`layers`).
+        namespace: Descriptor of the user namespace that its ids are mapped for; -1: they are not.
     """
     path = spec.root_path
     try:
         if spec.rootfs:
             os.makedirs(path, mode=0o700, exist_ok=True)
-        mount_entries(path, spec.rootfs or (Mount("", "bind", path, ("rbind",)),), held)
+        # From here on, also what overlayfs makes beside the upper directory is the container's root's.
+        user_namespace.act_as_root(spec)
+        mount_entries(path, spec.rootfs or (Mount("", "bind", path, ("rbind",)),), held, namespace)
         root = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise from_os_error(error, "mount the root file system", which=path) from error
@@ -77,13 +82,16 @@ def mount_root(spec: Spec, held: Mapping[str, int]) -> int:
     return root
 
 
-def mount_entries(path: str, entries: Iterable[Mount], held: Mapping[str, int]) -> None:
+def mount_entries(
+    path: str, entries: Iterable[Mount], held: Mapping[str, int], namespace: int = -1
+) -> None:
     """Mount what makes a root file system at a path, in this process's mount namespace.
 
     Args:
         path: An existing directory.
         entries: As rootfs.json has them.
         held: Descriptors of layers that are mounted already, by the path of their index. Others are mounted here.
+        namespace: As `mount_root`.
 
     Raises:
         MountFailed or KernelUnsupported, LayerCorrupt.
@@ -95,18 +103,23 @@ def mount_entries(path: str, entries: Iterable[Mount], held: Mapping[str, int]) 
                 if entry.source not in held:
                     own[entry.source] = layers.mount(entry)
             else:
-                _mount_one(entry, path, {**held, **own})
+                _mount_one(entry, path, {**held, **own}, namespace)
     finally:
         for descriptor in own.values():
             os.close(descriptor)
 
 
-def _mount_one(entry: Mount, path: str, lower: Mapping[str, int]) -> None:
+def _mount_one(entry: Mount, path: str, lower: Mapping[str, int], namespace: int) -> None:
     options = mounts.parse_options(entry.options)
+    if namespace >= 0 and entry.type == "overlay":
+        idmap.mount_overlay(path, entry, lower, namespace)
+        return
     if options.bind or entry.type == "bind":
         flags = syscalls.OPEN_TREE_CLONE | (syscalls.AT_RECURSIVE if options.recursive else 0)
         source = syscalls.open_tree(syscalls.AT_FDCWD, entry.source, flags)
         mounts.set_attributes(source, options)
+        if namespace >= 0:
+            idmap.set_ids(source, namespace, recursive=options.recursive)
     elif lower:
         source = overlay.by_descriptors(entry, lower)
     else:
@@ -149,6 +162,7 @@ def fill(
     cgroups: cgroup_mount.Cgroups,
     held: Mapping[str, int],
     opened: Mapping[str, int],
+    namespace: int = -1,
 ) -> dict[str, int]:
     """Mount what the configuration lists, make /dev, mask and protect paths.
 
@@ -158,21 +172,23 @@ def fill(
         cgroups: Of the container.
         held: Layers that the spawner has mounted, for images that are mounted besides.
         opened: As `open_filesystems` returned them; they are closed.
+        namespace: Descriptor of the user namespace that ids are mapped for; -1: they are not.
 
     Returns:
         Ids, by their destinations, of the mounts that may be taken away again.
     """
     kept: dict[str, int] = {}
     ids: dict[str, int] = {}
-    for mount in spec.mounts:
+    for plain in spec.mounts:
+        mount = idmap.mapped(plain, spec, namespace)
         options = mounts.parse_options(mount.options)
         if options.shared:
             made = _put(root, mount, _shared(mount, options, opened, kept))
         elif mount.destination in opened:
             made = _put(root, mount, mounts.part_of(opened[mount.destination], mount))
         elif mount.type == images.TYPE:
-            whole = images.make(spec.images.get(mount.destination, ()), held)
-            made = _put(root, mount, mounts.part_of(whole, mount))
+            whole = images.make(spec.images.get(mount.destination, ()), held, namespace)
+            made = _put(root, plain, mounts.part_of(whole, plain))  # its layers are mapped
         else:
             made = mount_entry(root, mount, cgroups)
         if options.detachable:
@@ -195,7 +211,8 @@ def mount_entry(root: int, mount: Mount, cgroups: cgroup_mount.Cgroups) -> int:
         cgroup_mount.attach(root, mount, options, cgroups)
         return 0
     if mount.type == throwaway.TYPE:
-        return _put(root, mount, throwaway.make(mount, options))
+        made = throwaway.make(mount, options)
+        return _put(root, dataclasses.replace(mount, options=()), made)  # its lower layer is mapped
     return mounts.attach(root, mount, options)
 
 

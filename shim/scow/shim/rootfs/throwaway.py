@@ -29,6 +29,7 @@ def make(mount: Mount, options: mounts.Options) -> int:
     """
     opened = [mounts.bind(mount, dataclasses.replace(options, data=[]))]
     try:
+        mounts.map_ids(opened[0], mount)
         space = Mount(mount.destination, "tmpfs", "tmpfs", ())
         sized = mounts.Options(set=syscalls.MS_NODEV, data=["mode=700", *options.data])
         opened.append(mounts.filesystem(space, sized))

@@ -19,7 +19,7 @@ from scow.shim.confine import seccomp
 from scow.shim.keeper import exit_record, link
 from scow.shim.keeper.process import Keeper
 from scow.shim.oci import config
-from scow.shim.rootfs import devices, id_mapping
+from scow.shim.rootfs import devices, idmap
 from scow.shim.talker.children import Children
 from scow.shim.talker.stdio import Input
 
@@ -146,7 +146,7 @@ class Container:
             ContainerNotRunning: The init has ended this very moment.
         """
         try:
-            found = id_mapping.users_of(self.pid)
+            found = idmap.users_of(self.pid)
             # Had the init ended before, another process could have its PID.
             signal.pidfd_send_signal(self.pidfd, 0)
         except (FileNotFoundError, ProcessLookupError) as error:

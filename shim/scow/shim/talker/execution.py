@@ -28,7 +28,7 @@ from scow.contract.errors import (
 from scow.contract.shim_files import Exit
 from scow.kernel import identity, syscalls
 from scow.shim.confine import capabilities as caps
-from scow.shim.init import control, follow, launch, namespaces
+from scow.shim.init import control, follow, launch, namespaces, user_namespace
 from scow.shim.keeper import exit_record
 from scow.shim.oci.config import Process
 from scow.shim.rootfs import devices
@@ -281,15 +281,15 @@ def _join_and_run(container: Container, wanted: Wanted) -> NoReturn:
     process = _process(spec.process, wanted)
     container.cgroup.enter()
     warnings = launch.set_oom_score(process.oom_score_adj)
-    available = caps.held()
     apparmor = launch.open_apparmor(process.apparmor_profile)
     flags = 0
     for kind in spec.namespaces:
-        if kind != "pid":
+        if kind not in ("pid", "user"):
             flags |= namespaces.KINDS[kind][0]
     container.enter(flags)
     os.chdir("/")
     syscalls.join_session_keyring()
+    available = user_namespace.enter(container.pidfd, spec, fresh=False)
     if process.terminal:
         _make_terminal(process.console_size)
     if wanted.privileged:

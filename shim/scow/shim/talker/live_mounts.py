@@ -19,9 +19,9 @@ from scow.contract import paths
 from scow.contract.errors import MountBusy, MountFailed
 from scow.kernel import imports, mountinfo, syscalls
 from scow.shim.errors import from_exception, from_json, from_os_error, to_json
-from scow.shim.init import control, follow
+from scow.shim.init import control, follow, user_namespace
 from scow.shim.oci.config import Mount
-from scow.shim.rootfs import id_mapping, mount_ids, mounts, throwaway
+from scow.shim.rootfs import idmap, mount_ids, mounts, throwaway
 from scow.shim.talker.container import STOPPED, Container
 
 _TRIES = 16  # to find a mount whose folders are renamed meanwhile
@@ -34,21 +34,25 @@ async def attach(container: Container, mount: Mount) -> None:
     In a container with a user namespace, files have the owners that they have on the host.
 
     Raises:
-        ScowError: As `scow.shim.rootfs.mounts.attach` and `scow.shim.rootfs.id_mapping.apply`; ContainerNotRunning.
+        ScowError: As `scow.shim.rootfs.mounts.attach` and `scow.shim.rootfs.idmap.unmapped`; ContainerNotRunning.
     """
 
     def work(enter: Callable[[], None]) -> None:
-        options = mounts.parse_options(mount.options)
-        make = throwaway.make if mount.type == throwaway.TYPE else mounts.detached
-        source = make(mount, options)
-        users = container.users()
-        if users >= 0:
-            id_mapping.apply(source, users, mount)
+        entry = idmap.mapped(mount, container.spec, container.users())
+        options = mounts.parse_options(entry.options)
+        if mount.type == throwaway.TYPE:
+            source = throwaway.make(entry, options)
+        else:
+            source = mounts.detached(entry, options)
+            mounts.map_ids(source, entry)
+        if mounts.UNMAPPED:
+            raise idmap.unmapped(mount)
         # Before it can be seen: whoever is killed in between leaves a record of what is not there.
         made = syscalls.mount_id(source)
         mount_ids.add(container.request.state_dir, {mount.destination: made})
         own = os.open("/proc/self/fd", _FOLDER)
         enter()
+        user_namespace.act_as_root(container.spec)
         mounts.put(os.open("/", _FOLDER), mount, source, own)
 
     await _in_child(container, work)

@@ -761,6 +761,26 @@ class ContainerConfig(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class TimeOffsetsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     IMAGE_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
     ENTRYPOINT_FIELD_NUMBER: _builtins.int
@@ -819,6 +839,8 @@ class ContainerConfig(_message.Message):
     CDI_DEVICES_FIELD_NUMBER: _builtins.int
     RESTART_POLICY_FIELD_NUMBER: _builtins.int
     DEPENDS_ON_FIELD_NUMBER: _builtins.int
+    USERNS_MODE_FIELD_NUMBER: _builtins.int
+    TIME_OFFSETS_FIELD_NUMBER: _builtins.int
     image: _builtins.str
     override_entrypoint: _builtins.bool
     working_dir: _builtins.str
@@ -862,6 +884,10 @@ class ContainerConfig(_message.Message):
     """With `read_only`: a tmpfs at /run, /tmp and /var/tmp, where nothing else is mounted."""
     cgroup_parent: _builtins.str
     """Where its cgroup is: a path below each hierarchy, or the name of a systemd slice, "web.slice"; empty means the engine's."""
+    userns_mode: _builtins.str
+    """"host", "auto" (a range of ids of its own, which the engine chooses and the container keeps), "private:FIRST:SIZE" (that
+    range of the host's ids), "container:NAME"; empty means the engine's default.
+    """
     @_builtins.property
     def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Replaces the image's CMD when not empty."""
@@ -950,6 +976,10 @@ class ContainerConfig(_message.Message):
     def depends_on(self) -> _containers.RepeatedCompositeFieldContainer[_supervision_pb2.Dependency]:
         """Waited for whenever it is started."""
 
+    @_builtins.property
+    def time_offsets(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Nanoseconds that its clocks are ahead, "monotonic" and "boottime"."""
+
     def __init__(
         self,
         *,
@@ -1011,10 +1041,12 @@ class ContainerConfig(_message.Message):
         cdi_devices: _abc.Iterable[_builtins.str] | None = ...,
         restart_policy: _supervision_pb2.RestartPolicy | None = ...,
         depends_on: _abc.Iterable[_supervision_pb2.Dependency] | None = ...,
+        userns_mode: _builtins.str = ...,
+        time_offsets: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "log", b"log", "platform", b"platform", "resources", b"resources", "restart_policy", b"restart_policy", "stop_timeout", b"stop_timeout", "umask", b"umask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "auto_remove", b"auto_remove", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "cdi_devices", b"cdi_devices", "cgroup_parent", b"cgroup_parent", "cgroupns_mode", b"cgroupns_mode", "command", b"command", "depends_on", b"depends_on", "devices", b"devices", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "entrypoint", b"entrypoint", "env", b"env", "env_files", b"env_files", "exposed_ports", b"exposed_ports", "extra_hosts", b"extra_hosts", "group_add", b"group_add", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_mode", b"ipc_mode", "ipv4_address", b"ipv4_address", "labels", b"labels", "links", b"links", "log", b"log", "mac_address", b"mac_address", "mounts", b"mounts", "network", b"network", "network_aliases", b"network_aliases", "networks", b"networks", "oom_score_adj", b"oom_score_adj", "override_entrypoint", b"override_entrypoint", "pid_mode", b"pid_mode", "platform", b"platform", "ports", b"ports", "privileged", b"privileged", "publish_all", b"publish_all", "read_only", b"read_only", "read_only_tmpfs", b"read_only_tmpfs", "resources", b"resources", "restart_policy", b"restart_policy", "security_opts", b"security_opts", "shm_size", b"shm_size", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_signal", b"stop_signal", "stop_timeout", b"stop_timeout", "storage_opts", b"storage_opts", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "umask", b"umask", "user", b"user", "uts_mode", b"uts_mode", "volumes_from", b"volumes_from", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "auto_remove", b"auto_remove", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "cdi_devices", b"cdi_devices", "cgroup_parent", b"cgroup_parent", "cgroupns_mode", b"cgroupns_mode", "command", b"command", "depends_on", b"depends_on", "devices", b"devices", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "entrypoint", b"entrypoint", "env", b"env", "env_files", b"env_files", "exposed_ports", b"exposed_ports", "extra_hosts", b"extra_hosts", "group_add", b"group_add", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_mode", b"ipc_mode", "ipv4_address", b"ipv4_address", "labels", b"labels", "links", b"links", "log", b"log", "mac_address", b"mac_address", "mounts", b"mounts", "network", b"network", "network_aliases", b"network_aliases", "networks", b"networks", "oom_score_adj", b"oom_score_adj", "override_entrypoint", b"override_entrypoint", "pid_mode", b"pid_mode", "platform", b"platform", "ports", b"ports", "privileged", b"privileged", "publish_all", b"publish_all", "read_only", b"read_only", "read_only_tmpfs", b"read_only_tmpfs", "resources", b"resources", "restart_policy", b"restart_policy", "security_opts", b"security_opts", "shm_size", b"shm_size", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_signal", b"stop_signal", "stop_timeout", b"stop_timeout", "storage_opts", b"storage_opts", "sysctls", b"sysctls", "time_offsets", b"time_offsets", "tty", b"tty", "ulimits", b"ulimits", "umask", b"umask", "user", b"user", "userns_mode", b"userns_mode", "uts_mode", b"uts_mode", "volumes_from", b"volumes_from", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__stop_timeout: _TypeAlias = _typing.Literal["stop_timeout"]  # noqa: Y015
     _WhichOneofArgType__stop_timeout: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout"]  # noqa: Y015
@@ -1283,6 +1315,7 @@ class Container(_message.Message):
     WARNINGS_FIELD_NUMBER: _builtins.int
     NETWORKS_FIELD_NUMBER: _builtins.int
     KERNEL_LIMITS_FIELD_NUMBER: _builtins.int
+    ID_RANGE_FIELD_NUMBER: _builtins.int
     STORAGE_PROJECT_FIELD_NUMBER: _builtins.int
     RESTART_FIELD_NUMBER: _builtins.int
     END_REQUEST_FIELD_NUMBER: _builtins.int
@@ -1357,6 +1390,10 @@ class Container(_message.Message):
         """What the kernel has while it runs, by files of its cgroup: "memory.max": "67108864". In the answer of Get alone."""
 
     @_builtins.property
+    def id_range(self) -> Global___IdRange:
+        """Ids of its user namespace: absent when it has the host's."""
+
+    @_builtins.property
     def restart(self) -> _supervision_pb2.RestartState: ...
     @_builtins.property
     def end_request(self) -> _supervision_pb2.EndRequest:
@@ -1400,17 +1437,42 @@ class Container(_message.Message):
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         networks: _abc.Iterable[Global___NetworkAttachment] | None = ...,
         kernel_limits: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        id_range: Global___IdRange | None = ...,
         storage_project: _builtins.int = ...,
         restart: _supervision_pb2.RestartState | None = ...,
         end_request: _supervision_pb2.EndRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "created_at", b"created_at", "end_request", b"end_request", "finished_at", b"finished_at", "restart", b"restart", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "created_at", b"created_at", "end_request", b"end_request", "finished_at", b"finished_at", "id_range", b"id_range", "restart", b"restart", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "created_at", b"created_at", "end_request", b"end_request", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "image_id", b"image_id", "kernel_limits", b"kernel_limits", "labels", b"labels", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "networks", b"networks", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart", b"restart", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "storage_project", b"storage_project", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "created_at", b"created_at", "end_request", b"end_request", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "id_range", b"id_range", "image_id", b"image_id", "kernel_limits", b"kernel_limits", "labels", b"labels", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "networks", b"networks", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart", b"restart", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "storage_project", b"storage_project", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Container: _TypeAlias = Container  # noqa: Y015
+
+@_typing.final
+class IdRange(_message.Message):
+    """Ids 0 to `size` - 1 of a container, and where they are in the host."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    first: _builtins.int
+    size: _builtins.int
+    def __init__(
+        self,
+        *,
+        first: _builtins.int = ...,
+        size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdRange: _TypeAlias = IdRange  # noqa: Y015
 
 @_typing.final
 class CreateRequest(_message.Message):
