@@ -38,6 +38,7 @@ async def attach(container: Container, mount: Mount) -> None:
     """
 
     def work(enter: Callable[[], None]) -> None:
+        user_namespace.act_as_root(container.spec)
         entry = idmap.mapped(mount, container.spec, container.users())
         options = mounts.parse_options(entry.options)
         if mount.type == throwaway.TYPE:
@@ -52,7 +53,6 @@ async def attach(container: Container, mount: Mount) -> None:
         mount_ids.add(container.request.state_dir, {mount.destination: made})
         own = os.open("/proc/self/fd", _FOLDER)
         enter()
-        user_namespace.act_as_root(container.spec)
         mounts.put(os.open("/", _FOLDER), mount, source, own)
 
     await _in_child(container, work)

@@ -16,6 +16,7 @@ from scow.contract.errors import KernelUnsupported
 from scow.kernel import syscalls
 from scow.shim.cgroup.base import Cgroup
 from scow.shim.keeper.request import Request
+from scow.shim.oci import config
 from scow.shim.oci.config import Mount
 from scow.shim.talker import live_mounts
 from scow.shim.talker.container import RUNNING, Container
@@ -42,6 +43,14 @@ def with_users(tmp_path: Path) -> Iterator[Container]:
     made._executed = True
     made.request = cast("Request", SimpleNamespace(state_dir=str(tmp_path)))
     made.cgroup = cast("Cgroup", SimpleNamespace(frozen=lambda: False))
+    ids = [{"containerID": 0, "hostID": ROOT, "size": 65536}]
+    made.spec = config.parse(
+        {
+            "process": {"args": ["true"]},
+            "linux": {"namespaces": [{"type": "user"}], "uidMappings": ids, "gidMappings": ids},
+        },
+        str(tmp_path),
+    )
     yield made
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
@@ -74,7 +83,7 @@ async def test_owners_are_mapped_for_a_container_with_users(
 
 @pytest.mark.skipif(os.getuid() != 0, reason="namespaces are made by root")
 async def test_what_cannot_be_mapped_is_told(with_users: Container, tmp_path: Path) -> None:
-    mount = Mount(str(tmp_path), "proc", "proc", ())
+    mount = Mount(str(tmp_path), "bind", "/proc", ("bind",))
     with pytest.raises(KernelUnsupported, match="mapped"):
         await live_mounts.attach(with_users, mount)
 
