@@ -54,6 +54,8 @@ COPY --chmod=751 tree /modes
 COPY --from=base --chown=app /src /from
 RUN --mount=type=bind,source=tree,target=/mnt cp /mnt/a.txt /mounted
 RUN --mount=type=tmpfs,target=/scratch touch /scratch/gone
+COPY tree /
+COPY tree/deep/. /dots/
 """
 
 

@@ -258,3 +258,24 @@ def test_everything_into_the_root(engine: Engine, client: Client, tmp_path: Path
         assert [(output / name).read_text() for name in ("a", "b/c", "zero")] == ["1", "2", ""]
     told = build(client, tmp_path, "FROM busybox\nCOPY . /\nRUN stat -c %a /\n")
     assert told.output == b"755\n"
+
+
+def test_one_here_document_is_the_destination(client: Client, tmp_path: Path) -> None:
+    text = """FROM busybox
+COPY --chmod=755 <<EOF /bin/hello
+#!/bin/sh
+echo hello
+EOF
+ADD <<name /etc/
+in a directory
+name
+ADD <<EOF /etc/from-add
+added
+EOF
+COPY <<EOF /tmp
+in tmp
+EOF
+RUN hello && cat /etc/name /etc/from-add /tmp/EOF
+"""
+    told = build(client, files(tmp_path), text)
+    assert told.output == b"hello\nin a directory\nadded\nin tmp\n"

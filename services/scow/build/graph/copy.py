@@ -84,7 +84,7 @@ def select(step: CopyStep, tree: FileTree, documents: FileTree) -> Selection:
     excluded = Excluded(step.exclude)
     files: list[Selected] = []
     named = [path for source in step.paths for path in tops(tree, os.fsencode(source))]
-    several = len(step.paths) > 1 or len(named) > 1 or len(step.files) > 0
+    several = len(step.paths) + len(step.files) > 1 or len(named) > 1
     into = step.destination.endswith("/") or several or step.keeps_parents
     for top in named:
         entry = tree.resolve(top)
