@@ -13,7 +13,7 @@ from scow.api.container.v1.container_pb2 import (
     NetworkAttachment,
     Ulimit,
 )
-from scow.api.container.v1.supervision_pb2 import Dependency, RestartPolicy
+from scow.api.container.v1.supervision_pb2 import Dependency, HealthCheck, Probe, RestartPolicy
 from scow.api.types.v1.types_pb2 import Filter, Platform, PortMapping
 from scow.client import mount_specs, specs, supervision_specs
 from scow.contract.errors import InvalidArgument, InvalidMount, InvalidPort, ScowError
@@ -104,6 +104,8 @@ class ContainerOptions(TypedDict, total=False):
         platform: "linux/amd64".
         restart_policy: A message, or the text of Docker's `--restart`, "on-failure:3".
         depends_on: Containers that its start waits for: messages, or texts, "db" or "setup:completed".
+        health_check: A message that says what is checked, when, and what is done about it.
+        probes: Connections that are checked: messages, or texts, "http:8080/ready", "readiness=tcp:5432".
     """
 
     entrypoint: Sequence[str]
@@ -185,6 +187,8 @@ class ContainerOptions(TypedDict, total=False):
     platform: str
     restart_policy: RestartPolicy | str
     depends_on: Iterable[Dependency | str]
+    health_check: HealthCheck
+    probes: Iterable[Probe | str]
 
 
 # Options that are fields of ContainerConfig as they are.
@@ -416,6 +420,18 @@ def _set_depends_on(config: ContainerConfig, depends_on: Iterable[Dependency | s
         config.depends_on.append(each)
 
 
+def _set_health_check(config: ContainerConfig, check: HealthCheck) -> None:
+    config.health_check.MergeFrom(check)
+
+
+def _set_probes(config: ContainerConfig, probes: Iterable[Probe | str]) -> None:
+    for each in probes:
+        if isinstance(each, str):
+            fields = _parsed(supervision_specs.parse_probe, each, InvalidArgument, "probe")
+            each = Probe(**fields)
+        config.health_check.probes.append(each)
+
+
 def _set_platform(config: ContainerConfig, platform: str) -> None:
     config.platform.CopyFrom(platform_of(platform))
 
@@ -439,6 +455,8 @@ _BUILDERS: dict[str, Callable[[ContainerConfig, Any], None]] = {
     "platform": _set_platform,
     "restart_policy": _set_restart_policy,
     "depends_on": _set_depends_on,
+    "health_check": _set_health_check,
+    "probes": _set_probes,
 }
 
 

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     Fields = dict[str, Any]
 
 _POLICIES = ("no", "always", "on-failure", "unless-stopped")
-_CONDITIONS = ("started", "completed")
+_CONDITIONS = ("started", "healthy", "completed")
+_KINDS = ("liveness", "readiness", "startup")
+_ACTIONS = ("none", "restart", "stop", "kill")
 
 
 def parse_restart(text: str) -> Fields:
@@ -50,6 +52,45 @@ def parse_dependency(text: str) -> Fields:
             + ", ".join(_CONDITIONS)
         )
     return {"container": container, "condition": condition}
+
+
+def parse_probe(text: str) -> Fields:
+    """Return a probe: "[KIND=]http:[ADDRESS:]PORT[/PATH]", "tcp:[ADDRESS:]PORT", "grpc:[ADDRESS:]PORT[/SERVICE]".
+
+    Raises:
+        ValueError: No such form.
+    """
+    head, equals, rest = text.partition("=")
+    kind, probe = (head, rest) if equals and head in _KINDS else ("", text)
+    protocol, _, place = probe.partition(":")
+    host, slash, path = place.partition("/")
+    address, colon, port = host.rpartition(":")
+    if colon and address.startswith("[") and address.endswith("]"):
+        address = address[1:-1]
+    fits = protocol in ("http", "tcp", "grpc") and not (protocol == "tcp" and slash)
+    if not (fits and port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
+        raise ValueError(
+            f"invalid probe {text!r}: use http:PORT/PATH, tcp:PORT or grpc:PORT/SERVICE, after KIND= if wished"
+        )
+    target = slash + path if protocol == "http" else path
+    return {
+        "kind": kind,
+        "protocol": protocol,
+        "address": address,
+        "port": int(port),
+        "target": target,
+    }
+
+
+def parse_health_action(text: str) -> str:
+    """Return the action itself.
+
+    Raises:
+        ValueError: No such action.
+    """
+    if text not in _ACTIONS:
+        raise ValueError(f"invalid action {text!r}: use one of {', '.join(_ACTIONS)}")
+    return text
 
 
 def parse_duration(text: str) -> int:

@@ -14,6 +14,8 @@ from scow.container.content.commit import Commits
 from scow.container.content.export import Exports
 from scow.container.files.diff import Diffs
 from scow.container.files.rpc import FilesServicer
+from scow.container.health.monitors import Act, Monitors
+from scow.container.lifecycle import unhealthy
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.create import Creation
 from scow.container.lifecycle.exit import Exits
@@ -102,7 +104,8 @@ def make_parts(shared: Shared) -> Parts:
     signals = Signals(shared)
     removal = Removal(shared, cleanup, signals)
     follow_ups: dict[Next, Callable[[Entry], None]] = {Next.REMOVE: removal.begin}
-    exits = Exits(shared, cleanup, follow_ups)
+    acts: dict[str, Act] = {}
+    exits = Exits(shared, cleanup, Monitors(shared, acts), follow_ups)
     creation = Creation(shared)
     execs = Execs(shared)
     mounted = SharedMounts(shared.containers)
@@ -110,6 +113,8 @@ def make_parts(shared: Shared) -> Parts:
     starter = Starter(shared, cleanup, exits, mounted)
     supervision = Supervision(shared, starter)
     follow_ups[Next.RESTART] = supervision.begin
+    restarts = Restarts(shared, signals, starter, exits)
+    acts.update(unhealthy.actions(shared, signals, restarts))
     return Parts(
         shared=shared,
         commits=Commits(shared, signals),
@@ -121,7 +126,7 @@ def make_parts(shared: Shared) -> Parts:
         starter=starter,
         supervision=supervision,
         renames=Renames(shared, networking),
-        restarts=Restarts(shared, signals, starter, exits),
+        restarts=restarts,
         signals=signals,
         removal=removal,
         cleanup=cleanup,

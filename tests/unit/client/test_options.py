@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from scow.api.container.v1.container_pb2 import ContainerConfig, MountSpec
+from scow.api.container.v1.supervision_pb2 import HealthCheck
 from scow.api.types.v1.types_pb2 import PortMapping
 from scow.client import ContainerOptions
 from scow.client._options import build_config, filters_of, platform_of
@@ -21,6 +22,8 @@ def test_every_option_is_understood() -> None:
         "devices": ["/dev/null"],
         "platform": "linux/amd64",
         "restart_policy": "on-failure:3",
+        "probes": ["tcp:80"],
+        "health_check": HealthCheck(retries=3),
     }
     for name, kind in ContainerOptions.__annotations__.items():
         kind = str(kind)

@@ -44,6 +44,27 @@ def test_dependencies() -> None:
             specs.parse_dependency(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http:8080/ready?deep=1", ("", "http", "", 8080, "/ready?deep=1")),
+        ("http:8080", ("", "http", "", 8080, "")),
+        ("readiness=tcp:10.0.0.1:5432", ("readiness", "tcp", "10.0.0.1", 5432, "")),
+        ("startup=grpc:[::1]:50051/a.B", ("startup", "grpc", "::1", 50051, "a.B")),
+        ("http:80/a=b", ("", "http", "", 80, "/a=b")),
+    ],
+)
+def test_probes(text: str, expected: tuple[object, ...]) -> None:
+    found = specs.parse_probe(text)
+    assert tuple(found[k] for k in ("kind", "protocol", "address", "port", "target")) == expected
+
+
+@pytest.mark.parametrize("text", ["", "8080", "http:", "http:x", "tcp:80/x", "udp:5", "tcp:70000"])
+def test_wrong_probes(text: str) -> None:
+    with pytest.raises(ValueError, match="invalid probe"):
+        specs.parse_probe(text)
+
+
 def test_durations_and_percentages() -> None:
     assert specs.parse_duration("1m30s") == 90 * 10**9
     assert specs.parse_percent("25%") == specs.parse_percent("25") == 25

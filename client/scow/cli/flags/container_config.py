@@ -14,7 +14,7 @@ from scow.api.container.v1.container_pb2 import (
     Resources,
     Ulimit,
 )
-from scow.api.container.v1.supervision_pb2 import Dependency, RestartPolicy
+from scow.api.container.v1.supervision_pb2 import Dependency, HealthCheck, Probe, RestartPolicy
 from scow.api.types.v1.types_pb2 import Platform, PortMapping
 from scow.cli.flags.parser import Options, UsageError
 from scow.cli.io import files
@@ -184,6 +184,34 @@ def _add_supervision(config: ContainerConfig, options: Options) -> None:
     if policy != RestartPolicy(name="no"):
         config.restart_policy.CopyFrom(policy)
     config.depends_on.extend(Dependency(**each) for each in options.depends_on)
+    _add_health(config, options)
+
+
+def _add_health(config: ContainerConfig, options: Options) -> None:
+    """Set what is checked.
+
+    Raises:
+        UsageError: It is turned off and described.
+    """
+    check = HealthCheck(
+        test=["CMD-SHELL", options.health_cmd] if options.health_cmd else [],
+        probes=[Probe(**each) for each in options.probe],
+        interval=options.health_interval,
+        timeout=options.health_timeout,
+        start_period=options.health_start_period,
+        start_interval=options.health_start_interval,
+        retries=options.health_retries,
+    )
+    if options.health_retries < 0:
+        raise UsageError("--health-retries cannot be negative")
+    if options.no_healthcheck:
+        if check != HealthCheck():
+            raise UsageError("--no-healthcheck conflicts with --health-* options")
+        check.test.append("NONE")
+    if options.health_action != "none":
+        check.action = options.health_action
+    if check != HealthCheck():
+        config.health_check.CopyFrom(check)
 
 
 def _add_optional(config: ContainerConfig, options: Options) -> None:

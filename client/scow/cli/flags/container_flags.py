@@ -392,13 +392,50 @@ _SUPERVISION = (
         kind="list",
         shows="name[:condition]",
         parse=supervision_specs.parse_dependency,
-        help="Wait at each start until another container has started or completed (scow's own)",
+        help="Wait at each start until another container is started, healthy or completed (scow's own)",
+    ),
+)
+
+
+def _health_time(name: str, text: str) -> Flag:
+    return Flag(
+        f"health-{name}",
+        kind="int",
+        shows="duration",
+        help=text,
+        parse=supervision_specs.parse_duration,
+    )
+
+
+_HEALTH = (
+    Flag("health-cmd", kind="string", help="Command to run to check health"),
+    _health_time("interval", "Time between running the check (ms|s|m|h)"),
+    _health_time("timeout", "Maximum time to allow one check to run (ms|s|m|h)"),
+    _health_time(
+        "start-period", "Start period for the container to initialize before failures count"
+    ),
+    _health_time("start-interval", "Time between running the check during the start period"),
+    Flag("health-retries", kind="int", help="Consecutive failures needed to report unhealthy"),
+    Flag("no-healthcheck", help="Disable any container-specified HEALTHCHECK"),
+    Flag(
+        "probe",
+        kind="list",
+        shows="[kind=]probe",
+        parse=supervision_specs.parse_probe,
+        help="Check by a connection: http:8080/ready, tcp:5432, grpc:50051/service (scow's own)",
+    ),
+    Flag(
+        "health-action",
+        kind="string",
+        default="none",
+        parse=supervision_specs.parse_health_action,
+        help='What to do when unhealthy ("none", "restart", "stop", "kill") (scow\'s own)',
     ),
 )
 
 CREATE_FLAGS = (
     *(_IDENTITY + _PROCESS + _NETWORK + _FILES + _LIMITS + _SECURITY + _LOGGING),
-    *_SUPERVISION,
+    *(_SUPERVISION + _HEALTH),
 )
 RUN_FLAGS = (
     *CREATE_FLAGS,

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from scow.api.volume.v1.volume_pb2 import Volume
 
 _NONE = "<none>"
+_HEALTH = {
+    "starting": " (health: starting)",
+    "healthy": " (healthy)",
+    "unhealthy": " (unhealthy)",
+}
 _COMMAND_WIDTH = 20
 _MOUNT_WIDTH = 15
 _FAULT_WIDTH = 50
@@ -109,7 +114,9 @@ def status_text(container: pb.Container, now: int) -> str:
     """
     if container.status in (pb.STATUS_RUNNING, pb.STATUS_PAUSED):
         up = f"Up {_ago(nanoseconds(container, 'started_at'), now)}"
-        return f"{up} (Paused)" if container.status == pb.STATUS_PAUSED else up
+        if container.status == pb.STATUS_PAUSED:
+            return f"{up} (Paused)"
+        return up + _HEALTH.get(container.health.status, "")
     if container.status == pb.STATUS_REMOVING:
         return "Removal In Progress"
     if container.status == pb.STATUS_DEAD:

@@ -10,6 +10,7 @@ from scow.words.template.values import NIL, Map, NilList, NilMap, Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from scow.api.container.v1.supervision_pb2 import Health, HealthCheck
     from scow.api.image.v1.image_pb2 import Image
 
 STATUS_WORDS = {
@@ -67,7 +68,7 @@ def _kernel_limits(container: pb.Container) -> dict[str, object]:
 
 def _state(container: pb.Container) -> Struct:
     status = container.status
-    return Struct(
+    shape = Struct(
         Status=STATUS_WORDS.get(status, "unknown"),
         # A paused container runs, too, and one that is to be restarted, as Docker sees it.
         Running=status in (pb.STATUS_RUNNING, pb.STATUS_PAUSED, pb.STATUS_RESTARTING),
@@ -80,6 +81,25 @@ def _state(container: pb.Container) -> Struct:
         Error=container.error,
         StartedAt=time_of(container, "started_at"),
         FinishedAt=time_of(container, "finished_at"),
+    )
+    if container.health.status:
+        shape["Health"] = _health(container.health)
+    return shape
+
+
+def _health(health: Health) -> Struct:
+    return Struct(
+        Status=health.status,
+        FailingStreak=health.failing_streak,
+        Log=[
+            Struct(
+                Start=time_of(result, "start"),
+                End=time_of(result, "end"),
+                ExitCode=result.exit_code,
+                Output=result.output,
+            )
+            for result in health.log
+        ],
     )
 
 
@@ -115,6 +135,7 @@ def _config(container: pb.Container, image: Image | None) -> Struct:
         "StdinOnce": config.stdin_once,
         "Env": listing_or_nil(container.env),
         "Cmd": listing_or_nil(command),
+        **_healthcheck(container.health_check),
         "Image": config.image,
         "Volumes": set_of(_unnamed_volumes(container)),
         "WorkingDir": container.working_dir,
@@ -127,6 +148,23 @@ def _config(container: pb.Container, image: Image | None) -> Struct:
     if config.HasField("stop_timeout"):
         shape["StopTimeout"] = config.stop_timeout
     return shape
+
+
+def _healthcheck(check: HealthCheck) -> dict[str, object]:
+    """Return Docker's Healthcheck, of the command alone; what is left out has the default."""
+    if not check.test:
+        return {}
+    shape = Struct(Test=list(check.test))
+    for name, value in (
+        ("Interval", check.interval),
+        ("Timeout", check.timeout),
+        ("StartPeriod", check.start_period),
+        ("StartInterval", check.start_interval),
+        ("Retries", check.retries),
+    ):
+        if value:
+            shape[name] = value
+    return {"Healthcheck": shape}
 
 
 def _unnamed_volumes(container: pb.Container) -> list[str]:

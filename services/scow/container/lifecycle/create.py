@@ -13,6 +13,7 @@ from typing import Any
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1 import image_pb2
 from scow.api.volume.v1 import volume_pb2
+from scow.container.health import checks
 from scow.container.lifecycle import dependencies, id_ranges, image_mounts, volumes_from
 from scow.container.logs import options
 from scow.container.model import attachments, image_config, names, validation
@@ -153,6 +154,9 @@ class Creation:
         containers = self._shared.containers
         with containers.change(entry, ["create"]) as (tx, draft):
             process.apply(draft, prepared.image)
+            asked = draft.config.health_check if draft.config.HasField("health_check") else None
+            if (check := checks.resolve(asked, prepared.image.config)) is not None:
+                draft.health_check.CopyFrom(check)
             signal_names.parse(draft.stop_signal, "stop_signal")
             draft.mounts.extend(map(mount_point, volumes.mounts))
             draft.snapshot_driver = prepared.driver

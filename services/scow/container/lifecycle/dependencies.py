@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1.supervision_pb2 import Dependency
+from scow.container.health import state
 from scow.container.model.containers import Containers, Entry
 from scow.container.model.invalid import invalid
 from scow.contract.errors import ContainerNotFound, DependencyNotReady
@@ -19,6 +20,7 @@ _MOST = 64
 
 _READY: dict[str, Callable[[Entry], bool]] = {
     "started": lambda entry: entry.alive,
+    "healthy": lambda entry: entry.alive and entry.described.health.status == state.HEALTHY,
     "completed": lambda entry: _ended(entry) and entry.described.exit_code == 0,
 }
 CONDITIONS = tuple(_READY)
@@ -109,7 +111,10 @@ class Dependencies:
         if condition == "completed" and _ended(other):
             code = other.described.exit_code
             raise _not_ready(entry, dependency, f"it has ended with exit code {code}")
-        raise _not_ready(entry, dependency, f"it has not {condition} in {self._seconds:g} seconds")
+        if condition == "healthy" and other.alive and not other.described.health.status:
+            raise _not_ready(entry, dependency, "nothing of it is checked")
+        late = f"it is not {condition} after {self._seconds:g} seconds"
+        raise _not_ready(entry, dependency, late)
 
 
 def _ended(entry: Entry) -> bool:
@@ -118,7 +123,8 @@ def _ended(entry: Entry) -> bool:
 
 def _hopeless(entry: Entry, condition: str) -> bool:
     """Tell whether nothing is to be waited for any more."""
-    return entry.gone or (condition == "completed" and _ended(entry))
+    unchecked = condition == "healthy" and entry.alive and not entry.described.health.status
+    return entry.gone or unchecked or (condition == "completed" and _ended(entry))
 
 
 def _not_ready(entry: Entry, dependency: Dependency, why: str) -> DependencyNotReady:

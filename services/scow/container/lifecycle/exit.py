@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from scow.container.health.monitors import Monitors
 from scow.container.lifecycle.cleanup import Cleanup
 from scow.container.lifecycle.transitions import Next, after_exit
 from scow.container.model.containers import Entry
@@ -26,14 +27,20 @@ class Exits:
     Args:
         shared: What all parts share.
         cleanup: Cleans up after them.
+        monitors: Check whether they are well.
         follow_ups: Begin what an exit leads to.
     """
 
     def __init__(
-        self, shared: Shared, cleanup: Cleanup, follow_ups: Mapping[Next, Callable[[Entry], None]]
+        self,
+        shared: Shared,
+        cleanup: Cleanup,
+        monitors: Monitors,
+        follow_ups: Mapping[Next, Callable[[Entry], None]],
     ) -> None:
         self._shared = shared
         self._cleanup = cleanup
+        self._monitors = monitors
         self._follow_ups = follow_ups
 
     def follow(self, entry: Entry, shim: Shim) -> None:
@@ -47,7 +54,11 @@ class Exits:
             follow_up(entry)
 
     async def _watch(self, entry: Entry, shim: Shim) -> None:
-        ending = await self._exit(entry, shim)
+        monitor = self._shared.background.start(self._monitors.watch(entry, shim))
+        try:
+            ending = await self._exit(entry, shim)
+        finally:
+            monitor.cancel()
         self._shared.transitions.exited(entry, ending)
         self.follow_up(entry)
         try:

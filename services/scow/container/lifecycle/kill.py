@@ -38,7 +38,7 @@ class Signals:
             return
         if not entry.alive:
             raise states.not_running(entry.described)
-        stops = number == signal.SIGKILL or _is_stop_signal(entry, number)
+        stops = _asks_to_stop(entry, number)
         self._shared.transitions.end_asked(entry, "kill", number, stops=stops)
         await self._send(entry, number)
         self._journal_kill(entry, number)
@@ -60,7 +60,13 @@ class Signals:
         return True
 
     async def stop(
-        self, entry: Entry, grace: int | None, text: str, *, action: str = "stop"
+        self,
+        entry: Entry,
+        grace: int | None,
+        text: str,
+        *,
+        action: str = "stop",
+        stops: bool = True,
     ) -> None:
         """Send the stop signal, wait, then kill; without effect on a container that does not run.
 
@@ -68,23 +74,26 @@ class Signals:
             entry: Which one.
             grace: Seconds before SIGKILL; None means the container's own, -1 means never.
             text: The signal; empty means the container's own.
-            action: Why: "stop", after which its restart policy does not start it again, or "restart".
+            action: Why: "stop", "restart", or "health".
+            stops: Its restart policy does not start it again.
         """
         number = signal_names.parse(text or entry.described.stop_signal)
         if not await self._gave_up(entry, action, number):
             if not entry.alive:
                 return
-            await self._stop(entry, grace, number, action)
+            await self._stop(entry, grace, number, action, stops)
         if not entry.gone:
             with self._shared.containers.change(entry, ["stop"]):
                 pass
 
-    async def _stop(self, entry: Entry, grace: int | None, number: int, action: str) -> None:
+    async def _stop(
+        self, entry: Entry, grace: int | None, number: int, action: str, stops: bool
+    ) -> None:
         config = entry.described.config
         if grace is None:
             grace = config.stop_timeout if config.HasField("stop_timeout") else _GRACE_SECONDS
         exits = entry.exits
-        self._shared.transitions.end_asked(entry, action, number, stops=action == "stop")
+        self._shared.transitions.end_asked(entry, action, number, stops=stops)
         await self._try(entry, number)
         ended = await entry.until(
             lambda: entry.exits > exits or not entry.alive, None if grace < 0 else grace
@@ -187,7 +196,10 @@ class Signals:
         self._shared.paths.thaw(entry.id).unlink(missing_ok=True)
 
 
-def _is_stop_signal(entry: Entry, number: int) -> bool:
-    """Tell whether a signal asks a container to stop: its stop signal or, as with Docker, any where it names none."""
-    text = entry.described.stop_signal
-    return not text or signal_names.parse(text) == number
+def _asks_to_stop(entry: Entry, number: int) -> bool:
+    """Tell whether a signal asks a container to end.
+
+    Docker takes any signal for that where the container names no stop signal, so that `kill -s HUP`, which has a
+    server read its configuration, turns its restart policy off. Here it is the stop signal, named or not, and SIGKILL.
+    """
+    return number in (signal.SIGKILL, signal_names.parse(entry.described.stop_signal))

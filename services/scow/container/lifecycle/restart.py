@@ -19,17 +19,20 @@ class Restarts:
         self._starter = starter
         self._exits = exits
 
-    async def restart(self, entry: Entry, grace: int | None, signal: str) -> None:
+    async def restart(
+        self, entry: Entry, grace: int | None, signal: str, *, action: str = "restart"
+    ) -> None:
         """Stop a container, with `auto_remove` without removing it, and start it again.
 
         Args:
             entry: Which one.
             grace: Seconds before SIGKILL, as in `Signals.stop`.
             signal: The signal; empty means the container's own.
+            action: Why: "restart" or "health".
         """
         entry.restarting = True
         try:
-            await self._signals.stop(entry, grace, signal, action="restart")
+            await self._signals.stop(entry, grace, signal, action=action, stops=False)
             await self._starter.start(entry, respond=_response)
         finally:
             entry.restarting = False

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.api.container.v1.supervision_pb2 import EndRequest, RestartState
+from scow.api.container.v1.supervision_pb2 import EndRequest, Health, RestartState
+from scow.container.health import state
+from scow.container.health.checks import checks_of
 from scow.container.model import restart_policy
 from scow.container.model.containers import Containers, Entry, stamp
 from scow.container.model.states import KILLED
@@ -105,6 +107,7 @@ class Transitions:
             draft.warnings[:] = execution.warnings
             draft.pid, draft.netns_path = execution.pid, execution.netns_path
             stamp(draft, "started_at", execution.started_ns)
+            draft.health.CopyFrom(state.begun(checks_of(draft)))
             draft.status = pb.STATUS_PAUSED if paused else pb.STATUS_RUNNING
             if respond is not None:
                 remember(tx, respond(draft))
@@ -138,12 +141,23 @@ class Transitions:
         with self._containers.change(entry, [action]) as (_, draft):
             draft.status = status
 
+    def health(self, entry: Entry, health: Health) -> None:
+        """Record that a check of a container has another status."""
+        actions = []
+        if health.status != entry.described.health.status:
+            actions = [f"health_status: {health.status}"]
+        with self._containers.change(entry, actions) as (_, draft):
+            draft.health.CopyFrom(health)
+
     def exited(self, entry: Entry, ending: Exit) -> None:
         """Record an exit, and that all exec sessions ended with it."""
         actions = ["oom", "die"] if ending.oom_killed else ["die"]
         with self._containers.change(entry, actions, exitCode=str(ending.code)) as (tx, draft):
             _clear(draft)
             draft.status = pb.STATUS_EXITED
+            if draft.health.status:
+                draft.health.CopyFrom(entry.health)
+                draft.health.status = state.UNHEALTHY  # as with Docker, whatever it was
             draft.exit_code = ending.code
             draft.oom_killed = ending.oom_killed
             draft.error = ending.error

@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterable, Iterator
 from google.protobuf.message import Message
 
 from scow.api.container.v1 import container_pb2 as pb
+from scow.api.container.v1.supervision_pb2 import Health
 from scow.api.image.v1.image_pb2 import PrepareResponse
 from scow.api.volume.v1.volume_pb2 import AcquireResponse
 from scow.container.model import attachments, names, references
@@ -58,6 +59,8 @@ class Entry:
         remove_volumes: Anonymous volumes go with it.
         lock: See the module.
         shim: Connection to its shim, from the start until all is cleaned up.
+        health: How it is, with the results since the latest change of its status, which alone is on record.
+        acting: Something is being done about its being unhealthy.
         restarter: Starts it again when that is due.
         watcher: Follows the shim to the exit and cleans up.
         exits: How often it has exited since this service started.
@@ -82,6 +85,8 @@ class Entry:
         self.shim: Shim | None = None
         self.watcher: asyncio.Task[None] | None = None
         self.restarter: asyncio.Task[None] | None = None
+        self.health = Health()
+        self.acting = False
         self.exits = 0
         self.gone = False
         self.restarting = False

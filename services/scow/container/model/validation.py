@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.api.types.v1.types_pb2 import PortMapping
+from scow.container.health import checks
 from scow.container.logs import options
 from scow.container.model import attachments, bounds, exposed_ports, restart_policy
 from scow.container.model.invalid import invalid
@@ -51,6 +52,7 @@ def check(config: ContainerConfig) -> None:
     )
     options.parse(config.log)
     restart_policy.check(config.restart_policy, auto_remove=config.auto_remove)
+    checks.validate(config.health_check)
     for mode in (namespaces.pid, namespaces.ipc, namespaces.uts, namespaces.cgroup):
         mode(config)
     namespaces.user(config)

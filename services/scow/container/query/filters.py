@@ -28,11 +28,13 @@ ALLOWED = frozenset(
         "expose",
         "before",
         "since",
+        "health",
     ]
 )
 _STATUSES = frozenset(
     states.word(status) for status in pb.Status.values() if status != pb.STATUS_UNSPECIFIED
 )
+_HEALTH = ("none", "starting", "healthy", "unhealthy")
 # Docker takes one that is to be restarted for one that runs.
 _LISTED = ALIVE | {pb.STATUS_RESTARTING}
 # With one of these, containers that do not run are listed too.
@@ -85,6 +87,9 @@ def check(wanted: Mapping[str, Sequence[str]]) -> None:
     for value in wanted.get("status", ()):
         if value not in _STATUSES:
             raise _invalid("status", value, f"use one of {', '.join(sorted(_STATUSES))}")
+    for value in wanted.get("health", ()):
+        if value not in _HEALTH:
+            raise _invalid("health", value, f"use one of {', '.join(_HEALTH)}")
     for value in wanted.get("exited", ()):
         if not _EXIT_CODE.fullmatch(value):
             raise _invalid("exited", value, "use an exit code")
@@ -193,6 +198,7 @@ _TESTS: dict[str, Test] = {
     "label": lambda c, values: filter_rules.match_labels(c.labels, values),
     "status": lambda c, values: states.word(c.status) in values,
     "exited": lambda c, values: c.status == pb.STATUS_EXITED and str(c.exit_code) in values,
+    "health": lambda c, values: (c.health.status or "none") in values,
     "volume": _by_volume,
     "network": _by_network,
     "publish": _by_publish,

@@ -33,6 +33,8 @@ class Queries:
                 self._shared.paths.state(entry.id), entry.described.config, entry.described.pid
             )
             response.container.kernel_limits.update(limits)
+        if entry.alive and entry.health.log:
+            response.container.health.CopyFrom(entry.health)
         if request.size:
             images = self._shared.images
             response.size_rw = response.size_root_fs = await images.usage(entry.owner)

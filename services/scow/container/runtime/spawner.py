@@ -18,6 +18,7 @@ from pathlib import Path
 
 import structlog
 
+from scow.api.shim.v1 import prober_pb2 as prober_pb
 from scow.api.shim.v1 import spawner_pb2 as pb
 from scow.api.types.v1.types_pb2 import Mount
 from scow.container.runtime.shim import exit_of
@@ -114,6 +115,20 @@ class Spawner:
         """
         items = [pb.Copy.Item(source=source, target=target) for source, target in copies]
         await self._ask(pb.SpawnerRequest(copy=pb.Copy(rootfs=mounts, items=items)))
+
+    async def prober(self) -> socket.socket:
+        """Return the connection to a new prober (scow/api/shim/v1/prober.proto), which ends with it.
+
+        Raises:
+            ScowError: As `spawn`.
+        """
+        connection = await self._connect()
+        try:
+            await self._converse(connection, pb.SpawnerRequest(prober=prober_pb.Prober()))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     async def ensure(self) -> None:
         """Start a spawner unless one answers."""

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from google.protobuf.message import DecodeError
 
+from scow.api.shim.v1 import prober_pb2 as prober_pb
 from scow.api.shim.v1 import spawner_pb2 as pb
 from scow.api.types.v1.types_pb2 import Mount
 from scow.contract.errors import InvalidArgument
@@ -31,6 +32,7 @@ from scow.shim.keeper import process
 from scow.shim.keeper.request import parse
 from scow.shim.messages import exit_message
 from scow.shim.oci import config
+from scow.shim.prober import process as prober
 from scow.shim.rootfs import copy_up
 from scow.shim.spawner import layers, reap, sealed, view
 from scow.shim.talker import process as _talker  # noqa: F401 - loaded once, for all that are forked
@@ -209,9 +211,23 @@ def _copy(
     return pb.SpawnerAnswer(copied=pb.Copied(targets=targets))
 
 
+def _prober(
+    _request: pb.SpawnerRequest, connection: socket.socket, _mounted: Mapping[str, int]
+) -> None:
+    ready = prober_pb.ProberReady(pid=os.getpid())
+    answer(connection, pb.SpawnerAnswer(prober_ready=ready))
+    prober.serve(connection)
+
+
 # What is done by a forked child that answers and ends.
 _Act = Callable[[pb.SpawnerRequest, socket.socket, Mapping[str, int]], pb.SpawnerAnswer | None]
-_ACTS: Mapping[str, _Act] = {"reap": _reap, "sweep": _sweep, "view": _view, "copy": _copy}
+_ACTS: Mapping[str, _Act] = {
+    "reap": _reap,
+    "sweep": _sweep,
+    "view": _view,
+    "copy": _copy,
+    "prober": _prober,
+}
 
 
 def _named(value: str, key: str) -> str:

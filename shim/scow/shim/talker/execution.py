@@ -36,6 +36,8 @@ from scow.shim.talker.container import PAUSED, RUNNING, Container
 from scow.shim.talker.records import Record, Records
 from scow.shim.talker.stdio import Stdio
 
+# pidfd_send_signal(2), PIDFD_SIGNAL_PROCESS_GROUP.
+_PROCESS_GROUP = 4
 _TALKER_DIED = "the process that served this session was killed"
 
 
@@ -149,14 +151,17 @@ class Execution:
         assert self.exit is not None
         return self.exit
 
-    def kill(self, number: int) -> None:
-        """Send a signal to the process."""
+    def kill(self, number: int, *, group: bool = False) -> None:
+        """Send a signal to the process, or to its whole process group, where the kernel can do that (Linux 6.9)."""
         if self.exit is not None:
             text = f"process {self.pid} of this exec session has ended"
             raise ContainerNotRunning(text, what="exec")
         with contextlib.suppress(
             ProcessLookupError
         ):  # it has ended, and the keeper has yet to tell how
+            if group:
+                with contextlib.suppress(OSError):  # EINVAL: a kernel that does not know it
+                    signal.pidfd_send_signal(self._pidfd, number, None, _PROCESS_GROUP)
             signal.pidfd_send_signal(self._pidfd, number)
 
 

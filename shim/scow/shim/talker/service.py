@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -150,6 +151,8 @@ class ShimService:
         finally:
             stdio.detach(session)
             stdio.close_stdin()
+            if opened.bound and execution.running:
+                execution.kill(signal.SIGKILL, group=True)
 
     async def _tell_ended(self, stream: Stream, record: Record) -> None:
         """Tell of a session that had ended before anybody attached to it again."""

@@ -841,6 +841,7 @@ class ContainerConfig(_message.Message):
     DEPENDS_ON_FIELD_NUMBER: _builtins.int
     USERNS_MODE_FIELD_NUMBER: _builtins.int
     TIME_OFFSETS_FIELD_NUMBER: _builtins.int
+    HEALTH_CHECK_FIELD_NUMBER: _builtins.int
     image: _builtins.str
     override_entrypoint: _builtins.bool
     working_dir: _builtins.str
@@ -980,6 +981,10 @@ class ContainerConfig(_message.Message):
     def time_offsets(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Nanoseconds that its clocks are ahead, "monotonic" and "boottime"."""
 
+    @_builtins.property
+    def health_check(self) -> _supervision_pb2.HealthCheck:
+        """Absent means that of the image."""
+
     def __init__(
         self,
         *,
@@ -1043,10 +1048,11 @@ class ContainerConfig(_message.Message):
         depends_on: _abc.Iterable[_supervision_pb2.Dependency] | None = ...,
         userns_mode: _builtins.str = ...,
         time_offsets: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        health_check: _supervision_pb2.HealthCheck | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "log", b"log", "platform", b"platform", "resources", b"resources", "restart_policy", b"restart_policy", "stop_timeout", b"stop_timeout", "umask", b"umask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "health_check", b"health_check", "log", b"log", "platform", b"platform", "resources", b"resources", "restart_policy", b"restart_policy", "stop_timeout", b"stop_timeout", "umask", b"umask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "auto_remove", b"auto_remove", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "cdi_devices", b"cdi_devices", "cgroup_parent", b"cgroup_parent", "cgroupns_mode", b"cgroupns_mode", "command", b"command", "depends_on", b"depends_on", "devices", b"devices", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "entrypoint", b"entrypoint", "env", b"env", "env_files", b"env_files", "exposed_ports", b"exposed_ports", "extra_hosts", b"extra_hosts", "group_add", b"group_add", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_mode", b"ipc_mode", "ipv4_address", b"ipv4_address", "labels", b"labels", "links", b"links", "log", b"log", "mac_address", b"mac_address", "mounts", b"mounts", "network", b"network", "network_aliases", b"network_aliases", "networks", b"networks", "oom_score_adj", b"oom_score_adj", "override_entrypoint", b"override_entrypoint", "pid_mode", b"pid_mode", "platform", b"platform", "ports", b"ports", "privileged", b"privileged", "publish_all", b"publish_all", "read_only", b"read_only", "read_only_tmpfs", b"read_only_tmpfs", "resources", b"resources", "restart_policy", b"restart_policy", "security_opts", b"security_opts", "shm_size", b"shm_size", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_signal", b"stop_signal", "stop_timeout", b"stop_timeout", "storage_opts", b"storage_opts", "sysctls", b"sysctls", "time_offsets", b"time_offsets", "tty", b"tty", "ulimits", b"ulimits", "umask", b"umask", "user", b"user", "userns_mode", b"userns_mode", "uts_mode", b"uts_mode", "volumes_from", b"volumes_from", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout", "_umask", b"_umask", "auto_remove", b"auto_remove", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "cdi_devices", b"cdi_devices", "cgroup_parent", b"cgroup_parent", "cgroupns_mode", b"cgroupns_mode", "command", b"command", "depends_on", b"depends_on", "devices", b"devices", "dns", b"dns", "dns_options", b"dns_options", "dns_search", b"dns_search", "domainname", b"domainname", "entrypoint", b"entrypoint", "env", b"env", "env_files", b"env_files", "exposed_ports", b"exposed_ports", "extra_hosts", b"extra_hosts", "group_add", b"group_add", "health_check", b"health_check", "hostname", b"hostname", "image", b"image", "init", b"init", "ipc_mode", b"ipc_mode", "ipv4_address", b"ipv4_address", "labels", b"labels", "links", b"links", "log", b"log", "mac_address", b"mac_address", "mounts", b"mounts", "network", b"network", "network_aliases", b"network_aliases", "networks", b"networks", "oom_score_adj", b"oom_score_adj", "override_entrypoint", b"override_entrypoint", "pid_mode", b"pid_mode", "platform", b"platform", "ports", b"ports", "privileged", b"privileged", "publish_all", b"publish_all", "read_only", b"read_only", "read_only_tmpfs", b"read_only_tmpfs", "resources", b"resources", "restart_policy", b"restart_policy", "security_opts", b"security_opts", "shm_size", b"shm_size", "stdin_once", b"stdin_once", "stdin_open", b"stdin_open", "stop_signal", b"stop_signal", "stop_timeout", b"stop_timeout", "storage_opts", b"storage_opts", "sysctls", b"sysctls", "time_offsets", b"time_offsets", "tty", b"tty", "ulimits", b"ulimits", "umask", b"umask", "user", b"user", "userns_mode", b"userns_mode", "uts_mode", b"uts_mode", "volumes_from", b"volumes_from", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__stop_timeout: _TypeAlias = _typing.Literal["stop_timeout"]  # noqa: Y015
     _WhichOneofArgType__stop_timeout: _TypeAlias = _typing.Literal["_stop_timeout", b"_stop_timeout"]  # noqa: Y015
@@ -1319,6 +1325,8 @@ class Container(_message.Message):
     STORAGE_PROJECT_FIELD_NUMBER: _builtins.int
     RESTART_FIELD_NUMBER: _builtins.int
     END_REQUEST_FIELD_NUMBER: _builtins.int
+    HEALTH_CHECK_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     image_id: _builtins.str
@@ -1399,6 +1407,12 @@ class Container(_message.Message):
     def end_request(self) -> _supervision_pb2.EndRequest:
         """Who asked for the latest end; absent when nobody did."""
 
+    @_builtins.property
+    def health_check(self) -> _supervision_pb2.HealthCheck:
+        """What is checked, after the image's defaults were applied; absent when nothing is."""
+
+    @_builtins.property
+    def health(self) -> _supervision_pb2.Health: ...
     def __init__(
         self,
         *,
@@ -1441,10 +1455,12 @@ class Container(_message.Message):
         storage_project: _builtins.int = ...,
         restart: _supervision_pb2.RestartState | None = ...,
         end_request: _supervision_pb2.EndRequest | None = ...,
+        health_check: _supervision_pb2.HealthCheck | None = ...,
+        health: _supervision_pb2.Health | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "created_at", b"created_at", "end_request", b"end_request", "finished_at", b"finished_at", "id_range", b"id_range", "restart", b"restart", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "created_at", b"created_at", "end_request", b"end_request", "finished_at", b"finished_at", "health", b"health", "health_check", b"health_check", "id_range", b"id_range", "restart", b"restart", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "created_at", b"created_at", "end_request", b"end_request", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "id_range", b"id_range", "image_id", b"image_id", "kernel_limits", b"kernel_limits", "labels", b"labels", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "networks", b"networks", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart", b"restart", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "storage_project", b"storage_project", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "created_at", b"created_at", "end_request", b"end_request", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "health", b"health", "health_check", b"health_check", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "id_range", b"id_range", "image_id", b"image_id", "kernel_limits", b"kernel_limits", "labels", b"labels", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "networks", b"networks", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart", b"restart", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "storage_project", b"storage_project", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2069,7 +2085,7 @@ class ListRequest(_message.Message):
     """From the preceding page's response."""
     @_builtins.property
     def filters(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Filter]:
-        """"id", "name", "label", "status", "exited", "ancestor", "volume", "network", "publish", "expose", "before", "since"."""
+        """"id", "name", "label", "status", "exited", "ancestor", "volume", "network", "publish", "expose", "before", "since", "health"."""
 
     def __init__(
         self,

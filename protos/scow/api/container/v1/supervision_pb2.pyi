@@ -3,9 +3,11 @@
 isort:skip_file
 What the engine does about a container that ends, or that it finds unwell."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -74,7 +76,7 @@ class Dependency(_message.Message):
     container: _builtins.str
     """Its name; an id given at creation is replaced by it."""
     condition: _builtins.str
-    """"started" (also when empty): it runs; "healthy": its health check says so; "completed": it has ended with exit code 0."""
+    """"started" (also when empty): it runs; "healthy": its checks say so; "completed": it has ended with exit code 0."""
     def __init__(
         self,
         *,
@@ -158,3 +160,208 @@ class EndRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EndRequest: _TypeAlias = EndRequest  # noqa: Y015
+
+@_typing.final
+class HealthCheck(_message.Message):
+    """How the engine finds out whether a container is well: a command in it, as Docker's HEALTHCHECK, and connections that
+    are made inside its network namespace without a process of it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEST_FIELD_NUMBER: _builtins.int
+    PROBES_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    START_PERIOD_FIELD_NUMBER: _builtins.int
+    START_INTERVAL_FIELD_NUMBER: _builtins.int
+    RETRIES_FIELD_NUMBER: _builtins.int
+    SHELL_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    interval: _builtins.int
+    """Nanoseconds between two rounds; 0 means that of the image, then 30 seconds."""
+    timeout: _builtins.int
+    """Nanoseconds after which a check has failed; 0 means that of the image, then 30 seconds."""
+    start_period: _builtins.int
+    """Nanoseconds after the start in which failures do not count; 0 means that of the image."""
+    start_interval: _builtins.int
+    """Nanoseconds between two rounds in the start period, until the first success; 0 means that of the image, then 5 seconds."""
+    retries: _builtins.int
+    """Failures in a row that make it unhealthy; 0 means that of the image, then 3."""
+    action: _builtins.str
+    """What is done when it is: "none" (also when empty), "restart", "stop", "kill"."""
+    @_builtins.property
+    def test(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """["NONE"], ["CMD", args...] or ["CMD-SHELL", line]; empty means that of the image, unless there are probes."""
+
+    @_builtins.property
+    def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Probe]: ...
+    @_builtins.property
+    def shell(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of CMD-SHELL, where the image names another than /bin/sh -c; not to be set by callers."""
+
+    def __init__(
+        self,
+        *,
+        test: _abc.Iterable[_builtins.str] | None = ...,
+        probes: _abc.Iterable[Global___Probe] | None = ...,
+        interval: _builtins.int = ...,
+        timeout: _builtins.int = ...,
+        start_period: _builtins.int = ...,
+        start_interval: _builtins.int = ...,
+        retries: _builtins.int = ...,
+        shell: _abc.Iterable[_builtins.str] | None = ...,
+        action: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "interval", b"interval", "probes", b"probes", "retries", b"retries", "shell", b"shell", "start_interval", b"start_interval", "start_period", b"start_period", "test", b"test", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HealthCheck: _TypeAlias = HealthCheck  # noqa: Y015
+
+@_typing.final
+class Probe(_message.Message):
+    """A connection that is made to a container."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """"liveness" (also when empty); "readiness": its failures have no action; "startup": until it succeeds once, no other
+    check is made.
+    """
+    protocol: _builtins.str
+    """"http": a GET that is answered with 200 to 399; "tcp": a connection; "grpc": grpc.health.v1 says SERVING."""
+    address: _builtins.str
+    """An address in the container's network namespace; empty means 127.0.0.1."""
+    port: _builtins.int
+    target: _builtins.str
+    """Path and query of HTTP, "/ready?deep=1"; name of the service of gRPC."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        protocol: _builtins.str = ...,
+        address: _builtins.str = ...,
+        port: _builtins.int = ...,
+        target: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "kind", b"kind", "port", b"port", "protocol", b"protocol", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Probe: _TypeAlias = Probe  # noqa: Y015
+
+@_typing.final
+class Health(_message.Message):
+    """How a container is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    FAILING_STREAK_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
+    status: _builtins.str
+    """"starting", "healthy" or "unhealthy": the worst of its checks. Without checks empty; "unhealthy" when it has ended."""
+    failing_streak: _builtins.int
+    """Failures in a row, the highest of its checks."""
+    @_builtins.property
+    def log(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthResult]:
+        """The five latest, the oldest first. In answers of Get alone."""
+
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckHealth]: ...
+    def __init__(
+        self,
+        *,
+        status: _builtins.str = ...,
+        failing_streak: _builtins.int = ...,
+        log: _abc.Iterable[Global___HealthResult] | None = ...,
+        checks: _abc.Iterable[Global___CheckHealth] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks", "failing_streak", b"failing_streak", "log", b"log", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Health: _TypeAlias = Health  # noqa: Y015
+
+@_typing.final
+class CheckHealth(_message.Message):
+    """How one check is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    FAILING_STREAK_FIELD_NUMBER: _builtins.int
+    check: _builtins.str
+    """"command", or the probe, "http:8080/ready"."""
+    kind: _builtins.str
+    status: _builtins.str
+    """As in Health."""
+    failing_streak: _builtins.int
+    def __init__(
+        self,
+        *,
+        check: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        status: _builtins.str = ...,
+        failing_streak: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "failing_streak", b"failing_streak", "kind", b"kind", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckHealth: _TypeAlias = CheckHealth  # noqa: Y015
+
+@_typing.final
+class HealthResult(_message.Message):
+    """One round of one check."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    CHECK_FIELD_NUMBER: _builtins.int
+    exit_code: _builtins.int
+    """Of the command; 0 or 1 of a probe; -1 when it could not be executed, or took too long."""
+    output: _builtins.str
+    """What it printed, or was answered; 4096 bytes at most."""
+    check: _builtins.str
+    """As in CheckHealth."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def end(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        end: _timestamp_pb2.Timestamp | None = ...,
+        exit_code: _builtins.int = ...,
+        output: _builtins.str = ...,
+        check: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "end", b"end", "exit_code", b"exit_code", "output", b"output", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HealthResult: _TypeAlias = HealthResult  # noqa: Y015

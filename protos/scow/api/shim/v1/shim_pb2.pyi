@@ -508,6 +508,7 @@ class ExecRequest(_message.Message):
         STDIN_FIELD_NUMBER: _builtins.int
         DETACH_FIELD_NUMBER: _builtins.int
         ATTACH_FIELD_NUMBER: _builtins.int
+        BOUND_FIELD_NUMBER: _builtins.int
         exec_id: _builtins.str
         """Chosen by the caller, unique in the container."""
         stdin: _builtins.bool
@@ -516,6 +517,8 @@ class ExecRequest(_message.Message):
         """Do not deliver output; the stream ends after `started`."""
         attach: _builtins.bool
         """Connect to a session that was started before, instead of starting one; `process` is not looked at."""
+        bound: _builtins.bool
+        """The session ends with this connection: its process, and where the kernel can (Linux 6.9) all of its process group."""
         @_builtins.property
         def process(self) -> Global___Process: ...
         def __init__(
@@ -526,10 +529,11 @@ class ExecRequest(_message.Message):
             stdin: _builtins.bool = ...,
             detach: _builtins.bool = ...,
             attach: _builtins.bool = ...,
+            bound: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["process", b"process"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "detach", b"detach", "exec_id", b"exec_id", "process", b"process", "stdin", b"stdin"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "bound", b"bound", "detach", b"detach", "exec_id", b"exec_id", "process", b"process", "stdin", b"stdin"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -20,6 +20,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from scow.api.shim.v1 import prober_pb2 as _prober_pb2
 from scow.api.shim.v1 import shim_pb2 as _shim_pb2
 from scow.api.types.v1 import errors_pb2 as _errors_pb2
 from scow.api.types.v1 import types_pb2 as _types_pb2
@@ -47,6 +48,7 @@ class SpawnerRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     COPY_FIELD_NUMBER: _builtins.int
     SWEEP_FIELD_NUMBER: _builtins.int
+    PROBER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ping(self) -> Global___Ping: ...
     @_builtins.property
@@ -61,6 +63,8 @@ class SpawnerRequest(_message.Message):
     def copy(self) -> Global___Copy: ...
     @_builtins.property
     def sweep(self) -> Global___Sweep: ...
+    @_builtins.property
+    def prober(self) -> _prober_pb2.Prober: ...
     def __init__(
         self,
         *,
@@ -71,12 +75,13 @@ class SpawnerRequest(_message.Message):
         view: Global___View | None = ...,
         copy: Global___Copy | None = ...,
         sweep: Global___Sweep | None = ...,
+        prober: _prober_pb2.Prober | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "ping", b"ping", "reap", b"reap", "request", b"request", "spawn", b"spawn", "start", b"start", "sweep", b"sweep", "view", b"view"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "ping", b"ping", "prober", b"prober", "reap", b"reap", "request", b"request", "spawn", b"spawn", "start", b"start", "sweep", b"sweep", "view", b"view"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "ping", b"ping", "reap", b"reap", "request", b"request", "spawn", b"spawn", "start", b"start", "sweep", b"sweep", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "ping", b"ping", "prober", b"prober", "reap", b"reap", "request", b"request", "spawn", b"spawn", "start", b"start", "sweep", b"sweep", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["ping", "spawn", "start", "reap", "view", "copy", "sweep"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["ping", "spawn", "start", "reap", "view", "copy", "sweep", "prober"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -96,6 +101,7 @@ class SpawnerAnswer(_message.Message):
     VIEWED_FIELD_NUMBER: _builtins.int
     COPIED_FIELD_NUMBER: _builtins.int
     SWEPT_FIELD_NUMBER: _builtins.int
+    PROBER_READY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def error(self) -> _errors_pb2.Status: ...
     @_builtins.property
@@ -116,6 +122,8 @@ class SpawnerAnswer(_message.Message):
     def copied(self) -> Global___Copied: ...
     @_builtins.property
     def swept(self) -> Global___Swept: ...
+    @_builtins.property
+    def prober_ready(self) -> _prober_pb2.ProberReady: ...
     def __init__(
         self,
         *,
@@ -127,12 +135,13 @@ class SpawnerAnswer(_message.Message):
         viewed: Global___Viewed | None = ...,
         copied: Global___Copied | None = ...,
         swept: Global___Swept | None = ...,
+        prober_ready: _prober_pb2.ProberReady | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "copied", b"copied", "error", b"error", "pong", b"pong", "reaped", b"reaped", "spawned", b"spawned", "started", b"started", "swept", b"swept", "viewed", b"viewed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "copied", b"copied", "error", b"error", "pong", b"pong", "prober_ready", b"prober_ready", "reaped", b"reaped", "spawned", b"spawned", "started", b"started", "swept", b"swept", "viewed", b"viewed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "copied", b"copied", "error", b"error", "pong", b"pong", "reaped", b"reaped", "spawned", b"spawned", "started", b"started", "swept", b"swept", "viewed", b"viewed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "copied", b"copied", "error", b"error", "pong", b"pong", "prober_ready", b"prober_ready", "reaped", b"reaped", "spawned", b"spawned", "started", b"started", "swept", b"swept", "viewed", b"viewed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["error", "pong", "spawned", "started", "reaped", "viewed", "copied", "swept"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["error", "pong", "spawned", "started", "reaped", "viewed", "copied", "swept", "prober_ready"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
 

@@ -1,0 +1,1 @@
+"""Whether containers are well: what is checked, by whom, when, and what follows."""
