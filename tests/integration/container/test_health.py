@@ -147,7 +147,8 @@ def test_what_is_done_when_it_is_unhealthy(node: Node, run: Any, action: str) ->
     ended = node.get(found.id)
     assert (ended.exit_code, ended.end_request.action) == (137, "health")
     assert ended.health.status == "unhealthy"
-    assert ended.health.log[-1].exit_code == 1
+    # The latest round may have been cut short by the end itself.
+    assert 1 in [each.exit_code for each in ended.health.log]
 
 
 def test_a_kill_leads_to_what_the_restart_policy_says(node: Node, run: Any) -> None:
