@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import BinaryIO, Generic, TypeVar
 
 import grpc
@@ -15,6 +15,7 @@ from scow.contract.channel import channel_options
 from scow.contract.errors import DETAILS_KEY
 
 R = TypeVar("R", bound=Message)
+T = TypeVar("T")
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -38,6 +39,11 @@ async def read(file: BinaryIO, size: int) -> bytes:
 async def write(file: BinaryIO, data: bytes) -> None:
     """Write to a file, in a thread: the file may be a pipe or a slow disk."""
     await asyncio.to_thread(file.write, data)
+
+
+async def following(items: Iterator[T]) -> T | None:
+    """Return the next item, made in a thread because that may take its time; None at the end."""
+    return await asyncio.to_thread(next, items, None)
 
 
 async def sync(file: BinaryIO) -> None:

@@ -220,8 +220,7 @@ class Answers:
         """
         kind = response.WhichOneof("message")
         if kind == "output":
-            self._take(response.output)
-            return iter(())
+            return self._take(response.output)
         if kind == "result" and (self.outputs.keys() | self.cache_folders) - self._complete:
             raise DataLoss("the end of an output has not arrived", what="output", do="build again")
         if kind == "want_listing":
@@ -245,8 +244,8 @@ class Answers:
             return self._agent(response.agent)
         return None
 
-    def _take(self, output: pb.BuildResponse.OutputChunk) -> None:
-        """Hand a piece of an output on."""
+    def _take(self, output: pb.BuildResponse.OutputChunk) -> Iterator[pb.BuildRequest]:
+        """Hand a piece of an output on; there is no answer."""
         folder = self.cache_folders.get(output.output)
         take = folder.write if folder is not None else self.outputs.get(output.output)
         if take is not None and output.chunk:
@@ -255,6 +254,7 @@ class Answers:
             if folder is not None:
                 folder.finish()
             self._complete.add(output.output)
+        yield from ()
 
     def _cache_file(self, want: pb.BuildResponse.WantCacheFile) -> Iterator[pb.BuildRequest]:
         key = f"cache/{want.cache}/{want.path}"

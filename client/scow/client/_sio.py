@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from grpc import _CallIterator as CallIterator
 
 R = TypeVar("R", bound=Message)
+T = TypeVar("T")
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -43,6 +44,11 @@ def read(file: BinaryIO, size: int) -> bytes:
 def write(file: BinaryIO, data: bytes) -> None:
     """Write to a file."""
     file.write(data)
+
+
+def following(items: Iterator[T]) -> T | None:
+    """Return the next item; None at the end."""
+    return next(items, None)
 
 
 def sync(file: BinaryIO) -> None:

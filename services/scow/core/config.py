@@ -49,6 +49,7 @@ PARTS = {
     "network": Part(metrics=2, stage=0),
     "container": Part(metrics=3, stage=1),
     "build": Part(metrics=4, stage=2, on_demand=True),
+    "docker": Part(metrics=5, stage=3, on_demand=True),
 }
 SERVICES = tuple(PARTS)
 # Of the environment, but no keys of the configuration.
@@ -326,6 +327,14 @@ class BuildSection:
 
 
 @dataclass(frozen=True)
+class DockerSection:
+    """Docker's HTTP API."""
+
+    # Seconds without a connection after which it ends, where it is started when somebody connects; 0 means never.
+    idle_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole configuration of one engine."""
 
@@ -342,6 +351,7 @@ class Config:
     volume: VolumeSection = field(default_factory=VolumeSection)
     container: ContainerSection = field(default_factory=ContainerSection)
     build: BuildSection = field(default_factory=BuildSection)
+    docker: DockerSection = field(default_factory=DockerSection)
 
     def socket(self, service: str) -> Path:
         """Return the path of a service's socket."""

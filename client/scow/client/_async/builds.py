@@ -8,7 +8,7 @@ from typing import BinaryIO, Self
 
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1.image_pb2 import Auth
-from scow.client._aio import Duplex, pause
+from scow.client._aio import Duplex, following, pause
 from scow.client._async.service import AsyncService
 from scow.client._async.stream import AsyncStream
 from scow.client._cache_folder import CacheFolder
@@ -299,7 +299,7 @@ class AsyncBuilding:
             answers = self._answers.to(response)
             if answers is None:
                 return response
-            for answer in answers:
+            while (answer := await following(answers)) is not None:
                 await duplex.send(answer)
         self._ended = True
         raise StopAsyncIteration

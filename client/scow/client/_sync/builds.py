@@ -12,7 +12,7 @@ from scow.client._cache_folder import CacheFolder
 from scow.client._context import Answers, ContextDirectory
 from scow.client._link import WireError, request_id
 from scow.client._options import filters_of, platform_of
-from scow.client._sio import Duplex, pause
+from scow.client._sio import Duplex, following, pause
 from scow.client._sync.service import Service
 from scow.client._sync.stream import Stream
 from scow.contract.errors import DataLoss, InvalidArgument
@@ -299,7 +299,7 @@ class Building:
             answers = self._answers.to(response)
             if answers is None:
                 return response
-            for answer in answers:
+            while (answer := following(answers)) is not None:
                 duplex.send(answer)
         self._ended = True
         raise StopIteration

@@ -1,0 +1,85 @@
+"""Containers and images as Docker's lists have them."""
+
+from __future__ import annotations
+
+from scow.api.container.v1 import container_pb2 as pb
+from scow.words.references import familiar
+from scow.words.shapes.common import mapping, mapping_or_nil, nanoseconds
+from scow.words.shapes.container import STATUS_WORDS, container_shape
+from scow.words.template.values import Struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scow.api.image.v1.image_pb2 import Image
+
+
+def container_summary(container: pb.Container, now: int) -> Struct:
+    """Return a container in the shape of Docker's list.
+
+    Args:
+        container: The container.
+        now: Nanoseconds since 1970.
+    """
+    from scow.cli.output.rows import status_text
+
+    whole = container_shape(container)
+    return Struct(
+        Id=container.id,
+        Names=[f"/{container.name}"],
+        Image=container.config.image,
+        ImageID=container.image_id,
+        Command=" ".join(f"'{each}'" if " " in each else each for each in container.args),
+        Created=nanoseconds(container, "created_at") // 1_000_000_000,
+        Ports=list(_ports(container)),
+        Labels=mapping(container.labels),
+        State=STATUS_WORDS.get(container.status, "unknown"),
+        Status=status_text(container, now),
+        HostConfig=Struct(NetworkMode=whole["HostConfig"]["NetworkMode"]),
+        NetworkSettings=Struct(Networks=whole["NetworkSettings"]["Networks"]),
+        Mounts=whole["Mounts"],
+    )
+
+
+def _ports(container: pb.Container) -> Iterator[Struct]:
+    """Yield each port, and where it is published, while the container runs."""
+    published = set()
+    if container.status in (pb.STATUS_RUNNING, pb.STATUS_PAUSED):
+        for mapping_ in container.ports:
+            kind = mapping_.protocol or "tcp"
+            for offset in range(mapping_.count or 1):
+                port = mapping_.container_port + offset
+                published.add(f"{port}/{kind}")
+                yield Struct(
+                    IP=mapping_.host_ip or "0.0.0.0",
+                    PrivatePort=port,
+                    PublicPort=mapping_.host_port + offset,
+                    Type=kind,
+                )
+        for exposed in container.exposed_ports:
+            if exposed not in published:
+                number, _, kind = exposed.partition("/")
+                if number.isdigit():
+                    yield Struct(PrivatePort=int(number), Type=kind or "tcp")
+
+
+def image_summary(image: Image, *, sizes: bool = False) -> Struct:
+    """Return an image in the shape of Docker's list.
+
+    Args:
+        image: The image.
+        sizes: What it shares with others was counted.
+    """
+    return Struct(
+        Containers=image.snapshots,
+        Created=nanoseconds(image, "created_at") // 1_000_000_000,
+        Id=image.id,
+        Labels=mapping_or_nil(image.config.labels),
+        ParentId="",
+        RepoDigests=[familiar(each) for each in image.repo_digests],
+        RepoTags=[familiar(each) for each in image.references],
+        SharedSize=image.shared_size if sizes else -1,
+        Size=image.size,
+        VirtualSize=image.size,
+    )
