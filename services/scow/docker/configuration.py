@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from scow.api.container.v1 import container_pb2 as pb
+from scow.api.container.v1.supervision_pb2 import RestartPolicy
 from scow.api.types.v1.types_pb2 import Platform, PortMapping
 from scow.client import specs
-from scow.client.mount_specs import parse_tmpfs, parse_volume
-from scow.contract.errors import InvalidArgument, InvalidMount, InvalidPort, Unimplemented
+from scow.contract.errors import InvalidArgument, InvalidPort
 from scow.docker.fields import Fields
+from scow.docker.mounts import mounts
+from scow.docker.resources import cdi_devices, resources
 from scow.words import platforms
 
 # Docker's words for networks that are no names.
 _NETWORKS = {"default": "bridge"}
-# Options that containers cannot have yet: told, not dropped in silence.
-_ABSENT = (
-    ("BlkioWeight", "--blkio-weight"),
-    ("BlkioWeightDevice", "--blkio-weight-device"),
-    ("BlkioDeviceReadBps", "--device-read-bps"),
-    ("BlkioDeviceWriteBps", "--device-write-bps"),
-    ("BlkioDeviceReadIOps", "--device-read-iops"),
-    ("BlkioDeviceWriteIOps", "--device-write-iops"),
-    ("CpuPeriod", "--cpu-period"),
-    ("CpuQuota", "--cpu-quota"),
-    ("CpuRealtimePeriod", "--cpu-rt-period"),
-    ("CpuRealtimeRuntime", "--cpu-rt-runtime"),
-    ("CpusetMems", "--cpuset-mems"),
-    ("DeviceCgroupRules", "--device-cgroup-rule"),
-    ("DeviceRequests", "--gpus"),
-    ("OomKillDisable", "--oom-kill-disable"),
-    ("CgroupParent", "--cgroup-parent"),
-    ("StorageOpt", "--storage-opt"),
-)
+_RESTARTS = ("no", "always", "unless-stopped", "on-failure")
 
 
 def configuration(body: Fields, *, platform: str = "") -> pb.ContainerConfig:
@@ -45,10 +29,8 @@ def configuration(body: Fields, *, platform: str = "") -> pb.ContainerConfig:
 
     Raises:
         InvalidArgument, InvalidPort, InvalidMount: A value has not the form it must have.
-        Unimplemented: An option that the engine does not have.
     """
     host = body.part("HostConfig")
-    _refuse_absent(host)
     config = pb.ContainerConfig(
         image=body.text("Image"),
         command=body.words("Cmd"),
@@ -74,9 +56,10 @@ def configuration(body: Fields, *, platform: str = "") -> pb.ContainerConfig:
         config.stop_timeout = body.number("StopTimeout")
     if platform:
         config.platform.CopyFrom(platform_of(platform))
-    config.resources.CopyFrom(_resources(host))
+    config.resources.CopyFrom(resources(host))
     config.log.CopyFrom(_log(host.part("LogConfig")))
-    config.mounts.extend(_mounts(body, host))
+    config.mounts.extend(mounts(body, host))
+    config.restart_policy.CopyFrom(_restart_policy(host.part("RestartPolicy")))
     config.ports.extend(_ports(host))
     _set_networks(config, host, body.part("NetworkingConfig"))
     return config
@@ -95,15 +78,21 @@ def platform_of(text: str) -> Platform:
     return Platform(os=found.os, architecture=found.architecture, variant=found.variant)
 
 
-def _refuse_absent(host: Fields) -> None:
-    for key, flag in _ABSENT:
-        if host.is_set(key):
-            raise Unimplemented(f"{key} ({flag}) is not supported", what="option", which=key)
-    policy = host.part("RestartPolicy").text("Name")
-    if policy not in ("", "no"):
-        raise Unimplemented(
-            f"restart policy {policy!r} is not supported", what="option", which="RestartPolicy"
+def _restart_policy(given: Fields) -> RestartPolicy:
+    """Return what a container is restarted after.
+
+    Raises:
+        InvalidArgument: Docker has no such policy.
+    """
+    name = given.text("Name") or "no"
+    if name not in _RESTARTS:
+        raise InvalidArgument(
+            f"invalid restart policy: unknown policy '{name}'",
+            what="restart policy",
+            which=name,
+            do=f"use one of {', '.join(_RESTARTS)}",
         )
+    return RestartPolicy(name=name, maximum_retry_count=given.number("MaximumRetryCount"))
 
 
 def _confinement(host: Fields) -> dict[str, Any]:
@@ -117,6 +106,9 @@ def _confinement(host: Fields) -> dict[str, Any]:
         "init": host.flag("Init"),
         "auto_remove": host.flag("AutoRemove"),
         "sysctls": host.mapping("Sysctls"),
+        "cgroup_parent": host.text("CgroupParent"),
+        "storage_opts": host.mapping("StorageOpt"),
+        "cdi_devices": cdi_devices(host),
         "shm_size": host.number("ShmSize"),
         "oom_score_adj": host.number("OomScoreAdj"),
         "pid_mode": host.text("PidMode"),
@@ -150,86 +142,8 @@ def _names(host: Fields) -> dict[str, Any]:
     }
 
 
-def _resources(host: Fields) -> pb.Resources:
-    return pb.Resources(
-        memory=host.number("Memory"),
-        memory_swap=host.number("MemorySwap"),
-        memory_reservation=host.number("MemoryReservation"),
-        nano_cpus=host.number("NanoCpus"),
-        cpu_shares=host.number("CpuShares"),
-        cpuset_cpus=host.text("CpusetCpus"),
-        pids_limit=host.number("PidsLimit"),
-    )
-
-
 def _log(log: Fields) -> pb.LogConfig:
     return pb.LogConfig(driver=log.text("Type"), options=log.mapping("Config"))
-
-
-def _mounts(body: Fields, host: Fields) -> Iterator[pb.MountSpec]:
-    taken = set()
-    for mount in [*map(_bind, host.texts("Binds")), *map(_mount, host.objects("Mounts"))]:
-        taken.add(mount.target)
-        yield mount
-    for target, options in host.mapping("Tmpfs").items():
-        yield _parsed(parse_tmpfs, f"{target}:{options}" if options else target)
-    for target in body.keys("Volumes"):
-        if target not in taken:
-            yield _bind(target)
-
-
-def _bind(text: str) -> pb.MountSpec:
-    return _parsed(parse_volume, text)
-
-
-def _parsed(parse: Callable[[str], dict[str, Any]], text: str) -> pb.MountSpec:
-    try:
-        return pb.MountSpec(**parse(text))
-    except ValueError as error:
-        raise InvalidMount(str(error), what="mount", which=text) from None
-
-
-def _mount(given: Fields) -> pb.MountSpec:
-    kind = given.text("Type")
-    mount = pb.MountSpec(
-        type=kind,
-        source=given.text("Source"),
-        target=given.text("Target"),
-        read_only=given.flag("ReadOnly"),
-    )
-    if kind == "bind":
-        _set_bind_options(mount, given.part("BindOptions"))
-    elif kind == "volume":
-        _set_volume_options(mount, given.part("VolumeOptions"))
-    elif kind == "tmpfs":
-        options = given.part("TmpfsOptions")
-        mount.tmpfs_size, mount.tmpfs_mode = options.number("SizeBytes"), options.number("Mode")
-    elif kind == "image":
-        mount.subpath = given.part("ImageOptions").text("Subpath")
-    else:
-        raise InvalidArgument(f"mount type unknown: {kind!r}", what="mount", which=mount.target)
-    return mount
-
-
-def _set_bind_options(mount: pb.MountSpec, options: Fields) -> None:
-    mount.propagation = options.text("Propagation")
-    mount.create_source = options.flag("CreateMountpoint")
-    for key, recursion in (
-        ("NonRecursive", "disabled"),
-        ("ReadOnlyNonRecursive", "writable"),
-        ("ReadOnlyForceRecursive", "readonly"),
-    ):
-        if options.flag(key):
-            mount.recursion = recursion
-
-
-def _set_volume_options(mount: pb.MountSpec, options: Fields) -> None:
-    driver = options.part("DriverConfig")
-    mount.no_copy = options.flag("NoCopy")
-    mount.subpath = options.text("Subpath")
-    mount.volume_labels.update(options.mapping("Labels"))
-    mount.volume_driver = driver.text("Name")
-    mount.volume_options.update(driver.mapping("Options"))
 
 
 def _ports(host: Fields) -> Iterator[PortMapping]:

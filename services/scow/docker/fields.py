@@ -41,10 +41,6 @@ class Fields:
     def __contains__(self, key: str) -> bool:
         return self._found.get(key.lower()) is not None
 
-    def is_set(self, key: str) -> bool:
-        """Tell whether there is a value that is not its type's zero."""
-        return bool(self._found.get(key.lower()))
-
     def text(self, key: str) -> str:
         """Return a string, empty where there is none."""
         return str(self._typed(key, str, ""))
@@ -68,6 +64,11 @@ class Fields:
         """Return a list of strings that may also be a single one, as commands are."""
         value = self._found.get(key.lower())
         return [value] if isinstance(value, str) else self.texts(key)
+
+    def lists(self, key: str) -> list[list[str]]:
+        """Return a list of lists of strings."""
+        rows = [self._checked(key, row, list) for row in self._typed(key, list, [])]
+        return [[self._checked(key, item, str) for item in row] for row in rows]
 
     def mapping(self, key: str) -> dict[str, str]:
         """Return strings by string."""
