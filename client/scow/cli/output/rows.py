@@ -10,6 +10,7 @@ from scow.words.references import familiar, parted
 from scow.words.shapes.common import nanoseconds
 from scow.words.shapes.container import STATUS_WORDS, networks_of
 from scow.words.shapes.ports import ports_text
+from scow.words.shapes.summary import command_text, status_text
 from scow.words.template import Row
 from scow.words.template.lexer import quote
 from scow.words.times import local_date
@@ -17,7 +18,7 @@ from scow.words.units import human_duration, human_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from scow.api.image.v1.image_pb2 import Image
     from scow.api.network.v1.network_pb2 import Network
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
     from scow.api.volume.v1.volume_pb2 import Volume
 
 _NONE = "<none>"
-_HEALTH = {
-    "starting": " (health: starting)",
-    "healthy": " (healthy)",
-    "unhealthy": " (unhealthy)",
-}
 _COMMAND_WIDTH = 20
 _MOUNT_WIDTH = 15
 _FAULT_WIDTH = 50
@@ -62,7 +58,7 @@ def container_row(
     """
     now = now or time.time_ns()
     created = nanoseconds(container, "created_at")
-    command = _command(container.args)
+    command = command_text(container.args)
     mounts = [mount.name or mount.source for mount in container.mounts]
     return Row(
         ID=container.id if full else short_id(container.id),
@@ -84,10 +80,6 @@ def container_row(
     )
 
 
-def _command(arguments: Iterable[str]) -> str:
-    return " ".join(f"'{each}'" if " " in each else each for each in arguments)
-
-
 def _sizes(writable: int, root: int) -> str:
     text = human_size(writable, 3)
     return f"{text} (virtual {human_size(root, 3)})" if root > 0 else text
@@ -103,30 +95,6 @@ def _ports(container: pb.Container) -> str:
 def _networks(container: pb.Container) -> list[str]:
     attached = [each.network for each in networks_of(container)]
     return attached or [container.config.network or "bridge"]
-
-
-def status_text(container: pb.Container, now: int) -> str:
-    """Return "Up 3 minutes" or "Exited (0) 2 seconds ago".
-
-    Args:
-        container: The container.
-        now: Nanoseconds since 1970.
-    """
-    if container.status in (pb.STATUS_RUNNING, pb.STATUS_PAUSED):
-        up = f"Up {_ago(nanoseconds(container, 'started_at'), now)}"
-        if container.status == pb.STATUS_PAUSED:
-            return f"{up} (Paused)"
-        return up + _HEALTH.get(container.health.status, "")
-    if container.status == pb.STATUS_REMOVING:
-        return "Removal In Progress"
-    if container.status == pb.STATUS_DEAD:
-        return "Dead"
-    finished = nanoseconds(container, "finished_at")
-    if container.status == pb.STATUS_EXITED:
-        return f"Exited ({container.exit_code}) {_ago(finished, now)} ago"
-    if container.status == pb.STATUS_RESTARTING:
-        return f"Restarting ({container.exit_code}) {_ago(finished, now)} ago"
-    return "Created"
 
 
 def platform_text(platform: Platform) -> str:

@@ -10,7 +10,8 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.image.v1 import image_pb2
 from scow.api.network.v1 import network_pb2
 from scow.api.volume.v1 import volume_pb2
-from scow.cli.output.rows import container_row, image_rows, network_row, status_text, volume_row
+from scow.cli.output.rows import container_row, image_rows, network_row, volume_row
+from scow.words.shapes.summary import status_text
 
 _NOW = 1_136_214_245_000_000_000
 _SECOND = 1_000_000_000
