@@ -13,15 +13,20 @@ def output(chunk: bytes = b"", *, last: bool = False) -> pb.BuildResponse:
     return pb.BuildResponse(output=pb.BuildResponse.OutputChunk(output=1, chunk=chunk, last=last))
 
 
+def told(answers: Answers, response: pb.BuildResponse) -> None:
+    """Tell of an output, which has no answer."""
+    assert list(answers.to(response) or ["none"]) == []
+
+
 def test_an_output_without_its_end_is_no_success() -> None:
     answers = Answers({}, {}, lambda registry: None, {})
     taken = bytearray()
     answers.outputs = {1: taken.extend}
-    answers.to(output(b"half"))
+    told(answers, output(b"half"))
     result = pb.BuildResponse(result=pb.BuildResult())
     with pytest.raises(DataLoss):
         answers.to(result)
-    answers.to(output(b" and half"))
-    answers.to(output(last=True))
+    told(answers, output(b" and half"))
+    told(answers, output(last=True))
     assert answers.to(result) is None
     assert taken == b"half and half"

@@ -143,12 +143,6 @@ def test_wrong_counts(least: int, most: int | None, count: int, message: str) ->
     assert (caught.value.message, caught.value.status) == (message, 1)
 
 
-def test_a_wrong_count_of_run_has_its_exit_code() -> None:
-    with pytest.raises(UsageError) as caught:
-        check_count(_verb(1, None, failure=125), "run", 0)
-    assert caught.value.status == 125
-
-
 def test_help_text() -> None:
     text = help_text(_verb(1, 1), "container v", ["container v", "v"])
     assert usage_line(_verb(1, 1), "container v") == "Usage:  scow container v X"
