@@ -47,6 +47,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._long: set[asyncio.Task[Any]] = set()
         self._stopping = False
         self._under_way = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._last = time.monotonic()
 
     def idle_seconds(self) -> float:
@@ -58,6 +60,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._stopping = True
         for task in self._long:
             task.cancel()
+
+    async def quiet(self, seconds: float) -> None:
+        """Wait until no call is under way, for so long at most: also one that was cancelled cleans up."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._quiet.wait(), seconds)
 
     async def intercept_service(
         self,
@@ -147,6 +154,7 @@ class _Around:
         self._bound.__enter__()
         owner = self._call._owner
         owner._under_way += 1
+        owner._quiet.clear()
         if self._call._long and (task := asyncio.current_task()) is not None:
             owner._long.add(task)
             task.add_done_callback(owner._long.discard)
@@ -155,6 +163,8 @@ class _Around:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         owner = self._call._owner
         owner._under_way -= 1
+        if not owner._under_way:
+            owner._quiet.set()
         owner._last = time.monotonic()
         seconds = owner._last - self._began
         if kind in (asyncio.CancelledError, GeneratorExit):

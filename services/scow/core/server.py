@@ -51,6 +51,8 @@ ON_DEMAND = "SCOW_ON_DEMAND"
 # Looks at whether it is idle, in the time for which it must be.
 _LOOKS = 4
 _UNCOUNTED = 8
+# That calls have to clean up, when they were cancelled because the time for draining is over.
+_CLEANUP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -245,6 +247,7 @@ async def _run(context: Context, wiring: Wiring, stop: asyncio.Event) -> None:
     _leave(path, own)
     interceptor.cut_long_calls()
     await asyncio.gather(server.stop(section.drain_seconds), wiring.drain())
+    await interceptor.quiet(_CLEANUP_SECONDS)
 
 
 async def _listen(server: grpc.aio.Server, path: Path) -> int:

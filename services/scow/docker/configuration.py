@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.api.container.v1.supervision_pb2 import RestartPolicy
+from scow.api.container.v1.supervision_pb2 import HealthCheck, RestartPolicy
 from scow.api.types.v1.types_pb2 import Platform, PortMapping
 from scow.client import specs
 from scow.contract.errors import InvalidArgument, InvalidPort
@@ -54,6 +54,8 @@ def configuration(body: Fields, *, platform: str = "") -> pb.ContainerConfig:
         config.entrypoint.extend(word for word in body.words("Entrypoint") if word)
     if "StopTimeout" in body:
         config.stop_timeout = body.number("StopTimeout")
+    if "Healthcheck" in body:
+        config.health_check.CopyFrom(_health_check(body.part("Healthcheck")))
     if platform:
         config.platform.CopyFrom(platform_of(platform))
     config.resources.CopyFrom(resources(host))
@@ -95,6 +97,17 @@ def _restart_policy(given: Fields) -> RestartPolicy:
     return RestartPolicy(name=name, maximum_retry_count=given.number("MaximumRetryCount"))
 
 
+def _health_check(given: Fields) -> HealthCheck:
+    return HealthCheck(
+        test=given.texts("Test"),
+        interval=given.number("Interval"),
+        timeout=given.number("Timeout"),
+        start_period=given.number("StartPeriod"),
+        start_interval=given.number("StartInterval"),
+        retries=given.number("Retries"),
+    )
+
+
 def _confinement(host: Fields) -> dict[str, Any]:
     return {
         "group_add": host.texts("GroupAdd"),
@@ -115,6 +128,7 @@ def _confinement(host: Fields) -> dict[str, Any]:
         "ipc_mode": host.text("IpcMode"),
         "uts_mode": host.text("UTSMode"),
         "cgroupns_mode": host.text("CgroupnsMode"),
+        "userns_mode": host.text("UsernsMode"),
         "ulimits": [
             pb.Ulimit(name=limit.text("Name"), soft=limit.number("Soft"), hard=limit.number("Hard"))
             for limit in host.objects("Ulimits")

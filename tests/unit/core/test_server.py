@@ -53,6 +53,13 @@ class Servicer(pb_grpc.VolumeServiceServicer):
                 await self.release.wait()
             finally:
                 self.cleaned_up.set()
+        if request.name == "tidy":
+            try:
+                await self.release.wait()
+            finally:
+                await asyncio.sleep(0.1)
+                self._context.store.one("SELECT 1")  # raises when it is closed
+                self.cleaned_up.set()
         if request.name == "facts":
             labels = {
                 "actor": current_actor.get(),
@@ -197,6 +204,17 @@ async def test_stopping_drains_short_calls_and_cuts_long_ones() -> None:
             await slow
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
         await asyncio.wait_for(task, 2)
+
+
+async def test_a_call_that_is_cancelled_at_the_end_has_the_database_to_clean_up() -> None:
+    async with service(drain_seconds=0.1) as (running, stub, task):
+        call = asyncio.ensure_future(stub.Get(pb.GetRequest(name="tidy")))
+        await eventually(lambda: running.servicer.begun == {"Get"})
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(task, 8)
+        assert running.servicer.cleaned_up.is_set()
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call
 
 
 # Its own calls are made all at once.
