@@ -11,6 +11,7 @@ from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.build import policy
 from scow.build.cache.imports import Imports
 from scow.build.cache.mounts import CacheMounts
+from scow.build.cache.policy import CachePolicy
 from scow.build.cache.prune import Pruner
 from scow.build.cache.records import Cache
 from scow.build.context.directory import Directories
@@ -58,8 +59,10 @@ async def wire(context: Context) -> Wiring:
         Flights(),
         StepMounts(mounts, work, run),
     )
+    pruner = Pruner(rows, cache, directories, mounts, layers, images)
     reconciler = Reconciler(
-        builds, cache, containers, directories, mounts, rows, machinery.runner.active
+        *(builds, cache, containers, directories, mounts, rows, machinery.runner.active),
+        CachePolicy(base, context.config.build, pruner, layers),
     )
 
     async def build(options: pb.BuildOptions, session: Session, running: Running) -> pb.BuildResult:
@@ -88,7 +91,7 @@ async def wire(context: Context) -> Wiring:
     servicer = BuildServicer(
         builds,
         build,
-        Pruner(rows, cache, directories, mounts),
+        pruner,
         context.journal,
         context.requests,
         reconcile,

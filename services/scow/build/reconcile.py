@@ -8,6 +8,7 @@ import structlog
 
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.build.cache.mounts import CacheMounts
+from scow.build.cache.policy import CachePolicy
 from scow.build.cache.records import Cache
 from scow.build.context.directory import Directories
 from scow.build.history.builds import Builds
@@ -29,6 +30,7 @@ class Reconciler:
         mounts: Caches that RUN mounts.
         rows: The tables.
         active: Containers that steps under way run in.
+        policy: What of the cache goes by itself.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class Reconciler:
         mounts: CacheMounts,
         rows: BuildStore,
         active: Set[str],
+        policy: CachePolicy,
     ) -> None:
+        self._policy = policy
         self._active = active
         self._builds = builds
         self._cache = cache
@@ -53,7 +57,7 @@ class Reconciler:
         """Compare all, and tell what was done. A service that does not answer is asked the next time."""
         ended = self._builds.reconcile()
         actions = [_action(f"build/{build}", "recorded", "the service ended") for build in ended]
-        for part in (self._remove_containers, self._cache.reconcile):
+        for part in (self._remove_containers, self._cache.reconcile, self._policy.collect):
             try:
                 actions += await part()
             except ScowError as error:

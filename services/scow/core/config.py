@@ -322,6 +322,13 @@ class BuildSection:
     # What builds may ask for with `--allow`, beyond what every container has: "security.insecure" gives RUN all
     # privileges, "device" the devices that CDI specifications of the host describe.
     allow: tuple[str, ...] = ()
+    # What was used longest ago goes from the cache when the disk is fuller than the high mark in percent (0: never),
+    # until it is at the low one, and when the cache has more bytes than so many (0: never).
+    gc_high_percent: float = 0.0
+    gc_low_percent: float = 0.0
+    gc_max_bytes: int = 0
+    # Seconds since its last use in which nothing goes then.
+    gc_min_age_seconds: float = 3600.0
     # What builds may be made from (docs/guide/building.md). Without a file here all is; elsewhere there must be one.
     source_policy: Path = Path("/etc/scow/sources.toml")
 

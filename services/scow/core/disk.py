@@ -57,6 +57,12 @@ def _stored(status: os.stat_result) -> int:
     return status.st_size if stat.S_ISLNK(status.st_mode) else 0
 
 
+def free(folder: Path) -> int:
+    """Return the bytes that may still be written to a folder's file system."""
+    about = os.statvfs(folder)
+    return about.f_bavail * about.f_frsize
+
+
 def sync(path: Path) -> None:
     """Let a file, or the names in a folder, reach the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

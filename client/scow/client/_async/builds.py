@@ -218,15 +218,19 @@ class AsyncBuilds:
         all: bool = False,  # noqa: A002  the command line's word
         keep_size: int = 0,
         keep_seconds: int = 0,
+        max_used_size: int = 0,
+        min_free_size: int = 0,
         timeout: float | None = None,
     ) -> pb.PruneResponse:
         """Delete parts of the cache that no build under way uses.
 
         Args:
             filters: As of `disk_usage`.
-            all: Also what builds still find.
-            keep_size: Bytes that may stay.
+            all: Also results whose layers images have: that frees nothing by itself.
+            keep_size: Bytes that stay, whatever the other sizes say.
             keep_seconds: What was used in these last seconds stays.
+            max_used_size: Bytes to which it is pruned.
+            min_free_size: Bytes of the engine's disk that shall be free.
             timeout: Seconds.
         """
         request = pb.PruneRequest(
@@ -235,6 +239,8 @@ class AsyncBuilds:
             all=all,
             keep_size=keep_size,
             keep_seconds=keep_seconds,
+            max_used_size=max_used_size,
+            min_free_size=min_free_size,
         )
         return await self._service.call("Prune", request, pb.PruneResponse, timeout)
 

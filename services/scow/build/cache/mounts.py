@@ -34,6 +34,11 @@ class CacheMounts:
         self._busy: Counter[str] = Counter()
         self._locks: dict[str, asyncio.Lock] = {}
 
+    @property
+    def folder(self) -> Path:
+        """Where they are."""
+        return self._folders.path
+
     def path(self, name: str) -> Path:
         """Return the folder of one."""
         return self._folders.path / name

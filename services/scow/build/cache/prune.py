@@ -11,6 +11,8 @@ from scow.api.types.v1.types_pb2 import Filter
 from scow.build.cache.mounts import CacheMounts
 from scow.build.cache.records import Cache
 from scow.build.context.directory import Directories
+from scow.build.peers.images import Images
+from scow.build.peers.layers import Layers
 from scow.build.store import BuildStore
 from scow.core import disk
 from scow.core import filters as filter_rules
@@ -22,7 +24,9 @@ _NANO = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class _Item:
+class Item:
+    """A part of the cache, and when it was used last."""
+
     message: pb.CacheRecord
     used_ns: int
 
@@ -35,11 +39,21 @@ class Pruner:
         cache: Results of steps.
         directories: What clients sent of directories.
         mounts: Caches that RUN mounts.
+        layers: Who has the layers, and collects those that nothing holds.
+        images: Who knows which layers images have.
     """
 
     def __init__(
-        self, rows: BuildStore, cache: Cache, directories: Directories, mounts: CacheMounts
+        self,
+        rows: BuildStore,
+        cache: Cache,
+        directories: Directories,
+        mounts: CacheMounts,
+        layers: Layers,
+        images: Images,
     ) -> None:
+        self._layers = layers
+        self._images = images
         self._rows = rows
         self._cache = cache
         self._directories = directories
@@ -51,7 +65,7 @@ class Pruner:
         Raises:
             InvalidFilter: See this class.
         """
-        return [item.message for item in await self._items(filters)]
+        return [item.message for item in await self.items(filters)]
 
     async def prune(self, request: pb.PruneRequest) -> pb.PruneResponse:
         """Delete what nobody uses, the one that was used longest ago first, until enough is gone.
@@ -60,22 +74,27 @@ class Pruner:
             InvalidFilter: See this class.
         """
         response = pb.PruneResponse()
-        items = await self._items(request.filters)
+        items = await self.items(request.filters)
         total = sum(item.message.size for item in items)
+        keep = _kept(request, total, disk.free(self._mounts.folder))
         limit = now_ns() - request.keep_seconds * _NANO
         for item in reversed(items):
-            if request.keep_size and total <= request.keep_size:
+            if keep is not None and total <= keep:
                 break
             if item.message.in_use or (request.keep_seconds and item.used_ns > limit):
                 continue
-            if not await self._remove(item.message):
+            if item.message.shared and not request.all:
+                continue
+            if not await self.remove(item.message):
                 continue
             total -= item.message.size
             response.space_reclaimed += item.message.size
             response.removed.append(item.message)
+        if response.removed:
+            await self._layers.collect()
         return response
 
-    async def _remove(self, record: pb.CacheRecord) -> bool:
+    async def remove(self, record: pb.CacheRecord) -> bool:
         """Delete one; False when it has come into use meanwhile."""
         if record.type == _CONTEXT:
             if self._directories.is_busy(record.id):
@@ -92,14 +111,20 @@ class Pruner:
         await self._cache.remove(found)
         return True
 
-    async def _items(self, filters: Sequence[Filter]) -> list[_Item]:
+    async def items(self, filters: Sequence[Filter] = ()) -> list[Item]:
+        """Return what there is, the one that was used last first.
+
+        Raises:
+            InvalidFilter: See this class.
+        """
         wanted = filter_rules.parse(filters, _FILTERS)
-        items = [*self._results(), *self._contexts(), *await self._cache_mounts()]
+        items = [*await self._results(), *self._contexts(), *await self._cache_mounts()]
         chosen = [item for item in items if _matches(item, wanted)]
         return sorted(chosen, key=lambda item: -item.used_ns)
 
-    def _results(self) -> list[_Item]:
+    async def _results(self) -> list[Item]:
         items = []
+        layers = await self._images.layers()
         for record in self._rows.records():
             message = pb.CacheRecord(
                 id=record.key,
@@ -110,11 +135,12 @@ class Pruner:
                 used_at=to_proto(record.used_ns),
                 usage_count=record.uses,
                 in_use=record.key in self._cache.used,
+                shared=record.layer is not None and record.layer.diff_id in layers,
             )
-            items.append(_Item(message, record.used_ns))
+            items.append(Item(message, record.used_ns))
         return items
 
-    def _contexts(self) -> list[_Item]:
+    def _contexts(self) -> list[Item]:
         items = []
         for number, (used_ns, size) in self._rows.contexts().items():
             message = pb.CacheRecord(
@@ -125,10 +151,10 @@ class Pruner:
                 used_at=to_proto(used_ns),
                 in_use=self._directories.is_busy(number),
             )
-            items.append(_Item(message, used_ns))
+            items.append(Item(message, used_ns))
         return items
 
-    async def _cache_mounts(self) -> list[_Item]:
+    async def _cache_mounts(self) -> list[Item]:
         items = []
         for name, (created_ns, used_ns, uses) in self._rows.mounts().items():
             size, _ = await asyncio.to_thread(disk.usage, self._mounts.path(name))
@@ -142,11 +168,26 @@ class Pruner:
                 usage_count=uses,
                 in_use=self._mounts.is_busy(name),
             )
-            items.append(_Item(message, used_ns))
+            items.append(Item(message, used_ns))
         return items
 
 
-def _matches(item: _Item, wanted: dict[str, list[str]]) -> bool:
+def _kept(request: pb.PruneRequest, total: int, free: int) -> int | None:
+    """Return down to how many bytes the cache is pruned; None where size does not count.
+
+    Of the sizes, the smallest counts, but `keep_size` stays in any case, as with BuildKit.
+    """
+    if not (request.keep_size or request.max_used_size or request.min_free_size):
+        return None
+    wanted = total if request.max_used_size or request.min_free_size else 0
+    if request.max_used_size:
+        wanted = min(wanted, request.max_used_size)
+    if request.min_free_size > free:
+        wanted = min(wanted, total - (request.min_free_size - free))
+    return max(wanted, request.keep_size)
+
+
+def _matches(item: Item, wanted: dict[str, list[str]]) -> bool:
     message = item.message
     for key in ("until", "unused-for"):
         if key in wanted and item.used_ns > min(parse_moment(v, key) for v in wanted[key]):

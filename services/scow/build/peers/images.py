@@ -21,6 +21,18 @@ class Images:
             async for message in self._peers.image.Pull(request):
                 yield message
 
+    async def layers(self) -> set[str]:
+        """Return the diff ids of all images' layers."""
+        found: set[str] = set()
+        request = image_pb2.ListRequest(all=True)
+        with translated("image"):
+            while True:
+                response = await self._peers.image.List(request)
+                found.update(d for image in response.images for d in image.diff_ids)
+                if not response.next_page_token:
+                    return found
+                request.page_token = response.next_page_token
+
     async def save(self, request: archive_pb2.SaveRequest) -> AsyncIterator[bytes]:
         """Give an archive of images."""
         with translated("image"):

@@ -148,6 +148,11 @@ class Layers:
             response = await self._peers.store.ListLeases(store_pb2.ListLeasesRequest())
         return {lease.id: lease for lease in response.leases if LABEL in lease.labels}
 
+    async def collect(self) -> None:
+        """Let what nothing holds any more go now."""
+        with translated("image"):
+            await self._peers.store.Collect(store_pb2.CollectRequest())
+
     async def release(self, lease: str) -> None:
         """End a lease."""
         with translated("image"):

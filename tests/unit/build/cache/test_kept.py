@@ -14,6 +14,7 @@ from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1.layer_pb2 import Layer
 from scow.api.image.v1.store_pb2 import Lease
 from scow.build.cache.mounts import CacheMounts
+from scow.build.cache.policy import CachePolicy
 from scow.build.cache.prune import Pruner
 from scow.build.cache.records import Cache
 from scow.build.context.directory import Directories
@@ -22,9 +23,11 @@ from scow.build.context.session import Session
 from scow.build.folders import Folders
 from scow.build.frontend.steps import RunStep, Source, StageSource, StepMount
 from scow.build.graph.mounts import StepMounts
+from scow.build.peers.images import Images
 from scow.build.peers.layers import LABEL, Layers
 from scow.build.reconcile import Reconciler
 from scow.build.store import MIGRATIONS, BuildStore
+from scow.core.config import BuildSection
 from scow.core.store import Store
 from scow.words.dockerfile.syntax import Mount
 
@@ -115,12 +118,13 @@ async def test_a_context_that_came_into_use_is_not_pruned(
     (directories.folder / "one").mkdir()
     with rows.transaction() as tx:
         rows.put_context(tx, "one", 1, 1)
-    pruner = Pruner(rows, cache, directories, CacheMounts(tmp_path, rows))
+    mounts = CacheMounts(tmp_path, rows)
+    pruner = Pruner(rows, cache, directories, mounts, cast(Layers, None), cast(Images, None))
     record = pb.CacheRecord(id="one", type="source.local")
     async with directories._locks.setdefault("one", asyncio.Lock()):
-        assert not await pruner._remove(record)
+        assert not await pruner.remove(record)
     assert rows.contexts()
-    assert await pruner._remove(record)
+    assert await pruner.remove(record)
     assert not rows.contexts()
     assert directories.numbers() == set()
 
@@ -149,7 +153,9 @@ async def test_folders_without_records_go(cache: Cache, rows: BuildStore, tmp_pa
 
     builds = SimpleNamespace(reconcile=list, running={})
     containers = SimpleNamespace(of_builds=nothing)
-    parts: tuple[Any, ...] = (builds, cache, containers, directories, mounts, rows, set())
+    pruner = Pruner(rows, cache, directories, mounts, cast(Layers, None), cast(Images, None))
+    policy = CachePolicy(tmp_path, BuildSection(), pruner, cast(Layers, None))
+    parts: tuple[Any, ...] = (builds, cache, containers, directories, mounts, rows, set(), policy)
     actions = await Reconciler(*parts).reconcile()
     assert [a.object for a in actions] == ["context/stray", "mount/stray.of-a-killed-service"]
     assert directories.numbers() == set()

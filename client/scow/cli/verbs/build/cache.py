@@ -21,6 +21,7 @@ _HEADERS = {
     "Type": "TYPE",
     "Description": "DESCRIPTION",
     "UsageCount": "USAGE COUNT",
+    "Shared": "SHARED",
 }
 _QUESTION = (
     "WARNING! This will remove all dangling build cache. Are you sure you want to continue? [y/N] "
@@ -62,6 +63,7 @@ def _row(record: pb.CacheRecord) -> Row:
             "Type": record.type,
             "Description": record.description,
             "UsageCount": str(record.usage_count),
+            "Shared": str(record.shared).lower(),
         }
     )
 
@@ -75,6 +77,7 @@ def _described(record: pb.CacheRecord) -> str:
             f"ID:\t\t{record.id}",
             f"Created at:\t{moment(record.created_at.ToNanoseconds())}",
             f"Reclaimable:\t{str(not record.in_use).lower()}",
+            f"Shared:\t\t{str(record.shared).lower()}",
             f"Size:\t\t{human_size(record.size)}",
             f"Description:\t{record.description}",
             f"Usage count:\t{record.usage_count}",
@@ -96,6 +99,8 @@ def _prune(options: Options, context: Context) -> int:
         filters=filters_of(options),
         all=options.all,
         keep_size=options.keep_storage or options.reserved_space,
+        max_used_size=options.max_used_space,
+        min_free_size=options.min_free_space,
     )
     for record in result.removed:
         context.out(record.id)
@@ -144,6 +149,20 @@ VERBS = (
                 kind="int",
                 shows="bytes",
                 help="Same as --keep-storage",
+                parse=specs.parse_size,
+            ),
+            Flag(
+                "max-used-space",
+                kind="int",
+                shows="bytes",
+                help="Maximum amount of disk space allowed to keep for cache",
+                parse=specs.parse_size,
+            ),
+            Flag(
+                "min-free-space",
+                kind="int",
+                shows="bytes",
+                help="Target amount of free disk space after pruning",
                 parse=specs.parse_size,
             ),
         ),

@@ -1648,7 +1648,7 @@ class DiskUsageRequest(_message.Message):
     FILTERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def filters(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Filter]:
-        """"type", "id", "description", "inuse", "shared", "until"."""
+        """"type", "id", "description", "inuse", "shared", "until", "unused-for"."""
 
     def __init__(
         self,
@@ -1692,13 +1692,19 @@ class PruneRequest(_message.Message):
     ALL_FIELD_NUMBER: _builtins.int
     KEEP_SIZE_FIELD_NUMBER: _builtins.int
     KEEP_SECONDS_FIELD_NUMBER: _builtins.int
+    MAX_USED_SIZE_FIELD_NUMBER: _builtins.int
+    MIN_FREE_SIZE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     all: _builtins.bool
-    """Also what was used by builds lately; otherwise only what nothing refers to any more."""
+    """Also results whose layers images have: that frees nothing by itself."""
     keep_size: _builtins.int
-    """Bytes that may stay."""
+    """Bytes that stay, whatever the other sizes say."""
     keep_seconds: _builtins.int
     """Seconds since the last use in which a record stays."""
+    max_used_size: _builtins.int
+    """Bytes to which it is pruned."""
+    min_free_size: _builtins.int
+    """Bytes of the disk that shall be free."""
     @_builtins.property
     def filters(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Filter]: ...
     def __init__(
@@ -1709,10 +1715,12 @@ class PruneRequest(_message.Message):
         all: _builtins.bool = ...,
         keep_size: _builtins.int = ...,
         keep_seconds: _builtins.int = ...,
+        max_used_size: _builtins.int = ...,
+        min_free_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "filters", b"filters", "keep_seconds", b"keep_seconds", "keep_size", b"keep_size", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "filters", b"filters", "keep_seconds", b"keep_seconds", "keep_size", b"keep_size", "max_used_size", b"max_used_size", "min_free_size", b"min_free_size", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
