@@ -223,6 +223,7 @@ def test_a_directory_that_becomes_a_file_again_and_again(tmp_path: Path) -> None
         (bytes(512), False),
         (b"", False),
     ],
+    ids=["plain", "gzip", "zstd", "bzip2", "xz", "script", "zeros", "empty"],  # some have the time
 )
 def test_what_is_an_archive(head: bytes, expected: bool) -> None:
     assert archive.is_archive(head) is expected
