@@ -8,11 +8,13 @@ first and deletes the row last. What is cut short in between is a row that is no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -68,7 +70,7 @@ class Endpoints:
     """Who is attached to what.
 
     Attributes:
-        lock: Held by every change, and by reconciliation.
+        lock: Held by every change, and by reconciliation; but see `aside`.
         publisher: The published ports.
         names: The names.
         policies: What owners may reach.
@@ -81,9 +83,56 @@ class Endpoints:
         self._networks = networks
         self._parts = parts
         self.lock = asyncio.Lock()
+        # Always taken before the lock.
+        self._owners: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.publisher = Publisher(parts.worker, parts.table, self.wanted)
         self.policies = Policies(parts.worker, self._rows, parts.instance)
         self.names = Names(self._rows, parts.section, self.policies.judge)
+
+    @contextlib.asynccontextmanager
+    async def changing(self, owner: str) -> AsyncIterator[None]:
+        """Hold the lock, and keep others from changing this owner's endpoints also where it is given away."""
+        async with self._lock_of(owner), self.lock:
+            yield
+
+    def _lock_of(self, owner: str) -> asyncio.Lock:
+        lock = self._owners.get(owner)
+        if lock is None:
+            lock = self._owners[owner] = asyncio.Lock()
+        return lock
+
+    def is_changing(self, owner: str) -> bool:
+        """Tell whether somebody changes an owner's endpoints, be it that the lock is given away meanwhile."""
+        lock = self._owners.get(owner)
+        return lock is not None and lock.locked()
+
+    @contextlib.asynccontextmanager
+    async def keeping(self, owners: Iterable[str]) -> AsyncIterator[set[str]]:
+        """Keep owners' endpoints from being changed, of those that nobody changes already; return these."""
+        async with contextlib.AsyncExitStack() as stack:
+            free = {owner for owner in owners if not self.is_changing(owner)}
+            for owner in free:
+                await stack.enter_async_context(self._lock_of(owner))
+            yield free
+
+    @contextlib.asynccontextmanager
+    async def aside(self, driver: Driver) -> AsyncIterator[None]:
+        """Give the lock away while a driver works that is not prompt: strangers' programs must not keep all waiting.
+
+        What was read of others' records before may be different after it.
+        """
+        if driver.capabilities.prompt:
+            yield
+            return
+        self.lock.release()
+        try:
+            yield
+        finally:
+            # Also when the caller goes away: whoever holds it lets it go.
+            await completed(self._take())
+
+    async def _take(self) -> None:
+        await self.lock.acquire()
 
     async def attach(self, request: pb.AttachRequest) -> pb.AttachResponse:
         """Attach an owner to a network; see the contract.
@@ -91,7 +140,7 @@ class Endpoints:
         Raises:
             ScowError: As the contract says; then nothing of this call is left behind.
         """
-        async with self.lock:
+        async with self.changing(request.owner):
             network = self._networks.get(request.network)
             capabilities = self._driver(network).capabilities
             if capabilities.addresses:
@@ -177,11 +226,7 @@ class Endpoints:
             # Before the link is there: what it sends until then would be lost.
             await self._change_sender("add", wish.network, endpoint)
             await self.policies.follow(wish.owner, [*others, endpoint])
-            # Side by side: links and the name server's sockets take a millisecond or more each.
-            endpoint, _ = await _both(
-                self._driver(wish.network).attach(wish.network, endpoint),
-                self.names.follow(wish.owner, [*others, endpoint]),
-            )
+            endpoint = await self._plug(wish.network, endpoint, others)
             if rates.are_limited(endpoint):
                 await self._parts.worker.run(rates.apply, endpoint)
             if not wish.network.pools and endpoint.addresses:
@@ -199,6 +244,20 @@ class Endpoints:
             await completed(self.release(endpoint))
             raise
         return endpoint
+
+    async def _plug(
+        self, network: Network, endpoint: Endpoint, others: Sequence[Endpoint]
+    ) -> Endpoint:
+        """Have the driver plug an endpoint, and names know it."""
+        driver = self._driver(network)
+        following = self.names.follow(endpoint.owner, [*others, endpoint])
+        if driver.capabilities.prompt:
+            # Side by side: links and the name server's sockets take a millisecond or more each.
+            plugged, _ = await _both(driver.attach(network, endpoint), following)
+            return plugged
+        await following
+        async with self.aside(driver):
+            return await driver.attach(network, endpoint)
 
     async def _publish(
         self, network: Network, endpoint: Endpoint, others: Sequence[Endpoint]
@@ -326,7 +385,9 @@ class Endpoints:
         if known.netns_id != wish.netns_id:
             self._parts.files.remove(known.owner)
         await self.publisher.interrupt(known)
-        await self._driver(wish.network).detach(known, at_once=True)
+        driver = self._driver(wish.network)
+        async with self.aside(driver):
+            await driver.detach(known, at_once=True)
         return moved
 
     def wanted(self, without: str = "") -> Wanted:
@@ -383,7 +444,7 @@ class Endpoints:
     async def detach(self, owner: str, network: str = "") -> pb.DetachResponse:
         """Unplug an owner from a network, or from all; it is not an error when it is not attached."""
         requests.check_owner(owner)
-        async with self.lock:
+        async with self.changing(owner):
             if not network:
                 await self.release_owner(owner)
                 return pb.DetachResponse()
@@ -443,7 +504,9 @@ class Endpoints:
     async def _release(self, endpoint: Endpoint, network: Network, at_once: bool = False) -> None:
         self.names.forget(endpoint)
         await self._try(self.publisher.withdraw(network, endpoint))
-        await self._try(self._driver(network).detach(endpoint, at_once=at_once))
+        driver = self._driver(network)
+        async with self.aside(driver):
+            await self._try(driver.detach(endpoint, at_once=at_once))
         await self._try(self._change_sender("delete", network, endpoint))
         with self._store.transaction() as tx:
             self._rows.delete_endpoint(tx, endpoint.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from dataclasses import replace
 
 import structlog
 
@@ -15,7 +16,7 @@ from scow.network import rates
 from scow.network.endpoints import Endpoints, Parts
 from scow.network.firewall.table import Wanted
 from scow.network.networks import Networks
-from scow.network.store import Endpoint, NetworkStore
+from scow.network.store import Endpoint, Network, NetworkStore
 
 _log = structlog.get_logger()
 
@@ -43,8 +44,8 @@ class Reconciler:
         known = {e.owner for e in self._rows.endpoints()} | self._rows.policy_owners()
         gone = await unknown_owners(self._peers, known)
         self._networks.record()
+        actions = await self._release(gone)
         async with self._endpoints.lock:
-            actions = await self._release(gone)
             await self._networks.establish()
             wanted = self._endpoints.wanted()
             actions += await self._hold_ports(wanted)
@@ -55,6 +56,7 @@ class Reconciler:
             owners = {endpoint.owner for endpoint in wanted.endpoints}
             for name in self._parts.files.remove_others(owners):
                 actions.append(_action(f"files/{name}", "released", "files without an owner"))
+        actions += await self._restore_aside()
         await self._warn()
         return actions
 
@@ -71,17 +73,22 @@ class Reconciler:
 
     async def _release(self, gone: set[str]) -> list[ReconcileAction]:
         actions = []
-        for endpoint in self._rows.endpoints():
-            if endpoint.owner in gone:
-                reason = f"owner {endpoint.owner} is gone"
-                await self._endpoints.release_owner(endpoint.owner)
-            elif not endpoint.ready:
-                reason = "half made"
-                await self._endpoints.release(endpoint)
-            else:
-                continue
-            actions.append(_of(endpoint, "released", reason))
+        for owner in sorted({endpoint.owner for endpoint in self._rows.endpoints()}):
+            # Who is being changed is not half made, and not gone.
+            if not self._endpoints.is_changing(owner):
+                async with self._endpoints.changing(owner):
+                    actions += await self._release_of(owner, owner in gone)
         return actions
+
+    async def _release_of(self, owner: str, is_gone: bool) -> list[ReconcileAction]:
+        own = self._rows.endpoints_of(owner)
+        if is_gone:
+            await self._endpoints.release_owner(owner)
+            return [_of(endpoint, "released", f"owner {owner} is gone") for endpoint in own]
+        half = [endpoint for endpoint in own if not endpoint.ready]
+        for endpoint in half:
+            await self._endpoints.release(endpoint)
+        return [_of(endpoint, "released", "half made") for endpoint in half]
 
     async def _restore_policies(self, gone: set[str], wanted: Wanted) -> list[ReconcileAction]:
         for owner in self._rows.policy_owners() & gone:
@@ -105,12 +112,23 @@ class Reconciler:
         """Compare with the kernel."""
         actions = []
         for name, driver in self._parts.drivers.items():
-            networks = [network for network in wanted.networks if network.driver == name]
-            ids = {network.id for network in networks}
-            endpoints = [e for e in wanted.endpoints if e.network_id in ids]
-            actions += await driver.reconcile(networks, endpoints)
+            if driver.capabilities.prompt:
+                actions += await driver.reconcile(*_of_driver(name, wanted))
         await self._parts.worker.run(rates.apply_all, wanted.endpoints)
         return actions + await self._restore_table(wanted)
+
+    async def _restore_aside(self) -> list[ReconcileAction]:
+        """Do the same for drivers that are not prompt, while others are attached and detached."""
+        actions = []
+        for name, driver in self._parts.drivers.items():
+            _, present = _of_driver(name, self._endpoints.wanted())
+            if driver.capabilities.prompt:
+                continue
+            async with self._endpoints.keeping({endpoint.owner for endpoint in present}) as kept:
+                networks, endpoints = _of_driver(name, self._endpoints.wanted())
+                given = [replace(e, ready=e.ready and e.owner in kept) for e in endpoints]
+                actions += await driver.reconcile(networks, given)
+        return actions
 
     async def _route(self, wanted: Wanted) -> None:
         """Have default routes lead where the records say, for owners that are in several networks."""
@@ -134,6 +152,13 @@ class Reconciler:
                 do="; ".join(f"iptables -I DOCKER-USER {way} -j ACCEPT" for way in ways),
             )
         self._warned = dropped
+
+
+def _of_driver(name: str, wanted: Wanted) -> tuple[list[Network], list[Endpoint]]:
+    """Return a driver's networks and the endpoints in them."""
+    networks = [network for network in wanted.networks if network.driver == name]
+    ids = {network.id for network in networks}
+    return networks, [e for e in wanted.endpoints if e.network_id in ids]
 
 
 def _of(endpoint: Endpoint, action: str, detail: str) -> ReconcileAction:

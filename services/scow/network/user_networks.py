@@ -69,7 +69,9 @@ class UserNetworks:
             asked = plans.asked(request.subnets, versions)
             chosen = plans.families(asked, versions)
             plan = self._networks.plan(network.id, asked, chosen)
-            pools = await driver.establish(network, plan.pools)
+            async with self._endpoints.aside(driver):
+                pools = await driver.establish(network, plan.pools)
+            self._check_name(network.name)
             return await self._record(replace(network, pools=pools), warnings)
 
     def _asked(self, request: pb.CreateRequest) -> Network:

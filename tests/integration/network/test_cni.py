@@ -18,6 +18,7 @@ from scow.contract.errors import (
     CniFailed,
     InvalidArgument,
     InvalidCniConfig,
+    NetworkInUse,
     NetworkNotFound,
 )
 from tests.integration.network.conftest import Engine, running_engine
@@ -110,18 +111,27 @@ class Cni:
         return list((self.engine.service.data / "cni").glob("*"))
 
 
-@pytest.fixture(scope="module")
-def cni_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cni]:
-    folder = tmp_path_factory.mktemp("cni")
+def running_cni(folder: Path, seconds: str) -> Iterator[Cni]:
     for name in ("conf", "bin"):
         (folder / name).mkdir()
     settings = {
         "SCOW_NETWORK_CNI_CONF_DIR": str(folder / "conf"),
         "SCOW_NETWORK_CNI_BIN_DIRS": f"{folder / 'bin'},{_PLUGINS}",
-        "SCOW_NETWORK_CNI_SECONDS": "1.5",
+        "SCOW_NETWORK_CNI_SECONDS": seconds,
     }
     for engine in running_engine(settings):
         yield Cni(engine, folder)
+
+
+@pytest.fixture(scope="module")
+def cni_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cni]:
+    yield from running_cni(tmp_path_factory.mktemp("cni"), "1.5")
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[Cni]:
+    """An engine of the test's own that gives plugins much time."""
+    yield from running_cni(tmp_path, "100")
 
 
 @pytest.fixture
@@ -314,3 +324,30 @@ def test_by_commands(cni: Cni) -> None:
         assert (code, "nothing is attached" in printed) == (1, True)
         assert scow("add", "pair", "x", box.path)[0] == 0
     assert scow("gc", "pair") == (0, "x\n"), "its namespace is gone"
+
+
+def test_others_do_not_wait_for_a_plugin(patient: Cni) -> None:
+    cni, go = patient, patient.folder / "go"
+    wait = f"i=0; while [ ! -e {go} ] && [ $i -lt 900 ]; do sleep 0.1; i=$((i+1)); done"
+    link = "nsenter --net=$CNI_NETNS ip link add $CNI_IFNAME type bridge"
+    network = cni.script("slow", ADD=f"{wait}; [ -e {go} ] && {link} && echo '{{}}'")
+    cni.create(network)
+    box, owner = cni.engine.container(), cni.engine.owner()
+    request = pb.AttachRequest(owner=owner, netns_path=box.path, network=network)
+    attaching = cni.engine.stub.Attach.future(request)
+    processes.wait_for(lambda: cni.log.exists() and "ADD" in cni.log.read_text(), "ADD")
+    _, other = cni.engine.attach()
+    assert other.endpoint.ip_address
+    cni.engine.stub.Create(pb.CreateRequest(name="more"))
+    cni.engine.stub.Remove(pb.RemoveRequest(network="more"))
+    assert cni.engine.reconcile() == [], "what is under way is not half made"
+    with pytest.raises(NetworkInUse):
+        cni.call("Remove", network=network)
+    leaving = cni.engine.stub.Detach.future(pb.DetachRequest(owner=owner))
+    assert not attaching.done()
+    go.touch()
+    attaching.result()
+    leaving.result()
+    assert [line.split()[0] for line in cni.log.read_text().splitlines()][-1] == "DEL"
+    assert cni.kept() == []
+    assert not cni.engine.stub.Get(pb.GetRequest(network=network)).network.endpoints

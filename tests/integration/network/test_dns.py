@@ -150,6 +150,22 @@ def test_who_is_asked_for_the_rest(engine: Engine, outside: Outside) -> None:
     assert outside.asked == ["far.example.", "short.", "."]
 
 
+def test_own_servers_are_asked_from_the_containers_namespace(engine: Engine, net: str) -> None:
+    box, _ = boxed(engine, "box", network=net, dns=["127.0.0.1"])
+    twin, _ = boxed(engine, "twin", network=net, dns=["127.0.0.1"])
+    own = Outside(box, "127.0.0.1")
+    try:
+        for _ in range(2):
+            assert texts(box, "far.example") == ["198.51.100.1"]
+        assert ask(twin, "far.example").rcode() == dns.rcode.SERVFAIL, "its 127.0.0.1 is another"
+        assert own.asked == ["far.example."]
+        question = dns.message.make_query("more.example", "A")
+        answer = box.call(lambda: dns.query.tcp(question, "127.0.0.11", SECONDS))
+        assert answer.answer, "asked over TCP, the answer of UDP is whole"
+    finally:
+        own.close()
+
+
 def test_a_container_that_gets_names_while_it_runs(engine: Engine, net: str) -> None:
     boxed(engine, "web", network=net)
     for changed in (False, True):

@@ -171,6 +171,10 @@ class Chain:
                 given = _input(config, {**plugin, **more}, None, {})
                 await self._plugins.call("GC", plugin["type"], None, given)
 
+    def is_busy(self, name: str) -> bool:
+        """Tell whether something is being attached to a network, or detached."""
+        return self._turns(name).is_busy
+
     def _known(self, name: str) -> list[dict[str, str]]:
         kept = [each for each in map(self.kept, self.attachments()) if each is not None]
         return [

@@ -16,6 +16,11 @@ class Turns:
         self._idle.set()
         self._running = 0
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether who wants to be alone would wait."""
+        return bool(self._running) or self._gate.locked()
+
     @contextlib.asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
         """Run beside others."""

@@ -89,13 +89,16 @@ class Names:
         self, endpoints: Sequence[Endpoint], networks: Mapping[str, Network], resolving: Resolving
     ) -> Scope:
         attached = [networks[endpoint.network_id] for endpoint in endpoints]
+        policy = self._judge(endpoints[0].owner)
         return Scope(
             networks=tuple(network.id for network in attached if has_names(network)),
             servers=resolving.servers or self._section.dns,
+            # A policy is about names: that it denies their servers' addresses must not matter.
+            inside=bool(resolving.servers) and policy is None,
             forwards=not all(network.internal for network in attached),
             qualified=resolving.qualified,
             links=_links(resolving.links),
-            policy=self._judge(endpoints[0].owner),
+            policy=policy,
         )
 
     def forget(self, endpoint: Endpoint) -> None:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from scow.network.dns import message
+from scow.network.dns import message, places
 from scow.network.dns.listener import Listener
 from scow.network.dns.message import MalformedError, Query
 from scow.network.dns.packets import Packets
+from scow.network.dns.places import HERE, Place
 from scow.network.dns.records import Records
 from scow.network.dns.upstream import UnansweredError, Upstream
 
@@ -35,18 +37,22 @@ class Scope:
     Attributes:
         networks: Ids of its networks with names, the first one first.
         servers: Name servers of its own; empty means those of the host.
+        inside: Whether these are asked from its own namespace, which may reach others than the host does.
         forwards: Whether what is not known here is asked elsewhere.
         qualified: Whether names without a dot are known here or nowhere, since it said what to complete them with.
         links: Names of its own for others' names.
         policy: What it may ask for, and what may follow from it.
+        place: From where name servers are asked; the server's to say.
     """
 
     networks: tuple[str, ...]
     servers: tuple[str, ...] = ()
+    inside: bool = False
     forwards: bool = True
     qualified: bool = False
     links: Mapping[bytes, bytes] = field(default_factory=dict)
     policy: NamePolicy | None = None
+    place: Place = HERE
 
 
 class NamePolicy(Protocol):
@@ -96,6 +102,7 @@ class Server:
         client = self._clients.pop(owner, None)
         if client is not None:
             client.close()
+            self._upstream.forget(client.place)
 
     async def close_all(self) -> None:
         """Serve nobody."""
@@ -140,7 +147,7 @@ class Server:
             return message.refusal(query, message.NXDOMAIN)
         if not scope.forwards:
             return message.refusal(query, message.SERVFAIL)
-        kept = self._upstream.kept(self._servers(scope), query)
+        kept = self._upstream.kept(self._servers(scope), query, scope.place)
         return query if kept is None else message.returned(kept, query, limit or query.size)
 
     async def forward(self, scope: Scope, query: Query, limit: int) -> bytes:
@@ -156,7 +163,8 @@ class Server:
     async def _ask(self, scope: Scope, query: Query, limit: int) -> bytes:
         stream = bool(limit)
         try:
-            data = await self._upstream.ask(self._servers(scope), query, stream)
+            servers = self._servers(scope)
+            data = await self._upstream.ask(servers, query, stream, scope.place)
         except UnansweredError:
             return message.refusal(query, message.SERVFAIL)
         return message.returned(data, query, limit or query.size)
@@ -175,7 +183,8 @@ class _Client:
         self._writers: set[asyncio.StreamWriter] = set()
         self._waiting = 0
         self._streams: asyncio.Server | None = None
-        self._scope = scope
+        self.place = places.beside(listener.packets, secrets.token_hex(8))
+        self._scope = self._placed(scope)
         # Answers by questions, both without their ids: programs ask the same again and again.
         self._remembered: dict[bytes, bytes] = {}
         self._generation = -1
@@ -187,8 +196,11 @@ class _Client:
 
     @scope.setter
     def scope(self, scope: Scope) -> None:
-        self._scope = scope
+        self._scope = self._placed(scope)
         self._remembered.clear()
+
+    def _placed(self, scope: Scope) -> Scope:
+        return replace(scope, place=self.place) if scope.inside else scope
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()

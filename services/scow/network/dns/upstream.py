@@ -21,6 +21,7 @@ from functools import partial
 from scow.network.dns import message
 from scow.network.dns.cache import Cache
 from scow.network.dns.message import MalformedError, Query
+from scow.network.dns.places import HERE, Place
 
 # The C library asks again after 5 seconds: it is to hear of a failure before.
 TOTAL_SECONDS = 4.5
@@ -31,6 +32,7 @@ _MAX_QUESTIONS = 2000
 # Packets that are no answer to what was asked: somebody guesses.
 _MAX_WRONG = 50
 _PORT = 53
+_Where = tuple[Place, str]
 _OTHER_SERVER = (message.SERVFAIL, message.REFUSED, message.NOTIMP)
 # The name servers of the root.
 _TRIAL = message.parse(bytes.fromhex("0000010000010000000000000000020001"))
@@ -57,30 +59,34 @@ class Upstream:
         self._again = again
         self._cache = Cache()
         self._asked: dict[Hashable, asyncio.Task[bytes]] = {}
-        self._down: set[str] = set()
-        self._trials: dict[str, asyncio.Task[None]] = {}
+        # By place and address.
+        self._down: set[_Where] = set()
+        self._trials: dict[_Where, asyncio.Task[None]] = {}
 
-    def kept(self, servers: Sequence[str], query: Query) -> bytes | None:
+    def kept(self, servers: Sequence[str], query: Query, place: Place = HERE) -> bytes | None:
         """Return an answer that is known already."""
-        return self._cache.get((tuple(servers), query.key))
+        return self._cache.get((place, tuple(servers), query.key))
 
-    async def ask(self, servers: Sequence[str], query: Query, stream: bool = False) -> bytes:
+    async def ask(
+        self, servers: Sequence[str], query: Query, stream: bool = False, place: Place = HERE
+    ) -> bytes:
         """Return an answer; its id and the writing of its question are another's.
 
         Args:
             servers: Addresses.
             query: The question.
             stream: Whether an answer that is cut off is fetched whole.
+            place: From where they are asked.
 
         Raises:
             UnansweredError: There is none within the time, or too much is asked at once.
         """
-        key = (tuple(servers), query.key, stream)
+        key = (place, tuple(servers), query.key, stream)
         task = self._asked.get(key)
         if task is None:
             if len(self._asked) >= _MAX_QUESTIONS:
                 raise UnansweredError("too many questions at once")
-            task = asyncio.create_task(self._find(tuple(servers), query, stream))
+            task = asyncio.create_task(self._find(place, tuple(servers), query, stream))
             self._asked[key] = task
             task.add_done_callback(partial(self._forget, key))
         # Others may wait for it too: it goes on when one of them does not any more.
@@ -91,31 +97,39 @@ class Upstream:
         if not task.cancelled():
             task.exception()
 
-    async def _find(self, servers: tuple[str, ...], query: Query, stream: bool) -> bytes:
-        usable = [server for server in servers if server not in self._down]
-        for server in self._down.intersection(servers):
-            self._try(server)
+    def forget(self, place: Place) -> None:
+        """Forget which servers were down for a place that is gone."""
+        self._down = {where for where in self._down if where[0] != place}
+
+    async def _find(
+        self, place: Place, servers: tuple[str, ...], query: Query, stream: bool
+    ) -> bytes:
+        usable = [server for server in servers if (place, server) not in self._down]
+        for server in set(servers).difference(usable):
+            self._try(place, server)
         if not usable:
             raise UnansweredError("no name server answers")
         try:
             async with asyncio.timeout(self._total):
-                server, answer = await self._ask_some(usable, query)
+                server, answer = await self._ask_some(place, usable, query)
                 if stream and message.is_truncated(answer):
-                    answer = await self._ask_by_stream(server, query)
+                    answer = await self._ask_by_stream(place, server, query)
         except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
             raise UnansweredError("no name server answers") from error
-        self._cache.put((servers, query.key), answer)
+        self._cache.put((place, servers, query.key), answer)
         return answer
 
-    async def _ask_some(self, servers: Sequence[str], query: Query) -> tuple[str, bytes]:
-        exchange = _Exchange(query, self._port)
+    async def _ask_some(
+        self, place: Place, servers: Sequence[str], query: Query
+    ) -> tuple[str, bytes]:
+        exchange = _Exchange(query, self._port, place)
         replied: set[str] = set()
         poor: tuple[str, bytes] | None = None
         attempts = [*servers] * _ROUNDS
         try:
             while True:
                 if attempts:
-                    exchange.send(attempts.pop(0))
+                    await exchange.send(attempts.pop(0))
                 elif not exchange.is_open:
                     break
                 try:
@@ -137,36 +151,43 @@ class Upstream:
             exchange.close()
             for server in exchange.asked[: -1 if replied else None]:
                 if server not in replied:
-                    self._try(server)
+                    self._try(place, server)
         if poor is None:
             raise UnansweredError("no name server answers")
         return poor
 
-    def _try(self, server: str) -> None:
+    def _try(self, place: Place, server: str) -> None:
         """Find out whether a server that was silent is down, or is not any more."""
-        if server not in self._trials:
-            task = self._trials[server] = asyncio.create_task(self._try_once(server))
-            task.add_done_callback(lambda _: self._trials.pop(server))
+        where = (place, server)
+        if where not in self._trials:
+            task = self._trials[where] = asyncio.create_task(self._try_once(place, server))
+            task.add_done_callback(lambda _: self._trials.pop(where))
 
-    async def _try_once(self, server: str) -> None:
-        trial = _Exchange(_TRIAL, self._port)
+    async def _try_once(self, place: Place, server: str) -> None:
+        trial = _Exchange(_TRIAL, self._port, place)
         try:
             async with asyncio.timeout(_TRIAL_SECONDS):
-                trial.send(server)
+                await trial.send(server)
                 _, data = await trial.results.get()
         except TimeoutError:
             data = None
         finally:
             trial.close()
         if data is not None:
-            self._down.discard(server)
+            self._down.discard((place, server))
         elif len(self._down) < _MAX_QUESTIONS:
-            self._down.add(server)
+            self._down.add((place, server))
 
-    async def _ask_by_stream(self, server: str, query: Query) -> bytes:
+    async def _ask_by_stream(self, place: Place, server: str, query: Query) -> bytes:
         identity = secrets.randbelow(1 << 16)
         packet = message.forwarded(query, identity)
-        reader, writer = await asyncio.open_connection(server, self._port)
+        one = await place.open(_family(server), socket.SOCK_STREAM)
+        try:
+            await asyncio.get_running_loop().sock_connect(one, (server, self._port))
+            reader, writer = await asyncio.open_connection(sock=one)
+        except BaseException:
+            one.close()
+            raise
         try:
             writer.write(len(packet).to_bytes(2, "big") + packet)
             size = int.from_bytes(await reader.readexactly(2), "big")
@@ -194,9 +215,10 @@ class _Exchange:
         asked: The servers, in order.
     """
 
-    def __init__(self, query: Query, port: int) -> None:
+    def __init__(self, query: Query, port: int, place: Place) -> None:
         self._query = query
         self._port = port
+        self._place = place
         self._identity = secrets.randbelow(1 << 16)
         self._packet = message.forwarded(query, self._identity)
         self._sockets: list[socket.socket] = []
@@ -210,14 +232,12 @@ class _Exchange:
         """Whether an answer may still come."""
         return bool(self._sockets)
 
-    def send(self, server: str) -> None:
+    async def send(self, server: str) -> None:
         """Ask a server, from a port that nobody can guess."""
         if server not in self.asked:
             self.asked.append(server)
-        family = socket.AF_INET6 if ":" in server else socket.AF_INET
-        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         try:
-            one = socket.socket(family, kind)
+            one = await self._place.open(_family(server), socket.SOCK_DGRAM)
         except OSError:
             self.results.put_nowait((server, None))
             return
@@ -258,6 +278,10 @@ class _Exchange:
         """Wait for nothing more."""
         for one in list(self._sockets):
             self._end(one)
+
+
+def _family(server: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in server else socket.AF_INET
 
 
 def _checked(data: bytes) -> bytes:

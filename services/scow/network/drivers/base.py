@@ -50,12 +50,14 @@ class Capabilities:
         addresses: A link, and an address of each pool of the network; without pools the driver chooses addresses.
         linked: A link in the host, which is their gateway.
         ports: Ports of the host can lead to them: the engine's own work where they are linked, the driver's where not.
+        prompt: What it is asked for takes moments. Else it may take long, and is done while others go on; see `Driver`.
     """
 
     namespace: bool
     addresses: bool
     linked: bool
     ports: bool
+    prompt: bool = True
 
     @property
     def judged(self) -> bool:
@@ -64,7 +66,11 @@ class Capabilities:
 
 
 class Driver(Protocol):
-    """See above. Calls are made one after another: the domain holds a lock."""
+    """See above. Calls are made one after another: the domain holds a lock.
+
+    To a driver that is not prompt only the calls about one owner are, and `reconcile` meets no others about endpoints
+    that it was given as ready.
+    """
 
     @property
     def capabilities(self) -> Capabilities:

@@ -36,7 +36,9 @@ class CniDriver:
         folder: Of configurations.
     """
 
-    capabilities = Capabilities(namespace=True, addresses=True, linked=False, ports=True)
+    capabilities = Capabilities(
+        namespace=True, addresses=True, linked=False, ports=True, prompt=False
+    )
 
     def __init__(self, worker: Worker, chain: Chain, folder: Path) -> None:
         self._worker = worker
@@ -115,14 +117,17 @@ class CniDriver:
         actions += [
             _action(endpoint.owner, "rebuilt", "the link was missing")
             for endpoint in endpoints
-            if await self._restore(by_id[endpoint.network_id], endpoint)
+            if endpoint.ready and await self._restore(by_id[endpoint.network_id], endpoint)
         ]
         for network in networks:
             await self._try(self._collect(network))
         return actions
 
     async def _collect(self, network: Network) -> None:
-        await self._chain.collect(self._load(network))
+        config = self._load(network)
+        # Else it is done the next time: a plugin may take long.
+        if not self._chain.is_busy(config.name):
+            await self._chain.collect(config)
 
     async def _restore(self, network: Network, endpoint: Endpoint) -> bool:
         gone = netns.current_identity(endpoint.netns_path) != endpoint.netns_id

@@ -12,6 +12,7 @@ import dns.message
 import pytest
 
 from scow.network.dns import message
+from scow.network.dns.places import HERE
 from scow.network.dns.upstream import UnansweredError, Upstream
 from tests.unit.network.dns.test_message import reply, wire
 
@@ -145,14 +146,14 @@ async def test_a_silent_server_is_asked_no_more(
     first.answer = silent
     assert addresses(await hasty.ask(servers, QUERY)) == ["10.0.0.3"]
     # The trial was not answered either.
-    await until(lambda: first.address in hasty._down)
+    await until(lambda: (HERE, first.address) in hasty._down)
     asked = second.asked
     await hasty.ask(servers, message.parse(wire("b.example")))
     assert second.asked == asked + 1
     first.answer = first.good
     # The trial under way was sent before; questions begin the next one.
     async with asyncio.timeout(10):
-        while first.address in hasty._down:
+        while (HERE, first.address) in hasty._down:
             await hasty.ask(servers, message.parse(wire("c.example")))
             await asyncio.sleep(0.01)
 
@@ -162,7 +163,7 @@ async def test_all_are_silent(hasty: Upstream, first: NameServer) -> None:
     with pytest.raises(UnansweredError):
         await hasty.ask([first.address], QUERY)
     assert first.asked >= 2, "a packet may have been lost"
-    await until(lambda: first.address in hasty._down)
+    await until(lambda: (HERE, first.address) in hasty._down)
     asked = first.asked
     with pytest.raises(UnansweredError):
         await hasty.ask([first.address], QUERY)
