@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tests.bench.measure import IMAGE, Action, Bench, command, containers, run_command, take_turns
 from tests.bench.table import Row
@@ -11,6 +12,7 @@ from tests.support.engine import BIN
 _NETWORK = "bench"
 # What a start on a user's network may cost over one on the default network.
 _OVER_DEFAULT = 1.2
+_MANY = 25
 
 
 def _each(bench: Bench, *words: str) -> dict[str, Action]:
@@ -93,4 +95,42 @@ def attach(bench: Bench) -> Row:
             row.values = take_turns(_in_turn(connect, disconnect), bench.rounds)
     finally:
         _do(_each(bench, "network", "rm", _NETWORK))
+    return row
+
+
+def attach_among_many(bench: Bench) -> Row:
+    """The same with as many containers as the largest of `--sizes` attached; without podman, which takes too long."""
+    size = bench.sizes[-1]
+    engines = {name: peer for name, peer in bench.peers.items() if name == "docker"}
+    few = replace(bench, peers=engines)
+    _do(_each(few, "network", "create", _NETWORK))
+    try:
+        with containers(few, size, ["sleep", "10000"]) as ids:
+            connect, disconnect = (
+                {n: _each(few, "network", verb, _NETWORK, ids[n][0])[n] for n in ("scow", *engines)}
+                for verb in ("connect", "disconnect")
+            )
+            title = f"network connect+disconnect with {size} endpoints, whole commands"
+            row = Row(title, "ms", budget=1.0)
+            row.values = take_turns(_in_turn(connect, disconnect), bench.rounds)
+    finally:
+        _do(_each(few, "network", "rm", _NETWORK))
+    return row
+
+
+def network_life_among_many(bench: Bench) -> Row:
+    """Create and remove a network where there are many: their rules must not count."""
+    engines = {name: peer for name, peer in bench.peers.items() if name == "docker"}
+    few = replace(bench, peers=engines)
+    # Docker's address pools have no more.
+    others = [f"{_NETWORK}{number}" for number in range(_MANY)]
+    for name in others:
+        _do(_each(few, "network", "create", name))
+    try:
+        made, gone = (_each(few, "network", verb, _NETWORK) for verb in ("create", "rm"))
+        row = Row(f"network create+rm beside {_MANY} others, whole commands", "ms", budget=1.0)
+        row.values = take_turns(_in_turn(made, gone), bench.rounds)
+    finally:
+        for name in others:
+            _do(_each(few, "network", "rm", name))
     return row

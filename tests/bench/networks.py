@@ -21,9 +21,12 @@ from tests.support.engine import BIN
 from tests.support.peers import Docker
 
 _T = TypeVar("_T")
+# Namespaces of who sends and who gets, and the address of the latter.
+_Measure = Callable[[str, str, str], float]
 _CLONE_NEWNET = 0x40000000
 _NETWORK = "benchnet"
 _QUESTIONS, _AT_ONCE, _ROUNDS = 10_000, 32, 5
+_TRIES = 3
 _GIB = 1 << 30
 _PORT = 9000
 _FIRST = 20_000
@@ -113,16 +116,62 @@ def _runs(bench: Bench, flags: list[str]) -> dict[str, Action]:
     return actions
 
 
-def transfer(bench: Bench) -> Row:
-    """A gibibyte by TCP from container to container; beside it between namespaces on a bare bridge."""
-    with _bare_bridge() as (left, right):
-        bare = min(_transfer(left, right, "10.99.0.2") for _ in range(3))
-    row = Row(f"1 GiB container to container; bare bridge {bare:.0f} ms", "ms", budget=1.1)
-    with _on_a_network(bench) as pids:
-        for engine, (asker, other) in pids.items():
-            address = _inside(other, _own_address)
-            row.values[engine] = min(_transfer(asker, other, address) for _ in range(3))
-    return row
+def transfer(bench: Bench) -> list[Row]:
+    """A gibibyte by TCP to a container, from another one and from the host."""
+    return _beside_bare(bench, "1 GiB", "ms", _transfer)
+
+
+def round_trip(bench: Bench) -> list[Row]:
+    """A byte by TCP to a container and back, from another one and from the host."""
+    return _beside_bare(bench, "a byte and back", "us", _round_trip)
+
+
+def _beside_bare(bench: Bench, what: str, unit: str, measure: _Measure) -> list[Row]:
+    """Measure between containers and from the host; beside it the same between namespaces on a bare bridge."""
+    rows = []
+    for number, way in enumerate(("container to container", "host to container")):
+        with _bare_bridge() as (host, left, right):
+            bare = min(measure((left, host)[number], right, "10.99.0.2") for _ in range(_TRIES))
+        row = Row(f"{what}, {way}; bare bridge {bare:.0f} {unit}", unit, budget=1.1)
+        with _on_a_network(bench) as pids:
+            for _ in range(_TRIES):
+                for engine, (asker, other) in pids.items():
+                    source = (asker, _host_of(bench, engine))[number]
+                    took = measure(source, other, _inside(other, _own_address))
+                    row.values[engine] = min(took, row.values.get(engine, took))
+        rows.append(row)
+    return rows
+
+
+def _host_of(bench: Bench, engine: str) -> str:
+    """Return the network namespace that is an engine's host."""
+    peer = bench.peers.get(engine)
+    return "/proc/self/ns/net" if peer is None else f"/proc/{peer.daemons()[0]}/ns/net"
+
+
+def _round_trip(sender: str, receiver: str, address: str) -> float:
+    """Return the microseconds that a byte takes there and back, at the median."""
+    listener = _inside(receiver, lambda: socket.create_server(("0.0.0.0", _PORT)))
+
+    def echo() -> None:
+        connection, _ = listener.accept()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with connection:
+            while data := connection.recv(1):
+                connection.sendall(data)
+
+    thread = threading.Thread(target=echo)
+    thread.start()
+    times = []
+    with _inside(sender, lambda: socket.create_connection((address, _PORT), 10)) as one, listener:
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(3000):
+            start = time.perf_counter()
+            one.sendall(b"?")
+            one.recv(1)
+            times.append(time.perf_counter() - start)
+    thread.join()
+    return statistics.median(times) * 1e6
 
 
 def _transfer(sender: str, receiver: str, address: str) -> float:
@@ -149,14 +198,15 @@ def _transfer(sender: str, receiver: str, address: str) -> float:
 
 
 @contextlib.contextmanager
-def _bare_bridge() -> Iterator[tuple[str, str]]:
+def _bare_bridge() -> Iterator[tuple[str, str, str]]:
     with Namespace() as host, Namespace() as left, Namespace() as right:
         host.run("ip link add bare0 type bridge && ip link set bare0 up")
+        host.run("ip addr add 10.99.0.9/24 dev bare0")
         for number, one in enumerate((left, right), 1):
             host.run(f"ip link add v{number} type veth peer name eth0 netns {one.pid}")
             host.run(f"ip link set v{number} master bare0 up")
             one.run(f"ip addr add 10.99.0.{number}/24 dev eth0 && ip link set eth0 up")
-        yield left.path, right.path
+        yield host.path, left.path, right.path
 
 
 @contextlib.contextmanager

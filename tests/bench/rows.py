@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.bench.attachments import attach, network_life, network_start
+from tests.bench.attachments import (
+    attach,
+    attach_among_many,
+    network_life,
+    network_life_among_many,
+    network_start,
+)
 from tests.bench.builds import (
     build_cached,
     build_files,
@@ -23,6 +29,7 @@ from tests.bench.networks import (
     name_rate,
     published_ports,
     published_range,
+    round_trip,
     transfer,
 )
 from tests.bench.pulls import pull, pull_changed, pull_eight, pull_large, pull_small
@@ -72,6 +79,7 @@ ROWS = (
     published_ports,
     published_range,
     transfer,
+    round_trip,
     build_runs,
     build_cached,
     build_stages,
@@ -84,8 +92,10 @@ ROWS = (
     volume_export,
     volume_import,
     network_life,
+    network_life_among_many,
     network_start,
     attach,
+    attach_among_many,
     listing,
     growth,
 )

@@ -145,13 +145,21 @@ class Reconciler:
         dropped = await self._parts.worker.run(self._parts.table.forward_is_dropped)
         if dropped and not self._warned:
             bridges = [n.bridge for n in self._networks.all() if n.bridge]
-            ways = [f"-{way} {bridge}" for bridge in bridges for way in "io"]
             _log.warning(
                 "another firewall drops forwarded packets: containers do not reach other machines, nor these "
                 "their ports, until it lets the bridge pass",
-                do="; ".join(f"iptables -I DOCKER-USER {way} -j ACCEPT" for way in ways),
+                do="; ".join(f"iptables -I DOCKER-USER {way}" for b in bridges for way in _ways(b)),
             )
         self._warned = dropped
+
+
+def _ways(bridge: str) -> list[str]:
+    """Return rules that let a bridge's packets pass docker's firewall, but for those to docker's own bridges.
+
+    Each is put before the one ahead of it.
+    """
+    own = [f"-i {bridge} -o {pattern} -j RETURN" for pattern in ("br-+", "docker+")]
+    return [f"-o {bridge} -j ACCEPT", f"-i {bridge} -j ACCEPT", *own]
 
 
 def _of_driver(name: str, wanted: Wanted) -> tuple[list[Network], list[Endpoint]]:
