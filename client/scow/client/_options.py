@@ -91,8 +91,8 @@ class ContainerOptions(TypedDict, total=False):
         devices: Host paths, "host path:container path:rwm", or devices of CDI, "vendor.com/class=name".
         sysctls: Values by name.
         shm_size: Bytes of /dev/shm.
-        log_driver: "json-file" or "none".
-        log_options: "max-size", "max-file".
+        log_driver: "json-file", "local", "cri", "journald", "syslog", "fluentd" or "none".
+        log_options: The driver's, as `docker run --log-opt` has them.
         oom_score_adj: -1000..1000.
         pid_mode: "host" or "container:NAME".
         ipc_mode: "private", "shareable", "host" or "container:NAME".

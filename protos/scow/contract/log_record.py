@@ -1,17 +1,15 @@
-r"""The records of a container's log, in the form of Docker's json-file.
+r"""The records of a container's log in the form of Docker's json-file.
 
     {"log":"hello\n","stream":"stdout","time":"2026-01-02T03:04:05.000000006Z"}
+    {"log":"hello\n","stream":"stdout","attrs":{"tag":"web"},"time":"2026-01-02T03:04:05.000000006Z"}
 
-The shim writes them, the container service reads them. One record stands on a line of its own. A line of output longer
-than 16 KiB becomes several records, of which only the last ends with a newline. What Docker does not have comes after
-the time, where it is needed:
+The shim writes them, the container service reads them. One record stands on a line of its own. What Docker does not
+have comes after the time, where it is needed:
 
 - `,"at":4711,"run":17673230450`: how many bytes of this stream came before since that start of the container, which
   has a number of its own; in a stream's first record of each file, and after a loss.
 - `,"raw":"/wo="`: what was written, in base64, where it is not UTF-8; `log` then has U+FFFD in the place of such bytes.
 - `,"notice":true`: the engine's own words, which are not output.
-
-So the position of every byte of output is known, and a client that lost its connection goes on where it was.
 
 Both directions work on many records at once: output comes in pieces of many lines, and what can be done for a whole
 piece (escaping, the time, JSON) is not done for each line.
@@ -24,22 +22,18 @@ import calendar
 import json
 import re
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 
-STREAMS = ("stdout", "stderr")
-# Bytes of output in one record; Docker has the same.
-RECORD_BYTES = 16 << 10
+from scow.contract.log_lines import STREAMS, Decoder, LineEncoder, Records, cut_lines, has_long
 
 _HEAD = b'{"log":"'
-_TAIL = b'","stream":"%b","time":"%b"}'
-_TAIL_SIZE = len(_TAIL % (b"stdout", b"2026-01-02T03:04:05.000000006Z"))
-_tail_of = itemgetter(slice(-_TAIL_SIZE, None))
+_TAIL = b'","stream":"%b",%b"time":"%b"}'
+_TAIL_START = b'","stream":"'
 _TAIL_PATTERN = re.compile(
-    rb'","stream":"(stdout|stderr)","time":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z)"\}'
+    rb'","stream":"(stdout|stderr)",(?:"attrs":\{.*\},)?"time":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z)"\}'
 )
 
 _ESCAPES = {number: b"\\u%04x" % number for number in range(0x20)} | {
@@ -52,65 +46,38 @@ _ESCAPES = {number: b"\\u%04x" % number for number in range(0x20)} | {
 _PLAIN = bytes(set(range(256)) - set(_ESCAPES) | {ord("\n")})
 
 
-class LogEncoder:
-    """Makes records of the output of one container, from its start on.
+class LogEncoder(LineEncoder):
+    """Makes records.
 
-    Attributes:
-        run: Which start of the container that was.
+    Args:
+        run: Which start of the container this is: higher than that of any earlier one.
+        attrs: What each record says of the container, as an object of JSON; empty: nothing.
     """
 
-    def __init__(self) -> None:
-        self.run = time.time_ns()
-        self._unfinished = dict.fromkeys(STREAMS, b"")
-        self._recorded = dict.fromkeys(STREAMS, 0)
-        self._second = (0, "")
-
-    def encode(self, stream: str, data: bytes) -> bytes:
-        """Return the records of a piece of output; an unfinished line waits for its end.
-
-        They have one time, since one read of a pipe or terminal gave them.
-        """
-        data = self._unfinished[stream] + data
-        end = data.rfind(b"\n") + 1
-        records = self._lines(stream, data[:end]) if end else b""
-        rest = data[end:]
-        if len(rest) > RECORD_BYTES:
-            *full, rest = _cut(rest)
-            records += self._pieces(stream, full)
-        self._unfinished[stream] = rest
-        self._recorded[stream] += len(data) - len(rest)
-        return records
-
-    def finish(self, stream: str) -> bytes:
-        """Return the record of an unfinished line after which nothing follows; empty when there is none."""
-        rest, self._unfinished[stream] = self._unfinished[stream], b""
-        self._recorded[stream] += len(rest)
-        return self._pieces(stream, [rest]) if rest else b""
-
-    def unfinished(self, stream: str) -> bytes:
-        """Return what waits for the end of its line."""
-        return self._unfinished[stream]
-
-    def recorded(self, stream: str) -> int:
-        """Return how many bytes of a stream are in records."""
-        return self._recorded[stream]
+    def __init__(self, run: int = 0, attrs: str = "") -> None:
+        super().__init__(run)
+        self._attrs = f'"attrs":{attrs},'.encode() if attrs else b""
 
     def notice(self, text: str) -> bytes:
         """Return a record of the engine's own words, on standard error."""
         return self._pieces("stderr", [text.encode()])[:-2] + b',"notice":true}\n'
 
+    def placed(self, records: bytes, position: int) -> bytes:
+        """Return records of which the first says how many bytes of its stream came before it, in which run."""
+        return with_position(records, position, self.run)
+
+    def decoder(self) -> Decoder:
+        """Return what reads such records."""
+        return JsonDecoder()
+
     def _lines(self, stream: str, lines: bytes) -> bytes:
-        """Return the records of whole lines."""
-        escaped = None if _has_long(lines) else _escape(lines)
+        escaped = None if has_long(lines) else _escape(lines)
         if escaped is None:
-            return self._pieces(
-                stream, [piece for line in lines.split(b"\n")[:-1] for piece in _cut(line + b"\n")]
-            )
+            return self._pieces(stream, cut_lines(lines))
         end = b"\\n" + self._tail(stream)
         return b"".join((_HEAD, escaped[:-1].replace(b"\n", end + _HEAD), end))
 
     def _pieces(self, stream: str, pieces: Iterable[bytes]) -> bytes:
-        """Return a record for each piece."""
         tail = self._tail(stream)
         records: list[bytes] = []
         for piece in pieces:
@@ -123,31 +90,13 @@ class LogEncoder:
         return b"".join(records)
 
     def _tail(self, stream: str) -> bytes:
-        return _TAIL % (stream.encode(), self._now().encode()) + b"\n"
-
-    def _now(self) -> str:
-        """Return the time as RFC 3339 with nanoseconds; formatting the seconds is what costs."""
-        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-        if seconds != self._second[0]:
-            self._second = (seconds, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)))
-        return f"{self._second[1]}.{nanoseconds:09d}Z"
+        return _TAIL % (stream.encode(), self._attrs, self._now().encode()) + b"\n"
 
 
 def with_position(records: bytes, position: int, run: int) -> bytes:
     """Return records of which the first says how many bytes of its stream came before it, in which run."""
     end = records.index(b"\n") - 1
     return b'%b,"at":%d,"run":%d%b' % (records[:end], position, run, records[end:])
-
-
-def _has_long(lines: bytes) -> bool:
-    """Tell whether a line, with its newline, needs more than one record."""
-    start = 0
-    while len(lines) - start > RECORD_BYTES:
-        end = lines.rfind(b"\n", start, start + RECORD_BYTES)
-        if end < 0:
-            return True
-        start = end + 1
-    return False
 
 
 def _escape(data: bytes) -> bytes | None:
@@ -165,39 +114,12 @@ def _escape(data: bytes) -> bytes | None:
     return data
 
 
-def _cut(line: bytes) -> list[bytes]:
-    """Cut a line into pieces of at most 16 KiB that do not split a UTF-8 character."""
-    pieces = []
-    while len(line) > RECORD_BYTES:
-        end = RECORD_BYTES
-        while end > RECORD_BYTES - 4 and line[end] & 0xC0 == 0x80:
-            end -= 1
-        pieces.append(line[:end])
-        line = line[end:]
-    return [*pieces, line]
+class JsonDecoder:
+    """Reads such records; it needs to remember nothing."""
 
-
-@dataclass(frozen=True, slots=True)
-class Records:
-    """Records of one stream that follow each other.
-
-    Attributes:
-        stream: "stdout" or "stderr".
-        data: What was written, of all of them. A record ends with a newline unless its line goes on in the next one.
-        sizes: Bytes of each record.
-        times: When each was written, nanoseconds since 1970 UTC.
-        position: Bytes of the stream that came before in this run, where the log says so.
-        run: Which run, where the log says so.
-        notice: They are the engine's own words.
-    """
-
-    stream: str
-    data: bytes
-    sizes: Sequence[int]
-    times: Sequence[int]
-    position: int | None = None
-    run: int | None = None
-    notice: bool = False
+    def decode(self, lines: bytes) -> list[Records]:
+        """Return the records of whole lines; lines that hold none are left out."""
+        return decode(lines)
 
 
 def decode(lines: bytes) -> list[Records]:
@@ -212,33 +134,39 @@ def decode(lines: bytes) -> list[Records]:
     plain: list[bytes] = []
     spans: list[tuple[str, int, int]] = []
     heads = lines.startswith(_HEAD) + lines.count(b"\n" + _HEAD)
-    if heads != len(batch):
+    # It cannot be in what was written, whose quotes are escaped.
+    start = batch[-1].find(_TAIL_START) if batch else -1
+    if heads != len(batch) or start < 0:
         return _decode_each(batch)
-    for tail, group in groupby(batch, _tail_of):
+    size = len(batch[-1]) - start
+    for tail, group in groupby(batch, itemgetter(slice(-size, None))):
         same = list(group)
         known = _parse_tail(tail)
         if known is None:
-            found += _decode_plain(plain, spans)
+            found += _decode_plain(plain, spans, size)
             found += _decode_each(same)
             plain, spans = [], []
         else:
             plain += same
             spans.append((*known, len(same)))
-    return found + _decode_plain(plain, spans)
+    return found + _decode_plain(plain, spans, size)
 
 
-def _decode_plain(lines: list[bytes], spans: list[tuple[str, int, int]]) -> list[Records]:
+def _decode_plain(
+    lines: list[bytes], spans: list[tuple[str, int, int]], tail_size: int
+) -> list[Records]:
     """Decode lines in exactly the form in which they are written.
 
     Args:
         lines: Without their newlines.
         spans: Stream, time and number of lines of each part.
+        tail_size: Bytes of what follows the output in each.
     """
     if not lines:
         return []
     start = len(_HEAD)
     try:
-        strings = b'","'.join([line[start:-_TAIL_SIZE] for line in lines])
+        strings = b'","'.join([line[start:-tail_size] for line in lines])
         texts: list[str] = json.loads(b'["%b"]' % strings)
     except ValueError:
         return _decode_each(lines)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import grpc
 
 import scow.core.plain_structlog  # noqa: F401  before what loads structlog
+from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.api.container.v1.container_pb2_grpc import add_ContainerServiceServicer_to_server
 from scow.api.container.v1.files_pb2_grpc import add_FilesServiceServicer_to_server
 from scow.container.content.commit import Commits
@@ -32,7 +33,9 @@ from scow.container.lifecycle.shared_mounts import SharedMounts
 from scow.container.lifecycle.start import Starter
 from scow.container.lifecycle.supervision import Supervision
 from scow.container.lifecycle.transitions import Next, Transitions
+from scow.container.logs import options
 from scow.container.logs.records import Logs
+from scow.container.logs.sender import Senders
 from scow.container.model.containers import Containers, Entry
 from scow.container.model.paths import Paths
 from scow.container.peers.image import Images
@@ -75,6 +78,7 @@ async def wire(context: Context) -> Wiring:
 def make_shared(context: Context) -> Shared:
     """Make what the parts stand on."""
     config = context.config
+    options.resolve(ContainerConfig(), config.container)  # one that is invalid is told now
     paths = Paths(config)
     paths.make()
     spawner = Spawner(
@@ -85,6 +89,7 @@ def make_shared(context: Context) -> Shared:
         idle=config.container.spawner_idle_seconds,
     )
     containers = Containers(ContainerStore(context.store), context.journal)
+    background, logs = Background(), Logs()
     return Shared(
         config=config,
         containers=containers,
@@ -94,7 +99,9 @@ def make_shared(context: Context) -> Shared:
         volumes=Volumes(context.peers),
         networks=Networks(context.peers),
         transitions=Transitions(containers, config.container),
-        background=Background(),
+        background=background,
+        logs=logs,
+        senders=Senders(config.container, paths, logs, background),
     )
 
 
@@ -131,7 +138,8 @@ def make_parts(shared: Shared) -> Parts:
         removal=removal,
         cleanup=cleanup,
         sessions=Sessions(shared, starter, execs),
-        logs=Logs(),
+        logs=shared.logs,
+        senders=shared.senders,
         execs=execs,
         exports=Exports(shared),
         queries=Queries(shared),

@@ -29,6 +29,7 @@ from scow.container.lifecycle.start import Starter
 from scow.container.lifecycle.supervision import Supervision
 from scow.container.lifecycle.transitions import Respond
 from scow.container.logs import records
+from scow.container.logs.sender import Senders
 from scow.container.query.info import info
 from scow.container.query.queries import Queries
 from scow.container.query.top import top
@@ -63,6 +64,7 @@ class Parts:
     cleanup: Cleanup
     sessions: Sessions
     logs: records.Logs
+    senders: Senders
     execs: Execs
     exports: Exports
     queries: Queries
@@ -192,12 +194,10 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
     ) -> AsyncIterator[pb.LogsResponse]:
         """Stream what a container wrote."""
         found = self._parts.logs.read(self._containers.find(request.container), request)
+        answers = records.Answers(request)
         async for some in found:
-            if request.batches:
-                yield records.batch(some)
-            else:
-                for response in records.singly(some):
-                    yield response
+            for response in answers.of(some):
+                yield response
 
     async def Attach(
         self, request_iterator: AsyncIterator[pb.AttachRequest], context: Context

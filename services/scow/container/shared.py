@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scow.container.lifecycle.transitions import Transitions
+from scow.container.logs.records import Logs
+from scow.container.logs.sender import Senders
 from scow.container.model.containers import Containers
 from scow.container.model.paths import Paths
 from scow.container.peers.image import Images
@@ -29,6 +31,8 @@ class Shared:
     networks: Networks
     transitions: Transitions
     background: Background
+    logs: Logs
+    senders: Senders
 
     def shim(self, container: str) -> Shim:
         """Return the shim of a container, whether or not there is one."""

@@ -281,7 +281,10 @@ class VolumeSection:
 class ContainerSection:
     """The container service."""
 
-    # Bytes of one log file, and how many files a container has, where it does not say so itself.
+    # What writes the logs of containers that name no driver, and the options that they have unless they give their own.
+    log_driver: str = "json-file"
+    log_opts: dict[str, str] = field(default_factory=dict)
+    # Bytes of one log file, and how many files a container has, where neither it nor log_opts says so.
     log_max_size: int = 10 << 20
     log_max_files: int = 3
     # User namespaces of containers that do not say otherwise: "host", or "auto": each has ids of its own.
@@ -293,6 +296,8 @@ class ContainerSection:
     userns_ranges: int = 10_000
     # Folders with specifications of devices (CDI); of two that describe the same device the later one counts.
     cdi_directories: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")
+    # The socket of the journal.
+    journal_socket: Path = Path("/run/systemd/journal/socket")
     # Seconds for which a shim may be silent when the service comes back to it.
     adopt_seconds: float = 5.0
     # Of containers with a restart policy that say nothing themselves: seconds before the first restart and of the

@@ -20,6 +20,7 @@ from scow.core.config import load
 
 _SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _LARGEST = 1 << 20
+_LOG_DRIVERS = ("json-file", "local", "journald", "syslog", "fluentd", "none")
 
 
 class _Wrong(Exception):
@@ -110,18 +111,21 @@ def _pools(target: _Target, value: Any) -> str:
     return target.set("network.default_address_pools", found)
 
 
+def _log_driver(target: _Target, value: Any) -> str:
+    if _text(value) not in _LOG_DRIVERS:
+        return f"was left out: there is no log driver {value}"
+    return target.set("container.log_driver", value)
+
+
 def _log_options(target: _Target, value: Any) -> str:
     if not isinstance(value, dict):
         raise _Wrong("must be an object")
-    said = []
-    for key, text in value.items():
-        if key == "max-size":
-            said.append(f"max-size {target.set('container.log_max_size', _size(text))}")
-        elif key == "max-file":
-            said.append(f"max-file {target.set('container.log_max_files', _count(text))}")
-        else:
-            said.append(f"{key} was left out: it is given to each container with --log-opt")
-    return "; ".join(said) or "is empty"
+    for name, check in (("max-size", _size), ("max-file", _count)):
+        if name in value:
+            check(value[name])
+    if not value:
+        return "is empty"
+    return target.set("container.log_opts", {key: _text(text) for key, text in value.items()})
 
 
 def _count(value: Any) -> int:
@@ -212,7 +216,7 @@ RULES: dict[str, _Rule] = {
     "max-download-attempts": _kept("image.retries", int),
     "storage-driver": _said("was left out: image.snapshotter chooses by itself"),
     "storage-opts": _said("was left out: they are of Docker's storage drivers"),
-    "log-driver": _default("json-file", f"{_EACH_CONTAINER} with --log-driver"),
+    "log-driver": _log_driver,
     "log-opts": _log_options,
     "log-level": _level,
     "log-format": _log_format,
@@ -295,9 +299,16 @@ def text_of(values: Mapping[str, Any]) -> str:
     return "\n".join(part for part in parts if part)
 
 
+def _key(name: str) -> str:
+    bare = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
+    return name if bare else json.dumps(name, ensure_ascii=False)
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+        return (
+            "{ " + ", ".join(f"{_key(key)} = {_toml(each)}" for key, each in value.items()) + " }"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
     # A text, number or truth value of JSON is one of TOML.

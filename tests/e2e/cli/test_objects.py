@@ -275,7 +275,15 @@ def test_info_has_dockers_rows_and_fields(engine: Engine) -> None:
     assert found["ID"] == engine.instance
     assert found["Driver"] in found["DriverStatus"][1][1].split()
     assert found["DriverStatus"][0][1]
-    assert found["Plugins"]["Log"] == ["json-file", "none"]
+    assert found["Plugins"]["Log"] == [
+        "json-file",
+        "local",
+        "cri",
+        "none",
+        "journald",
+        "syslog",
+        "fluentd",
+    ]
     assert found["SecurityOptions"] == ["name=seccomp,profile=builtin", "name=cgroupns"]
     about = os.uname()
     assert (found["KernelVersion"], found["Name"]) == (about.release, about.nodename)

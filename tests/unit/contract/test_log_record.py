@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scow.contract.log_record import RECORD_BYTES, LogEncoder, Records, decode, with_position
+from scow.contract.log_lines import RECORD_BYTES, Records
+from scow.contract.log_record import LogEncoder, decode, with_position
 
 
 def line(text: str, stream: str = "stdout", time: str = "2026-01-02T03:04:05.000000006Z") -> bytes:

@@ -41,7 +41,8 @@ def test_everyday_keys(tmp_path: Path) -> None:
     assert said["bip"] == "is network.subnet and network.gateway"
     assert said["fixed-cidr"] == "is network.ip_range"
     assert said["userland-proxy"].startswith("is not needed")
-    assert "labels was left out" in said["log-opts"]
+    assert said["log-driver"] == "is container.log_driver"
+    assert said["log-opts"] == "is container.log_opts"
     assert "tcp://0.0.0.0:2375" in said["hosts"]
     assert said["something-new"] == "is unknown, and was left out"
     config = load(target, {})
@@ -56,7 +57,8 @@ def test_everyday_keys(tmp_path: Path) -> None:
     assert [network.icc, network.masquerade, network.forwarding] == [False] * 3
     assert config.root == Path("/srv/containers")
     assert config.image.registry_mirrors == ("https://mirror.example",)
-    assert (config.container.log_max_size, config.container.log_max_files) == (10 << 20, 5)
+    assert config.container.log_driver == "json-file"
+    assert config.container.log_opts == {"max-size": "10m", "max-file": "5", "labels": "x"}
     with pytest.raises(InvalidConfig, match="is there"):
         write(source, target)
 
@@ -80,6 +82,7 @@ def test_fixed_cidr_alone_is_the_subnet() -> None:
         ("log-opts", {"max-size": "ten"}),
         ("log-opts", {"max-file": "²"}),
         ("log-opts", {"max-file": "5" * 5000}),
+        ("log-opts", {"max-size": 10}),
         ("log-level", "loud"),
     ],
 )

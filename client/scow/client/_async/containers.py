@@ -16,6 +16,7 @@ from scow.client._async.logs import AsyncLogs
 from scow.client._async.service import AsyncService
 from scow.client._async.session import AsyncAttachment, AsyncExecution
 from scow.client._async.stream import AsyncStream
+from scow.client._log_place import parse_cursor
 from scow.client._options import ContainerOptions, Filters, build_config, filters_of
 from scow.client._results import ExecResult, RunResult
 from scow.client._watch import resume_watch
@@ -125,6 +126,8 @@ class AsyncContainers(AsyncLifecycle, AsyncCapture, AsyncFiles):
         until: Timestamp | None = None,
         stdout: bool = True,
         stderr: bool = True,
+        after: pb.OutputPosition | str | None = None,
+        places: bool = False,
         timeout: float | None = None,
     ) -> AsyncLogs:
         """Give what a container wrote, in order, with the time of each record.
@@ -137,7 +140,13 @@ class AsyncContainers(AsyncLifecycle, AsyncCapture, AsyncFiles):
             until: Only up to this time.
             stdout: Its standard output.
             stderr: Its standard error.
+            after: Go on after this place: the `cursor` of a record, or of what this method returned before. Where it
+                was rotated away, from the oldest record on. `tail` means nothing then.
+            places: Tell the `cursor` of records also with `tail`, which then takes longer.
             timeout: Seconds for all of it.
+
+        Raises:
+            ValueError: `after` is no cursor.
 
         Example::
 
@@ -145,6 +154,7 @@ class AsyncContainers(AsyncLifecycle, AsyncCapture, AsyncFiles):
                 async for record in logs:
                     print(record.time.ToJsonString(), record.stdout or record.stderr)
         """
+        place = parse_cursor(after) if isinstance(after, str) else after
         request = pb.LogsRequest(
             container=container,
             follow=follow,
@@ -153,6 +163,8 @@ class AsyncContainers(AsyncLifecycle, AsyncCapture, AsyncFiles):
             until=until,
             stdout=stdout,
             stderr=stderr,
+            after=place,
+            places=places,
             batches=True,
         )
         return AsyncLogs(self._service, request, timeout)

@@ -56,6 +56,14 @@ class AsyncLogs:
         async for response in self._stream:
             yield self._place.advance(response)
 
+    @property
+    def cursor(self) -> str:
+        """The place after the last record that was given, for `logs(after=...)`; empty before the first.
+
+        Of one that was given by iterating, `record.cursor` is the place after it.
+        """
+        return self._place.cursor
+
     async def close(self) -> None:
         """End the call; without effect on one that has ended."""
         await self._stream.close()

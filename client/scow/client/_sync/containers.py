@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.types.v1.types_pb2 import ReconcileAction
+from scow.client._log_place import parse_cursor
 from scow.client._options import ContainerOptions, Filters, build_config, filters_of
 from scow.client._results import ExecResult, RunResult
 from scow.client._sync.capture import Capture
@@ -125,6 +126,8 @@ class Containers(Lifecycle, Capture, SyncFiles):
         until: Timestamp | None = None,
         stdout: bool = True,
         stderr: bool = True,
+        after: pb.OutputPosition | str | None = None,
+        places: bool = False,
         timeout: float | None = None,
     ) -> Logs:
         """Give what a container wrote, in order, with the time of each record.
@@ -137,7 +140,13 @@ class Containers(Lifecycle, Capture, SyncFiles):
             until: Only up to this time.
             stdout: Its standard output.
             stderr: Its standard error.
+            after: Go on after this place: the `cursor` of a record, or of what this method returned before. Where it
+                was rotated away, from the oldest record on. `tail` means nothing then.
+            places: Tell the `cursor` of records also with `tail`, which then takes longer.
             timeout: Seconds for all of it.
+
+        Raises:
+            ValueError: `after` is no cursor.
 
         Example::
 
@@ -145,6 +154,7 @@ class Containers(Lifecycle, Capture, SyncFiles):
                 for record in logs:
                     print(record.time.ToJsonString(), record.stdout or record.stderr)
         """
+        place = parse_cursor(after) if isinstance(after, str) else after
         request = pb.LogsRequest(
             container=container,
             follow=follow,
@@ -153,6 +163,8 @@ class Containers(Lifecycle, Capture, SyncFiles):
             until=until,
             stdout=stdout,
             stderr=stderr,
+            after=place,
+            places=places,
             batches=True,
         )
         return Logs(self._service, request, timeout)

@@ -56,6 +56,14 @@ class Logs:
         for response in self._stream:
             yield self._place.advance(response)
 
+    @property
+    def cursor(self) -> str:
+        """The place after the last record that was given, for `logs(after=...)`; empty before the first.
+
+        Of one that was given by iterating, `record.cursor` is the place after it.
+        """
+        return self._place.cursor
+
     def close(self) -> None:
         """End the call; without effect on one that has ended."""
         self._stream.close()

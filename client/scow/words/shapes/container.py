@@ -32,6 +32,7 @@ def container_shape(container: pb.Container, image: Image | None = None) -> Stru
         container: The container.
         image: The image it was made from, where it is still there: tells its entry point from its arguments.
     """
+    driver = container.config.log.driver or "json-file"
     return Struct(
         Id=container.id,
         Created=time_of(container, "created_at"),
@@ -42,7 +43,8 @@ def container_shape(container: pb.Container, image: Image | None = None) -> Stru
         ResolvConfPath=container.resolv_conf_path,
         HostnamePath=container.hostname_path,
         HostsPath=container.hosts_path,
-        LogPath=container.log_path,
+        # Where others find what they can read.
+        LogPath=container.log_path if driver in ("json-file", "cri") else "",
         Name=f"/{container.name}",
         RestartCount=container.restart_count,
         Driver=container.snapshot_driver,
@@ -57,6 +59,7 @@ def container_shape(container: pb.Container, image: Image | None = None) -> Stru
         Mounts=[_mount(mount, container.config) for mount in container.mounts],
         Config=_config(container, image),
         NetworkSettings=_network_settings(container),
+        **_log_state(container),
     )
 
 
@@ -64,6 +67,14 @@ def _kernel_limits(container: pb.Container) -> dict[str, object]:
     """Return what the kernel has of its limits, where that was asked for and it runs."""
     found = container.kernel_limits
     return {"KernelLimits": Map(dict(sorted(found.items())))} if found else {}
+
+
+def _log_state(container: pb.Container) -> dict[str, Struct]:
+    """Return, of a container whose log is sent to a server, how that goes on; Docker does not tell."""
+    if not container.HasField("log_state"):
+        return {}
+    state = container.log_state
+    return {"LogState": Struct(DroppedBytes=state.dropped_bytes, Error=state.error)}
 
 
 def _state(container: pb.Container) -> Struct:

@@ -15,7 +15,7 @@ from scow.api.image.v1 import image_pb2
 from scow.api.volume.v1 import volume_pb2
 from scow.container.health import checks
 from scow.container.lifecycle import dependencies, id_ranges, image_mounts, volumes_from
-from scow.container.logs import options
+from scow.container.logs import journald, options
 from scow.container.model import attachments, image_config, names, validation
 from scow.container.model.containers import Containers, Entry
 from scow.container.model.invalid import invalid
@@ -74,6 +74,10 @@ class Creation:
         )
         if request.config.networks:
             described.config.network = request.config.networks[0].network
+        section = self._shared.config.container
+        described.config.log.CopyFrom(options.resolve(described.config, section))
+        if described.config.log.driver == "journald":
+            journald.check_here(section.journal_socket)
         _join(described.config, self._shared.containers)
         dependencies.resolve(described.config, name, self._shared.containers)
         ids = id_ranges.choose(
@@ -162,8 +166,9 @@ class Creation:
             draft.snapshot_driver = prepared.driver
             draft.networks.extend(networks)
             draft.status = pb.STATUS_CREATED
-            if options.parse(draft.config.log).driver == "json-file":
-                draft.log_path = str(self._shared.paths.log(entry.id))
+            log = options.parse(draft.config.log)
+            if log.driver != "none":
+                draft.log_path = str(self._shared.paths.log(entry.id, log.form))
             rootfs = image_pb2.PrepareResponse(mounts=prepared.mounts, driver=prepared.driver)
             for mount in volumes.mounts:
                 mount.ClearField("fill_path")  # it was filled, or will not be

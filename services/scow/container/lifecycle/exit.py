@@ -46,6 +46,7 @@ class Exits:
     def follow(self, entry: Entry, shim: Shim) -> None:
         """Follow a running container in the background."""
         entry.watcher = self._shared.background.start(self._watch(entry, shim))
+        self._shared.senders.follow(entry)
 
     def follow_up(self, entry: Entry) -> None:
         """Begin what an exit leads to, in the background: it needs the lock, which the caller may have."""

@@ -76,6 +76,10 @@ class Recovery:
         self._shared.spawner.collect()
         now = now_ns()
         self._shared.containers.store.prune(now - _EXECS_KEPT_NS, now - _DEPARTED_KEPT_NS)
+        for entry in self._shared.containers.all():
+            self._shared.senders.follow(
+                entry
+            )  # also of those that have ended: something may be left to send
         limit = asyncio.Semaphore(_AT_ONCE)
         found = await asyncio.gather(
             *(self._one(entry, limit) for entry in self._shared.containers.all())

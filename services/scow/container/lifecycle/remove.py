@@ -78,6 +78,7 @@ class Removal:
                 draft.status = pb.STATUS_DEAD
                 draft.error = str(error)
             raise
+        await self._shared.senders.drained(entry)
         self._shared.paths.discard_data(entry.id)
         with containers.store.store.transaction() as tx:
             containers.forget(tx, entry, created=True)

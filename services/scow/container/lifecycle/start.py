@@ -17,6 +17,7 @@ from scow.container.lifecycle.links import Links
 from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.shared_mounts import SharedMounts
 from scow.container.lifecycle.transitions import Execution, Respond
+from scow.container.logs import about
 from scow.container.logs import options as logoptions
 from scow.container.model import states
 from scow.container.model.containers import Entry
@@ -179,6 +180,9 @@ class Starter:
             path=entry.described.log_path,
             max_size=options.max_size or section.log_max_size,
             max_files=options.max_files or section.log_max_files,
+            format=options.form,
+            attrs=about.as_json(entry.described, options.given) if options.form == "json" else "",
+            compress=options.compress,
         )
 
     def _surroundings(self, entry: Entry, window: tuple[int, int]) -> document.Surroundings:

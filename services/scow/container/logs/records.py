@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.container.logs.files import Cursor
+from scow.container.logs import options
+from scow.container.logs.files import Cursor, Place
 from scow.container.model.containers import Entry
 from scow.contract.errors import FailedPrecondition, LimitExceeded
-from scow.contract.log_record import STREAMS, Records, decode
+from scow.contract.log_lines import STREAMS, Records
 from scow.core.times import from_proto, to_proto
 from scow.kernel.inotify import FolderWatches
 
@@ -49,11 +50,13 @@ class Selection:
         wanted = [self.since <= moment <= self.until for moment in times]
         if not any(wanted):
             return None
-        return Records(
-            records.stream,
-            b"".join(compress(split(records.data, records.sizes), wanted)),
-            list(compress(records.sizes, wanted)),
-            list(compress(times, wanted)),
+        # They are those of some time on, or up to some time, as times do not go back: their places follow each other.
+        first = wanted.index(True)
+        return replace(
+            records.after(first),
+            data=b"".join(compress(split(records.data, records.sizes), wanted)),
+            sizes=list(compress(records.sizes, wanted)),
+            times=list(compress(times, wanted)),
         )
 
 
@@ -71,20 +74,21 @@ class Logs:
             LimitExceeded: The kernel has no watch left.
         """
         selection = Selection.of(request)
-        tail = max(request.tail, 0) if request.HasField("tail") and request.tail >= 0 else None
         path = path_of(entry)
-        with contextlib.closing(Cursor(path, tail)) as cursor:
+        with contextlib.closing(await asyncio.to_thread(_cursor, entry, request)) as cursor:
             if not request.follow:
                 async for records in _present(cursor, selection):
                     yield records
                 return
-            changes = self._changes(entry, path.parent, selection.until)
+            changes = self.changes(entry, path.parent, selection.until)
             async with contextlib.aclosing(changes):
                 async for _ in changes:
                     async for records in _present(cursor, selection):
                         yield records
 
-    async def _changes(self, entry: Entry, folder: Path, until: int) -> AsyncGenerator[None]:
+    async def changes(
+        self, entry: Entry, folder: Path, until: int = _FOREVER
+    ) -> AsyncGenerator[None]:
         """Yield at first, whenever the log changed, and once after the container's end or the time `until`."""
         with self._watching(entry, folder, until) as changed:
             while True:
@@ -129,8 +133,7 @@ class Logs:
 
 async def _present(cursor: Cursor, selection: Selection) -> AsyncIterator[list[Records]]:
     """Yield what is there now."""
-    while lines := cursor.lines():
-        found = decode(lines)
+    while found := cursor.records():
         wanted = [own for records in found if (own := selection.of_records(records)) is not None]
         if wanted:
             yield wanted
@@ -155,6 +158,19 @@ def path_of(entry: Entry) -> Path:
     return Path(entry.described.log_path)
 
 
+def _cursor(entry: Entry, request: pb.LogsRequest) -> Cursor:
+    """Return a cursor at the place that a request asks for."""
+    tail = max(request.tail, 0) if request.HasField("tail") and request.tail >= 0 else None
+    after = request.after if request.HasField("after") else None
+    return Cursor(
+        path_of(entry),
+        options.parse(entry.described.config.log).form,
+        tail=tail,
+        after=Place(after.run, after.stdout, after.stderr) if after is not None else None,
+        places=request.places,
+    )
+
+
 def split(data: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
     """Give the data of each record."""
     start = 0
@@ -163,23 +179,65 @@ def split(data: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
         start += size
 
 
-def batch(found: list[Records]) -> pb.LogsResponse:
-    """Return the message with many records."""
-    response = pb.LogsResponse()
-    for records in found:
-        response.batch.add(
-            stderr=records.stream == "stderr",
-            data=records.data,
-            sizes=records.sizes,
-            times=records.times,
-        )
-    return response
+class Answers:
+    """Makes the responses of one call; keeps what is before each record.
 
+    Args:
+        request: The call's.
+    """
 
-def singly(found: list[Records]) -> Iterator[pb.LogsResponse]:
-    """Give a message for each record."""
-    for records in found:
-        for moment, data in zip(records.times, split(records.data, records.sizes), strict=True):
-            response = pb.LogsResponse(time=to_proto(moment))
-            setattr(response, records.stream, data)
-            yield response
+    def __init__(self, request: pb.LogsRequest) -> None:
+        self._batches = request.batches
+        self._place = pb.OutputPosition()
+        if request.HasField("after"):
+            self._place.CopyFrom(request.after)
+
+    def of(self, found: list[Records]) -> Iterator[pb.LogsResponse]:
+        """Give the responses with records."""
+        if self._batches:
+            yield self._batch(found)
+            return
+        for records in found:
+            for index in range(len(records.sizes)):
+                yield self._single(records.after(index), records.sizes[index])
+
+    def _batch(self, found: list[Records]) -> pb.LogsResponse:
+        response = pb.LogsResponse()
+        for records in found:
+            before = self._move(records)
+            response.batch.add(
+                stderr=records.stream == "stderr",
+                data=records.data,
+                sizes=records.sizes,
+                times=records.times,
+                before=before,
+                notice=records.notice,
+            )
+            self._pass(records, len(records.data))
+        return response
+
+    def _single(self, records: Records, size: int) -> pb.LogsResponse:
+        self._move(records)
+        self._pass(records, size)
+        response = pb.LogsResponse(time=to_proto(records.times[0]))
+        if self._place.run:
+            response.cursor.CopyFrom(self._place)
+        setattr(response, records.stream, records.data[:size])
+        return response
+
+    def _move(self, records: Records) -> pb.OutputPosition | None:
+        """Note where records are; return it, or None where that is not known."""
+        place = self._place
+        if records.notice:
+            return place if place.run else None
+        if records.run is None or records.position is None:
+            return None
+        if records.run != place.run:
+            place.Clear()
+            place.run = records.run
+        setattr(place, records.stream, records.position)
+        return place
+
+    def _pass(self, records: Records, size: int) -> None:
+        if records.run is not None and not records.notice:
+            setattr(self._place, records.stream, (records.position or 0) + size)

@@ -56,9 +56,13 @@ class Paths:
         """Return the folder of what is kept until the container is removed."""
         return self._data / container
 
-    def log(self, container: str) -> Path:
-        """Return the path of the log."""
-        return self.data(container) / f"{container}-json.log"
+    def log(self, container: str, form: str = "json") -> Path:
+        """Return the path of the log, in one of the forms of `scow.contract.log_formats`."""
+        return self.data(container) / f"{container}-{form}.log"
+
+    def sent(self, container: str) -> Path:
+        """Return the path of the record of how far the log was sent."""
+        return self.data(container) / "sent.json"
 
     def discard_state(self, container: str) -> None:
         """Delete the state folder: the record that there is something to clean up."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import platform
 
 from scow.api.container.v1.container_pb2 import InfoResponse
+from scow.container.logs import options
 from scow.container.query.machine import machine, security_options, support, warnings
 from scow.container.spec.kernel_limits import is_unified
 from scow.core.config import Config
-
-# The first one is the default.
-_LOG_DRIVERS = ("json-file", "none")
 
 
 def info(config: Config) -> InfoResponse:
@@ -26,8 +24,8 @@ def info(config: Config) -> InfoResponse:
         root=str(config.root.absolute()),
         cgroup_driver="cgroupfs",
         cgroup_version=2 if is_unified() else 1,
-        log_driver=_LOG_DRIVERS[0],
-        log_drivers=_LOG_DRIVERS,
+        log_driver=config.container.log_driver,
+        log_drivers=options.DRIVERS,
         security_options=security_options(),
         machine=machine(),
         support=supported,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scow.api.container.v1 import container_pb2 as pb
+from scow.container.logs import options
 from scow.container.model.containers import Entry
 from scow.container.query import filters as listing
 from scow.container.shared import Shared
@@ -35,6 +36,8 @@ class Queries:
             response.container.kernel_limits.update(limits)
         if entry.alive and entry.health.log:
             response.container.health.CopyFrom(entry.health)
+        if entry.described.config.log.driver in options.REMOTE:
+            response.container.log_state.CopyFrom(self._shared.senders.state(entry))
         if request.size:
             images = self._shared.images
             response.size_rw = response.size_root_fs = await images.usage(entry.owner)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from scow.container.logs.files import Cursor
-from scow.contract.log_record import STREAMS, Records, decode
+from scow.contract.log_lines import STREAMS, Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ class Replay:
 
     async def logged(self, cursor: Cursor) -> AsyncIterator[Piece]:
         """Yield what the log has now."""
-        while lines := cursor.lines():
-            for records in decode(lines):
+        while found := cursor.records():
+            for records in found:
                 piece = self._logged(records)
                 if piece is not None:
                     yield piece

@@ -14,6 +14,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.shim.v1 import shim_pb2 as shim_pb
 from scow.container.lifecycle.start import Starter
 from scow.container.lifecycle.transitions import Next, after_exit
+from scow.container.logs import options
 from scow.container.logs.files import Cursor
 from scow.container.model import states
 from scow.container.model.containers import Entry
@@ -24,7 +25,7 @@ from scow.container.spec import process as defaults
 from scow.container.streams.execs import Execs
 from scow.container.streams.replay import Piece, Replay
 from scow.contract.errors import ContainerNotRunning, InvalidArgument, ShimDied
-from scow.contract.log_record import STREAMS
+from scow.contract.log_lines import STREAMS
 from scow.contract.shim_files import Exit
 
 # For the removal of a container with `auto_remove`, before its client is told of the end.
@@ -356,7 +357,8 @@ def _streams(opened: pb.AttachRequest.Open) -> set[str]:
 
 def _cursor(entry: Entry) -> Cursor:
     """Return a cursor at the beginning of a container's log; without a log there is nothing to read."""
-    return Cursor(Path(entry.described.log_path or os.devnull))
+    form = options.parse(entry.described.config.log).form
+    return Cursor(Path(entry.described.log_path or os.devnull), form)
 
 
 def _response(replay: Replay, piece: Piece) -> pb.AttachResponse:

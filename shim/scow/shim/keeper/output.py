@@ -222,6 +222,10 @@ class Output:
         for session in list(self.sessions.values()):
             self._end(session)
 
+    def collected(self, pid: int, status: int) -> bool:
+        """Take the end of a child of the keeper; tell whether it was the log's."""
+        return self._log is not None and self._log.collected(pid, status)
+
     def close_all(self) -> None:
         """Close, in a forked child, what is the keeper's."""
         for fd in self.sources:

@@ -31,7 +31,6 @@ from scow.contract.shim_files import STATE, Exit, State
 from scow.kernel import syscalls
 from scow.shim import cgroup
 from scow.shim.keeper import exit_record, link
-from scow.shim.keeper.logfile import LogFile
 from scow.shim.keeper.output import Output
 from scow.shim.keeper.request import Request
 
@@ -85,10 +84,7 @@ class Keeper:
         self._due = 0.0  # when writing the record is tried again
         self._oom = -1
         self._poll = select.epoll()
-        log = request.log
-        self.output = Output(
-            self._poll, LogFile(log.path, log.max_size, log.max_files) if log else None
-        )
+        self.output = Output(self._poll, request.log_file())
         self._builder: _socket.socket | None = None
         self._builder_pid = 0
         self._talker: _socket.socket | None = None
@@ -301,6 +297,8 @@ class Keeper:
                 self._builder_ended()
             elif pid == self._talker_pid:
                 self._talker_ended(status)
+            elif self.output.collected(pid, status):
+                pass
             elif self._builder_pid and not self.pid:
                 self._from_builder_rest()
                 if pid == self.pid:

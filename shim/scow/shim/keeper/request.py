@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from scow.api.shim.v1 import spawner_pb2 as pb
 from scow.contract.errors import InvalidConfig
-from scow.shim.keeper.logfile import MAX_FILES, MAX_SIZE
+from scow.contract.log_formats import ENCODERS
+from scow.shim.keeper.logfile import MAX_FILES, MAX_SIZE, LogFile
 
 _SOCKET_PATH_MAX = 107  # of a unix socket's path (unix(7))
 
@@ -20,6 +21,9 @@ class Log:
     path: str
     max_size: int
     max_files: int
+    form: str
+    attrs: str
+    compress: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,20 @@ class Request:
     seccomp_cache: str | None
     # Layers that the spawner has mounted: descriptors by the path of the index, closed once the init has them.
     layers: Mapping[str, int] = field(default_factory=dict)
+
+    def log_file(self) -> LogFile | None:
+        """Return the log, which is opened at the first record; None where output is logged nowhere."""
+        log = self.log
+        if log is None:
+            return None
+        return LogFile(
+            log.path,
+            log.max_size,
+            log.max_files,
+            form=log.form,
+            attrs=log.attrs,
+            compress=log.compress,
+        )
 
 
 def parse(wanted: pb.Spawn, cache: str | None, layers: Mapping[str, int]) -> Request:
@@ -73,7 +91,11 @@ def parse(wanted: pb.Spawn, cache: str | None, layers: Mapping[str, int]) -> Req
 def _log_of(wanted: pb.ShimLog) -> Log:
     if not os.path.isabs(wanted.path):
         raise _invalid("log.path", f"is not an absolute path: {wanted.path}")
-    return Log(wanted.path, wanted.max_size or MAX_SIZE, wanted.max_files or MAX_FILES)
+    form = wanted.format or "json"
+    if form not in ENCODERS:
+        raise _invalid("log.format", f"is unknown: {form}")
+    size, files = wanted.max_size or MAX_SIZE, wanted.max_files or MAX_FILES
+    return Log(wanted.path, size, files, form, wanted.attrs, wanted.compress)
 
 
 def _invalid(key: str, why: str) -> InvalidConfig:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from scow.contract.errors import ContainerNotRunning, LimitExceeded, ScowError
-from scow.contract.log_record import STREAMS
+from scow.contract.log_lines import STREAMS
 from scow.shim.rootfs import devices
 
 _CHUNK = 32 << 10

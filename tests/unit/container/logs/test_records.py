@@ -15,9 +15,10 @@ import pytest
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.container.logs.files import Cursor
-from scow.container.logs.records import Logs, batch, singly
+from scow.container.logs.records import Answers, Logs
 from scow.container.model.containers import Entry
 from scow.contract.errors import FailedPrecondition, LimitExceeded
+from scow.contract.log_lines import Records
 from scow.kernel.inotify import FolderWatches
 
 
@@ -38,10 +39,15 @@ def write(path: Path, second: int, stream: str = "stdout") -> None:
 async def read(entry: Entry, request: pb.LogsRequest) -> str:
     with contextlib.closing(Logs()) as logs:
         found = [some async for some in logs.read(entry, request)]
-    batches = b"".join(records.data for some in found for records in batch(some).batch)
+    many = [each for some in found for each in Answers(pb.LogsRequest(batches=True)).of(some)]
+    batches = b"".join(records.data for response in many for records in response.batch)
     single = b"".join(record.stdout or record.stderr for some in found for record in singly(some))
     assert batches == single
     return single.decode().replace("\n", "")
+
+
+def singly(found: list[Records]) -> list[pb.LogsResponse]:
+    return list(Answers(pb.LogsRequest()).of(found))
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
@@ -106,10 +112,10 @@ async def test_all_followers_share_one_instance_of_inotify(entry: Entry) -> None
 
     with contextlib.closing(Logs()) as logs:
         before = instances()
-        followers = [logs.read(entry, pb.LogsRequest(follow=True, tail=0)) for _ in range(20)]
+        followers = [logs.read(entry, pb.LogsRequest(follow=True, tail=1)) for _ in range(20)]
+        await asyncio.gather(*(anext(follower) for follower in followers))
         waiting = [asyncio.ensure_future(anext(follower)) for follower in followers]
-        await asyncio.sleep(0)
-        await eventually(lambda: instances() == before + 1)
+        assert instances() == before + 1
         write(Path(entry.described.log_path), 7)
         for records in await asyncio.wait_for(asyncio.gather(*waiting), 5):
             assert records[0].data == b"7\n"
@@ -121,14 +127,14 @@ async def test_a_follower_sleeps_while_nothing_is_written(
     entry: Entry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0
-    lines = Cursor.lines
+    original = Cursor.records
 
-    def counted(cursor: Cursor) -> bytes:
+    def counted(cursor: Cursor) -> list[Records]:
         nonlocal looks
         looks += 1
-        return lines(cursor)
+        return original(cursor)
 
-    monkeypatch.setattr(Cursor, "lines", counted)
+    monkeypatch.setattr(Cursor, "records", counted)
     with contextlib.closing(Logs()) as logs:
         follower = logs.read(entry, pb.LogsRequest(follow=True, tail=0))
         waiting = asyncio.ensure_future(anext(follower))

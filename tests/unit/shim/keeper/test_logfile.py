@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scow.contract.log_formats import DECODERS
 from scow.contract.log_record import decode
-from scow.shim.keeper.logfile import LogFile
+from scow.kernel import syscalls
+from scow.shim.keeper.compressor import compress
+from scow.shim.keeper.logfile import COMPRESSING, LogFile
 
 
 def records(path: Path) -> list[dict[str, str]]:
@@ -143,9 +148,10 @@ def test_a_folder_that_is_missing_stops_nothing(tmp_path: Path) -> None:
     assert records(tmp_path / "none" / "log")[-1]["log"] == "kept\n"
 
 
-@pytest.mark.parametrize("size", [1, 200, 1000, 4096])
-def test_each_file_says_where_its_output_begins(tmp_path: Path, size: int) -> None:
-    log = LogFile(str(tmp_path / "log"), size, 1000)
+@pytest.mark.parametrize("form", list(DECODERS))
+@pytest.mark.parametrize("size", [1, 1000])
+def test_each_file_says_where_its_output_begins(tmp_path: Path, size: int, form: str) -> None:
+    log = LogFile(str(tmp_path / "log"), size, 1000, form=form)
     for number in range(40):
         log.write("stdout", f"{number} \xfc\n".encode("latin-1") * 5)
         log.write("stderr", f"{number}".encode())
@@ -153,9 +159,10 @@ def test_each_file_says_where_its_output_begins(tmp_path: Path, size: int) -> No
     reached = {"stdout": 0, "stderr": 0}
     for path in sorted(tmp_path.iterdir(), key=lambda path: -int(path.suffix[1:] or 0)):
         placed: set[str] = set()
-        for records in decode(path.read_bytes()):
+        for records in DECODERS[form]().decode(path.read_bytes()):
             if records.stream not in placed:
                 assert records.position == reached[records.stream]
+                assert records.run == log.run
                 placed.add(records.stream)
             reached[records.stream] += len(records.data)
     rest = b"".join(f"{number}".encode() for number in range(40))
@@ -177,3 +184,56 @@ def test_positions_are_right_after_a_loss(tmp_path: Path, monkeypatch: pytest.Mo
         (None, True),
         (len("before\nlost\n"), False),
     ]
+
+
+def test_a_later_run_has_a_higher_number_also_when_the_clock_was_set_back(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("")
+    tomorrow = time.time_ns() + 86_400 * 10**9
+    os.utime(path, ns=(tomorrow, tomorrow))
+    assert LogFile(str(path)).run > tomorrow
+
+
+@pytest.mark.parametrize("rotations", [0, 1, 2])
+def test_what_was_compressed_gets_its_name_wherever_the_file_is_by_then(
+    tmp_path: Path, rotations: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogFile(str(tmp_path / "log"), 2000, 3, compress=True)
+    child = 4711
+    monkeypatch.setattr(syscalls, "fork_bare", lambda: child)
+
+    def fill() -> None:
+        log.write("stdout", b"x" * 1500 + b"\n")
+
+    fill()
+    fill()  # is the first rotation
+    first = (tmp_path / "log.1").read_bytes()
+    compress(str(tmp_path / "log.1"), str(tmp_path / f"log{COMPRESSING}"))
+    for _ in range(rotations):
+        fill()
+    assert not log.collected(1, 0)
+    assert log.collected(child, 0)
+    assert not log.collected(child, 0)
+    names = {
+        0: ["log", "log.1.gz"],
+        1: ["log", "log.1", "log.2.gz"],
+        2: ["log", "log.1", "log.2"],
+    }
+    assert sorted(os.listdir(tmp_path)) == names[rotations]
+    if rotations < 2:
+        packed = tmp_path / names[rotations][-1]
+        assert gzip.decompress(packed.read_bytes()) == first
+    log.close()
+
+
+def test_a_compression_that_failed_leaves_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogFile(str(tmp_path / "log"), 2000, 3, compress=True)
+    monkeypatch.setattr(syscalls, "fork_bare", lambda: 4711)
+    for _ in range(2):
+        log.write("stdout", b"x" * 1500 + b"\n")
+    (tmp_path / f"log{COMPRESSING}").write_text("half")
+    assert log.collected(4711, 9)
+    assert sorted(os.listdir(tmp_path)) == ["log", "log.1"]
+    log.close()

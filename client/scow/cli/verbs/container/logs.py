@@ -36,6 +36,14 @@ def _tail(text: str) -> int | None:
     return count if count <= _MOST_LINES else None
 
 
+def _cursor(text: str) -> str:
+    from scow.client._log_place import parse_cursor
+
+    if text:
+        parse_cursor(text)
+    return text
+
+
 def _logs(options: Options, context: Context) -> int:
     logs = context.client.containers.logs(
         options.args[0],
@@ -43,6 +51,8 @@ def _logs(options: Options, context: Context) -> int:
         tail=options.tail if "tail" in options.given else None,
         since=_timestamp(options.since),
         until=_timestamp(options.until),
+        after=options.cursor or None,
+        places=options.show_cursor,
     )
     writers = (
         _Writer(sys.stdout.buffer, options.timestamps),
@@ -56,6 +66,10 @@ def _logs(options: Options, context: Context) -> int:
             if options.follow:
                 for writer in writers:
                     writer.flush()
+        if options.show_cursor:
+            for writer in writers:
+                writer.flush()
+            context.warn(f"-- cursor: {logs.cursor}")
     return 0
 
 
@@ -114,7 +128,17 @@ VERBS = (
         "Fetch the logs of a container",
         _logs,
         flags=(
+            Flag(
+                "cursor",
+                kind="string",
+                parse=_cursor,
+                help="Show what comes after a place that --show-cursor told (scow's own)",
+            ),
             Flag("follow", "f", help="Follow log output"),
+            Flag(
+                "show-cursor",
+                help="Tell on standard error the place after the last line, for --cursor (scow's own)",
+            ),
             Flag(
                 "since",
                 kind="int",

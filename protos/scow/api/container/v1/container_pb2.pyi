@@ -656,10 +656,10 @@ class LogConfig(_message.Message):
     DRIVER_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     driver: _builtins.str
-    """"json-file" (also when empty) or "none"."""
+    """"json-file", "local", "cri", "journald", "syslog", "fluentd" or "none"; empty: the engine's default."""
     @_builtins.property
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """"max-size" (bytes or 10m), "max-file"."""
+        """Docker's options of the driver: "max-size" (bytes or 10m), "max-file", "compress", "tag", "syslog-address" ..."""
 
     def __init__(
         self,
@@ -1327,6 +1327,7 @@ class Container(_message.Message):
     END_REQUEST_FIELD_NUMBER: _builtins.int
     HEALTH_CHECK_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
+    LOG_STATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     image_id: _builtins.str
@@ -1413,6 +1414,10 @@ class Container(_message.Message):
 
     @_builtins.property
     def health(self) -> _supervision_pb2.Health: ...
+    @_builtins.property
+    def log_state(self) -> Global___LogState:
+        """Get alone tells it, of a container whose log is sent to a server."""
+
     def __init__(
         self,
         *,
@@ -1457,10 +1462,11 @@ class Container(_message.Message):
         end_request: _supervision_pb2.EndRequest | None = ...,
         health_check: _supervision_pb2.HealthCheck | None = ...,
         health: _supervision_pb2.Health | None = ...,
+        log_state: Global___LogState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "created_at", b"created_at", "end_request", b"end_request", "finished_at", b"finished_at", "health", b"health", "health_check", b"health_check", "id_range", b"id_range", "restart", b"restart", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "created_at", b"created_at", "end_request", b"end_request", "finished_at", b"finished_at", "health", b"health", "health_check", b"health_check", "id_range", b"id_range", "log_state", b"log_state", "restart", b"restart", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "created_at", b"created_at", "end_request", b"end_request", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "health", b"health", "health_check", b"health_check", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "id_range", b"id_range", "image_id", b"image_id", "kernel_limits", b"kernel_limits", "labels", b"labels", "log_path", b"log_path", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "networks", b"networks", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart", b"restart", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "storage_project", b"storage_project", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "created_at", b"created_at", "end_request", b"end_request", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "health", b"health", "health_check", b"health_check", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "id_range", b"id_range", "image_id", b"image_id", "kernel_limits", b"kernel_limits", "labels", b"labels", "log_path", b"log_path", "log_state", b"log_state", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "networks", b"networks", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart", b"restart", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "storage_project", b"storage_project", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2070,6 +2076,34 @@ class GetResponse(_message.Message):
 Global___GetResponse: _TypeAlias = GetResponse  # noqa: Y015
 
 @_typing.final
+class LogState(_message.Message):
+    """How the log of a container goes on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DROPPED_BYTES_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    dropped_bytes: _builtins.int
+    """Bytes that the container wrote and the log does not have: they were rotated away before they could be sent, or came
+    quicker than they could be written.
+    """
+    error: _builtins.str
+    """Why nothing is sent now; empty when all is well."""
+    def __init__(
+        self,
+        *,
+        dropped_bytes: _builtins.int = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_bytes", b"dropped_bytes", "error", b"error"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogState: _TypeAlias = LogState  # noqa: Y015
+
+@_typing.final
 class ListRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2141,6 +2175,8 @@ class LogsRequest(_message.Message):
     STDOUT_FIELD_NUMBER: _builtins.int
     STDERR_FIELD_NUMBER: _builtins.int
     BATCHES_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
     container: _builtins.str
     follow: _builtins.bool
     tail: _builtins.int
@@ -2149,10 +2185,16 @@ class LogsRequest(_message.Message):
     stderr: _builtins.bool
     batches: _builtins.bool
     """Answer with `batch` instead of one message for each record: a hundred times quicker for long logs."""
+    places: _builtins.bool
+    """Tell places also with `tail`, which then takes longer: without `tail` they are always told."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def after(self) -> Global___OutputPosition:
+        """Begin after this place, a record's `cursor`; at the oldest record when that place was rotated away. Not with `tail`."""
+
     def __init__(
         self,
         *,
@@ -2164,10 +2206,12 @@ class LogsRequest(_message.Message):
         stdout: _builtins.bool = ...,
         stderr: _builtins.bool = ...,
         batches: _builtins.bool = ...,
+        after: Global___OutputPosition | None = ...,
+        places: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "since", b"since", "tail", b"tail", "until", b"until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "after", b"after", "since", b"since", "tail", b"tail", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "batches", b"batches", "container", b"container", "follow", b"follow", "since", b"since", "stderr", b"stderr", "stdout", b"stdout", "tail", b"tail", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "after", b"after", "batches", b"batches", "container", b"container", "follow", b"follow", "places", b"places", "since", b"since", "stderr", b"stderr", "stdout", b"stdout", "tail", b"tail", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__tail: _TypeAlias = _typing.Literal["tail"]  # noqa: Y015
     _WhichOneofArgType__tail: _TypeAlias = _typing.Literal["_tail", b"_tail"]  # noqa: Y015
@@ -2183,6 +2227,7 @@ class LogsResponse(_message.Message):
     STDOUT_FIELD_NUMBER: _builtins.int
     STDERR_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
     stdout: _builtins.bytes
     stderr: _builtins.bytes
     @_builtins.property
@@ -2193,6 +2238,10 @@ class LogsResponse(_message.Message):
     def batch(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogRecords]:
         """Many records, in the order in which they were written."""
 
+    @_builtins.property
+    def cursor(self) -> Global___OutputPosition:
+        """The place after this record: where to go on."""
+
     def __init__(
         self,
         *,
@@ -2200,10 +2249,11 @@ class LogsResponse(_message.Message):
         stdout: _builtins.bytes = ...,
         stderr: _builtins.bytes = ...,
         batch: _abc.Iterable[Global___LogRecords] | None = ...,
+        cursor: Global___OutputPosition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "stderr", b"stderr", "stdout", b"stdout", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "record", b"record", "stderr", b"stderr", "stdout", b"stdout", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "record", b"record", "stderr", b"stderr", "stdout", b"stdout", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "cursor", b"cursor", "record", b"record", "stderr", b"stderr", "stdout", b"stdout", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_record: _TypeAlias = _typing.Literal["stdout", "stderr"]  # noqa: Y015
     _WhichOneofArgType_record: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
@@ -2221,10 +2271,14 @@ class LogRecords(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     SIZES_FIELD_NUMBER: _builtins.int
     TIMES_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
     stderr: _builtins.bool
     """They are of standard error."""
     data: _builtins.bytes
     """What was written, of all of them. A record ends with a newline unless its line goes on in the next one."""
+    notice: _builtins.bool
+    """They are the engine's own words, which have no place."""
     @_builtins.property
     def sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Bytes of each record."""
@@ -2233,6 +2287,10 @@ class LogRecords(_message.Message):
     def times(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """When each was written, nanoseconds since 1970 UTC."""
 
+    @_builtins.property
+    def before(self) -> Global___OutputPosition:
+        """The place before them: that after a record has the lengths of those up to it added, of their stream."""
+
     def __init__(
         self,
         *,
@@ -2240,10 +2298,12 @@ class LogRecords(_message.Message):
         data: _builtins.bytes = ...,
         sizes: _abc.Iterable[_builtins.int] | None = ...,
         times: _abc.Iterable[_builtins.int] | None = ...,
+        before: Global___OutputPosition | None = ...,
+        notice: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "sizes", b"sizes", "stderr", b"stderr", "times", b"times"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "data", b"data", "notice", b"notice", "sizes", b"sizes", "stderr", b"stderr", "times", b"times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

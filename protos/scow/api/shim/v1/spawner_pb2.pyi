@@ -243,29 +243,41 @@ Global___Spawn: _TypeAlias = Spawn  # noqa: Y015
 
 @_typing.final
 class ShimLog(_message.Message):
-    """A log in the format of scow.contract.log_record."""
+    """A log in a format of scow.contract.log_formats."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PATH_FIELD_NUMBER: _builtins.int
     MAX_SIZE_FIELD_NUMBER: _builtins.int
     MAX_FILES_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    ATTRS_FIELD_NUMBER: _builtins.int
+    COMPRESS_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Absolute path of the newest file."""
     max_size: _builtins.int
     """Bytes of one file; 0 means 10 MiB."""
     max_files: _builtins.int
     """Files in all; 0 means 3."""
+    format: _builtins.str
+    """"json" (also when empty), "compact" or "cri"."""
+    attrs: _builtins.str
+    """What each record says of the container, an object of JSON; "json" alone."""
+    compress: _builtins.bool
+    """Compress files other than the newest."""
     def __init__(
         self,
         *,
         path: _builtins.str = ...,
         max_size: _builtins.int = ...,
         max_files: _builtins.int = ...,
+        format: _builtins.str = ...,
+        attrs: _builtins.str = ...,
+        compress: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_files", b"max_files", "max_size", b"max_size", "path", b"path"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attrs", b"attrs", "compress", b"compress", "format", b"format", "max_files", b"max_files", "max_size", b"max_size", "path", b"path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
