@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Attach local standard input, output, and error streams to a running container",
     ),
     "commit": ("container.capture", "Create a new image from a container's changes"),
+    "cp": (
+        "container.cp",
+        "Copy files/folders between a container and the local filesystem",
+    ),
     "create": ("container.run", "Create a new container"),
     "diff": (
         "container.diff",
@@ -219,6 +223,7 @@ ALIASES: dict[str, str] = {
         for verb in (
             "attach",
             "commit",
+            "cp",
             "create",
             "diff",
             "exec",
@@ -274,7 +279,6 @@ DOCKERS_OWN = (
         "compose",
         "config",
         "context",
-        "cp",
         "events",
     ),
     *(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from typing import BinaryIO, Generic, TypeVar
+from typing import BinaryIO, Generic, Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -16,6 +16,15 @@ from scow.contract.errors import DETAILS_KEY
 
 R = TypeVar("R", bound=Message)
 T = TypeVar("T")
+
+
+class Readable(Protocol):
+    """What is read in pieces."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return some bytes, none at the end."""
+
+
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -31,7 +40,7 @@ async def pause(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-async def read(file: BinaryIO, size: int) -> bytes:
+async def read(file: Readable, size: int) -> bytes:
     """Read up to `size` bytes of a file, in a thread: the file may be a pipe or a slow disk."""
     return await asyncio.to_thread(file.read, size)
 

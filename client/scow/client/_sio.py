@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Generic, Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Message)
 T = TypeVar("T")
+
+
+class Readable(Protocol):
+    """What is read in pieces."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return some bytes, none at the end."""
+
+
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -36,7 +45,7 @@ def pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def read(file: BinaryIO, size: int) -> bytes:
+def read(file: Readable, size: int) -> bytes:
     """Read up to `size` bytes of a file."""
     return file.read(size)
 

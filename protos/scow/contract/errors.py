@@ -317,7 +317,7 @@ class LeaseNotFound(NotFound):
 
 
 class FileNotFound(NotFound):
-    """An image's file system, or a build context, has no such file."""
+    """A container's or an image's file system, or a build context, has no such file."""
 
 
 class BuildNotFound(NotFound):
@@ -442,6 +442,10 @@ class PluginInUse(FailedPrecondition):
 
 class ReadOnlyStorage(FailedPrecondition):
     """The file system where the service keeps its data is read-only."""
+
+
+class ReadOnlyRoot(FailedPrecondition):
+    """The container's root file system, or what is mounted at the place, is read-only."""
 
 
 class AddressInUse(FailedPrecondition):

@@ -13,6 +13,7 @@ from scow.api.container.v1.container_pb2_grpc import add_ContainerServiceService
 from scow.api.container.v1.files_pb2_grpc import add_FilesServiceServicer_to_server
 from scow.container.content.commit import Commits
 from scow.container.content.export import Exports
+from scow.container.files.copies import Copies
 from scow.container.files.diff import Diffs
 from scow.container.files.rpc import FilesServicer
 from scow.container.health.monitors import Act, Monitors
@@ -58,7 +59,7 @@ async def wire(context: Context) -> Wiring:
     parts = make_parts(shared)
     parts.supervision.boot()
     servicer = ContainerServicer(parts, context.journal, context.requests)
-    files = FilesServicer(Diffs(shared))
+    files = FilesServicer(Diffs(shared), Copies(shared))
     keeping = asyncio.create_task(shared.spawner.keep())
 
     async def close() -> None:

@@ -18,10 +18,15 @@ _BLOCK = 512  # st_blocks counts in these (stat(2))
 
 def full(folder: Path) -> DiskFull:
     """Return the error of a folder that has no room."""
+    return full_at(str(folder))
+
+
+def full_at(place: str) -> DiskFull:
+    """Return the error of a place that has no room."""
     return DiskFull(
-        f"no space is left to write {folder}",
+        f"no space is left to write {place}",
         what="file system",
-        which=str(folder),
+        which=place,
         do="free some space and try again",
     )
 

@@ -69,6 +69,7 @@ RENAME_EXCHANGE = 2
 
 # f_type of procfs (statfs(2)).
 PROC_MAGIC = 0x9FA0
+SYSFS_MAGIC = 0x62656572
 
 _SYNC_FILE_RANGE_WRITE = 2
 

@@ -19,3 +19,11 @@ def keep_capabilities(wanted: int) -> None:
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     kept = syscalls.capget()[1] & wanted
     syscalls.capset(kept, kept, 0)
+
+
+def become(number: int) -> None:
+    """Be another user and group, with the capabilities that this process has (capabilities(7))."""
+    syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
+    os.setgroups([])
+    os.setresgid(number, number, number)
+    os.setresuid(number, number, number)

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from google.protobuf.message import Message
 
-from scow.client._aio import read
+from scow.client._aio import Readable, read
 from scow.client._async.targets import Place
 
 # Bytes of one message.
@@ -29,7 +29,7 @@ class Upload:
     """
 
     def __init__(
-        self, first: Message, file: BinaryIO | None, wrap: Callable[[bytes], Message]
+        self, first: Message, file: Readable | None, wrap: Callable[[bytes], Message]
     ) -> None:
         self._first = first
         self._file = file

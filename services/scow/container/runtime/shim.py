@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,6 +79,25 @@ class Shim:
     async def mount(self, mount: Mount) -> None:
         """Put one more mount into the container."""
         await self._call(pb.MountRequest(mount=mount), pb.MountResponse)
+
+    def open_root(self) -> int | None:
+        """Open the root of the container as its processes see it (O_PATH); None when it does not run."""
+        record = State.read(self._folder)
+        init = identity.open_pidfd(record.pid, record.pid_start_ticks) if record else None
+        if record is None or init is None:
+            return None
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        try:
+            root = os.open(f"/proc/{record.pid}/root", flags)
+        except OSError:  # it has ended
+            return None
+        finally:
+            alive = not select.select([init], [], [], 0)[0]
+            os.close(init)
+        if not alive:  # the PID may have been another's by then
+            os.close(root)
+            return None
+        return root
 
     async def unmount(self, destination: str, *, force: bool) -> None:
         """Take a mount out of the container; one that is not there any more is not an error."""

@@ -9,6 +9,7 @@ runs, so that no container has to wait until a spawner has loaded.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -101,6 +102,46 @@ class Spawner:
             raise _died(self._path)
         return descriptor
 
+    async def whole(
+        self, rootfs: Sequence[Mount], mounts: Sequence[Mount], *, read_only: bool
+    ) -> int:
+        """Mount the root of a container that does not run, to be written to; return its descriptor, the caller's.
+
+        Args:
+            rootfs: The mounts that make it.
+            mounts: Binds in it.
+            read_only: The root is, apart from its mounts.
+
+        Raises:
+            ScowError: As `spawn`.
+        """
+        view = pb.View(rootfs=rootfs, whole=True, mounts=mounts, read_only=read_only)
+        _, descriptor = await self._exchange(pb.SpawnerRequest(view=view))
+        if descriptor is None:
+            raise _died(self._path)
+        return descriptor
+
+    async def extract(self, directory: int, archive: socket.socket, first_id: int) -> None:
+        """Have an archive's entries written into a directory (see the contract).
+
+        Args:
+            directory: Descriptor.
+            archive: The process's end of a pair; it may be closed then.
+            first_id: The host's id for the id 0 of the directory's user namespace.
+
+        Raises:
+            ScowError: As `spawn`.
+        """
+        connection = await self._connect()
+        try:
+            request = pb.SpawnerRequest(extract=pb.Extract(first_id=first_id))
+            packet = [request.SerializeToString()]
+            # A packet that is the first on its connection always has room.
+            socket.send_fds(connection, packet, [directory, archive.fileno()])
+            await self._answered(connection)
+        finally:
+            connection.close()
+
     async def copy(self, mounts: Sequence[Mount], copies: Sequence[tuple[str, str]]) -> None:
         """Copy directories of a root file system to where volumes take their first content from.
 
@@ -159,8 +200,12 @@ class Spawner:
         self, connection: socket.socket, request: pb.SpawnerRequest
     ) -> tuple[pb.SpawnerAnswer, int | None]:
         packet = request.SerializeToString()
-        try:
+        with contextlib.suppress(OSError):
             await asyncio.get_running_loop().sock_sendall(connection, packet)
+        return await self._answered(connection)
+
+    async def _answered(self, connection: socket.socket) -> tuple[pb.SpawnerAnswer, int | None]:
+        try:
             raw, descriptor = await _receive(connection)
         except OSError:
             raw, descriptor = b"", None

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
-from scow.core.archive.pack import Packer
+from scow.core.archive.pack import Packer, Write
 
 _PIECE = 1 << 18
 
@@ -35,11 +36,11 @@ class Output:
             view = view[os.write(self._descriptor, view) :]
 
 
-def main() -> int:
-    """Write the archive."""
+def run(pack: Callable[[Write], None]) -> int:
+    """Write an archive to standard output; return the exit code."""
     output = Output(sys.stdout.fileno())
     try:
-        Packer(output.write).pack(int(sys.argv[1]))
+        pack(output.write)
         output.flush()
     except BrokenPipeError:
         return 0
@@ -50,4 +51,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(lambda write: Packer(write).pack(int(sys.argv[1]))))

@@ -25,7 +25,6 @@ _SMALL = 1 << 20
 _HOLES_MIN = 1 << 20
 _EXTENTS_MAX = 4096
 _STAT_BLOCK = 512  # st_blocks counts in these (stat(2))
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 # What became something else since it was looked at, and what vanished.
 _CHANGED = (errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENODEV, errno.ESTALE)
@@ -92,8 +91,33 @@ class Packer:
         Raises:
             OSError: Something cannot be read.
         """
-        stack = [self._directory(root, b".", b"")]
-        path = b""  # of the last one, with a slash
+        self._walk(self._directory(root, b".", b""), b"")
+        self._write(headers.END)
+
+    def pack_named(self, directory: int, name: bytes, path: bytes) -> None:
+        """Write what has a name in a directory, and all below it, under another path.
+
+        Args:
+            directory: Descriptor of the directory.
+            name: In it; "." is the directory itself.
+            path: That it has in the archive, without a slash at its end.
+
+        Raises:
+            OSError: Something cannot be read.
+        """
+        found = self._entry(directory, name, path)
+        if found is not None:
+            self._walk(found, path + b"/")
+        self._write(headers.END)
+
+    def _walk(self, top: _Folder, path: bytes) -> None:
+        """Write what is in a directory.
+
+        Args:
+            top: The directory.
+            path: Its path, with a slash, or empty.
+        """
+        stack = [top]
         try:
             while stack:
                 folder = stack[-1]
@@ -101,14 +125,13 @@ class Packer:
                 if name is None:
                     _leave(stack)
                     path = path[: stack[-1].length] if stack else b""
-                elif (found := self._entry(folder.descriptor, name, path)) is not None:
+                elif (found := self._entry(folder.descriptor, name, path + name)) is not None:
                     path += name + b"/"
                     _enter(stack, found)
         finally:
             for folder in stack:
                 if folder.descriptor >= 0:
                     os.close(folder.descriptor)
-        self._write(headers.END)
 
     def _folder(
         self, descriptor: int, name: bytes, path: bytes, identity: tuple[int, int]
@@ -137,11 +160,11 @@ class Packer:
         """Return a further entry of a directory, the first in it; a subclass may know one."""
         return None
 
-    def _entry(self, directory: int, name: bytes, prefix: bytes) -> _Folder | None:
+    def _entry(self, directory: int, name: bytes, path: bytes) -> _Folder | None:
         """Write one entry as it is now; return it when it is a directory."""
         for _ in range(_LOOKS):
             try:
-                return self._entry_once(directory, name, prefix)
+                return self._entry_once(directory, name, path)
             except OSError as error:
                 if error.errno not in _VANISHED:
                     raise
@@ -149,14 +172,13 @@ class Packer:
                     break
         return None
 
-    def _entry_once(self, directory: int, name: bytes, prefix: bytes) -> _Folder | None:
+    def _entry_once(self, directory: int, name: bytes, path: bytes) -> _Folder | None:
         """Write one entry.
 
         Raises:
             OSError: One of `_VANISHED`, when it changed meanwhile: nothing was written then.
         """
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        path = prefix + name
         special = self.special(directory, name, path, status)
         if special is not None:
             self._put(special)
@@ -168,10 +190,10 @@ class Packer:
 
     def _put(self, entry: Entry) -> None:
         self.entries += 1
-        self._write(headers.header(self._dated(entry)))
+        self._write(headers.header(self.finished(entry)))
 
-    def _dated(self, entry: Entry) -> Entry:
-        """Return an entry with no later time than there may be."""
+    def finished(self, entry: Entry) -> Entry:
+        """Return an entry as it is written, with no later time than there may be; a subclass may change more."""
         if self.latest_ns is not None:
             entry.mtime_ns = min(entry.mtime_ns, self.latest_ns)
         return entry
@@ -225,11 +247,9 @@ class Packer:
             raise
 
     def _file(self, directory: int, name: bytes, path: bytes) -> None:
-        descriptor = os.open(name, _FILE, dir_fd=directory)
+        descriptor = _open_file(directory, name)
         try:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(errno.ENOTDIR, "it became something else", path)
             if status.st_size <= _SMALL:
                 self._small_file(descriptor, path, status)
             else:
@@ -265,7 +285,7 @@ class Packer:
             self._put(entry)
         else:
             self.entries += 1
-            self._write(headers.sparse_header(self._dated(entry), extents))
+            self._write(headers.sparse_header(self.finished(entry), extents))
         for offset, length in extents:
             self._data(descriptor, offset, length)
         self._write(bytes(-sum(length for _, length in extents) % BLOCK))
@@ -343,6 +363,17 @@ def xattrs_of(descriptor: int) -> dict[str, bytes]:
         if error.errno not in (errno.ENOTSUP, errno.ENODATA):
             raise
     return found
+
+
+def _open_file(directory: int, name: bytes) -> int:
+    """Open a regular file, and nothing else: to open a device, which it may have become, can be to use it."""
+    found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            raise OSError(errno.ENOTDIR, "it became something else", name)
+        return os.open(b"/proc/self/fd/%d" % found, os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(found)
 
 
 def _target(directory: int, name: bytes) -> bytes:

@@ -35,16 +35,18 @@ class Limits:
     devices: bool = False
 
 
-async def packed(root: int) -> AsyncGenerator[bytes, None]:
+async def packed(root: int, module: str = _PACK, *arguments: str) -> AsyncGenerator[bytes, None]:
     """Give the tar of a tree, piece by piece.
 
     Args:
         root: Descriptor of its directory; it may be closed once the first piece is there.
+        module: What writes it.
+        arguments: Its own, after the descriptor.
 
     Raises:
         UnreadableError: Something cannot be read.
     """
-    process = await _start(_PACK, root)
+    process = await _start(module, root, *arguments)
     try:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -68,7 +70,8 @@ async def extracted(root: int, limits: Limits, chunks: AsyncIterator[bytes]) -> 
     Returns:
         "done" with facts, or "fault" with "kind", "message" and "entry" (`scow.core.archive.read.faults`).
     """
-    bounds = (str(limits.size), str(limits.entries), str(int(limits.devices)))
+    mode = "devices" if limits.devices else "plain"
+    bounds = (str(limits.size), str(limits.entries), "0", mode)
     process = await _start(
         _EXTRACT, root, str(os.getpid()), *bounds, source=asyncio.subprocess.PIPE
     )

@@ -14,8 +14,9 @@ import itertools
 import os
 import signal
 import socket
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from google.protobuf.message import DecodeError
 
@@ -41,6 +42,9 @@ _REQUEST_MAX = 128 << 10
 _BACKLOG = 512
 _TIDY_SECONDS = 10.0  # between two looks for layers that were deleted, while any are mounted
 _LOOK_SECONDS = 60.0  # between two looks whether the socket is still there
+_DESCRIPTORS = 2  # that an Extract comes with
+_EXTRACTOR = "scow.core.archive.read.extract"
+_UNLIMITED = 1 << 62
 _PATIENCE_SECONDS = 5.0  # with a client that connects and says nothing
 
 
@@ -122,8 +126,9 @@ class Spawner:
                 return
 
     def _handle(self, connection: socket.socket) -> None:
+        descriptors: list[int] = []
         try:
-            raw = connection.recv(_REQUEST_MAX + 1)
+            raw, descriptors, _, _ = socket.recv_fds(connection, _REQUEST_MAX + 1, _DESCRIPTORS)
             if not raw:
                 return
             request = _decode(raw)
@@ -131,15 +136,17 @@ class Spawner:
             if kind == "ping":
                 pong = pb.Pong(pid=os.getpid(), version=VERSION)
                 answer(connection, pb.SpawnerAnswer(pong=pong))
+                _close(descriptors)
                 return
             mounted = self._mount_layers(request)
             spawn = parse(request.spawn, self._cache, mounted) if kind == "spawn" else None
             act = None if spawn is not None else _ACTS.get(kind or "")
-            if spawn is None and act is None:
+            if spawn is None and act is None and kind != "extract":
                 raise InvalidArgument("the request asks for nothing", what="request")
             child = syscalls.fork_bare()
         except Exception as error:  # noqa: BLE001 - nonsense, no memory, no more processes: only this request fails
             answer(connection, refusal(from_exception(error, "do as asked")))
+            _close(descriptors)
             return
         if child == 0:
             self._listener.close()
@@ -147,8 +154,11 @@ class Spawner:
             self._layers.close_others(mounted)
             if spawn is not None:
                 process.main(spawn, connection)
+            elif kind == "extract":
+                _answer_in_child(connection, lambda: _extract(request, connection, descriptors))
             elif act is not None:
                 _answer_in_child(connection, lambda: act(request, connection, mounted))
+        _close(descriptors)
 
     def _mount_layers(self, request: pb.SpawnerRequest) -> dict[str, int]:
         """Mount the layers of a root file system that is asked for, unless they are mounted."""
@@ -196,7 +206,16 @@ def _sweep(
 def _view(
     request: pb.SpawnerRequest, connection: socket.socket, mounted: Mapping[str, int]
 ) -> None:
-    root = view.open_view(_entries(request.view.rootfs), mounted)
+    asked = request.view
+    entries = _entries(asked.rootfs)
+    if asked.whole:
+        os.umask(0o022)
+        binds = [
+            config.Mount(m.destination, m.type, m.source, tuple(m.options)) for m in asked.mounts
+        ]
+        root = view.open_whole(entries, binds, mounted, read_only_root=asked.read_only)
+    else:
+        root = view.open_view(entries, mounted)
     viewed = pb.SpawnerAnswer(viewed=pb.Viewed())
     socket.send_fds(connection, [viewed.SerializeToString()], [root])
 
@@ -219,6 +238,24 @@ def _prober(
     prober.serve(connection)
 
 
+def _extract(
+    request: pb.SpawnerRequest, connection: socket.socket, descriptors: Sequence[int]
+) -> None:
+    """Become the process that extracts; it has what it needs, and nothing of a container's is ever loaded by it."""
+    if len(descriptors) != _DESCRIPTORS:
+        text = f"an Extract comes with {_DESCRIPTORS} descriptors"
+        raise InvalidArgument(text, what="request")
+    root, archive = descriptors
+    os.dup2(archive, 0)
+    os.dup2(archive, 1)
+    os.set_inheritable(root, True)
+    answer(connection, pb.SpawnerAnswer(extracting=pb.Extracting()))
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    numbers = (root, 0, _UNLIMITED, _UNLIMITED, request.extract.first_id)
+    arguments = [sys.executable, "-m", _EXTRACTOR, *map(str, numbers), "merge"]
+    os.execv(sys.executable, arguments)
+
+
 # What is done by a forked child that answers and ends.
 _Act = Callable[[pb.SpawnerRequest, socket.socket, Mapping[str, int]], pb.SpawnerAnswer | None]
 _ACTS: Mapping[str, _Act] = {
@@ -228,6 +265,11 @@ _ACTS: Mapping[str, _Act] = {
     "copy": _copy,
     "prober": _prober,
 }
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _named(value: str, key: str) -> str:

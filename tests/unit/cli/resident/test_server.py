@@ -111,6 +111,7 @@ def test_what_reads_standard_input_says_so() -> None:
         "run",
         "exec",
         "attach",
+        "cp",
         "start",
         "login",
         "load",

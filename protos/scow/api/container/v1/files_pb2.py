@@ -25,17 +25,33 @@ _sym_db = _symbol_database.Default()
 from scow.api.types.v1 import types_pb2 as scow_dot_api_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!scow/api/container/v1/files.proto\x12\x15scow.api.container.v1\x1a\x1dscow/api/types/v1/types.proto\" \n\x0b\x44iffRequest\x12\x11\n\tcontainer\x18\x01 \x01(\t\">\n\x0c\x44iffResponse\x12.\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1d.scow.api.types.v1.FileChange2a\n\x0c\x46ilesService\x12Q\n\x04\x44iff\x12\".scow.api.container.v1.DiffRequest\x1a#.scow.api.container.v1.DiffResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!scow/api/container/v1/files.proto\x12\x15scow.api.container.v1\x1a\x1dscow/api/types/v1/types.proto\"2\n\x0fStatPathRequest\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\x0c\"u\n\x08PathStat\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12\x0c\n\x04mode\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12\x0b\n\x03gid\x18\x04 \x01(\r\x12\x0c\n\x04size\x18\x05 \x01(\x03\x12\x10\n\x08mtime_ns\x18\x06 \x01(\x03\x12\x13\n\x0blink_target\x18\x07 \x01(\x0c\"A\n\x10StatPathResponse\x12-\n\x04stat\x18\x01 \x01(\x0b\x32\x1f.scow.api.container.v1.PathStat\"1\n\x0e\x43opyOutRequest\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\x0c\"^\n\x0f\x43opyOutResponse\x12/\n\x04stat\x18\x01 \x01(\x0b\x32\x1f.scow.api.container.v1.PathStatH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07message\"\x8f\x01\n\rCopyInRequest\x12\x39\n\x04open\x18\x01 \x01(\x0b\x32).scow.api.container.v1.CopyInRequest.OpenH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x1a\'\n\x04Open\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\x0c\x42\t\n\x07message\"/\n\x0e\x43opyInResponse\x12\x0c\n\x04size\x18\x01 \x01(\x03\x12\x0f\n\x07\x65ntries\x18\x02 \x01(\x03\" \n\x0b\x44iffRequest\x12\x11\n\tcontainer\x18\x01 \x01(\t\">\n\x0c\x44iffResponse\x12.\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1d.scow.api.types.v1.FileChange2\xf3\x02\n\x0c\x46ilesService\x12Q\n\x04\x44iff\x12\".scow.api.container.v1.DiffRequest\x1a#.scow.api.container.v1.DiffResponse0\x01\x12[\n\x08StatPath\x12&.scow.api.container.v1.StatPathRequest\x1a\'.scow.api.container.v1.StatPathResponse\x12Z\n\x07\x43opyOut\x12%.scow.api.container.v1.CopyOutRequest\x1a&.scow.api.container.v1.CopyOutResponse0\x01\x12W\n\x06\x43opyIn\x12$.scow.api.container.v1.CopyInRequest\x1a%.scow.api.container.v1.CopyInResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'scow.api.container.v1.files_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIFFREQUEST']._serialized_start=91
-  _globals['_DIFFREQUEST']._serialized_end=123
-  _globals['_DIFFRESPONSE']._serialized_start=125
-  _globals['_DIFFRESPONSE']._serialized_end=187
-  _globals['_FILESSERVICE']._serialized_start=189
-  _globals['_FILESSERVICE']._serialized_end=286
+  _globals['_STATPATHREQUEST']._serialized_start=91
+  _globals['_STATPATHREQUEST']._serialized_end=141
+  _globals['_PATHSTAT']._serialized_start=143
+  _globals['_PATHSTAT']._serialized_end=260
+  _globals['_STATPATHRESPONSE']._serialized_start=262
+  _globals['_STATPATHRESPONSE']._serialized_end=327
+  _globals['_COPYOUTREQUEST']._serialized_start=329
+  _globals['_COPYOUTREQUEST']._serialized_end=378
+  _globals['_COPYOUTRESPONSE']._serialized_start=380
+  _globals['_COPYOUTRESPONSE']._serialized_end=474
+  _globals['_COPYINREQUEST']._serialized_start=477
+  _globals['_COPYINREQUEST']._serialized_end=620
+  _globals['_COPYINREQUEST_OPEN']._serialized_start=570
+  _globals['_COPYINREQUEST_OPEN']._serialized_end=609
+  _globals['_COPYINRESPONSE']._serialized_start=622
+  _globals['_COPYINRESPONSE']._serialized_end=669
+  _globals['_DIFFREQUEST']._serialized_start=671
+  _globals['_DIFFREQUEST']._serialized_end=703
+  _globals['_DIFFRESPONSE']._serialized_start=705
+  _globals['_DIFFRESPONSE']._serialized_end=767
+  _globals['_FILESSERVICE']._serialized_start=770
+  _globals['_FILESSERVICE']._serialized_end=1141
 # @@protoc_insertion_point(module_scope)

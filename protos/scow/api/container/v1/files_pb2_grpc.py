@@ -40,6 +40,21 @@ class FilesServiceStub:
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.DiffRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.DiffResponse.FromString,
                 _registered_method=True)
+        self.StatPath = channel.unary_unary(
+                '/scow.api.container.v1.FilesService/StatPath',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.StatPathRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.StatPathResponse.FromString,
+                _registered_method=True)
+        self.CopyOut = channel.unary_stream(
+                '/scow.api.container.v1.FilesService/CopyOut',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.CopyOutRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.CopyOutResponse.FromString,
+                _registered_method=True)
+        self.CopyIn = channel.stream_unary(
+                '/scow.api.container.v1.FilesService/CopyIn',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.CopyInRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.CopyInResponse.FromString,
+                _registered_method=True)
 
 
 class FilesServiceServicer:
@@ -54,6 +69,34 @@ class FilesServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StatPath(self, request, context):
+        """StatPath tells what a path of a container leads to. Links on the way are followed inside of its root, the last
+        component only where a slash or "/." follows. Of a running container its mounts are seen as it sees them; of one that
+        does not run its binds and volumes that are folders. What is in a file system of the kernel's (/proc, /sys) is not
+        found. Errors: NOT_FOUND FILE_NOT_FOUND; FAILED_PRECONDITION CONTAINER_BUSY.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CopyOut(self, request, context):
+        """CopyOut streams a tar of what StatPath tells of, by the last component of its path, or "." for a directory that has
+        none, with all that is below. The first message tells what it is. Errors: those of StatPath; DATA_LOSS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CopyIn(self, request_iterator, context):
+        """CopyIn writes the entries of a tar, plain or compressed, into a directory that is there. Links that are in the
+        directory are replaced, not followed; nothing but a directory takes the place of a directory.
+        Errors: those of StatPath; FAILED_PRECONDITION READ_ONLY_ROOT; INVALID_ARGUMENT INVALID_ARCHIVE; RESOURCE_EXHAUSTED
+        DISK_FULL. What was written before stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FilesServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +104,21 @@ def add_FilesServiceServicer_to_server(servicer, server):
                     servicer.Diff,
                     request_deserializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.DiffRequest.FromString,
                     response_serializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.DiffResponse.SerializeToString,
+            ),
+            'StatPath': grpc.unary_unary_rpc_method_handler(
+                    servicer.StatPath,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.StatPathRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.StatPathResponse.SerializeToString,
+            ),
+            'CopyOut': grpc.unary_stream_rpc_method_handler(
+                    servicer.CopyOut,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.CopyOutRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.CopyOutResponse.SerializeToString,
+            ),
+            'CopyIn': grpc.stream_unary_rpc_method_handler(
+                    servicer.CopyIn,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.CopyInRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_files__pb2.CopyInResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +149,87 @@ class FilesService:
             '/scow.api.container.v1.FilesService/Diff',
             scow_dot_api_dot_container_dot_v1_dot_files__pb2.DiffRequest.SerializeToString,
             scow_dot_api_dot_container_dot_v1_dot_files__pb2.DiffResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StatPath(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.container.v1.FilesService/StatPath',
+            scow_dot_api_dot_container_dot_v1_dot_files__pb2.StatPathRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_files__pb2.StatPathResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CopyOut(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/scow.api.container.v1.FilesService/CopyOut',
+            scow_dot_api_dot_container_dot_v1_dot_files__pb2.CopyOutRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_files__pb2.CopyOutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CopyIn(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/scow.api.container.v1.FilesService/CopyIn',
+            scow_dot_api_dot_container_dot_v1_dot_files__pb2.CopyInRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_files__pb2.CopyInResponse.FromString,
             options,
             channel_credentials,
             insecure,

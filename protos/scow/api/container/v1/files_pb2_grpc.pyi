@@ -37,6 +37,22 @@ class FilesServiceStub:
     """Diff streams what a container changed in its file system, running or not. What is mounted into it is not looked at.
     Errors: FAILED_PRECONDITION CONTAINER_BUSY while it is made or removed.
     """
+    StatPath: _grpc.UnaryUnaryMultiCallable[_files_pb2.StatPathRequest, _files_pb2.StatPathResponse]
+    """StatPath tells what a path of a container leads to. Links on the way are followed inside of its root, the last
+    component only where a slash or "/." follows. Of a running container its mounts are seen as it sees them; of one that
+    does not run its binds and volumes that are folders. What is in a file system of the kernel's (/proc, /sys) is not
+    found. Errors: NOT_FOUND FILE_NOT_FOUND; FAILED_PRECONDITION CONTAINER_BUSY.
+    """
+    CopyOut: _grpc.UnaryStreamMultiCallable[_files_pb2.CopyOutRequest, _files_pb2.CopyOutResponse]
+    """CopyOut streams a tar of what StatPath tells of, by the last component of its path, or "." for a directory that has
+    none, with all that is below. The first message tells what it is. Errors: those of StatPath; DATA_LOSS.
+    """
+    CopyIn: _grpc.StreamUnaryMultiCallable[_files_pb2.CopyInRequest, _files_pb2.CopyInResponse]
+    """CopyIn writes the entries of a tar, plain or compressed, into a directory that is there. Links that are in the
+    directory are replaced, not followed; nothing but a directory takes the place of a directory.
+    Errors: those of StatPath; FAILED_PRECONDITION READ_ONLY_ROOT; INVALID_ARGUMENT INVALID_ARCHIVE; RESOURCE_EXHAUSTED
+    DISK_FULL. What was written before stays.
+    """
 
 @_typing.type_check_only
 class FilesServiceAsyncStub(FilesServiceStub):
@@ -46,6 +62,22 @@ class FilesServiceAsyncStub(FilesServiceStub):
     Diff: _aio.UnaryStreamMultiCallable[_files_pb2.DiffRequest, _files_pb2.DiffResponse]  # type: ignore[assignment]
     """Diff streams what a container changed in its file system, running or not. What is mounted into it is not looked at.
     Errors: FAILED_PRECONDITION CONTAINER_BUSY while it is made or removed.
+    """
+    StatPath: _aio.UnaryUnaryMultiCallable[_files_pb2.StatPathRequest, _files_pb2.StatPathResponse]  # type: ignore[assignment]
+    """StatPath tells what a path of a container leads to. Links on the way are followed inside of its root, the last
+    component only where a slash or "/." follows. Of a running container its mounts are seen as it sees them; of one that
+    does not run its binds and volumes that are folders. What is in a file system of the kernel's (/proc, /sys) is not
+    found. Errors: NOT_FOUND FILE_NOT_FOUND; FAILED_PRECONDITION CONTAINER_BUSY.
+    """
+    CopyOut: _aio.UnaryStreamMultiCallable[_files_pb2.CopyOutRequest, _files_pb2.CopyOutResponse]  # type: ignore[assignment]
+    """CopyOut streams a tar of what StatPath tells of, by the last component of its path, or "." for a directory that has
+    none, with all that is below. The first message tells what it is. Errors: those of StatPath; DATA_LOSS.
+    """
+    CopyIn: _aio.StreamUnaryMultiCallable[_files_pb2.CopyInRequest, _files_pb2.CopyInResponse]  # type: ignore[assignment]
+    """CopyIn writes the entries of a tar, plain or compressed, into a directory that is there. Links that are in the
+    directory are replaced, not followed; nothing but a directory takes the place of a directory.
+    Errors: those of StatPath; FAILED_PRECONDITION READ_ONLY_ROOT; INVALID_ARGUMENT INVALID_ARCHIVE; RESOURCE_EXHAUSTED
+    DISK_FULL. What was written before stays.
     """
 
 class FilesServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -59,6 +91,40 @@ class FilesServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_files_pb2.DiffResponse], _abc.AsyncIterator[_files_pb2.DiffResponse]]:
         """Diff streams what a container changed in its file system, running or not. What is mounted into it is not looked at.
         Errors: FAILED_PRECONDITION CONTAINER_BUSY while it is made or removed.
+        """
+
+    @_abc_1.abstractmethod
+    def StatPath(
+        self,
+        request: _files_pb2.StatPathRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_files_pb2.StatPathResponse, _abc.Awaitable[_files_pb2.StatPathResponse]]:
+        """StatPath tells what a path of a container leads to. Links on the way are followed inside of its root, the last
+        component only where a slash or "/." follows. Of a running container its mounts are seen as it sees them; of one that
+        does not run its binds and volumes that are folders. What is in a file system of the kernel's (/proc, /sys) is not
+        found. Errors: NOT_FOUND FILE_NOT_FOUND; FAILED_PRECONDITION CONTAINER_BUSY.
+        """
+
+    @_abc_1.abstractmethod
+    def CopyOut(
+        self,
+        request: _files_pb2.CopyOutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_files_pb2.CopyOutResponse], _abc.AsyncIterator[_files_pb2.CopyOutResponse]]:
+        """CopyOut streams a tar of what StatPath tells of, by the last component of its path, or "." for a directory that has
+        none, with all that is below. The first message tells what it is. Errors: those of StatPath; DATA_LOSS.
+        """
+
+    @_abc_1.abstractmethod
+    def CopyIn(
+        self,
+        request_iterator: _MaybeAsyncIterator[_files_pb2.CopyInRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_files_pb2.CopyInResponse, _abc.Awaitable[_files_pb2.CopyInResponse]]:
+        """CopyIn writes the entries of a tar, plain or compressed, into a directory that is there. Links that are in the
+        directory are replaced, not followed; nothing but a directory takes the place of a directory.
+        Errors: those of StatPath; FAILED_PRECONDITION READ_ONLY_ROOT; INVALID_ARGUMENT INVALID_ARCHIVE; RESOURCE_EXHAUSTED
+        DISK_FULL. What was written before stays.
         """
 
 def add_FilesServiceServicer_to_server(servicer: FilesServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

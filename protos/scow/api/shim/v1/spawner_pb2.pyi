@@ -49,6 +49,7 @@ class SpawnerRequest(_message.Message):
     COPY_FIELD_NUMBER: _builtins.int
     SWEEP_FIELD_NUMBER: _builtins.int
     PROBER_FIELD_NUMBER: _builtins.int
+    EXTRACT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ping(self) -> Global___Ping: ...
     @_builtins.property
@@ -65,6 +66,8 @@ class SpawnerRequest(_message.Message):
     def sweep(self) -> Global___Sweep: ...
     @_builtins.property
     def prober(self) -> _prober_pb2.Prober: ...
+    @_builtins.property
+    def extract(self) -> Global___Extract: ...
     def __init__(
         self,
         *,
@@ -76,12 +79,13 @@ class SpawnerRequest(_message.Message):
         copy: Global___Copy | None = ...,
         sweep: Global___Sweep | None = ...,
         prober: _prober_pb2.Prober | None = ...,
+        extract: Global___Extract | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "ping", b"ping", "prober", b"prober", "reap", b"reap", "request", b"request", "spawn", b"spawn", "start", b"start", "sweep", b"sweep", "view", b"view"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "extract", b"extract", "ping", b"ping", "prober", b"prober", "reap", b"reap", "request", b"request", "spawn", b"spawn", "start", b"start", "sweep", b"sweep", "view", b"view"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "ping", b"ping", "prober", b"prober", "reap", b"reap", "request", b"request", "spawn", b"spawn", "start", b"start", "sweep", b"sweep", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "extract", b"extract", "ping", b"ping", "prober", b"prober", "reap", b"reap", "request", b"request", "spawn", b"spawn", "start", b"start", "sweep", b"sweep", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["ping", "spawn", "start", "reap", "view", "copy", "sweep", "prober"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["ping", "spawn", "start", "reap", "view", "copy", "sweep", "prober", "extract"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -102,6 +106,7 @@ class SpawnerAnswer(_message.Message):
     COPIED_FIELD_NUMBER: _builtins.int
     SWEPT_FIELD_NUMBER: _builtins.int
     PROBER_READY_FIELD_NUMBER: _builtins.int
+    EXTRACTING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def error(self) -> _errors_pb2.Status: ...
     @_builtins.property
@@ -124,6 +129,8 @@ class SpawnerAnswer(_message.Message):
     def swept(self) -> Global___Swept: ...
     @_builtins.property
     def prober_ready(self) -> _prober_pb2.ProberReady: ...
+    @_builtins.property
+    def extracting(self) -> Global___Extracting: ...
     def __init__(
         self,
         *,
@@ -136,12 +143,13 @@ class SpawnerAnswer(_message.Message):
         copied: Global___Copied | None = ...,
         swept: Global___Swept | None = ...,
         prober_ready: _prober_pb2.ProberReady | None = ...,
+        extracting: Global___Extracting | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "copied", b"copied", "error", b"error", "pong", b"pong", "prober_ready", b"prober_ready", "reaped", b"reaped", "spawned", b"spawned", "started", b"started", "swept", b"swept", "viewed", b"viewed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "copied", b"copied", "error", b"error", "extracting", b"extracting", "pong", b"pong", "prober_ready", b"prober_ready", "reaped", b"reaped", "spawned", b"spawned", "started", b"started", "swept", b"swept", "viewed", b"viewed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "copied", b"copied", "error", b"error", "pong", b"pong", "prober_ready", b"prober_ready", "reaped", b"reaped", "spawned", b"spawned", "started", b"started", "swept", b"swept", "viewed", b"viewed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "copied", b"copied", "error", b"error", "extracting", b"extracting", "pong", b"pong", "prober_ready", b"prober_ready", "reaped", b"reaped", "spawned", b"spawned", "started", b"started", "swept", b"swept", "viewed", b"viewed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["error", "pong", "spawned", "started", "reaped", "viewed", "copied", "swept", "prober_ready"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["error", "pong", "spawned", "started", "reaped", "viewed", "copied", "swept", "prober_ready", "extracting"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
 
@@ -389,18 +397,32 @@ class View(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ROOTFS_FIELD_NUMBER: _builtins.int
+    WHOLE_FIELD_NUMBER: _builtins.int
+    MOUNTS_FIELD_NUMBER: _builtins.int
+    READ_ONLY_FIELD_NUMBER: _builtins.int
+    whole: _builtins.bool
+    """As the container would have it, with `mounts`: only while it does not run."""
+    read_only: _builtins.bool
+    """Of a `whole` one: the root is read-only, its mounts are as they say."""
     @_builtins.property
     def rootfs(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Mount]:
         """The mounts that make it, as rootfs.json has them."""
+
+    @_builtins.property
+    def mounts(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Mount]:
+        """Binds in it, as a Spawn's bundle has them."""
 
     def __init__(
         self,
         *,
         rootfs: _abc.Iterable[_types_pb2.Mount] | None = ...,
+        whole: _builtins.bool = ...,
+        mounts: _abc.Iterable[_types_pb2.Mount] | None = ...,
+        read_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rootfs", b"rootfs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mounts", b"mounts", "read_only", b"read_only", "rootfs", b"rootfs", "whole", b"whole"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -534,3 +556,43 @@ class Swept(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Swept: _TypeAlias = Swept  # noqa: Y015
+
+@_typing.final
+class Extract(_message.Message):
+    """Writes an archive's entries into a directory, by a process that has the capabilities which that takes. Two descriptors
+    come with it: the directory (O_PATH is enough), and a stream socket that the archive is read from and the outcome is
+    written to (scow.core.archive.read.extract). The process ends with the archive.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_ID_FIELD_NUMBER: _builtins.int
+    first_id: _builtins.int
+    """Of the ids of the container's user namespace, in the host; 0 when it has none."""
+    def __init__(
+        self,
+        *,
+        first_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_id", b"first_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Extract: _TypeAlias = Extract  # noqa: Y015
+
+@_typing.final
+class Extracting(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Extracting: _TypeAlias = Extracting  # noqa: Y015

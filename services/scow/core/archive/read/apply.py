@@ -5,9 +5,11 @@ An archive's own overlay xattrs are left out: they are commands to overlayfs, no
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from scow.core.archive.read import headers
@@ -21,6 +23,7 @@ _OVERLAY_XATTRS = ("user.overlay.", "trusted.overlay.")
 # With more space than this it is not the disk that an extended attribute does not fit on.
 _XATTR_ROOM = 1 << 24
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Errors of the kernel that tell of the entry, not of the place it goes to.
 _IMPOSSIBLE = frozenset(
     (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR, errno.EFBIG, errno.ERANGE)
@@ -62,6 +65,8 @@ class Applier:
         self.applied = Applied()
         self.tree = tree
         self.stream = stream
+        # The host's id for the id 0 of the archive.
+        self.first_id = 0
         self._max_entries = max_entries
         self._count = 0
         self._uid, self._gid = os.geteuid(), os.getegid()
@@ -84,6 +89,8 @@ class Applier:
                 self._count += 1
                 if self._count > self._max_entries:
                     raise Fault(LIMIT, f"the archive has more than {self._max_entries} entries")
+                entry.uid += self.first_id
+                entry.gid += self.first_id
                 self._write_named(entry)
             self._finish_directories()
         except OSError as error:
@@ -101,7 +108,7 @@ class Applier:
     def _write(self, entry: Entry) -> None:
         parts = components(entry.name)
         if not parts:
-            self._write_root(entry)
+            self.write_root(entry)
             return
         if self.special(parts, entry):
             self.stream.skip(entry.size)
@@ -124,7 +131,8 @@ class Applier:
     def replaced(self, directory: int, name: bytes, before: os.stat_result) -> None:
         """Do what follows from a directory that took the place of something else; a subclass may know something."""
 
-    def _write_root(self, entry: Entry) -> None:
+    def write_root(self, entry: Entry) -> None:
+        """Take an entry for the directory itself; a subclass may leave it as it is."""
         if entry.kind != headers.DIRECTORY:
             raise hostile("the archive's root is not a directory", entry.name)
         self.applied.has_root = True
@@ -219,7 +227,8 @@ class Applier:
         self.applied.inodes += 1
         os.chown(name, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
         if entry.kind != headers.SYMLINK and entry.mode & 0o7000:
-            os.chmod(path_of(directory, name), entry.mode)
+            with opened(directory, name) as node:
+                os.chmod(b"/proc/self/fd/%d" % node, entry.mode)
         self._set_xattrs(path_of(directory, name), entry)
         times = (entry.mtime_ns, entry.mtime_ns)
         os.utime(name, ns=times, dir_fd=directory, follow_symlinks=False)
@@ -287,12 +296,29 @@ class Applier:
         return max(self._removed.get(path[:end], 0) for end in (*ends, len(path)))
 
     def _finish_directory(self, parent: int, name: bytes, entry: Entry) -> None:
-        status = self.tree.status(parent, name)
-        if status is None or not stat.S_ISDIR(status.st_mode):
+        """Set what an entry says of a directory, through a descriptor: others may write to the tree, too."""
+        try:
+            directory = os.open(name, _FOLDER, dir_fd=parent)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                raise
             return  # a later entry replaced it
-        os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
-        os.chmod(name, entry.mode, dir_fd=parent)
-        os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent)
+        try:
+            os.fchown(directory, entry.uid, entry.gid)
+            os.fchmod(directory, entry.mode)
+            os.utime(directory, ns=(entry.mtime_ns, entry.mtime_ns))
+        finally:
+            os.close(directory)
+
+
+@contextlib.contextmanager
+def opened(directory: int, name: bytes) -> Iterator[int]:
+    """Open what has a name, whatever it is, without following it (O_PATH)."""
+    node = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        yield node
+    finally:
+        os.close(node)
 
 
 def _no_target(entry: Entry) -> Fault:

@@ -63,7 +63,8 @@ class Tree:
 
     def __init__(self, root: str) -> None:
         self.root = os.open(root, os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
-        self._real = os.readlink(b"/proc/self/fd/%d" % self.root)
+        # Empty for "/", which the root of another mount namespace, or of a mount attached nowhere, is.
+        self._real = os.readlink(b"/proc/self/fd/%d" % self.root).rstrip(b"/")
         # Directories by name, least recently opened first.
         self._open: dict[bytes, int] = {}
 

@@ -1,0 +1,144 @@
+"""Paths of a container's root, looked up by descriptor: whatever links it plants, or swaps meanwhile, stay inside."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import stat
+from dataclasses import dataclass
+
+from scow.api.container.v1 import files_pb2 as pb
+from scow.contract.errors import FileNotFound, InvalidArgument
+from scow.kernel import syscalls
+
+_RESOLVE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
+_FOLDER = os.O_PATH | os.O_DIRECTORY
+# What the kernel shows for ids that have none here.
+_NOBODY = 65534
+_PATH_MAX = 4095
+# File systems that show the kernel and not what a container has.
+KERNELS = frozenset((syscalls.PROC_MAGIC, syscalls.SYSFS_MAGIC))
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG)
+
+
+@dataclass(frozen=True)
+class Root:
+    """The root of a container.
+
+    Attributes:
+        descriptor: Of it.
+        first_id: The host's id for the container's id 0, as files below the descriptor have it.
+    """
+
+    descriptor: int
+    first_id: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a path leads to.
+
+    Attributes:
+        directory: Descriptor of the directory that it is in, the caller's to close.
+        name: In that; "." is the directory itself.
+        title: What an archive calls it.
+    """
+
+    directory: int
+    name: bytes
+    title: bytes
+
+
+def find(root: int, path: bytes) -> Place:
+    """Look a path up; the last component is followed only where a slash or "/." follows.
+
+    Args:
+        root: Descriptor of the container's root.
+        path: From there on.
+
+    Raises:
+        FileNotFound: What leads there is missing, or belongs to the kernel.
+        InvalidArgument: It is empty or too long.
+    """
+    if not path or len(path) > _PATH_MAX or b"\0" in path:
+        raise InvalidArgument(
+            "the path is empty or too long", what="path", which="", do="give an absolute path"
+        )
+    clean = posixpath.normpath(b"/" + path.lstrip(b"/"))
+    folder, name = posixpath.split(clean)
+    last = path.rpartition(b"/")[2]
+    if not name or last in (b"", b"."):
+        title = b"." if last == b"." or not name else name
+        folder, name = clean, b"."
+    else:
+        title = name
+    return Place(directory(root, folder, path), name, title)
+
+
+def directory(root: int, path: bytes, asked: bytes = b"") -> int:
+    """Open a directory of a container, following links.
+
+    Raises:
+        FileNotFound: It is missing, or belongs to the kernel.
+    """
+    try:
+        found = syscalls.openat2(root, path.lstrip(b"/") or b".", _FOLDER, resolve=_RESOLVE)
+    except OSError as error:
+        if error.errno not in _MISSING:
+            raise
+        raise missing(asked or path) from error
+    if syscalls.fs_magic(found) in KERNELS:
+        os.close(found)
+        raise missing(asked or path)
+    return found
+
+
+def describe(root: Root, place: Place, path: bytes) -> pb.PathStat:
+    """Describe what a path leads to.
+
+    Raises:
+        FileNotFound: There is nothing.
+    """
+    try:
+        found = os.stat(place.name, dir_fd=place.directory, follow_symlinks=False)
+    except FileNotFoundError as error:
+        raise missing(path) from error
+    return pb.PathStat(
+        name=place.title,
+        mode=found.st_mode,
+        uid=inner(found.st_uid, root.first_id),
+        gid=inner(found.st_gid, root.first_id),
+        size=found.st_size if stat.S_ISREG(found.st_mode) else 0,
+        mtime_ns=found.st_mtime_ns,
+        link_target=_target(root.descriptor, place, path) if stat.S_ISLNK(found.st_mode) else b"",
+    )
+
+
+def _target(root: int, place: Place, path: bytes) -> bytes:
+    """Return where a link leads to, from the root on; its text where that is nowhere."""
+    try:
+        found = syscalls.openat2(root, path.lstrip(b"/"), os.O_PATH, resolve=_RESOLVE)
+    except OSError:
+        try:
+            return os.fsencode(os.readlink(place.name, dir_fd=place.directory))
+        except OSError as error:  # it is no link any more
+            raise missing(path) from error
+    try:
+        top, inner = (os.readlink(b"/proc/self/fd/%d" % each) for each in (root, found))
+    finally:
+        os.close(found)
+    return inner.removeprefix(top.rstrip(b"/"))
+
+
+def inner(number: int, first: int) -> int:
+    """Return a container's id for one of the host's; first is the host's for its id 0."""
+    return number - first if number >= first else _NOBODY
+
+
+def missing(path: bytes) -> FileNotFound:
+    """Return the error of a path that leads to nothing."""
+    text = path.decode(errors="replace")
+    return FileNotFound(
+        f"Could not find the file {text}", what="file", which=text, do="give a path that is there"
+    )
