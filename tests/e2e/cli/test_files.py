@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import shutil
 import subprocess
 import tarfile
@@ -196,6 +197,20 @@ def test_a_stopped_container_has_its_volumes_and_keeps_what_is_copied(
     assert not mounts_of(engine)
     engine.cli("rm", "-v", "stopped")
     engine.cli("volume", "rm", "named")
+
+
+def test_owners_are_those_that_a_user_namespace_has(engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    os.chown(file, 7, 8)
+    engine.cli("run", "-d", "--userns=auto", "--network=none", "--name=own", "busybox", "cat")
+    for step in ("running", "stopped"):
+        engine.cli("cp", str(file), f"own:/{step}")
+        out = engine.cli("cp", f"own:/{step}", "-").stdout
+        with tarfile.open(fileobj=io.BytesIO(out.encode())) as tar:
+            assert [(entry.uid, entry.gid) for entry in tar] == [(7, 8)]
+        engine.cli("stop", "-t", "0", "own")
+    engine.cli("rm", "own")
 
 
 @pytest.mark.parametrize("running", [True, False])

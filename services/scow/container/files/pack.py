@@ -1,4 +1,4 @@
-"""`python -m scow.container.files.pack DIRECTORY NAME TITLE DEV INODE FIRST_ID`: what has a name in a directory, as a tar.
+"""`python -m scow.container.files.pack DIRECTORY NAME TITLE DEV INODE FIRST_ID`: the tar of what has a name.
 
 It is written to standard output. Run as a process of its own for each copy (`scow.core.archive.processes`). The
 kernel's file systems and what is mounted at the container's /dev, the runtime's, are in it as empty directories.

@@ -1,12 +1,14 @@
-"""`python -m scow.core.archive.read.extract ROOT PARENT MAX_BYTES MAX_ENTRIES FIRST_ID MODE`: an archive into a directory.
+"""An archive into a directory.
+
+`python -m scow.core.archive.read.extract ROOT PARENT MAX_BYTES MAX_ENTRIES FIRST_ID MODE`.
 
 MODE is "plain", which refuses device nodes, "devices", or "merge": with devices, and a directory takes the place of
 nothing but a directory, and the other way round. With the PARENT 0 it ends with its input alone. FIRST_ID is
 the host's id for the id 0 of the place, where that has a user namespace's.
 
-The archive comes from standard input, the directory is a descriptor. One line of JSON on standard output tells how it
-went: {"done": {"size", "inodes", "has_root", "skipped_xattrs"}} or {"fault": {"kind", "message", "entry"}}. The process
-keeps no capability but those that writing files takes, and ends with its parent.
+The archive comes from standard input, ROOT is a descriptor of the directory. One line of JSON on standard output tells
+how it went: {"done": {"size", "inodes", "has_root", "skipped_xattrs"}} or {"fault": {"kind", "message", "entry"}}. The
+process keeps no capability but those that writing files takes, and ends with its parent.
 """
 
 from __future__ import annotations
