@@ -19,6 +19,7 @@ from tests.bench.builds import (
 from tests.bench.commands import images, inspect, ps, ps_alone
 from tests.bench.commits import commit, commit_and_run
 from tests.bench.growth import growth, starts_at_once
+from tests.bench.health import probes
 from tests.bench.isolation import user_namespace
 from tests.bench.life import execute, life, life_without_network, listing, run
 from tests.bench.logs import read_log, read_long_log, write_log, write_long_log
@@ -60,6 +61,7 @@ ROWS = (
     ps_alone,
     memory_of_containers,
     memory_at_rest,
+    probes,
     pull,
     pull_large,
     pull_eight,
