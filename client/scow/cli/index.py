@@ -59,6 +59,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tag": ("image.change", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
     "top": ("container.top", "Display the running processes of a container"),
     "unpause": ("container.lifecycle", "Unpause all processes within one or more containers"),
+    "why": ("container.why", "Tell why a container ended (scow's own)"),
     "wait": (
         "container.lifecycle",
         "Block until one or more containers stop, then print their exit codes",

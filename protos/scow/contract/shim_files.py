@@ -65,6 +65,12 @@ class Exit:
         time_ns: When, nanoseconds since 1970 UTC.
         oom_killed: The kernel killed a process of the container for want of memory.
         error: Why the process was never executed, or that the shim died; otherwise empty.
+        oom_kills: Processes of the container that the kernel killed for want of memory.
+        limit_hit: The container's own memory limit was reached; otherwise it was the host, or a group around it, that
+            had no memory.
+        peak_memory: Bytes; 0 where it is not known.
+        cpu_ns: Processor time, nanoseconds.
+        forks_refused: Processes that the container's limit of them refused.
     """
 
     code: int
@@ -72,6 +78,11 @@ class Exit:
     time_ns: int
     oom_killed: bool = False
     error: str = ""
+    oom_kills: int = 0
+    limit_hit: bool = False
+    peak_memory: int = 0
+    cpu_ns: int = 0
+    forks_refused: int = 0
 
     @classmethod
     def read(cls, directory: str | os.PathLike[str]) -> Exit | None:

@@ -18,4 +18,9 @@ def exit_message(record: Exit) -> pb.Exit:
         time=Timestamp(seconds=record.time_ns // _NANO, nanos=record.time_ns % _NANO),
         oom_killed=record.oom_killed,
         error=record.error,
+        oom_kills=record.oom_kills,
+        limit_hit=record.limit_hit,
+        peak_memory=record.peak_memory,
+        cpu=record.cpu_ns,
+        forks_refused=record.forks_refused,
     )

@@ -116,6 +116,33 @@ class Containers(Lifecycle, Capture, SyncFiles):
                 return containers
             request.page_token = response.next_page_token
 
+    def why(self, container: str, *, lines: int = 5, timeout: float | None = None) -> Sequence[str]:
+        r"""Tell why a container ended, in sentences for people.
+
+        What they are made of is in the container: `exit_code`, `exit_report`, `end_request`, `health`, `restart`.
+
+        Args:
+            container: Which one.
+            lines: So many last lines of its log stand at the end.
+            timeout: Seconds.
+
+        Raises:
+            ContainerNotFound: There is no such container.
+
+        Example::
+
+            print("\n".join(client.containers.why("web")))
+        """
+        from scow.words.exit_report import sentences
+
+        found = self.get(container, timeout=timeout)
+        logged = b""
+        if lines > 0:
+            with self.logs(found.id, tail=lines, timeout=timeout) as records:
+                for record in records:
+                    logged += record.stdout or record.stderr
+        return sentences(found, logged.decode("utf-8", "replace").splitlines()[-lines or 0 :])
+
     def logs(
         self,
         container: str,

@@ -93,8 +93,34 @@ def _state(container: pb.Container) -> Struct:
         StartedAt=time_of(container, "started_at"),
         FinishedAt=time_of(container, "finished_at"),
     )
+    if container.HasField("exit_report"):
+        shape["ExitReport"] = exit_report(container)
     if container.health.status:
         shape["Health"] = _health(container.health)
+    return shape
+
+
+def exit_report(container: pb.Container) -> Struct:
+    """Return what is known of a container's end (scow's own)."""
+    report, asked = container.exit_report, container.end_request
+    shape = Struct(
+        Signal=report.signal,
+        DurationNs=report.duration,
+        PeakMemory=report.peak_memory,
+        CPUNs=report.cpu,
+        OOMKills=report.oom_kills,
+        OOMLevel=report.oom_level,
+        OOMVictim=report.oom_victim,
+        ForksRefused=report.forks_refused,
+    )
+    if container.HasField("end_request"):
+        shape["RequestedBy"] = Struct(
+            Action=asked.action,
+            Actor=asked.actor,
+            RequestID=asked.request_id,
+            Signal=asked.signal,
+            Time=time_of(asked, "time"),
+        )
     return shape
 
 

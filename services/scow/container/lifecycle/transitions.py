@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.api.container.v1.supervision_pb2 import EndRequest, Health, RestartState
+from scow.api.container.v1.supervision_pb2 import EndRequest, ExitReport, Health, RestartState
 from scow.container.health import state
 from scow.container.health.checks import checks_of
 from scow.container.model import restart_policy
@@ -34,6 +34,7 @@ Respond = Callable[[pb.Container], Message]
 # Exit codes of containers whose process could not be executed, as shells and Docker have them.
 _EXIT_CODES = {"COMMAND_NOT_FOUND": 127, "COMMAND_NOT_EXECUTABLE": 126}
 _NOT_STARTED = 128
+_KILL = 9
 # Of restarts: another service, or a container that it depends on, is not there yet.
 _NO_FAULT = (Unavailable, DependencyNotReady)
 
@@ -95,7 +96,7 @@ class Transitions:
             respond: Makes the response that a repeated request gets.
         """
         with self._containers.change(entry, ["start"]) as (tx, draft):
-            for field in ("exit_code", "oom_killed", "error", "end_request"):
+            for field in ("exit_code", "oom_killed", "error", "end_request", "exit_report"):
                 draft.ClearField(field)
             if draft.status == pb.STATUS_RESTARTING:
                 draft.restart.ClearField("due_at")
@@ -161,6 +162,7 @@ class Transitions:
             draft.exit_code = ending.code
             draft.oom_killed = ending.oom_killed
             draft.error = ending.error
+            draft.exit_report.CopyFrom(_report(draft, ending))
             stamp(draft, "finished_at", ending.time_ns)
             if not entry.restarting and restart_policy.restarts(draft, ending.code):
                 ran_ns = ending.time_ns - draft.started_at.ToNanoseconds()
@@ -251,6 +253,21 @@ def _due(draft: pb.Container, now: int) -> None:
     draft.status = pb.STATUS_RESTARTING
     draft.restart_count = 0
     draft.restart.CopyFrom(RestartState(due_at=to_proto(now)))
+
+
+def _report(draft: pb.Container, ending: Exit) -> ExitReport:
+    report = ExitReport(
+        signal=ending.signal,
+        oom_kills=ending.oom_kills,
+        peak_memory=ending.peak_memory,
+        cpu=ending.cpu_ns,
+        forks_refused=ending.forks_refused,
+        duration=max(0, ending.time_ns - draft.started_at.ToNanoseconds()),
+    )
+    if ending.oom_killed:
+        report.oom_level = "container" if ending.limit_hit else "host"
+        report.oom_victim = "init" if ending.signal == _KILL else "other"
+    return report
 
 
 def _end_request(action: str, signal: int) -> EndRequest:

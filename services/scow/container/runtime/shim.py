@@ -35,6 +35,11 @@ def exit_of(message: pb.Exit) -> Exit:
         message.time.ToNanoseconds(),
         message.oom_killed,
         message.error,
+        oom_kills=message.oom_kills,
+        limit_hit=message.limit_hit,
+        peak_memory=message.peak_memory,
+        cpu_ns=message.cpu,
+        forks_refused=message.forks_refused,
     )
 
 

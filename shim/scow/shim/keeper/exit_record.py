@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import asdict, replace
 
 from scow.contract.shim_files import EXIT, STATE, Exit, State
+from scow.shim.keeper.usage import Usage
 
 
 def from_status(status: int, *, oom_killed: bool = False, error: str = "") -> Exit:
@@ -15,6 +17,11 @@ def from_status(status: int, *, oom_killed: bool = False, error: str = "") -> Ex
         number = os.WTERMSIG(status)
         return Exit(128 + number, number, now, oom_killed, error)
     return Exit(os.WEXITSTATUS(status), 0, now, oom_killed, error)
+
+
+def with_usage(record: Exit, oom_kills: int, used: Usage) -> Exit:
+    """Return a record with what the container used."""
+    return replace(record, oom_kills=oom_kills, **asdict(used))
 
 
 def write_state(directory: str, state: State) -> None:

@@ -30,7 +30,7 @@ from typing import NoReturn
 from scow.contract.shim_files import STATE, Exit, State
 from scow.kernel import syscalls
 from scow.shim import cgroup
-from scow.shim.keeper import exit_record, link
+from scow.shim.keeper import exit_record, link, usage
 from scow.shim.keeper.output import Output
 from scow.shim.keeper.request import Request
 
@@ -361,21 +361,21 @@ class Keeper:
         """Deliver the last output and record the end."""
         self._early = None
         state = State.read(self.request.state_dir)
-        if (
-            state is not None
-        ):  # nobody else kills the rest of a container without a pid namespace of its own
-            cgroup.kill_all(state.cgroups)
+        directories = [] if state is None else state.cgroups
+        # Nobody else kills the rest of a container without a pid namespace of its own.
+        cgroup.kill_all(directories)
         self.output.finish()
-        oom_killed = _oom_kills(self._oom) > 0
+        oom_kills = _oom_kills(self._oom)
+        oom_killed = oom_kills > 0
         record = exit_record.from_status(status, oom_killed=oom_killed)
         if self.failure is not None:
             record = Exit(self.failure[0], 0, record.time_ns, oom_killed, self.failure[1])
         elif not self.executed:
             error = KILLED + (": the memory limit is too small" if oom_killed else "")
             record = Exit(record.code, record.signal, record.time_ns, oom_killed, error)
-        self.record = record
+        self.record = exit_record.with_usage(record, oom_kills, usage.read(directories))
         self._write_record()
-        self._tell(link.STOPPED + record.encode())
+        self._tell(link.STOPPED + self.record.encode())
         self._end_cgroup(1.0)
 
     def _write_record(self) -> None:

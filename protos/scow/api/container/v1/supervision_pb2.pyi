@@ -162,6 +162,56 @@ class EndRequest(_message.Message):
 Global___EndRequest: _TypeAlias = EndRequest  # noqa: Y015
 
 @_typing.final
+class ExitReport(_message.Message):
+    """What is known of a container's end beside its exit code."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNAL_FIELD_NUMBER: _builtins.int
+    OOM_KILLS_FIELD_NUMBER: _builtins.int
+    OOM_LEVEL_FIELD_NUMBER: _builtins.int
+    OOM_VICTIM_FIELD_NUMBER: _builtins.int
+    PEAK_MEMORY_FIELD_NUMBER: _builtins.int
+    CPU_FIELD_NUMBER: _builtins.int
+    FORKS_REFUSED_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    signal: _builtins.int
+    """The signal that ended its init, or 0."""
+    oom_kills: _builtins.int
+    """Processes that the kernel killed for want of memory."""
+    oom_level: _builtins.str
+    """Who had no memory: "container", its own limit was reached; "host", the machine or a group around the container."""
+    oom_victim: _builtins.str
+    """"init", with which all of it ended, or "other"."""
+    peak_memory: _builtins.int
+    """Bytes; 0 where the kernel does not say."""
+    cpu: _builtins.int
+    """Nanoseconds of processor time."""
+    forks_refused: _builtins.int
+    """Processes that `pids_limit` refused."""
+    duration: _builtins.int
+    """Nanoseconds from the start to the end."""
+    def __init__(
+        self,
+        *,
+        signal: _builtins.int = ...,
+        oom_kills: _builtins.int = ...,
+        oom_level: _builtins.str = ...,
+        oom_victim: _builtins.str = ...,
+        peak_memory: _builtins.int = ...,
+        cpu: _builtins.int = ...,
+        forks_refused: _builtins.int = ...,
+        duration: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu", b"cpu", "duration", b"duration", "forks_refused", b"forks_refused", "oom_kills", b"oom_kills", "oom_level", b"oom_level", "oom_victim", b"oom_victim", "peak_memory", b"peak_memory", "signal", b"signal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExitReport: _TypeAlias = ExitReport  # noqa: Y015
+
+@_typing.final
 class HealthCheck(_message.Message):
     """How the engine finds out whether a container is well: a command in it, as Docker's HEALTHCHECK, and connections that
     are made inside its network namespace without a process of it.

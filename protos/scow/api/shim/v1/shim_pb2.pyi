@@ -125,6 +125,11 @@ class Exit(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     OOM_KILLED_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    OOM_KILLS_FIELD_NUMBER: _builtins.int
+    LIMIT_HIT_FIELD_NUMBER: _builtins.int
+    PEAK_MEMORY_FIELD_NUMBER: _builtins.int
+    CPU_FIELD_NUMBER: _builtins.int
+    FORKS_REFUSED_FIELD_NUMBER: _builtins.int
     code: _builtins.int
     """Exit code, 0..255; 128+n when signal n ended it."""
     signal: _builtins.int
@@ -133,6 +138,14 @@ class Exit(_message.Message):
     """True when the kernel killed a process of the container for want of memory."""
     error: _builtins.str
     """Why the process was never executed, or empty."""
+    oom_kills: _builtins.int
+    """Of the container's init alone, as scow.contract.shim_files has them."""
+    limit_hit: _builtins.bool
+    peak_memory: _builtins.int
+    """Bytes."""
+    cpu: _builtins.int
+    """Nanoseconds."""
+    forks_refused: _builtins.int
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -143,10 +156,15 @@ class Exit(_message.Message):
         time: _timestamp_pb2.Timestamp | None = ...,
         oom_killed: _builtins.bool = ...,
         error: _builtins.str = ...,
+        oom_kills: _builtins.int = ...,
+        limit_hit: _builtins.bool = ...,
+        peak_memory: _builtins.int = ...,
+        cpu: _builtins.int = ...,
+        forks_refused: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "error", b"error", "oom_killed", b"oom_killed", "signal", b"signal", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "cpu", b"cpu", "error", b"error", "forks_refused", b"forks_refused", "limit_hit", b"limit_hit", "oom_killed", b"oom_killed", "oom_kills", b"oom_kills", "peak_memory", b"peak_memory", "signal", b"signal", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
