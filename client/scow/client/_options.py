@@ -98,6 +98,7 @@ class ContainerOptions(TypedDict, total=False):
         ipc_mode: "private", "shareable", "host" or "container:NAME".
         uts_mode: "host".
         cgroupns_mode: "private" or "host".
+        storage_opts: {"size": "10g"}: what its writable layer may take, where the file system can enforce that.
         userns_mode: "host", "auto", "private:FIRST:SIZE" (ids of the host) or "container:NAME".
         time_offsets: Nanoseconds by clock, {"boottime": 3600 * 10**9}.
         umask: Permission bits.
@@ -181,6 +182,7 @@ class ContainerOptions(TypedDict, total=False):
     ipc_mode: str
     uts_mode: str
     cgroupns_mode: str
+    storage_opts: Mapping[str, str]
     userns_mode: str
     time_offsets: Mapping[str, int]
     umask: int
@@ -220,6 +222,7 @@ _PLAIN = frozenset(
         "cgroupns_mode",
         "cgroup_parent",
         "userns_mode",
+        "storage_opts",
         "time_offsets",
         "umask",
         "group_add",

@@ -9,6 +9,7 @@ looked up in the container's own files, and then ``uid``/``gid`` of the configur
 ``additionalGids`` are added. Annotations:
 
 - ``scow.init`` = ``true``: run a small init as process 1 that reaps and forwards signals.
+- ``scow.storage`` = ``PROJECT:BYTES``: what the writable layer may take, as that project of its file system.
 - ``scow.groups`` = ``name,gid,...``: further groups, looked up in the container's files.
 
 ``rootfs.json``: the mounts that make the root file system, in order:

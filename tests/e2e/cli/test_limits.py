@@ -134,6 +134,8 @@ def test_weights_of_a_device_without_bfq(engine: Engine) -> None:
         (("--cgroup-conf", "../x=1"), "cgroup_conf has '../x'"),
         (("--cgroup-conf", "cgroup.procs=1"), "cgroup_conf has 'cgroup.procs'"),
         (("--hugepages", "3QB=1m"), "hugepages has '3QB'"),
+        (("--storage-opt", "odd=1"), "storage_opts has the unknown option 'odd'"),
+        (("--storage-opt", "size=1k"), "storage_opts has the size '1k'"),
     ],
 )
 def test_refused_at_create(engine: Engine, flags: tuple[str, ...], message: str) -> None:
@@ -141,6 +143,16 @@ def test_refused_at_create(engine: Engine, flags: tuple[str, ...], message: str)
     assert done.returncode == 1
     assert message in done.stderr
     assert engine.cli("ps", "-aq").stdout == ""
+
+
+def test_a_limit_of_the_writable_layer(engine: Engine) -> None:
+    """It is tested where a file system enforces it, in tests/vm."""
+    done = engine.cli("create", "--storage-opt", "size=1g", "busybox", check=False)
+    if done.returncode:
+        assert "enforces no limits of projects" in done.stderr
+        assert engine.cli("ps", "-aq").stdout == ""
+    else:
+        assert shown(engine, done.stdout.strip())["HostConfig"]["StorageOpt"] == {"size": "1g"}
 
 
 @pytest.mark.parametrize(

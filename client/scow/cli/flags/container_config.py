@@ -98,6 +98,7 @@ def build(options: Options) -> ContainerConfig:
         ],
         sysctls=dict(options.sysctl),
         time_offsets=dict(options.time_offset),
+        storage_opts=dict(options.storage_opt),
         security_opts=[opt for opt in map(_security_opt, options.security_opt) if opt],
         **{field: getattr(options, attribute) for field, attribute in _SAME.items()},
     )

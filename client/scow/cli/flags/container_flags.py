@@ -298,6 +298,7 @@ _LIMITS = (
         help="Write a file of the cgroup, memory.high=64M, cgroup v2 (scow's own)",
         parse=pair,
     ),
+    Flag("storage-opt", kind="list", help="Storage driver options for the container", parse=pair),
     Flag("cgroup-parent", kind="string", help="Optional parent cgroup for the container"),
     Flag(
         "device-cgroup-rule",

@@ -82,6 +82,8 @@ def _ids(container: pb.Container) -> dict[str, object]:
     if container.HasField("id_range"):
         ids = container.id_range
         found["IdRange"] = Struct(First=ids.first, Size=ids.size)
+    if container.config.storage_opts:
+        found["StorageOpt"] = mapping(container.config.storage_opts)
     if container.config.time_offsets:
         found["TimeOffsets"] = Map(dict(sorted(container.config.time_offsets.items())))
     return found

@@ -20,7 +20,7 @@ from scow.container.model import attachments, image_config, names, validation
 from scow.container.model.containers import Containers, Entry
 from scow.container.model.invalid import invalid
 from scow.container.shared import Shared
-from scow.container.spec import cdi, namespaces, process, signal_names
+from scow.container.spec import cdi, namespaces, process, signal_names, storage
 from scow.contract.errors import FailedPrecondition, ScowError
 from scow.core.disk import writing
 from scow.core.requests import remember
@@ -105,6 +105,8 @@ class Creation:
             self._networks(config),
         )
         image_config.check(prepared.image.config)
+        if storage.size(config):
+            storage.check(prepared.mounts)
         more = process.image_volumes(wanted, prepared.image.config)
         if more:
             # The same owner replaces what it held: the first mounts, in the same places, stay what they are.
@@ -164,6 +166,9 @@ class Creation:
             signal_names.parse(draft.stop_signal, "stop_signal")
             draft.mounts.extend(map(mount_point, volumes.mounts))
             draft.snapshot_driver = prepared.driver
+            if storage.size(draft.config):
+                taken = (each.described.storage_project for each in containers.all())
+                draft.storage_project = storage.project(taken)
             draft.networks.extend(networks)
             draft.status = pb.STATUS_CREATED
             log = options.parse(draft.config.log)

@@ -19,6 +19,7 @@ from scow.container.spec import (
     namespaces,
     security_options,
     signal_names,
+    storage,
 )
 from scow.container.spec import devices as devicelist
 
@@ -43,6 +44,7 @@ def check(config: ContainerConfig) -> None:
     _check_exposed(config)
     limits.check(config.resources)
     kernel_limits.check(config.resources)
+    storage.size(config)
     cgroup_parent.resolve(config.cgroup_parent, "")
     limits.rlimits_of(config.ulimits)
     devicelist.check(config.devices)

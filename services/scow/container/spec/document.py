@@ -19,6 +19,7 @@ from scow.container.spec import (
     mounts,
     seccomp,
     security_options,
+    storage,
 )
 from scow.container.spec import devices as devicelist
 from scow.container.spec import namespaces as modes
@@ -93,7 +94,7 @@ def make(described: pb.Container, volumes: Sequence[Mount], around: Surroundings
             *(mounts.entry(m) for m in mounts.make(config, volumes, around.joined.get("ipc", ""))),
             *injected.mounts,
         ],
-        "annotations": _annotations(config),
+        "annotations": _annotations(described),
         "linux": _linux(described, options, chosen, around, injected),
     }
     if modes.uts(config).kind == "private":
@@ -172,8 +173,10 @@ def _unreadable(name: str, why: str) -> InvalidArgument:
     )
 
 
-def _annotations(config: pb.ContainerConfig) -> dict[str, str]:
-    annotations = {}
+def _annotations(described: pb.Container) -> dict[str, str]:
+    config, annotations = described.config, {}
+    if described.storage_project:
+        annotations["scow.storage"] = f"{described.storage_project}:{storage.size(config)}"
     if config.init:
         annotations["scow.init"] = "true"
     if config.group_add:

@@ -31,7 +31,7 @@ from scow.shim.keeper import exit_record, link
 from scow.shim.keeper.process import KILLED
 from scow.shim.keeper.request import Request
 from scow.shim.oci import config
-from scow.shim.rootfs import mount_ids
+from scow.shim.rootfs import mount_ids, storage
 from scow.shim.rootfs import root as rootfs
 
 _REQUEST_MAX = 128 << 10
@@ -130,6 +130,7 @@ class Builder:
         exit_record.write_state(self.request.state_dir, self.state)
 
     def _fork(self, plan: namespaces.Plan) -> None:
+        storage.limit(self.spec)
         filesystems = rootfs.open_filesystems(self.spec)
         ours, theirs = control.pair()
         directory = self.cgroup.open_for_clone()

@@ -184,6 +184,8 @@ class Spec:
     rootfs_propagation: str
     seccomp: dict[str, Any] | None
     init: bool
+    # Project and bytes of the writable layer; None: no limit.
+    storage: tuple[int, int] | None
 
 
 class _Node:
@@ -313,6 +315,7 @@ def parse(
         rootfs_propagation=linux.text("rootfsPropagation"),
         seccomp=linux.node("seccomp").value or None,
         init=annotations.get("scow.init") == "true",
+        storage=_storage(annotations.get("scow.storage", "")),
     )
 
 
@@ -342,6 +345,15 @@ def _mount(node: _Node) -> Mount:
 
 def _namespace(node: _Node) -> Namespace:
     return Namespace(node.text("type"), node.text("path"))
+
+
+def _storage(text: str) -> tuple[int, int] | None:
+    project, _, size = text.partition(":")
+    if not text:
+        return None
+    if not (project.isascii() and project.isdigit() and size.isascii() and size.isdigit()):
+        raise _invalid("annotations.scow.storage", "must be PROJECT:BYTES")
+    return int(project), int(size)
 
 
 def _process(node: _Node, annotations: dict[str, str]) -> Process:
