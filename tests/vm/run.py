@@ -32,6 +32,7 @@ DEFAULT_TESTS = (
     "tests/integration/container",
     "tests/vm/test_units.py",
     "tests/vm/test_volume_disks.py",
+    "tests/vm/test_storage_limit.py",
 )
 # Where the machine has them, whatever their path here.
 PROJECT_INSIDE = Path("/srv/scow")

@@ -1,4 +1,4 @@
-"""Containers whose writable layer has a limit: in the virtual machine alone, whose kernel has project quotas."""
+"""Limits of writable layers: in the virtual machine alone, whose kernel has project quotas."""
 
 from __future__ import annotations
 
@@ -8,46 +8,51 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import processes
-from tests.support.busybox import import_busybox
-from tests.support.engine import Engine
+from scow.kernel import syscalls
+from scow.shim.oci import config
+from scow.shim.rootfs import storage
 from tests.vm.test_volume_disks import _LIMITED
 
 _MIB = 1 << 20
 
 
 @pytest.fixture(params=_LIMITED)
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """An engine whose root is on a file system with project quotas."""
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system with project quotas."""
     command, options = _LIMITED[request.param]
-    disk = tmp_path / "disk"
-    with disk.open("wb") as file:
+    image, root = tmp_path / "disk", tmp_path / "root"
+    root.mkdir()
+    with image.open("wb") as file:
         file.truncate(512 * _MIB)
-    subprocess.run([*command, disk], check=True)
-    made = Engine()
-    made.root.mkdir()
-    subprocess.run(["mount", "-o", options, disk, made.root], check=True)
+    subprocess.run([*command, image], check=True)
+    subprocess.run(["mount", "-o", options, image, root], check=True)
     try:
-        made.start()
-        import_busybox(made)
-        yield made
+        yield root
     finally:
-        made.remove_containers()
-        made.stop()
-        processes.kill(made.spawner_pid())  # its log is on that disk
-        subprocess.run(["umount", made.root], check=True)
-        left = made.destroy()
-    assert not left
+        subprocess.run(["umount", root], check=True)
 
 
-@pytest.mark.parametrize("users", [(), ("--userns", "auto")], ids=["host", "own"])
-def test_a_full_layer(engine: Engine, users: tuple[str, ...]) -> None:
-    write = "dd if=/dev/zero of=/big bs=1048576 count=24; sync; du -m /big | cut -f1"
-    limit = ("--storage-opt", "size=8m")
-    flags = ("--network", "none", *users)
-    engine.cli("create", "--name", "small", *flags, *limit, "busybox", "sh", "-c", write)
-    for _ in range(2):  # the limit is there at the next start too
-        assert int(engine.cli("start", "-a", "small").stdout.split()[-1]) <= 8
-    free = engine.cli("run", "--rm", *flags, "busybox", "sh", "-c", write)
-    assert free.stdout.split()[-1] == "24"
-    engine.cli("rm", "small")
+def test_an_overlay_ends_at_the_limit(disk: Path) -> None:
+    """Although who writes here is privileged: overlayfs gives CAP_SYS_RESOURCE up."""
+    for name in ("lower", "upper", "work", "merged"):
+        (disk / name).mkdir()
+    (disk / "upper/before").write_bytes(bytes(_MIB))
+    options = tuple(f"{name}dir={disk / name}" for name in ("lower", "upper", "work"))
+    spec = config.parse(
+        {"process": {"args": ["true"]}, "annotations": {"scow.storage": f"99999:{8 * _MIB}"}},
+        str(disk),
+        (config.Mount("", "overlay", "overlay", options),),
+    )
+    for _ in range(2):  # as at the next start
+        storage.limit(spec)
+    syscalls.mount("overlay", str(disk / "merged"), "overlay", 0, ",".join(options))
+    try:
+        written = subprocess.run(
+            ["dd", "if=/dev/zero", f"of={disk}/merged/big", "bs=1048576", "count=24", "conv=fsync"],
+            capture_output=True,
+        )
+        assert written.returncode == 1, written.stderr
+        assert (disk / "upper/big").stat().st_size <= 7 * _MIB
+        (disk / "free").write_bytes(bytes(24 * _MIB))
+    finally:
+        subprocess.run(["umount", disk / "merged"], check=True)

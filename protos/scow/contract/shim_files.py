@@ -54,6 +54,14 @@ ROOTFS = "rootfs.json"
 IMAGES = "images.json"
 STATE = "state.json"
 EXIT = "exit.json"
+# The AppArmor profile that the shim itself loads.
+APPARMOR_DEFAULT = "scow-default"
+_PARSERS = ("/usr/sbin/apparmor_parser", "/sbin/apparmor_parser", "/usr/bin/apparmor_parser")
+
+
+def apparmor_parser() -> str:
+    """Return the program that loads profiles; empty when there is none."""
+    return next((path for path in _PARSERS if os.access(path, os.X_OK)), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -383,6 +383,17 @@ def test_apparmor(box: MakeBox) -> None:
         assert raised.value.metadata["which"] == "scow-no-such-profile"
         made["process"]["apparmorProfile"] = "unconfined"
         assert box(made).run().text.startswith("unconfined")
+        made["process"]["apparmorProfile"] = "scow-default"
+        assert box(made).run().text.startswith("scow-default (enforce)")
+        mount = "mount -t tmpfs x /tmp 2>&1; echo > /proc/sys/vm/swappiness"
+        made["process"]["args"] = ["sh", "-c", f"{mount} || echo refused"]
+        every = ["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"]
+        sets = dict.fromkeys(("bounding", "effective", "permitted"), every)
+        made["process"]["capabilities"] = sets
+        made["linux"].pop("seccomp", None)
+        made["linux"]["readonlyPaths"] = []
+        assert "denied" in (out := box(made).run().text)
+        assert "refused" in out
     else:
         with pytest.raises(ScowError) as refused:
             box(made).start()

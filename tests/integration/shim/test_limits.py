@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +53,56 @@ def test_limits_reach_the_kernel(box: MakeBox) -> None:
     assert (stats.memory_limit, stats.pids_limit, stats.pids) == (64 * MIB, 23, 1)
     assert stats.memory_usage > 0
     assert stats.oom_kills == 0
+
+
+def _disk() -> tuple[int, int]:
+    """Return the numbers of a whole disk of this machine."""
+    virtual = ("loop", "ram", "zram", "fd", "sr", "dm-")
+    for name in sorted(os.listdir("/sys/block")):
+        if not name.startswith(virtual) and Path("/dev", name).exists():
+            number = Path("/dev", name).stat().st_rdev
+            return os.major(number), os.minor(number)
+    raise AssertionError("this machine has no disk")
+
+
+def test_limits_of_disks(box: MakeBox) -> None:
+    major, minor = _disk()
+    device = {"major": major, "minor": minor}
+    block_io = {
+        "throttleReadBpsDevice": [{**device, "rate": MIB}],
+        "throttleWriteIOPSDevice": [{**device, "rate": 100}],
+    }
+    container = box(limited("sleep 1000", blockIO=block_io, cpu={"mems": "0"})).start()
+    if VERSION == 2:
+        found = read(container, "io.max")
+        assert found.startswith(f"{major}:{minor} rbps={MIB} ")
+        assert found.endswith(" wiops=100")
+    else:
+        found = read(container, "blkio.throttle.read_bps_device")
+        assert found == f"{major}:{minor} {MIB}"
+        found = read(container, "blkio.throttle.write_iops_device")
+        assert found == f"{major}:{minor} 100"
+    assert read(container, "cpuset.mems") == "0"
+
+
+def test_limits_of_one_version(box: MakeBox) -> None:
+    older: dict[str, Any] = {
+        "memory": {"limit": 64 * MIB, "swappiness": 10, "disableOOMKiller": True}
+    }
+    newer: dict[str, Any] = {"unified": {"memory.high": str(32 * MIB), "pids.max": "9"}}
+    if VERSION == 2:
+        container = box(limited("sleep 1000", **newer)).start()
+        assert read(container, "memory.high") == str(32 * MIB)
+        assert read(container, "pids.max") == "9"
+        refused = older
+    else:
+        container = box(limited("sleep 1000", **older)).start()
+        assert read(container, "memory.swappiness") == "10"
+        assert read(container, "memory.oom_control").startswith("oom_kill_disable 1")
+        refused = newer
+    with pytest.raises(ScowError) as raised:
+        box(limited("true", **refused)).run()
+    assert raised.value.reason == "KERNEL_UNSUPPORTED"
 
 
 def test_out_of_memory_is_seen_and_told(box: MakeBox) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scow.container.model.invalid import invalid
 from scow.contract.errors import KernelUnsupported
+from scow.contract.shim_files import APPARMOR_DEFAULT, apparmor_parser
 
 _FIELD = "security_opts"
 
@@ -92,21 +93,31 @@ def apparmor_enabled(path: str = "/sys/module/apparmor/parameters/enabled") -> b
         return False
 
 
-def apparmor_profile(options: Options, privileged: bool, enabled: bool | None = None) -> str:
+def apparmor_profile(
+    options: Options,
+    privileged: bool,
+    enabled: bool | None = None,
+    parser: bool | None = None,
+) -> str:
     """Return the AppArmor profile to enter, or an empty string.
 
     Args:
         options: Of the container.
         privileged: A privileged container is unconfined unless it names a profile.
         enabled: Whether the kernel has AppArmor; None asks it.
+        parser: Whether the default profile can be loaded; None looks.
 
     Raises:
         KernelUnsupported: A profile is named, and the kernel has no AppArmor.
     """
     if enabled is None:
         enabled = apparmor_enabled()
-    if options.apparmor in ("", "unconfined"):
-        return "unconfined" if enabled and options.apparmor and not privileged else ""
+    if parser is None:
+        parser = bool(apparmor_parser())
+    if not options.apparmor:
+        return APPARMOR_DEFAULT if enabled and parser and not privileged else ""
+    if options.apparmor == "unconfined":
+        return "unconfined" if enabled and not privileged else ""
     if not enabled:
         raise KernelUnsupported(
             f"the kernel has no AppArmor to enforce the profile {options.apparmor}",

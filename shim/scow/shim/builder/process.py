@@ -23,7 +23,7 @@ from scow.contract.errors import ContainerNotRunning, ContainerSetupFailed, Scow
 from scow.contract.shim_files import STATE, State
 from scow.kernel import identity, syscalls
 from scow.shim import VERSION, cgroup
-from scow.shim.confine import seccomp
+from scow.shim.confine import apparmor, seccomp
 from scow.shim.errors import exit_code, from_exception, from_json
 from scow.shim.init import control, follow, namespaces
 from scow.shim.init import process as init
@@ -121,6 +121,7 @@ class Builder:
             self.state.warnings += self.cgroup.create(self.spec.resources)
             if self.spec.seccomp is not None:
                 self._filter = seccomp.prepare(self.spec.seccomp, self.request.seccomp_cache)
+            self._load_apparmor()
             namespaces.offset_clocks(self.spec)
             self._fork(plan)
         finally:
@@ -128,6 +129,13 @@ class Builder:
         self.state.pid = self.pid
         self.state.pid_start_ticks = identity.ticks_of(self.pid, self._pidfd)
         exit_record.write_state(self.request.state_dir, self.state)
+
+    def _load_apparmor(self) -> None:
+        """Have the default profile loaded; a container goes without one that cannot be, and says so."""
+        missing = apparmor.ensure(self.spec.process.apparmor_profile)
+        if missing:
+            self.spec.process.apparmor_profile = ""
+            self.state.warnings.append(missing)
 
     def _fork(self, plan: namespaces.Plan) -> None:
         storage.limit(self.spec)

@@ -139,9 +139,12 @@ def _prepare(plan: Plan) -> tuple[int, int]:
 def _complete(plan: Plan, root: int, further: list[dict[str, Any]]) -> None:
     """Mount what came with Start, and close the root file system."""
     visible = plan.cgroup.visible(own_namespace(plan.spec))
+    told = len(mounts.UNMAPPED)
     for entry in further:
         mount = idmap.mapped(config.Mount(**entry), plan.spec, plan.namespaces.user_fd)
         rootfs.mount_entry(root, mount, visible)
+    # Everybody may read these, whoever they belong to.
+    del mounts.UNMAPPED[told:]
     if plan.spec.init:
         _add_init(root, plan)
     rootfs.finish(root, plan.spec)

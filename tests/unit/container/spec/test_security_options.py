@@ -31,7 +31,11 @@ def test_selinux_is_said_to_be_unsupported() -> None:
 def test_apparmor() -> None:
     named = Options(apparmor="mine")
     assert security_options.apparmor_profile(named, False, enabled=True) == "mine"
-    assert security_options.apparmor_profile(Options(), False, enabled=True) == ""
+    profile = security_options.apparmor_profile
+    assert profile(Options(), False, enabled=True, parser=True) == "scow-default"
+    assert profile(Options(), True, enabled=True, parser=True) == ""
+    assert profile(Options(), False, enabled=True, parser=False) == ""
+    assert profile(Options(), False, enabled=False, parser=True) == ""
     unconfined = Options(apparmor="unconfined")
     assert security_options.apparmor_profile(unconfined, False, enabled=True) == "unconfined"
     assert security_options.apparmor_profile(unconfined, False, enabled=False) == ""
