@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Generic, TypeVar
 
-from scow.build.history.progress import Step
+from scow.build.history.progress import LOG_MAX, Step
 from scow.contract.errors import Cancelled
 from scow.core import flights
 
@@ -23,6 +23,7 @@ class Listeners:
         self._steps: list[Step] = []
         # What was told so far, for who comes later.
         self._told: list[tuple[bytes, int]] = []
+        self._size = 0
 
     @contextlib.contextmanager
     def telling(self, step: Step) -> Iterator[None]:
@@ -37,7 +38,9 @@ class Listeners:
 
     def log(self, data: bytes, stream: int = 1) -> None:
         """Tell output."""
-        self._told.append((data, stream))
+        if self._size <= LOG_MAX:  # what follows, no step keeps
+            self._told.append((data, stream))
+            self._size += len(data)
         for step in self._steps:
             step.log(data, stream)
 

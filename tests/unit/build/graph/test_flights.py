@@ -15,7 +15,7 @@ from scow.build.context.directory import Packs
 from scow.build.context.files import Contents, Entry
 from scow.build.graph.flights import Flights, Listeners
 from scow.build.history.events import EventLog
-from scow.build.history.progress import Step
+from scow.build.history.progress import LOG_MAX, Step
 from scow.contract.errors import Cancelled
 
 SIZE = 1 << 20
@@ -113,3 +113,15 @@ async def test_work_that_is_given_up_does_not_end_its_successor(tmp_path: Path) 
     await asyncio.sleep(0)
     go.set()
     assert [await second, await third] == [1, 1]
+
+
+def test_output_that_no_step_keeps_is_not_kept(tmp_path: Path) -> None:
+    listeners = Listeners()
+    with listeners.telling(step(tmp_path, "1")):
+        for _ in range(100):
+            listeners.log(b"x" * (1 << 20))
+    assert sum(len(data) for data, _ in listeners._told) <= 3 << 20
+    late = step(tmp_path, "2")
+    with listeners.telling(late):
+        pass
+    assert late._logged > LOG_MAX
