@@ -8,6 +8,23 @@ from scow.contract.errors import InvalidConfig
 from scow.core.config import PARTS
 
 
+def histogram(address: str, name: str, about: str, label: str) -> Callable[[str, float], None]:
+    """Return the function that tells a histogram a label's value and seconds.
+
+    Args:
+        address: As `start` has it; empty means that nobody reads metrics.
+        name: Of the metric.
+        about: What it measures.
+        label: Name of its label.
+    """
+    if not address:
+        return lambda value, seconds: None
+    from prometheus_client import Histogram
+
+    found = Histogram(name, about, [label])
+    return lambda value, seconds: found.labels(value).observe(seconds)
+
+
 def start(address: str, service: str) -> Callable[[str, str, float], None]:
     """Serve metrics from a thread and return the function that counts an RPC.
 

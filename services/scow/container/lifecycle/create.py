@@ -15,6 +15,7 @@ from scow.api.image.v1 import image_pb2
 from scow.api.volume.v1 import volume_pb2
 from scow.container.health import checks
 from scow.container.lifecycle import dependencies, id_ranges, image_mounts, volumes_from
+from scow.container.lifecycle.timings import Stopwatch
 from scow.container.logs import journald, options
 from scow.container.model import attachments, image_config, names, validation
 from scow.container.model.containers import Containers, Entry
@@ -95,14 +96,14 @@ class Creation:
                 raise
 
     async def _fill(self, entry: Entry) -> Created:
-        config = entry.described.config
+        config, watch = entry.described.config, Stopwatch()
         wanted = process.mounts(config)
         wanted += volumes_from.mounts(config, self._shared.containers, wanted)
         images, volumes = self._shared.images, self._shared.volumes
         prepared, held, networks = await together(
-            images.prepare(entry.owner, config),
-            volumes.acquire(entry.owner, wanted),
-            self._networks(config),
+            watch.timed("snapshot", images.prepare(entry.owner, config)),
+            watch.timed("volumes", volumes.acquire(entry.owner, wanted)),
+            watch.timed("networks", self._networks(config)),
         )
         image_config.check(prepared.image.config)
         if storage.size(config):
@@ -112,11 +113,12 @@ class Creation:
             # The same owner replaces what it held: the first mounts, in the same places, stay what they are.
             held = await volumes.acquire(entry.owner, [*wanted, *more])
         await image_mounts.prepare(images, entry, held)
-        await self._fill_volumes(entry, prepared, held)
+        with watch.part("content"):
+            await self._fill_volumes(entry, prepared, held)
         data = self._shared.paths.data(entry.id)
         with writing(data.parent):
             data.mkdir(mode=0o700)
-        return self._record(entry, prepared, held, networks)
+        return self._record(entry, prepared, held, networks, watch)
 
     async def _fill_volumes(
         self,
@@ -156,6 +158,7 @@ class Creation:
         prepared: image_pb2.PrepareResponse,
         volumes: volume_pb2.AcquireResponse,
         networks: list[pb.NetworkAttachment],
+        watch: Stopwatch,
     ) -> Created:
         containers = self._shared.containers
         with containers.change(entry, ["create"]) as (tx, draft):
@@ -171,6 +174,7 @@ class Creation:
                 draft.storage_project = storage.project(taken)
             draft.networks.extend(networks)
             draft.status = pb.STATUS_CREATED
+            draft.create_timings.CopyFrom(watch.stop())
             log = options.parse(draft.config.log)
             if log.driver != "none":
                 draft.log_path = str(self._shared.paths.log(entry.id, log.form))

@@ -16,6 +16,7 @@ from scow.container.lifecycle.exit import Exits
 from scow.container.lifecycle.links import Links
 from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.shared_mounts import SharedMounts
+from scow.container.lifecycle.timings import Stopwatch
 from scow.container.lifecycle.transitions import Execution, Respond
 from scow.container.logs import about
 from scow.container.logs import options as logoptions
@@ -26,6 +27,7 @@ from scow.container.runtime.spawner import Spawned
 from scow.container.shared import Shared
 from scow.container.spec import bundle, cgroup_parent, document, mounts, namespaces
 from scow.contract.errors import ScowError
+from scow.core import metrics
 from scow.core.disk import writing
 from scow.core.tasks import completed
 
@@ -45,6 +47,12 @@ class Starter:
         self._cleanup = cleanup
         self._mounted = mounted
         self._exits = exits
+        self._observe = metrics.histogram(
+            shared.config.server.metrics,
+            "scow_container_start_seconds",
+            "How long the stages of containers' starts took.",
+            "stage",
+        )
         self._dependencies = Dependencies(
             shared.containers, shared.config.container.dependency_seconds
         )
@@ -73,8 +81,10 @@ class Starter:
             DependencyNotReady: A container that it depends on does not get ready.
             ScowError: What the network service says.
         """
-        if not (entry.alive or entry.gone):
-            await self._dependencies.ready(entry)
+        watch = Stopwatch()
+        if entry.described.config.depends_on and not (entry.alive or entry.gone):
+            with watch.part("dependencies"):
+                await self._dependencies.ready(entry)
         async with entry.lock:
             if automatic and not entry.awaits_restart:
                 return False
@@ -87,9 +97,10 @@ class Starter:
                 raise states.paused(entry.described)
             if status not in _STARTABLE:
                 raise states.busy(entry.described)
-            await self._cleanup.cleaned_up(entry)
+            with watch.part("cleanup"):
+                await self._cleanup.cleaned_up(entry)
             try:
-                await self._launch(entry, before, respond, window)
+                await self._launch(entry, before, respond, window, watch)
             except BaseException as error:
                 await completed(self._undo(entry, error))
                 raise
@@ -98,14 +109,20 @@ class Starter:
             return True
 
     async def _launch(
-        self, entry: Entry, before: Before | None, respond: Respond | None, window: tuple[int, int]
+        self,
+        entry: Entry,
+        before: Before | None,
+        respond: Respond | None,
+        window: tuple[int, int],
+        watch: Stopwatch,
     ) -> None:
         """Spawn, plug the network in, execute, record, follow: docs/architecture.md draws it."""
-        spawned = await self._spawned(entry, window)
+        spawned = await self._spawned(entry, window, watch)
         netns = spawned.netns
         shim = entry.shim = self._shared.shim(entry.id)
         try:
-            network = await self._attach(entry, netns)
+            with watch.part("network"):
+                network = await self._attach(entry, netns)
             if before is not None:
                 await before(shim)
             start_plan.keep(self._shared.paths, entry.id, netns, network)
@@ -113,7 +130,9 @@ class Starter:
                 network, _mounts(entry), read_only=entry.described.config.read_only
             )
             # Waited for also when the caller goes away: it is executed or it is not, and then has ended.
-            pid, started_ns = await completed(spawned.start(files))
+            with watch.part("exec", last=True) as parts:
+                pid, started_ns = await completed(spawned.start(files))
+                parts += spawned.stages
         finally:
             spawned.close()
         executed = Execution(
@@ -122,30 +141,32 @@ class Starter:
             started_ns=started_ns,
             network=network,
             warnings=warnings.of_start(entry, self._shared.paths.state(entry.id)),
+            timings=watch.stop(self._observe),
         )
         self._shared.transitions.started(entry, executed, respond=respond)
         self._exits.follow(entry, shim)
 
-    async def _spawned(self, entry: Entry, window: tuple[int, int]) -> Spawned:
+    async def _spawned(self, entry: Entry, window: tuple[int, int], watch: Stopwatch) -> Spawned:
         """Spawn a shim, once more when the mounts of the root file system on record do not work any more."""
         try:
-            return await self._spawn(entry, window)
+            return await self._spawn(entry, window, watch)
         except remount.STALE:
             if not await remount.renew(self._shared, entry):
                 raise
             await self._cleanup.clean_up(entry, drain=False)
-            return await self._spawn(entry, window)
+            return await self._spawn(entry, window, watch)
 
-    async def _spawn(self, entry: Entry, window: tuple[int, int]) -> Spawned:
+    async def _spawn(self, entry: Entry, window: tuple[int, int], watch: Stopwatch) -> Spawned:
         paths, config = self._shared.paths, entry.described.config
         around = self._surroundings(entry, window)
         state = paths.state(entry.id)
         with writing(state.parent):
             state.mkdir(mode=0o700)
         # The folder is there: whatever happens from here on, volumes are given back with it.
-        volumes = await activate(self._shared, self._cleanup, self._mounted, entry)
-        made = document.make(entry.described, volumes, around)
-        with writing(state.parent):
+        with watch.part("volumes"):
+            volumes = await activate(self._shared, self._cleanup, self._mounted, entry)
+        with watch.part("bundle"), writing(state.parent):
+            made = document.make(entry.described, volumes, around)
             bundle.write(around.bundle, made, entry.rootfs.mounts, image_mounts.layers(entry))
         request = shim_pb.Spawn(
             id=entry.id,
@@ -164,7 +185,9 @@ class Starter:
 
         try:
             # Waited for also when the caller goes away: what is being made can only be ended once it is there.
-            await completed(spawn())
+            with watch.part("shim") as parts:
+                await completed(spawn())
+                parts += answered[0].stages
         except BaseException:
             for spawned in answered:
                 spawned.close()

@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.api.container.v1.supervision_pb2 import EndRequest, ExitReport, Health, RestartState
+from scow.api.container.v1.supervision_pb2 import (
+    EndRequest,
+    ExitReport,
+    Health,
+    RestartState,
+    Timings,
+)
 from scow.container.health import state
 from scow.container.health.checks import checks_of
 from scow.container.model import restart_policy
@@ -57,6 +63,7 @@ class Execution:
         started_ns: When it was executed.
         network: A container with the fields that say how the network is plugged in, and no others.
         warnings: What was asked for and could not be given.
+        timings: How long the start took; None when nobody has seen all of it.
     """
 
     pid: int
@@ -64,6 +71,7 @@ class Execution:
     started_ns: int
     network: pb.Container
     warnings: tuple[str, ...] = ()
+    timings: Timings | None = None
 
 
 class Transitions:
@@ -108,6 +116,9 @@ class Transitions:
             draft.warnings[:] = execution.warnings
             draft.pid, draft.netns_path = execution.pid, execution.netns_path
             stamp(draft, "started_at", execution.started_ns)
+            draft.ClearField("start_timings")
+            if execution.timings is not None:
+                draft.start_timings.CopyFrom(execution.timings)
             draft.health.CopyFrom(state.begun(checks_of(draft)))
             draft.status = pb.STATUS_PAUSED if paused else pb.STATUS_RUNNING
             if respond is not None:

@@ -68,7 +68,7 @@ class Spawner:
         except BaseException:
             connection.close()
             raise
-        return Spawned(answer.spawned.netns, self, connection)
+        return Spawned(answer.spawned, self, connection)
 
     async def launch(self, connection: socket.socket, mounts: Sequence[Mount]) -> pb.Started:
         """Have a paused init go on (see `Spawned.start`)."""
@@ -299,10 +299,12 @@ class Spawned:
 
     Attributes:
         netns: Path of its network namespace.
+        stages: How long the parts of the latest step took.
     """
 
-    def __init__(self, netns: str, spawner: Spawner, connection: socket.socket) -> None:
-        self.netns = netns
+    def __init__(self, made: pb.Spawned, spawner: Spawner, connection: socket.socket) -> None:
+        self.netns = made.netns
+        self.stages: Sequence[pb.Stage] = made.stages
         self._spawner = spawner
         self._connection = connection
 
@@ -317,6 +319,7 @@ class Spawned:
             ShimDied: Its shim died.
         """
         started = await self._spawner.launch(self._connection, mounts)
+        self.stages = started.stages
         return started.pid, started.started_at.ToNanoseconds()
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import socket
+import time
 import traceback
 from typing import Any, NoReturn
 
@@ -88,7 +89,7 @@ def _run(request: Request, connection: socket.socket, keeper: _socket.socket, sh
         made.fail(typed)
         answer(connection, refusal(typed))
     else:
-        started = pb.Started(pid=made.pid)
+        started = pb.Started(pid=made.pid, stages=made.stages())
         started.started_at.GetCurrentTime()
         answer(connection, pb.SpawnerAnswer(started=started))
 
@@ -108,6 +109,7 @@ class Builder:
         self._control: socket.socket
         self._mounts: dict[str, int] = {}
         self._made = False
+        self._watch = Stopwatch()
 
     def create(self) -> None:
         """Make the cgroup and fork the init."""
@@ -119,6 +121,7 @@ class Builder:
             self.state.cgroups = list(self.cgroup.directories)
             exit_record.write_state(self.request.state_dir, self.state)
             self.state.warnings += self.cgroup.create(self.spec.resources)
+            self._watch.lap("cgroup")
             if self.spec.seccomp is not None:
                 self._filter = seccomp.prepare(self.spec.seccomp, self.request.seccomp_cache)
             self._load_apparmor()
@@ -244,6 +247,7 @@ class Builder:
             {"destination": mount.destination, **entry}
             for mount, entry in zip(wanted.mounts, shim_files.rootfs(wanted.mounts), strict=True)
         ]
+        self._watch = Stopwatch()
         try:
             control.send(self._control.fileno(), {"start": {"mounts": mounts}})
         except (BrokenPipeError, ConnectionResetError) as error:
@@ -255,8 +259,11 @@ class Builder:
             if "warnings" in message:
                 exit_record.add_warnings(self.request.state_dir, message["warnings"])
             executing = "exec" in message
+            if executing:
+                self._watch.lap("mounts")
         if not executing:
             raise self._killed()
+        self._watch.lap("exec")
         if self._mounts:
             mount_ids.add(self.request.state_dir, self._mounts)
         link.send(self._keeper, link.EXECUTED)
@@ -284,7 +291,13 @@ class Builder:
 
     def description(self) -> pb.SpawnerAnswer:
         """Return the answer to the spawn request."""
-        return pb.SpawnerAnswer(spawned=pb.Spawned(netns=f"/proc/{self.pid}/ns/net"))
+        self._watch.lap("namespaces")
+        spawned = pb.Spawned(netns=f"/proc/{self.pid}/ns/net", stages=self._watch.stages())
+        return pb.SpawnerAnswer(spawned=spawned)
+
+    def stages(self) -> list[pb.Stage]:
+        """Return how long the parts of the start took."""
+        return self._watch.stages()
 
     def abandon(self) -> None:
         """Undo `create` after it failed; what another shim made in its place is not touched."""
@@ -297,6 +310,24 @@ class Builder:
         path = os.path.join(self.request.state_dir, STATE)
         if os.path.exists(path):
             os.unlink(path)
+
+
+class Stopwatch:
+    """How long parts of something take, one after the other."""
+
+    def __init__(self) -> None:
+        self._laps: list[tuple[str, int]] = []
+        self._last = time.monotonic_ns()
+
+    def lap(self, name: str) -> None:
+        """End a part."""
+        now = time.monotonic_ns()
+        self._laps.append((name, now - self._last))
+        self._last = now
+
+    def stages(self) -> list[pb.Stage]:
+        """Return all parts."""
+        return [pb.Stage(name=name, duration=duration) for name, duration in self._laps]
 
 
 def _listen(path: str) -> socket.socket:

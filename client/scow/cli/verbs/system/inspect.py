@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scow.cli.flags.container_flags import PLATFORM
-from scow.cli.flags.parser import Flag, Options, Refused, Verb
+from scow.cli.flags.parser import Flag, Options, Refused, UsageError, Verb
 from scow.cli.output.inspect import FORMAT
 
 TYPE_CHECKING = False
@@ -146,7 +146,22 @@ def _inspect(options: Options, context: Context) -> int:
     return _of_kind(getattr(options, "type", "") or "any", options, context)
 
 
+def _timings(options: Options, context: Context) -> int:
+    """Show how long containers' creations and starts took."""
+    from scow.cli.output.timings import timing_lines
+
+    if options.format:
+        raise UsageError("conflicting options: --timings and --format", 1)
+
+    def act(name: str) -> str:
+        return "\n".join(timing_lines(context.client.containers.get(name)))
+
+    return context.each(options.args, act)
+
+
 def _of_kind(kind: str, options: Options, context: Context) -> int:
+    if getattr(options, "timings", False):
+        return _timings(options, context)
     from scow.cli.output.inspect import inspect, parse_layout
 
     template = parse_layout(options.format)
@@ -155,6 +170,7 @@ def _of_kind(kind: str, options: Options, context: Context) -> int:
     return inspect(options.args, getattr(finder, kind), template, context)
 
 
+_TIMINGS = Flag("timings", help="How long creation and start took, by their parts (scow's own)")
 _SIZE = Flag("size", "s", help="Display total file sizes if the type is container")
 VERBS = (
     Verb(
@@ -165,6 +181,7 @@ VERBS = (
         flags=(
             FORMAT,
             _SIZE,
+            _TIMINGS,
             Flag(
                 "type",
                 kind="string",
@@ -179,7 +196,7 @@ VERBS = (
         "[OPTIONS] CONTAINER [CONTAINER...]",
         "Display detailed information on one or more containers",
         lambda options, context: _of_kind("container", options, context),
-        flags=(FORMAT, _SIZE),
+        flags=(FORMAT, _SIZE, _TIMINGS),
         least=1,
     ),
     Verb(

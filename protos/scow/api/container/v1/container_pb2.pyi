@@ -1329,6 +1329,8 @@ class Container(_message.Message):
     HEALTH_FIELD_NUMBER: _builtins.int
     LOG_STATE_FIELD_NUMBER: _builtins.int
     EXIT_REPORT_FIELD_NUMBER: _builtins.int
+    CREATE_TIMINGS_FIELD_NUMBER: _builtins.int
+    START_TIMINGS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     image_id: _builtins.str
@@ -1423,6 +1425,12 @@ class Container(_message.Message):
     def exit_report(self) -> _supervision_pb2.ExitReport:
         """Of the latest end; absent while it runs, and before the first one."""
 
+    @_builtins.property
+    def create_timings(self) -> _supervision_pb2.Timings:
+        """How long its creation and its latest start took."""
+
+    @_builtins.property
+    def start_timings(self) -> _supervision_pb2.Timings: ...
     def __init__(
         self,
         *,
@@ -1469,10 +1477,12 @@ class Container(_message.Message):
         health: _supervision_pb2.Health | None = ...,
         log_state: Global___LogState | None = ...,
         exit_report: _supervision_pb2.ExitReport | None = ...,
+        create_timings: _supervision_pb2.Timings | None = ...,
+        start_timings: _supervision_pb2.Timings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "created_at", b"created_at", "end_request", b"end_request", "exit_report", b"exit_report", "finished_at", b"finished_at", "health", b"health", "health_check", b"health_check", "id_range", b"id_range", "log_state", b"log_state", "restart", b"restart", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_timings", b"create_timings", "created_at", b"created_at", "end_request", b"end_request", "exit_report", b"exit_report", "finished_at", b"finished_at", "health", b"health", "health_check", b"health_check", "id_range", b"id_range", "log_state", b"log_state", "restart", b"restart", "start_timings", b"start_timings", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "created_at", b"created_at", "end_request", b"end_request", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exit_report", b"exit_report", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "health", b"health", "health_check", b"health_check", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "id_range", b"id_range", "image_id", b"image_id", "kernel_limits", b"kernel_limits", "labels", b"labels", "log_path", b"log_path", "log_state", b"log_state", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "networks", b"networks", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart", b"restart", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "storage_project", b"storage_project", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "create_timings", b"create_timings", "created_at", b"created_at", "end_request", b"end_request", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exit_report", b"exit_report", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "health", b"health", "health_check", b"health_check", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "id_range", b"id_range", "image_id", b"image_id", "kernel_limits", b"kernel_limits", "labels", b"labels", "log_path", b"log_path", "log_state", b"log_state", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "networks", b"networks", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart", b"restart", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "start_timings", b"start_timings", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "storage_project", b"storage_project", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

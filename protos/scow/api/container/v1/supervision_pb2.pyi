@@ -162,6 +162,70 @@ class EndRequest(_message.Message):
 Global___EndRequest: _TypeAlias = EndRequest  # noqa: Y015
 
 @_typing.final
+class Timings(_message.Message):
+    """How long the parts of a creation or of a start took."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    BEGAN_AT_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """Of the call that asked for it, W3C Trace Context; one of its own where nobody did."""
+    duration: _builtins.int
+    """Nanoseconds of all of it."""
+    @_builtins.property
+    def began_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stage]:
+        """In the order in which they began."""
+
+    def __init__(
+        self,
+        *,
+        trace_id: _builtins.str = ...,
+        began_at: _timestamp_pb2.Timestamp | None = ...,
+        duration: _builtins.int = ...,
+        stages: _abc.Iterable[Global___Stage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["began_at", b"began_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at", b"began_at", "duration", b"duration", "stages", b"stages", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Timings: _TypeAlias = Timings  # noqa: Y015
+
+@_typing.final
+class Stage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Of a creation "snapshot" (with the image's resolution), "volumes", "networks", which go on side by side, and
+    "content" (of new volumes); of a start
+    "dependencies", "cleanup" (of the preceding run), "volumes", "bundle", "shim" (its fork), "cgroup", "namespaces",
+    "network", "mounts", "exec".
+    """
+    duration: _builtins.int
+    """Nanoseconds."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        duration: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stage: _TypeAlias = Stage  # noqa: Y015
+
+@_typing.final
 class ExitReport(_message.Message):
     """What is known of a container's end beside its exit code."""
 

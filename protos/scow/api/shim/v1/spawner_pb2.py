@@ -29,7 +29,7 @@ from scow.api.types.v1 import errors_pb2 as scow_dot_api_dot_types_dot_v1_dot_er
 from scow.api.types.v1 import types_pb2 as scow_dot_api_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1escow/api/shim/v1/spawner.proto\x12\x10scow.api.shim.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dscow/api/shim/v1/prober.proto\x1a\x1bscow/api/shim/v1/shim.proto\x1a\x1escow/api/types/v1/errors.proto\x1a\x1dscow/api/types/v1/types.proto\"\x93\x03\n\x0eSpawnerRequest\x12&\n\x04ping\x18\x01 \x01(\x0b\x32\x16.scow.api.shim.v1.PingH\x00\x12(\n\x05spawn\x18\x02 \x01(\x0b\x32\x17.scow.api.shim.v1.SpawnH\x00\x12(\n\x05start\x18\x03 \x01(\x0b\x32\x17.scow.api.shim.v1.StartH\x00\x12&\n\x04reap\x18\x04 \x01(\x0b\x32\x16.scow.api.shim.v1.ReapH\x00\x12&\n\x04view\x18\x05 \x01(\x0b\x32\x16.scow.api.shim.v1.ViewH\x00\x12&\n\x04\x63opy\x18\x06 \x01(\x0b\x32\x16.scow.api.shim.v1.CopyH\x00\x12(\n\x05sweep\x18\x07 \x01(\x0b\x32\x17.scow.api.shim.v1.SweepH\x00\x12*\n\x06prober\x18\x08 \x01(\x0b\x32\x18.scow.api.shim.v1.ProberH\x00\x12,\n\x07\x65xtract\x18\t \x01(\x0b\x32\x19.scow.api.shim.v1.ExtractH\x00\x42\t\n\x07request\"\xe0\x03\n\rSpawnerAnswer\x12*\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x19.scow.api.types.v1.StatusH\x00\x12&\n\x04pong\x18\x02 \x01(\x0b\x32\x16.scow.api.shim.v1.PongH\x00\x12,\n\x07spawned\x18\x03 \x01(\x0b\x32\x19.scow.api.shim.v1.SpawnedH\x00\x12,\n\x07started\x18\x04 \x01(\x0b\x32\x19.scow.api.shim.v1.StartedH\x00\x12(\n\x06reaped\x18\x05 \x01(\x0b\x32\x16.scow.api.shim.v1.ExitH\x00\x12*\n\x06viewed\x18\x06 \x01(\x0b\x32\x18.scow.api.shim.v1.ViewedH\x00\x12*\n\x06\x63opied\x18\x07 \x01(\x0b\x32\x18.scow.api.shim.v1.CopiedH\x00\x12(\n\x05swept\x18\x08 \x01(\x0b\x32\x17.scow.api.shim.v1.SweptH\x00\x12\x35\n\x0cprober_ready\x18\t \x01(\x0b\x32\x1d.scow.api.shim.v1.ProberReadyH\x00\x12\x32\n\nextracting\x18\n \x01(\x0b\x32\x1c.scow.api.shim.v1.ExtractingH\x00\x42\x08\n\x06\x61nswer\"\x06\n\x04Ping\"$\n\x04Pong\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xa8\x01\n\x05Spawn\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12\x11\n\tstate_dir\x18\x03 \x01(\t\x12\x0e\n\x06socket\x18\x04 \x01(\t\x12\x15\n\rcgroup_parent\x18\x05 \x01(\t\x12&\n\x03log\x18\x06 \x01(\x0b\x32\x19.scow.api.shim.v1.ShimLog\x12\r\n\x05stdin\x18\x07 \x01(\x08\x12\x12\n\nstdin_once\x18\x08 \x01(\x08\"m\n\x07ShimLog\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08max_size\x18\x02 \x01(\x03\x12\x11\n\tmax_files\x18\x03 \x01(\x05\x12\x0e\n\x06\x66ormat\x18\x04 \x01(\t\x12\r\n\x05\x61ttrs\x18\x05 \x01(\t\x12\x10\n\x08\x63ompress\x18\x06 \x01(\x08\"\x18\n\x07Spawned\x12\r\n\x05netns\x18\x01 \x01(\t\"1\n\x05Start\x12(\n\x06mounts\x18\x01 \x03(\x0b\x32\x18.scow.api.types.v1.Mount\"F\n\x07Started\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"(\n\x04Reap\x12\x11\n\tstate_dir\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"|\n\x04View\x12(\n\x06rootfs\x18\x01 \x03(\x0b\x32\x18.scow.api.types.v1.Mount\x12\r\n\x05whole\x18\x02 \x01(\x08\x12(\n\x06mounts\x18\x03 \x03(\x0b\x32\x18.scow.api.types.v1.Mount\x12\x11\n\tread_only\x18\x04 \x01(\x08\"\x08\n\x06Viewed\"\x84\x01\n\x04\x43opy\x12(\n\x06rootfs\x18\x01 \x03(\x0b\x32\x18.scow.api.types.v1.Mount\x12*\n\x05items\x18\x02 \x03(\x0b\x32\x1b.scow.api.shim.v1.Copy.Item\x1a&\n\x04Item\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\"\x19\n\x06\x43opied\x12\x0f\n\x07targets\x18\x01 \x03(\t\"\x1e\n\x05Sweep\x12\x15\n\rcgroup_parent\x18\x01 \x01(\t\"\x18\n\x05Swept\x12\x0f\n\x07removed\x18\x01 \x01(\x08\"\x1b\n\x07\x45xtract\x12\x10\n\x08\x66irst_id\x18\x01 \x01(\r\"\x0c\n\nExtractingb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1escow/api/shim/v1/spawner.proto\x12\x10scow.api.shim.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dscow/api/shim/v1/prober.proto\x1a\x1bscow/api/shim/v1/shim.proto\x1a\x1escow/api/types/v1/errors.proto\x1a\x1dscow/api/types/v1/types.proto\"\x93\x03\n\x0eSpawnerRequest\x12&\n\x04ping\x18\x01 \x01(\x0b\x32\x16.scow.api.shim.v1.PingH\x00\x12(\n\x05spawn\x18\x02 \x01(\x0b\x32\x17.scow.api.shim.v1.SpawnH\x00\x12(\n\x05start\x18\x03 \x01(\x0b\x32\x17.scow.api.shim.v1.StartH\x00\x12&\n\x04reap\x18\x04 \x01(\x0b\x32\x16.scow.api.shim.v1.ReapH\x00\x12&\n\x04view\x18\x05 \x01(\x0b\x32\x16.scow.api.shim.v1.ViewH\x00\x12&\n\x04\x63opy\x18\x06 \x01(\x0b\x32\x16.scow.api.shim.v1.CopyH\x00\x12(\n\x05sweep\x18\x07 \x01(\x0b\x32\x17.scow.api.shim.v1.SweepH\x00\x12*\n\x06prober\x18\x08 \x01(\x0b\x32\x18.scow.api.shim.v1.ProberH\x00\x12,\n\x07\x65xtract\x18\t \x01(\x0b\x32\x19.scow.api.shim.v1.ExtractH\x00\x42\t\n\x07request\"\xe0\x03\n\rSpawnerAnswer\x12*\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x19.scow.api.types.v1.StatusH\x00\x12&\n\x04pong\x18\x02 \x01(\x0b\x32\x16.scow.api.shim.v1.PongH\x00\x12,\n\x07spawned\x18\x03 \x01(\x0b\x32\x19.scow.api.shim.v1.SpawnedH\x00\x12,\n\x07started\x18\x04 \x01(\x0b\x32\x19.scow.api.shim.v1.StartedH\x00\x12(\n\x06reaped\x18\x05 \x01(\x0b\x32\x16.scow.api.shim.v1.ExitH\x00\x12*\n\x06viewed\x18\x06 \x01(\x0b\x32\x18.scow.api.shim.v1.ViewedH\x00\x12*\n\x06\x63opied\x18\x07 \x01(\x0b\x32\x18.scow.api.shim.v1.CopiedH\x00\x12(\n\x05swept\x18\x08 \x01(\x0b\x32\x17.scow.api.shim.v1.SweptH\x00\x12\x35\n\x0cprober_ready\x18\t \x01(\x0b\x32\x1d.scow.api.shim.v1.ProberReadyH\x00\x12\x32\n\nextracting\x18\n \x01(\x0b\x32\x1c.scow.api.shim.v1.ExtractingH\x00\x42\x08\n\x06\x61nswer\"\x06\n\x04Ping\"$\n\x04Pong\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xa8\x01\n\x05Spawn\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x62undle\x18\x02 \x01(\t\x12\x11\n\tstate_dir\x18\x03 \x01(\t\x12\x0e\n\x06socket\x18\x04 \x01(\t\x12\x15\n\rcgroup_parent\x18\x05 \x01(\t\x12&\n\x03log\x18\x06 \x01(\x0b\x32\x19.scow.api.shim.v1.ShimLog\x12\r\n\x05stdin\x18\x07 \x01(\x08\x12\x12\n\nstdin_once\x18\x08 \x01(\x08\"m\n\x07ShimLog\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08max_size\x18\x02 \x01(\x03\x12\x11\n\tmax_files\x18\x03 \x01(\x05\x12\x0e\n\x06\x66ormat\x18\x04 \x01(\t\x12\r\n\x05\x61ttrs\x18\x05 \x01(\t\x12\x10\n\x08\x63ompress\x18\x06 \x01(\x08\"A\n\x07Spawned\x12\r\n\x05netns\x18\x01 \x01(\t\x12\'\n\x06stages\x18\x02 \x03(\x0b\x32\x17.scow.api.shim.v1.Stage\"\'\n\x05Stage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x64uration\x18\x02 \x01(\x03\"1\n\x05Start\x12(\n\x06mounts\x18\x01 \x03(\x0b\x32\x18.scow.api.types.v1.Mount\"o\n\x07Started\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x06stages\x18\x03 \x03(\x0b\x32\x17.scow.api.shim.v1.Stage\"(\n\x04Reap\x12\x11\n\tstate_dir\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"|\n\x04View\x12(\n\x06rootfs\x18\x01 \x03(\x0b\x32\x18.scow.api.types.v1.Mount\x12\r\n\x05whole\x18\x02 \x01(\x08\x12(\n\x06mounts\x18\x03 \x03(\x0b\x32\x18.scow.api.types.v1.Mount\x12\x11\n\tread_only\x18\x04 \x01(\x08\"\x08\n\x06Viewed\"\x84\x01\n\x04\x43opy\x12(\n\x06rootfs\x18\x01 \x03(\x0b\x32\x18.scow.api.types.v1.Mount\x12*\n\x05items\x18\x02 \x03(\x0b\x32\x1b.scow.api.shim.v1.Copy.Item\x1a&\n\x04Item\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\"\x19\n\x06\x43opied\x12\x0f\n\x07targets\x18\x01 \x03(\t\"\x1e\n\x05Sweep\x12\x15\n\rcgroup_parent\x18\x01 \x01(\t\"\x18\n\x05Swept\x12\x0f\n\x07removed\x18\x01 \x01(\x08\"\x1b\n\x07\x45xtract\x12\x10\n\x08\x66irst_id\x18\x01 \x01(\r\"\x0c\n\nExtractingb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,29 +49,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHIMLOG']._serialized_start=1314
   _globals['_SHIMLOG']._serialized_end=1423
   _globals['_SPAWNED']._serialized_start=1425
-  _globals['_SPAWNED']._serialized_end=1449
-  _globals['_START']._serialized_start=1451
-  _globals['_START']._serialized_end=1500
-  _globals['_STARTED']._serialized_start=1502
-  _globals['_STARTED']._serialized_end=1572
-  _globals['_REAP']._serialized_start=1574
-  _globals['_REAP']._serialized_end=1614
-  _globals['_VIEW']._serialized_start=1616
-  _globals['_VIEW']._serialized_end=1740
-  _globals['_VIEWED']._serialized_start=1742
-  _globals['_VIEWED']._serialized_end=1750
-  _globals['_COPY']._serialized_start=1753
-  _globals['_COPY']._serialized_end=1885
-  _globals['_COPY_ITEM']._serialized_start=1847
-  _globals['_COPY_ITEM']._serialized_end=1885
-  _globals['_COPIED']._serialized_start=1887
-  _globals['_COPIED']._serialized_end=1912
-  _globals['_SWEEP']._serialized_start=1914
-  _globals['_SWEEP']._serialized_end=1944
-  _globals['_SWEPT']._serialized_start=1946
-  _globals['_SWEPT']._serialized_end=1970
-  _globals['_EXTRACT']._serialized_start=1972
-  _globals['_EXTRACT']._serialized_end=1999
-  _globals['_EXTRACTING']._serialized_start=2001
-  _globals['_EXTRACTING']._serialized_end=2013
+  _globals['_SPAWNED']._serialized_end=1490
+  _globals['_STAGE']._serialized_start=1492
+  _globals['_STAGE']._serialized_end=1531
+  _globals['_START']._serialized_start=1533
+  _globals['_START']._serialized_end=1582
+  _globals['_STARTED']._serialized_start=1584
+  _globals['_STARTED']._serialized_end=1695
+  _globals['_REAP']._serialized_start=1697
+  _globals['_REAP']._serialized_end=1737
+  _globals['_VIEW']._serialized_start=1739
+  _globals['_VIEW']._serialized_end=1863
+  _globals['_VIEWED']._serialized_start=1865
+  _globals['_VIEWED']._serialized_end=1873
+  _globals['_COPY']._serialized_start=1876
+  _globals['_COPY']._serialized_end=2008
+  _globals['_COPY_ITEM']._serialized_start=1970
+  _globals['_COPY_ITEM']._serialized_end=2008
+  _globals['_COPIED']._serialized_start=2010
+  _globals['_COPIED']._serialized_end=2035
+  _globals['_SWEEP']._serialized_start=2037
+  _globals['_SWEEP']._serialized_end=2067
+  _globals['_SWEPT']._serialized_start=2069
+  _globals['_SWEPT']._serialized_end=2093
+  _globals['_EXTRACT']._serialized_start=2095
+  _globals['_EXTRACT']._serialized_end=2122
+  _globals['_EXTRACTING']._serialized_start=2124
+  _globals['_EXTRACTING']._serialized_end=2136
 # @@protoc_insertion_point(module_scope)
