@@ -33,6 +33,7 @@ DEFAULT_TESTS = (
     "tests/vm/test_units.py",
     "tests/vm/test_volume_disks.py",
     "tests/vm/test_storage_limit.py",
+    "tests/vm/test_volume_servers.py",
 )
 # Where the machine has them, whatever their path here.
 PROJECT_INSIDE = Path("/srv/scow")

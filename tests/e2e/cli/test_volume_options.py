@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.cli.support import mounts_of
+from tests.support.disks import loop_device
 from tests.support.engine import Engine, as_root
 
 pytestmark = as_root()
@@ -24,18 +24,8 @@ def nothing_left(engine: Engine) -> Iterator[None]:
     assert mounts_of(engine) == []
 
 
-@pytest.fixture
-def device(tmp_path: Path) -> Iterator[str]:
-    """A block device with an ext4."""
-    image = tmp_path / "disk"
-    image.touch()
-    with image.open("wb") as file:
-        file.truncate(16 << 20)
-    subprocess.run(["/sbin/mkfs.ext4", "-q", str(image)], check=True)
-    command = ["/sbin/losetup", "--show", "-f", str(image)]
-    name = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    yield name
-    subprocess.run(["/sbin/losetup", "-d", name], check=True)
+# Bytes of the smallest disk that mkfs(8) takes.
+SMALLEST = {"ext4": 16 << 20, "btrfs": 128 << 20, "xfs": 320 << 20}
 
 
 def create(engine: Engine, **options: str) -> None:
@@ -118,16 +108,18 @@ def test_a_place_behind_a_link(engine: Engine) -> None:
     engine.cli("rmi", "linked")
 
 
-def test_a_device(engine: Engine, device: str) -> None:
-    create(engine, type="ext4", device=device, o="noatime")
-    background(engine, "one", "echo kept >/x/file; mkdir -p /x/a/b")
-    assert run(engine, "cat /x/file; grep ' /x ' /proc/mounts").startswith(
-        f"kept\n{device} /x ext4"
-    )
-    engine.cli("rm", "-f", "one")
-    part = ["--mount", "type=volume,src=vol,dst=/x,volume-subpath=a"]
-    assert run(engine, "ls /x", *part) == "b\n"
-    assert "noatime" in run(engine, "cat /x/file; grep ' /x ' /proc/mounts")
+@pytest.mark.parametrize("kind", SMALLEST)
+def test_a_device(engine: Engine, tmp_path: Path, kind: str) -> None:
+    with loop_device(tmp_path / "disk", SMALLEST[kind], [f"mkfs.{kind}", "-q"]) as device:
+        create(engine, type=kind, device=device, o="noatime")
+        background(engine, "one", "echo kept >/x/file; mkdir -p /x/a/b")
+        assert run(engine, "cat /x/file; grep ' /x ' /proc/mounts").startswith(
+            f"kept\n{device} /x {kind}"
+        )
+        engine.cli("rm", "-f", "one")
+        part = ["--mount", "type=volume,src=vol,dst=/x,volume-subpath=a"]
+        assert run(engine, "ls /x", *part) == "b\n"
+        assert "noatime" in run(engine, "cat /x/file; grep ' /x ' /proc/mounts")
 
 
 def test_an_overlay(engine: Engine, tmp_path: Path) -> None:
@@ -172,6 +164,14 @@ def test_a_directory(engine: Engine, tmp_path: Path) -> None:
         (
             {"type": "nfs", "device": ":/x", "o": "addr=no.such.invalid"},
             "error resolving passed in network volume address no.such.invalid",
+        ),
+        *(
+            (
+                {"type": kind, "device": device, "o": "addr=127.0.0.1"},
+                f"there is no file system {kind} in this kernel",
+            )
+            for kind, device in (("nfs", ":/x"), ("nfs4", ":/x"), ("cifs", "//127.0.0.1/x"))
+            if f"\t{kind}\n" not in Path("/proc/filesystems").read_text()  # else see tests/vm
         ),
     ],
 )

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Sequence
 from typing import NoReturn
 
-from scow.kernel import imports, syscalls
+from scow.kernel import imports, mountinfo, syscalls
 from scow.shim.errors import from_exception, from_json, to_json
 
 _MESSAGE = 1 << 14
@@ -63,6 +63,7 @@ def _send(connection: socket.socket, namespace: str, path: str, devices: Sequenc
 
 def _enter(namespace: str, path: str, devices: Sequence[str]) -> int:
     entered = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    own = os.open("/proc/self", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     syscalls.setns(entered, syscalls.CLONE_NEWNS)
     root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     resolve = syscalls.RESOLVE_NO_MAGICLINKS
@@ -71,11 +72,23 @@ def _enter(namespace: str, path: str, devices: Sequence[str]) -> int:
     else:
         resolve |= syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
     folder = syscalls.openat2(root, path.lstrip("/"), _FOLDER, resolve=resolve)
-    if devices and _device(folder) not in devices:
+    if devices and _device(folder, own) not in devices:
         raise OSError(errno.ENODEV, "the other container has something else there")
     return syscalls.open_tree(folder, "", syscalls.OPEN_TREE_CLONE | syscalls.AT_EMPTY_PATH)
 
 
-def _device(descriptor: int) -> str:
-    number = os.fstat(descriptor).st_dev
-    return f"{os.major(number)}:{os.minor(number)}"
+def _device(folder: int, own: int) -> str:
+    """Return the device of the file system that a folder is in, as this mount namespace has it ("8:1").
+
+    It is not asked of the folder: on btrfs that has a device of its subvolume's.
+
+    Args:
+        folder: Its descriptor.
+        own: Descriptor of this process's folder in the host's /proc.
+    """
+    found = syscalls.mount_id(folder)
+    listed = os.open("mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=own)
+    for entry in mountinfo.read_from(listed):
+        if entry.mount_id == found:
+            return entry.device
+    return ""
