@@ -21,6 +21,7 @@ from scow.contract.errors import (
     InvalidBackup,
     ManifestNotFound,
     NameInUse,
+    RegistryRefused,
     RegistryUnavailable,
 )
 from tests.support.busybox import import_busybox
@@ -49,6 +50,7 @@ def running(own: str) -> Iterator[Engine]:
     settings = {
         "SCOW_IMAGE_SERVE_ADDRESS": own,
         "SCOW_IMAGE_SERVE_NAME": "local.test",
+        "SCOW_IMAGE_SERVE_DELETION": "true",
         "SCOW_IMAGE_RETRIES": "1",
     }
     with Engine(settings) as engine:
@@ -139,6 +141,56 @@ def test_by_command(engine: Engine, client: Client, registry: Registry) -> None:
     engine.cli("volume", "snapshot", "create", "data@one")
     engine.cli("volume", "backup", "-q", "data@one", reference)
     engine.cli("volume", "snapshot", "rm", "data@one")
+
+
+def backup_as(client: Client, host: str, *tags: str) -> None:
+    for tag in tags:
+        (Path(client.volumes.get("data").mountpoint) / "file").write_text(tag)
+        client.backups.backup("data", f"{host}/pruned/data:{tag}")
+
+
+@pytest.mark.parametrize("where", ["docker-registry", "embedded"])
+def test_old_backups_are_deleted(
+    engine: Engine, client: Client, registry: Registry, own: str, where: str
+) -> None:
+    host = registry.address if where == "docker-registry" else own
+    repository = f"{host}/pruned/data"
+    make(client, _MIB)
+    backup_as(client, host, "one", "two", "three")
+    client.backups.backup("data", f"{repository}:again", base=f"{repository}:three")
+    client.volumes.create("other")
+    client.backups.backup("other", f"{repository}:other")
+    if where == "docker-registry":
+        Content(registry, "pruned/data").image("amd64", {"file": b"x"}, tag="image")
+    listed = [(backup.volume, *backup.tags) for backup in client.backups.list(repository)]
+    assert sorted(tag for _, *tags in listed for tag in tags) == sorted(
+        ["one", "two", "three", "again", "other"]
+    )
+    assert [tags[0] for volume, *tags in listed if volume == "data"][:2] == ["one", "two"]
+
+    would = engine.cli("volume", "backups", "prune", "--dry-run", "--keep-last", "2", repository)
+    assert would.stdout.split() == [f"{repository}:one", f"{repository}:two"]
+    none = client.backups.prune(repository, keep_last=1, keep_within=3600)
+    assert not none.removed
+    done = client.backups.prune(repository, keep_last=2)
+    assert [[*backup.tags] for backup in done.removed] == [["one"], ["two"]]
+    shown = engine.cli("volume", "backups", "ls", "-q", repository).stdout.split()
+    assert shown == [f"{repository}:{tag}" for tag in ("three", "again", "other")]
+    client.backups.restore(f"{repository}:three", "copy")
+    with pytest.raises(ManifestNotFound):
+        client.backups.restore(f"{repository}:one", "gone")
+    if where == "docker-registry":
+        assert registry.digest("pruned/data", "image")
+    with pytest.raises(InvalidArgument, match="kept"):
+        client.backups.prune(repository)
+
+
+def test_a_registry_that_deletes_nothing(engine: Engine, client: Client) -> None:
+    with Registry(deletion=False) as registry:
+        make(client, _MIB)
+        backup_as(client, registry.address, "one", "two")
+        with pytest.raises(RegistryRefused, match="405"):
+            client.backups.prune(f"{registry.address}/pruned/data", keep_last=1)
 
 
 def test_the_same_restore_again(engine: Engine, client: Client, registry: Registry) -> None:

@@ -36,6 +36,7 @@ class Registry:
         clients: File with the CA of those who may connect.
         port: Where it listens; 0 means that it finds one.
         mirrors: URL of a registry that it is a pull-through mirror of.
+        deletion: It deletes what it is asked to delete.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Registry:
         clients: Path | None = None,
         port: int = 0,
         mirrors: str = "",
+        deletion: bool = True,
     ) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="scow-registry-"))
         self.storage = storage or self.base / "storage"
@@ -60,6 +62,7 @@ class Registry:
         self._identity = identity
         self._clients = clients
         self._mirrors = mirrors
+        self._deletion = deletion
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Registry:
@@ -79,7 +82,7 @@ class Registry:
             "log": {"level": "warn", "accesslog": {"disabled": True}},
             "storage": {
                 "filesystem": {"rootdirectory": str(self.storage)},
-                "delete": {"enabled": True},
+                "delete": {"enabled": self._deletion},
             },
             "http": {"addr": self.address, **self._tls()},
         }

@@ -81,10 +81,10 @@ def shared(tmp_path: Path) -> Iterator[Path]:
     settings = tmp_path.parent / "ksmbd.conf"
     settings.write_text(_SHARE.format(folder=tmp_path))
     users = tmp_path.parent / "users.db"
-    command = ["ksmbd.adduser", "-a", "root", "-p", "secret", "-c", settings, "-i", users]
+    command = ["ksmbd.adduser", "-a", "root", "-p", "secret", "-c", str(settings), "-i", str(users)]
     subprocess.run(command, check=True)
     subprocess.run(["modprobe", "ksmbd"], check=True)
-    server = subprocess.Popen(["ksmbd.mountd", "-n", "-c", settings, "-u", users])
+    server = subprocess.Popen(["ksmbd.mountd", "-n", "-c", str(settings), "-u", str(users)])
     wait_for(
         lambda: b":445" in subprocess.run(["ss", "-ltn"], capture_output=True).stdout, "the server"
     )

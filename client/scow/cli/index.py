@@ -165,6 +165,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "volume.backups",
         "Make a volume of a backup at a registry (scow's own)",
     ),
+    "volume backups ls": ("volume.backups", "List the backups of a repository (scow's own)"),
+    "volume backups prune": (
+        "volume.backups",
+        "Delete old backups of a repository (scow's own)",
+    ),
     "volume clone": (
         "volume.snapshots",
         "Make a volume with the content of another one, or of a snapshot (scow's own)",
@@ -214,6 +219,7 @@ GROUPS: dict[str, str] = {
     "plugin": "Manage plugins",
     "system": "Manage scow",
     "volume": "Manage volumes",
+    "volume backups": "Manage backups at a registry (scow's own)",
     "volume snapshot": "Manage snapshots of volumes (scow's own)",
 }
 
@@ -269,6 +275,7 @@ ALIASES: dict[str, str] = {
     "system info": "info",
     "volume list": "volume ls",
     "volume remove": "volume rm",
+    "volume backups list": "volume backups ls",
     "volume snapshot list": "volume snapshot ls",
     "volume snapshot remove": "volume snapshot rm",
 }

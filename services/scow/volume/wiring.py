@@ -15,6 +15,7 @@ from scow.volume import drivers
 from scow.volume.archives.archives import Archives
 from scow.volume.archives.rpc import ArchiveServicer
 from scow.volume.backup.backups import Backups
+from scow.volume.backup.retention import Retention
 from scow.volume.backup.rpc import BackupServicer
 from scow.volume.directories import Directories
 from scow.volume.holds import Holds
@@ -62,7 +63,7 @@ def make(context: Context) -> Wiring:
     archives = Archives(context.config.volume, snapshots, new_volumes, directories, staging)
     archive_servicer = ArchiveServicer(archives, requests)
     backups = Backups(context.peers, snapshots, archives, directories, staging, use_lock)
-    backup_servicer = BackupServicer(backups, requests)
+    backup_servicer = BackupServicer(backups, Retention(context.peers), requests)
     plugin_servicer = PluginServicer(plugins, volumes.rows, reconciliation, requests)
     quota_servicer = QuotaServicer(quotas, volumes, requests)
     snapshot_servicer = SnapshotServicer(snapshots, clones, directories, requests)

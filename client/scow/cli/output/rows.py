@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scow.api.image.v1.image_pb2 import Image
     from scow.api.network.v1.network_pb2 import Network
     from scow.api.types.v1.types_pb2 import Platform
+    from scow.api.volume.v1.backup_pb2 import Backup
     from scow.api.volume.v1.plugin_pb2 import Plugin
     from scow.api.volume.v1.snapshot_pb2 import Snapshot
     from scow.api.volume.v1.volume_pb2 import Volume
@@ -184,6 +185,25 @@ def snapshot_row(snapshot: Snapshot, *, now: int = 0) -> Row:
         Frozen=str(snapshot.frozen).lower(),
         Labels=labels_text(snapshot.labels),
         Label=_label(snapshot.labels),
+    )
+
+
+def backup_row(backup: Backup, repository: str, tag: str, *, now: int = 0) -> Row:
+    """Return a line of a backup at a registry, of one of its tags.
+
+    Args:
+        backup: The backup.
+        repository: Where it is.
+        tag: One of the tags.
+        now: Nanoseconds since 1970; 0 means now.
+    """
+    created = nanoseconds(backup, "created_at")
+    return Row(
+        Volume=backup.volume,
+        Reference=f"{repository}:{tag}",
+        CreatedAt=local_date(created),
+        CreatedSince=f"{_ago(created, now or time.time_ns())} ago",
+        Digest=backup.digest,
     )
 
 

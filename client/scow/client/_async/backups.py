@@ -11,6 +11,8 @@ from scow.client._async.stream import AsyncStream
 from scow.client._link import request_id
 from scow.contract.errors import DataLoss
 
+_Backups = list[pb.Backup]
+
 
 class AsyncBackups:
     """Backups of volumes at registries: only what has changed since the last one goes up.
@@ -180,3 +182,73 @@ class AsyncBackups:
                 if message.WhichOneof("message") == "result":
                     return message.result
         raise DataLoss("the restore ended without a result", what="backup", do="try again")
+
+    async def list(
+        self, repository: str, *, auth: Auth | None = None, timeout: float | None = None
+    ) -> _Backups:
+        """Describe the backups of a repository, by volume, then from the oldest to the newest.
+
+        Args:
+            repository: "HOST/NAME"; what else it has is left out.
+            auth: What the registry wants to know.
+            timeout: Seconds.
+
+        Raises:
+            ManifestNotFound: The registry has no such repository.
+            RegistryDenied, RegistryUnavailable: See these classes.
+
+        Example::
+
+            for backup in await client.backups.list("localhost:5000/data"):
+                print(backup.volume, backup.tags, backup.created_at.ToDatetime())
+        """
+        response = await self._service.call(
+            "BackupService/ListBackups",
+            pb.ListBackupsRequest(repository=repository, auth=auth),
+            pb.ListBackupsResponse,
+            timeout,
+        )
+        return [*response.backups]
+
+    async def prune(
+        self,
+        repository: str,
+        *,
+        keep_last: int = 0,
+        keep_within: float = 0.0,
+        dry_run: bool = False,
+        auth: Auth | None = None,
+        timeout: float | None = None,
+    ) -> pb.PruneBackupsResponse:
+        """Delete old backups of a repository; images and all else that it has stay.
+
+        The room that they took is free once the registry has collected its garbage.
+
+        Args:
+            repository: "HOST/NAME".
+            keep_last: So many of each volume are kept, the newest ones.
+            keep_within: Those that are not older than so many seconds are kept too.
+            dry_run: Delete nothing, and tell what would be.
+            auth: What the registry wants to know.
+            timeout: Seconds.
+
+        Raises:
+            InvalidArgument: Neither `keep_last` nor `keep_within` is given.
+            RegistryRefused: The registry deletes nothing.
+            RegistryDenied, RegistryUnavailable: See these classes.
+
+        Example::
+
+            print((await client.backups.prune("localhost:5000/data", keep_last=7)).removed)
+        """
+        request = pb.PruneBackupsRequest(
+            request_id=request_id(),
+            repository=repository,
+            auth=auth,
+            keep_last=keep_last,
+            dry_run=dry_run,
+        )
+        request.keep_within.FromNanoseconds(int(keep_within * 1e9))
+        return await self._service.call(
+            "BackupService/PruneBackups", request, pb.PruneBackupsResponse, timeout
+        )

@@ -147,6 +147,24 @@ class Uploads:
                 do="tell who runs the registry",
             )
 
+    async def delete_manifest(self, digest: str) -> None:
+        """Delete a manifest or index from the repository, with all of its tags; nothing there is no error.
+
+        Raises:
+            RegistryRefused: The registry deletes nothing.
+        """
+        scopes = self._session.scopes("delete")
+
+        async def delete() -> None:
+            path = self._session.path(f"manifests/{digest}")
+            with contextlib.suppress(ManifestNotFound):
+                async with self._session.request(
+                    "DELETE", path, scopes, kind="manifest", good=_ACCEPTED
+                ):
+                    pass
+
+        await self._session.patiently(delete)
+
     async def cancel(self, location: URL) -> None:
         """Let the registry drop what was begun; it does so by itself after a while."""
         with contextlib.suppress(ScowError, ComeBack, TimeoutError):

@@ -71,6 +71,16 @@ class ArtifactServicer(pb_grpc.ArtifactServiceServicer):
         )
         return pb.HasBlobResponse(exists=exists)
 
+    async def DeleteArtifact(
+        self, request: pb.DeleteArtifactRequest, context: Context
+    ) -> pb.DeleteArtifactResponse:
+        """Delete a manifest or index."""
+        reference = Reference.parse(request.reference)
+        await self._artifacts.delete(
+            reference, Credentials.of(request.auth), _digest(request.digest)
+        )
+        return pb.DeleteArtifactResponse()
+
 
 def _digest(text: str) -> str:
     if not is_digest(text):

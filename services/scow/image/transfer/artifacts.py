@@ -85,6 +85,10 @@ class Artifacts:
         """Tell whether a repository has a blob."""
         return await self._uploads(reference, credentials).exists(digest)
 
+    async def delete(self, reference: Reference, credentials: Credentials, digest: str) -> None:
+        """Delete a manifest or index from a repository, with all of its tags; nothing there is no error."""
+        await self._uploads(reference, credentials).delete_manifest(digest)
+
     def _uploads(self, reference: Reference, credentials: Credentials) -> Uploads:
         return Uploads(self._registries.pushing(reference, credentials))
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +27,6 @@ from scow.volume.staging import TREE, Staging
 from scow.volume.use_lock import UseLock
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_TITLE = "org.opencontainers.image.title"
-_CREATED = "org.opencontainers.image.created"
 
 
 class Backups:
@@ -151,7 +148,7 @@ async def _load(repository: Repository) -> tuple[Index, str]:
     blob = layout.index_blob(content)
     index = await asyncio.to_thread(Index.of_bytes, await repository.blob(blob.digest, blob.size))
     annotations = json.loads(top).get("annotations")
-    title = annotations.get(_TITLE) if isinstance(annotations, dict) else ""
+    title = annotations.get(layout.TITLE) if isinstance(annotations, dict) else ""
     return index, title if isinstance(title, str) else ""
 
 
@@ -170,8 +167,8 @@ async def _present(repository: Repository, index: Index) -> set[str]:
 
 async def _publish(repository: Repository, index: Index, volume: str, snapshot: str) -> str:
     """Put the index and the manifests, the one with the name last; return its digest."""
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    annotations = {_TITLE: volume, _CREATED: created}
+    created = layout.now()
+    annotations = {layout.TITLE: volume, layout.CREATED: created}
     about = {"volume": volume, "snapshot": snapshot, "created": created, "size": index.size}
     config = await _put(repository, json.dumps(about, sort_keys=True).encode())
     listed = await _put(repository, await asyncio.to_thread(index.to_bytes))

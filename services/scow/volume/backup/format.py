@@ -19,9 +19,11 @@ Numbers are little endian. All that is read is a stranger's: it is checked befor
 
 from __future__ import annotations
 
+import calendar
 import json
 import re
 import struct
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +35,11 @@ INDEX = "application/vnd.scow.volume.backup.index.v1+zstd"
 PACK = "application/vnd.scow.volume.backup.pack.v1"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 MANIFESTS = "application/vnd.oci.image.index.v1+json"
+
+# Annotations: the name of the volume, and when the backup was made.
+TITLE, CREATED = "org.opencontainers.image.title", "org.opencontainers.image.created"
+_SECONDS = "%Y-%m-%dT%H:%M:%S"
+_MADE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?Z", re.ASCII)
 
 # Bytes of chunks before they are compressed: at least, on average, at most.
 CHUNK_MIN, CHUNK_AVERAGE, CHUNK_MAX = 256 << 10, 1 << 20, 4 << 20
@@ -221,6 +228,53 @@ def first_manifest(content: bytes) -> str:
     if value.get("artifactType") != CONFIG:
         raise invalid("it is an index of images")
     return _blob(value["manifests"], MANIFEST).digest
+
+
+def now() -> str:
+    """Return the time as backups have it (RFC 3339)."""
+    seconds, fraction = divmod(time.time_ns() // 1000, 1_000_000)
+    return f"{time.strftime(_SECONDS, time.gmtime(seconds))}.{fraction:06}Z"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a manifest, or an index of manifests, says of a backup.
+
+    Attributes:
+        volume: Name of the volume that it is of.
+        created: Microseconds since 1970.
+        parts: Digests of the manifests that an index names.
+    """
+
+    volume: str
+    created: int
+    parts: frozenset[str]
+
+
+def about(content: bytes) -> About:
+    """Return what a document says of a backup.
+
+    Raises:
+        InvalidBackup: It is not of one.
+    """
+    value = _read(content)
+    if value.get("artifactType") != CONFIG:
+        raise invalid("it is an image, or another artifact")
+    notes, parts = value.get("annotations"), value.get("manifests", [])
+    if not isinstance(notes, dict) or not isinstance(parts, list):
+        raise invalid("its manifest says nothing of it")
+    digests = [str(part.get("digest")) for part in parts if isinstance(part, dict)]
+    made = _MADE.fullmatch(str(notes.get(CREATED)))
+    if not made:
+        raise invalid("its manifest does not say when it was made")
+    try:
+        seconds = calendar.timegm(time.strptime(made[1], _SECONDS))
+    except ValueError as error:
+        raise invalid("its manifest does not say when it was made") from error
+    created = seconds * 1_000_000 + int((made[2] or "0").ljust(6, "0"))
+    if not all(map(_DIGEST.fullmatch, digests)):
+        raise invalid("its manifest names one that is none")
+    return About(str(notes.get(TITLE, "")), created, frozenset(digests))
 
 
 def index_blob(content: bytes) -> Blob:

@@ -12,6 +12,7 @@ from scow.api.volume.v1 import backup_pb2 as pb
 from scow.api.volume.v1 import backup_pb2_grpc as pb_grpc
 from scow.core.requests import Requests
 from scow.volume.backup.backups import Backups
+from scow.volume.backup.retention import Retention
 from scow.volume.backup.writing import Progress
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -22,8 +23,9 @@ _REPORT = 0.5
 class BackupServicer(pb_grpc.BackupServiceServicer):
     """Serves scow.api.volume.v1.BackupService."""
 
-    def __init__(self, backups: Backups, requests: Requests) -> None:
+    def __init__(self, backups: Backups, retention: Retention, requests: Requests) -> None:
         self._backups = backups
+        self._retention = retention
         self._requests = requests
 
     async def Backup(
@@ -52,6 +54,18 @@ class BackupServicer(pb_grpc.BackupServiceServicer):
         async for told in _told(task, progress):
             yield pb.RestoreResponse(progress=told)
         yield pb.RestoreResponse(result=task.result())
+
+    async def ListBackups(
+        self, request: pb.ListBackupsRequest, context: Context
+    ) -> pb.ListBackupsResponse:
+        """Describe the backups of a repository."""
+        return pb.ListBackupsResponse(backups=await self._retention.list(request))
+
+    async def PruneBackups(
+        self, request: pb.PruneBackupsRequest, context: Context
+    ) -> pb.PruneBackupsResponse:
+        """Delete old backups. Doing it again is harmless, so `request_id` needs no record."""
+        return await self._retention.prune(request)
 
 
 async def _told(task: asyncio.Task[Any], progress: Progress) -> AsyncIterator[pb.BackupProgress]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from scow.api.image.v1 import artifact_pb2 as pb
 from scow.api.image.v1.image_pb2 import Auth
+from scow.api.image.v1.registry_pb2 import ListTagsRequest
 from scow.core.peers import Peers, translated
 
 
@@ -71,3 +72,26 @@ class Repository:
         request = pb.HasBlobRequest(reference=self.reference, auth=self.auth, digest=digest)
         with translated("image"):
             return (await self.peers.artifact.HasBlob(request)).exists
+
+    async def tags(self) -> list[str]:
+        """Return the tags of the repository."""
+        request = ListTagsRequest(repository=self.name, auth=self.auth)
+        with translated("image"):
+            return [*(await self.peers.registry.ListTags(request)).tags]
+
+    async def named(self, tag: str) -> tuple[str, bytes]:
+        """Get the manifest that a tag names; return its digest and its bytes.
+
+        Raises:
+            ManifestNotFound: There is none.
+        """
+        request = pb.GetArtifactRequest(reference=f"{self.name}:{tag}", auth=self.auth)
+        with translated("image"):
+            answer = await self.peers.artifact.GetArtifact(request)
+        return answer.digest, answer.content
+
+    async def delete(self, digest: str) -> None:
+        """Delete a manifest, with all of its tags; nothing there is no error."""
+        request = pb.DeleteArtifactRequest(reference=self.reference, auth=self.auth, digest=digest)
+        with translated("image"):
+            await self.peers.artifact.DeleteArtifact(request)

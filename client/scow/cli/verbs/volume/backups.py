@@ -1,4 +1,4 @@
-"""`volume backup` and `volume restore`."""
+"""`volume backup`, `volume restore` and `volume backups`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ import sys
 
 from scow.cli.flags.container_flags import label_text
 from scow.cli.flags.parser import Flag, Options, Verb
+from scow.cli.output.table import FORMAT
 from scow.cli.verbs.volume.snapshots import parted
+from scow.client.supervision_specs import parse_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from scow.cli.context import Context
 
+_COLUMNS = r"{{.Volume}}\t{{.Reference}}\t{{.CreatedSince}}\t{{.Digest}}"
+_HEADERS = {
+    "Volume": "VOLUME",
+    "Reference": "REFERENCE",
+    "CreatedAt": "CREATED AT",
+    "CreatedSince": "CREATED",
+    "Digest": "DIGEST",
+}
 _QUIET = Flag("quiet", "q", help="Print nothing but the result")
 
 
@@ -56,7 +66,62 @@ def _restore(options: Options, context: Context) -> int:
     return 0
 
 
+def _list(options: Options, context: Context) -> int:
+    from scow.cli.output.rows import backup_row
+    from scow.cli.output.table import Listing
+
+    (repository,) = options.args
+    listing = Listing(options.format, _COLUMNS, _HEADERS, "{{.Reference}}" if options.quiet else "")
+    found = context.client.backups.list(repository, auth=context.auth(repository))
+    rows = [backup_row(each, repository, tag) for each in found for tag in each.tags]
+    listing.print(rows, context)
+    return 0
+
+
+def _prune(options: Options, context: Context) -> int:
+    (repository,) = options.args
+    done = context.client.backups.prune(
+        repository,
+        keep_last=options.keep_last or 0,
+        keep_within=(options.keep_within or 0) / 1e9,
+        dry_run=options.dry_run,
+        auth=context.auth(repository),
+    )
+    for backup in done.removed:
+        for tag in backup.tags:
+            context.out(f"{repository}:{tag}")
+    return 0
+
+
 VERBS = (
+    Verb(
+        "volume backups ls",
+        "[OPTIONS] REPOSITORY",
+        "List the backups of a repository (scow's own)",
+        _list,
+        flags=(FORMAT, Flag("quiet", "q", help="Only display references")),
+        least=1,
+        most=1,
+    ),
+    Verb(
+        "volume backups prune",
+        "[OPTIONS] REPOSITORY",
+        "Delete old backups of a repository (scow's own)",
+        _prune,
+        flags=(
+            Flag("keep-last", kind="int", help="Keep so many of each volume, the newest ones"),
+            Flag(
+                "keep-within",
+                kind="int",
+                help="Keep those that are not older too (168h)",
+                parse=parse_duration,
+                shows="duration",
+            ),
+            Flag("dry-run", help="Delete nothing, only tell"),
+        ),
+        least=1,
+        most=1,
+    ),
     Verb(
         "volume backup",
         "[OPTIONS] VOLUME[@SNAPSHOT] REFERENCE",

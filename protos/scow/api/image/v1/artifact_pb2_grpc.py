@@ -62,6 +62,11 @@ class ArtifactServiceStub:
                 request_serializer=scow_dot_api_dot_image_dot_v1_dot_artifact__pb2.HasBlobRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_image_dot_v1_dot_artifact__pb2.HasBlobResponse.FromString,
                 _registered_method=True)
+        self.DeleteArtifact = channel.unary_unary(
+                '/scow.api.image.v1.ArtifactService/DeleteArtifact',
+                request_serializer=scow_dot_api_dot_image_dot_v1_dot_artifact__pb2.DeleteArtifactRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_image_dot_v1_dot_artifact__pb2.DeleteArtifactResponse.FromString,
+                _registered_method=True)
 
 
 class ArtifactServiceServicer:
@@ -105,6 +110,14 @@ class ArtifactServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteArtifact(self, request, context):
+        """DeleteArtifact deletes a manifest or index from a repository, with all of its tags; one that is not there is no
+        error. FAILED_PRECONDITION REGISTRY_REFUSED of registries that delete nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ArtifactServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -132,6 +145,11 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     servicer.HasBlob,
                     request_deserializer=scow_dot_api_dot_image_dot_v1_dot_artifact__pb2.HasBlobRequest.FromString,
                     response_serializer=scow_dot_api_dot_image_dot_v1_dot_artifact__pb2.HasBlobResponse.SerializeToString,
+            ),
+            'DeleteArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteArtifact,
+                    request_deserializer=scow_dot_api_dot_image_dot_v1_dot_artifact__pb2.DeleteArtifactRequest.FromString,
+                    response_serializer=scow_dot_api_dot_image_dot_v1_dot_artifact__pb2.DeleteArtifactResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -272,6 +290,33 @@ class ArtifactService:
             '/scow.api.image.v1.ArtifactService/HasBlob',
             scow_dot_api_dot_image_dot_v1_dot_artifact__pb2.HasBlobRequest.SerializeToString,
             scow_dot_api_dot_image_dot_v1_dot_artifact__pb2.HasBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.image.v1.ArtifactService/DeleteArtifact',
+            scow_dot_api_dot_image_dot_v1_dot_artifact__pb2.DeleteArtifactRequest.SerializeToString,
+            scow_dot_api_dot_image_dot_v1_dot_artifact__pb2.DeleteArtifactResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,10 @@ class ArtifactServiceStub:
     """PutBlob gives a repository a blob, unless it has it."""
     HasBlob: _grpc.UnaryUnaryMultiCallable[_artifact_pb2.HasBlobRequest, _artifact_pb2.HasBlobResponse]
     """HasBlob tells whether a repository has a blob."""
+    DeleteArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_pb2.DeleteArtifactRequest, _artifact_pb2.DeleteArtifactResponse]
+    """DeleteArtifact deletes a manifest or index from a repository, with all of its tags; one that is not there is no
+    error. FAILED_PRECONDITION REGISTRY_REFUSED of registries that delete nothing.
+    """
 
 @_typing.type_check_only
 class ArtifactServiceAsyncStub(ArtifactServiceStub):
@@ -67,6 +71,10 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     """PutBlob gives a repository a blob, unless it has it."""
     HasBlob: _aio.UnaryUnaryMultiCallable[_artifact_pb2.HasBlobRequest, _artifact_pb2.HasBlobResponse]  # type: ignore[assignment]
     """HasBlob tells whether a repository has a blob."""
+    DeleteArtifact: _aio.UnaryUnaryMultiCallable[_artifact_pb2.DeleteArtifactRequest, _artifact_pb2.DeleteArtifactResponse]  # type: ignore[assignment]
+    """DeleteArtifact deletes a manifest or index from a repository, with all of its tags; one that is not there is no
+    error. FAILED_PRECONDITION REGISTRY_REFUSED of registries that delete nothing.
+    """
 
 class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
     """Errors of all: INVALID_ARGUMENT INVALID_REFERENCE; NOT_FOUND MANIFEST_NOT_FOUND; PERMISSION_DENIED REGISTRY_DENIED;
@@ -113,5 +121,15 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_artifact_pb2.HasBlobResponse, _abc.Awaitable[_artifact_pb2.HasBlobResponse]]:
         """HasBlob tells whether a repository has a blob."""
+
+    @_abc_1.abstractmethod
+    def DeleteArtifact(
+        self,
+        request: _artifact_pb2.DeleteArtifactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_pb2.DeleteArtifactResponse, _abc.Awaitable[_artifact_pb2.DeleteArtifactResponse]]:
+        """DeleteArtifact deletes a manifest or index from a repository, with all of its tags; one that is not there is no
+        error. FAILED_PRECONDITION REGISTRY_REFUSED of registries that delete nothing.
+        """
 
 def add_ArtifactServiceServicer_to_server(servicer: ArtifactServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,11 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from scow.api.image.v1 import image_pb2 as scow_dot_api_dot_image_dot_v1_dot_image__pb2
 from scow.api.volume.v1 import volume_pb2 as scow_dot_api_dot_volume_dot_v1_dot_volume__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fscow/api/volume/v1/backup.proto\x12\x12scow.api.volume.v1\x1a\x1dscow/api/image/v1/image.proto\x1a\x1fscow/api/volume/v1/volume.proto\"\xab\x01\n\rBackupRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06volume\x18\x02 \x01(\t\x12\x10\n\x08snapshot\x18\x03 \x01(\t\x12\x11\n\treference\x18\x04 \x01(\t\x12%\n\x04\x61uth\x18\x05 \x01(\x0b\x32\x17.scow.api.image.v1.Auth\x12\x0e\n\x06\x66reeze\x18\x06 \x01(\x08\x12\x0c\n\x04\x66ull\x18\x07 \x01(\x08\x12\x0c\n\x04\x62\x61se\x18\x08 \x01(\t\"=\n\x0e\x42\x61\x63kupProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x03\x12\r\n\x05moved\x18\x02 \x01(\x03\x12\x0e\n\x06reused\x18\x03 \x01(\x03\"]\n\x0c\x42\x61\x63kupResult\x12\x11\n\treference\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x0c\n\x04sent\x18\x04 \x01(\x03\x12\x0e\n\x06reused\x18\x05 \x01(\x03\"\x87\x01\n\x0e\x42\x61\x63kupResponse\x12\x36\n\x08progress\x18\x01 \x01(\x0b\x32\".scow.api.volume.v1.BackupProgressH\x00\x12\x32\n\x06result\x18\x02 \x01(\x0b\x32 .scow.api.volume.v1.BackupResultH\x00\x42\t\n\x07message\"\xec\x01\n\x0eRestoreRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12%\n\x04\x61uth\x18\x03 \x01(\x0b\x32\x17.scow.api.image.v1.Auth\x12\x0c\n\x04name\x18\x04 \x01(\t\x12>\n\x06labels\x18\x05 \x03(\x0b\x32..scow.api.volume.v1.RestoreRequest.LabelsEntry\x12\x0f\n\x07\x64\x65vices\x18\x06 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"[\n\rRestoreResult\x12*\n\x06volume\x18\x01 \x01(\x0b\x32\x1a.scow.api.volume.v1.Volume\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x10\n\x08received\x18\x03 \x01(\x03\"\x89\x01\n\x0fRestoreResponse\x12\x36\n\x08progress\x18\x01 \x01(\x0b\x32\".scow.api.volume.v1.BackupProgressH\x00\x12\x33\n\x06result\x18\x02 \x01(\x0b\x32!.scow.api.volume.v1.RestoreResultH\x00\x42\t\n\x07message2\xb8\x01\n\rBackupService\x12Q\n\x06\x42\x61\x63kup\x12!.scow.api.volume.v1.BackupRequest\x1a\".scow.api.volume.v1.BackupResponse0\x01\x12T\n\x07Restore\x12\".scow.api.volume.v1.RestoreRequest\x1a#.scow.api.volume.v1.RestoreResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fscow/api/volume/v1/backup.proto\x12\x12scow.api.volume.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dscow/api/image/v1/image.proto\x1a\x1fscow/api/volume/v1/volume.proto\"\xab\x01\n\rBackupRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06volume\x18\x02 \x01(\t\x12\x10\n\x08snapshot\x18\x03 \x01(\t\x12\x11\n\treference\x18\x04 \x01(\t\x12%\n\x04\x61uth\x18\x05 \x01(\x0b\x32\x17.scow.api.image.v1.Auth\x12\x0e\n\x06\x66reeze\x18\x06 \x01(\x08\x12\x0c\n\x04\x66ull\x18\x07 \x01(\x08\x12\x0c\n\x04\x62\x61se\x18\x08 \x01(\t\"=\n\x0e\x42\x61\x63kupProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\x03\x12\r\n\x05moved\x18\x02 \x01(\x03\x12\x0e\n\x06reused\x18\x03 \x01(\x03\"]\n\x0c\x42\x61\x63kupResult\x12\x11\n\treference\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x0c\n\x04sent\x18\x04 \x01(\x03\x12\x0e\n\x06reused\x18\x05 \x01(\x03\"\x87\x01\n\x0e\x42\x61\x63kupResponse\x12\x36\n\x08progress\x18\x01 \x01(\x0b\x32\".scow.api.volume.v1.BackupProgressH\x00\x12\x32\n\x06result\x18\x02 \x01(\x0b\x32 .scow.api.volume.v1.BackupResultH\x00\x42\t\n\x07message\"\xec\x01\n\x0eRestoreRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12%\n\x04\x61uth\x18\x03 \x01(\x0b\x32\x17.scow.api.image.v1.Auth\x12\x0c\n\x04name\x18\x04 \x01(\t\x12>\n\x06labels\x18\x05 \x03(\x0b\x32..scow.api.volume.v1.RestoreRequest.LabelsEntry\x12\x0f\n\x07\x64\x65vices\x18\x06 \x01(\x08\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"[\n\rRestoreResult\x12*\n\x06volume\x18\x01 \x01(\x0b\x32\x1a.scow.api.volume.v1.Volume\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x10\n\x08received\x18\x03 \x01(\x03\"\x89\x01\n\x0fRestoreResponse\x12\x36\n\x08progress\x18\x01 \x01(\x0b\x32\".scow.api.volume.v1.BackupProgressH\x00\x12\x33\n\x06result\x18\x02 \x01(\x0b\x32!.scow.api.volume.v1.RestoreResultH\x00\x42\t\n\x07message\"f\n\x06\x42\x61\x63kup\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x0e\n\x06volume\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"O\n\x12ListBackupsRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12%\n\x04\x61uth\x18\x02 \x01(\x0b\x32\x17.scow.api.image.v1.Auth\"B\n\x13ListBackupsResponse\x12+\n\x07\x62\x61\x63kups\x18\x01 \x03(\x0b\x32\x1a.scow.api.volume.v1.Backup\"\xb8\x01\n\x13PruneBackupsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nrepository\x18\x02 \x01(\t\x12%\n\x04\x61uth\x18\x03 \x01(\x0b\x32\x17.scow.api.image.v1.Auth\x12\x11\n\tkeep_last\x18\x04 \x01(\x05\x12.\n\x0bkeep_within\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x64ry_run\x18\x06 \x01(\x08\"m\n\x14PruneBackupsResponse\x12+\n\x07removed\x18\x01 \x03(\x0b\x32\x1a.scow.api.volume.v1.Backup\x12(\n\x04kept\x18\x02 \x03(\x0b\x32\x1a.scow.api.volume.v1.Backup2\xfb\x02\n\rBackupService\x12Q\n\x06\x42\x61\x63kup\x12!.scow.api.volume.v1.BackupRequest\x1a\".scow.api.volume.v1.BackupResponse0\x01\x12T\n\x07Restore\x12\".scow.api.volume.v1.RestoreRequest\x1a#.scow.api.volume.v1.RestoreResponse0\x01\x12^\n\x0bListBackups\x12&.scow.api.volume.v1.ListBackupsRequest\x1a\'.scow.api.volume.v1.ListBackupsResponse\x12\x61\n\x0cPruneBackups\x12\'.scow.api.volume.v1.PruneBackupsRequest\x1a(.scow.api.volume.v1.PruneBackupsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,22 +37,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RESTOREREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_RESTOREREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_BACKUPREQUEST']._serialized_start=120
-  _globals['_BACKUPREQUEST']._serialized_end=291
-  _globals['_BACKUPPROGRESS']._serialized_start=293
-  _globals['_BACKUPPROGRESS']._serialized_end=354
-  _globals['_BACKUPRESULT']._serialized_start=356
-  _globals['_BACKUPRESULT']._serialized_end=449
-  _globals['_BACKUPRESPONSE']._serialized_start=452
-  _globals['_BACKUPRESPONSE']._serialized_end=587
-  _globals['_RESTOREREQUEST']._serialized_start=590
-  _globals['_RESTOREREQUEST']._serialized_end=826
-  _globals['_RESTOREREQUEST_LABELSENTRY']._serialized_start=781
-  _globals['_RESTOREREQUEST_LABELSENTRY']._serialized_end=826
-  _globals['_RESTORERESULT']._serialized_start=828
-  _globals['_RESTORERESULT']._serialized_end=919
-  _globals['_RESTORERESPONSE']._serialized_start=922
-  _globals['_RESTORERESPONSE']._serialized_end=1059
-  _globals['_BACKUPSERVICE']._serialized_start=1062
-  _globals['_BACKUPSERVICE']._serialized_end=1246
+  _globals['_BACKUPREQUEST']._serialized_start=185
+  _globals['_BACKUPREQUEST']._serialized_end=356
+  _globals['_BACKUPPROGRESS']._serialized_start=358
+  _globals['_BACKUPPROGRESS']._serialized_end=419
+  _globals['_BACKUPRESULT']._serialized_start=421
+  _globals['_BACKUPRESULT']._serialized_end=514
+  _globals['_BACKUPRESPONSE']._serialized_start=517
+  _globals['_BACKUPRESPONSE']._serialized_end=652
+  _globals['_RESTOREREQUEST']._serialized_start=655
+  _globals['_RESTOREREQUEST']._serialized_end=891
+  _globals['_RESTOREREQUEST_LABELSENTRY']._serialized_start=846
+  _globals['_RESTOREREQUEST_LABELSENTRY']._serialized_end=891
+  _globals['_RESTORERESULT']._serialized_start=893
+  _globals['_RESTORERESULT']._serialized_end=984
+  _globals['_RESTORERESPONSE']._serialized_start=987
+  _globals['_RESTORERESPONSE']._serialized_end=1124
+  _globals['_BACKUP']._serialized_start=1126
+  _globals['_BACKUP']._serialized_end=1228
+  _globals['_LISTBACKUPSREQUEST']._serialized_start=1230
+  _globals['_LISTBACKUPSREQUEST']._serialized_end=1309
+  _globals['_LISTBACKUPSRESPONSE']._serialized_start=1311
+  _globals['_LISTBACKUPSRESPONSE']._serialized_end=1377
+  _globals['_PRUNEBACKUPSREQUEST']._serialized_start=1380
+  _globals['_PRUNEBACKUPSREQUEST']._serialized_end=1564
+  _globals['_PRUNEBACKUPSRESPONSE']._serialized_start=1566
+  _globals['_PRUNEBACKUPSRESPONSE']._serialized_end=1675
+  _globals['_BACKUPSERVICE']._serialized_start=1678
+  _globals['_BACKUPSERVICE']._serialized_end=2057
 # @@protoc_insertion_point(module_scope)

@@ -46,6 +46,16 @@ class BackupServiceStub:
                 request_serializer=scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.RestoreRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.RestoreResponse.FromString,
                 _registered_method=True)
+        self.ListBackups = channel.unary_unary(
+                '/scow.api.volume.v1.BackupService/ListBackups',
+                request_serializer=scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.ListBackupsRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.ListBackupsResponse.FromString,
+                _registered_method=True)
+        self.PruneBackups = channel.unary_unary(
+                '/scow.api.volume.v1.BackupService/PruneBackups',
+                request_serializer=scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.PruneBackupsRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.PruneBackupsResponse.FromString,
+                _registered_method=True)
 
 
 class BackupServiceServicer:
@@ -73,6 +83,23 @@ class BackupServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBackups(self, request, context):
+        """ListBackups describes the backups of a repository; what else it has is left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PruneBackups(self, request, context):
+        """PruneBackups deletes old backups of a repository, and nothing else that is in it. The room that they took is free
+        once the registry has collected its garbage; what a further backup builds on stays. Cut short, it has deleted some.
+        Errors: INVALID_ARGUMENT when nothing says what is kept; FAILED_PRECONDITION REGISTRY_REFUSED of registries that
+        delete nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BackupServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -85,6 +112,16 @@ def add_BackupServiceServicer_to_server(servicer, server):
                     servicer.Restore,
                     request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.RestoreRequest.FromString,
                     response_serializer=scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.RestoreResponse.SerializeToString,
+            ),
+            'ListBackups': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBackups,
+                    request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.ListBackupsRequest.FromString,
+                    response_serializer=scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.ListBackupsResponse.SerializeToString,
+            ),
+            'PruneBackups': grpc.unary_unary_rpc_method_handler(
+                    servicer.PruneBackups,
+                    request_deserializer=scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.PruneBackupsRequest.FromString,
+                    response_serializer=scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.PruneBackupsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -143,6 +180,60 @@ class BackupService:
             '/scow.api.volume.v1.BackupService/Restore',
             scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.RestoreRequest.SerializeToString,
             scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.RestoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBackups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.volume.v1.BackupService/ListBackups',
+            scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.ListBackupsRequest.SerializeToString,
+            scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.ListBackupsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PruneBackups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.volume.v1.BackupService/PruneBackups',
+            scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.PruneBackupsRequest.SerializeToString,
+            scow_dot_api_dot_volume_dot_v1_dot_backup__pb2.PruneBackupsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,14 @@ class BackupServiceStub:
     Errors: NOT_FOUND MANIFEST_NOT_FOUND; ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT INVALID_NAME;
     RESOURCE_EXHAUSTED LIMIT_EXCEEDED, DISK_FULL; DATA_LOSS DIGEST_MISMATCH when the backup is damaged.
     """
+    ListBackups: _grpc.UnaryUnaryMultiCallable[_backup_pb2.ListBackupsRequest, _backup_pb2.ListBackupsResponse]
+    """ListBackups describes the backups of a repository; what else it has is left out."""
+    PruneBackups: _grpc.UnaryUnaryMultiCallable[_backup_pb2.PruneBackupsRequest, _backup_pb2.PruneBackupsResponse]
+    """PruneBackups deletes old backups of a repository, and nothing else that is in it. The room that they took is free
+    once the registry has collected its garbage; what a further backup builds on stays. Cut short, it has deleted some.
+    Errors: INVALID_ARGUMENT when nothing says what is kept; FAILED_PRECONDITION REGISTRY_REFUSED of registries that
+    delete nothing.
+    """
 
 @_typing.type_check_only
 class BackupServiceAsyncStub(BackupServiceStub):
@@ -66,6 +74,14 @@ class BackupServiceAsyncStub(BackupServiceStub):
     `request_id` again has the result of the first call, at once.
     Errors: NOT_FOUND MANIFEST_NOT_FOUND; ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT INVALID_NAME;
     RESOURCE_EXHAUSTED LIMIT_EXCEEDED, DISK_FULL; DATA_LOSS DIGEST_MISMATCH when the backup is damaged.
+    """
+    ListBackups: _aio.UnaryUnaryMultiCallable[_backup_pb2.ListBackupsRequest, _backup_pb2.ListBackupsResponse]  # type: ignore[assignment]
+    """ListBackups describes the backups of a repository; what else it has is left out."""
+    PruneBackups: _aio.UnaryUnaryMultiCallable[_backup_pb2.PruneBackupsRequest, _backup_pb2.PruneBackupsResponse]  # type: ignore[assignment]
+    """PruneBackups deletes old backups of a repository, and nothing else that is in it. The room that they took is free
+    once the registry has collected its garbage; what a further backup builds on stays. Cut short, it has deleted some.
+    Errors: INVALID_ARGUMENT when nothing says what is kept; FAILED_PRECONDITION REGISTRY_REFUSED of registries that
+    delete nothing.
     """
 
 class BackupServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -95,6 +111,26 @@ class BackupServiceServicer(metaclass=_abc_1.ABCMeta):
         `request_id` again has the result of the first call, at once.
         Errors: NOT_FOUND MANIFEST_NOT_FOUND; ALREADY_EXISTS NAME_IN_USE; INVALID_ARGUMENT INVALID_NAME;
         RESOURCE_EXHAUSTED LIMIT_EXCEEDED, DISK_FULL; DATA_LOSS DIGEST_MISMATCH when the backup is damaged.
+        """
+
+    @_abc_1.abstractmethod
+    def ListBackups(
+        self,
+        request: _backup_pb2.ListBackupsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_backup_pb2.ListBackupsResponse, _abc.Awaitable[_backup_pb2.ListBackupsResponse]]:
+        """ListBackups describes the backups of a repository; what else it has is left out."""
+
+    @_abc_1.abstractmethod
+    def PruneBackups(
+        self,
+        request: _backup_pb2.PruneBackupsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_backup_pb2.PruneBackupsResponse, _abc.Awaitable[_backup_pb2.PruneBackupsResponse]]:
+        """PruneBackups deletes old backups of a repository, and nothing else that is in it. The room that they took is free
+        once the registry has collected its garbage; what a further backup builds on stays. Cut short, it has deleted some.
+        Errors: INVALID_ARGUMENT when nothing says what is kept; FAILED_PRECONDITION REGISTRY_REFUSED of registries that
+        delete nothing.
         """
 
 def add_BackupServiceServicer_to_server(servicer: BackupServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
