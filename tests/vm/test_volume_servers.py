@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,16 +26,17 @@ ip -n {_NAMESPACE} addr add {_ADDRESS}/24 dev eth0
 ip -n {_NAMESPACE} link set eth0 up
 ip -n {_NAMESPACE} link set lo up
 """
-# Without the grace period, in which clients of a server that was there before could claim their locks.
+# With the shortest grace period, in which clients of a server that was there before can claim their locks.
 _SERVE_NFS = """
 mkdir -p /run/rpc_pipefs
 mount -t nfsd nfsd /proc/fs/nfsd
 echo 10 > /proc/fs/nfsd/nfsv4gracetime
 exportfs -i -o rw,no_root_squash,insecure,no_subtree_check,fsid=0 '*:FOLDER'
-rpc.nfsd --no-udp --no-nfs-version 3 2
-echo Y > /proc/fs/nfsd/v4_end_grace
+rpc.nfsd --debug --no-udp --no-nfs-version 3 2
 exec rpc.mountd --foreground --no-udp --no-nfs-version 3
 """
+# Of a machine as it is; emulated ones wait longer.
+_START_SECONDS = 5.0
 _SHARE = """
 [global]
 bind interfaces only = no
@@ -46,6 +48,30 @@ read only = no
 
 def shell(script: str) -> None:
     subprocess.run(["sh", "-ec", script], check=True)
+
+
+@contextmanager
+def serving(
+    command: list[str], port: int, enter: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends; `enter` is a command that enters its network namespace."""
+    with tempfile.TemporaryFile() as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+
+        def listens() -> bool:
+            log.seek(0)
+            assert server.poll() is None, log.read()
+            shown = subprocess.run([*enter, "ss", "-ltn"], capture_output=True, check=True).stdout
+            return f":{port} ".encode() in shown
+
+        try:
+            wait_for(listens, "the server", _START_SECONDS)
+            yield server
+        finally:
+            server.terminate()
+            server.wait()
+            log.seek(0)
+            print(log.read().decode(errors="replace"))
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +86,11 @@ def exported(tmp_path: Path) -> Iterator[Path]:
     shell(_LINK)
     script = _SERVE_NFS.replace("FOLDER", str(tmp_path))
     command = ["ip", "netns", "exec", _NAMESPACE, "sh", "-ec", script]
-    server = subprocess.Popen(command)
     enter = ["nsenter", f"--net=/run/netns/{_NAMESPACE}"]
-    wait_for(
-        lambda: b":2049" in subprocess.run([*enter, "ss", "-ltn"], capture_output=True).stdout,
-        "the server",
-    )
-    yield tmp_path
-    inside = ["nsenter", "-t", str(server.pid), "--net", "--mount", "rpc.nfsd", "0"]
-    subprocess.run(inside, check=True)
-    server.terminate()
-    server.wait()
+    with serving(command, 2049, enter) as server:
+        yield tmp_path
+        inside = ["nsenter", "-t", str(server.pid), "--net", "--mount", "rpc.nfsd", "0"]
+        subprocess.run(inside, check=True)
     shell(f"ip link del nfs-host; ip netns del {_NAMESPACE}")
 
 
@@ -84,13 +104,9 @@ def shared(tmp_path: Path) -> Iterator[Path]:
     command = ["ksmbd.adduser", "-a", "root", "-p", "secret", "-c", str(settings), "-i", str(users)]
     subprocess.run(command, check=True)
     subprocess.run(["modprobe", "ksmbd"], check=True)
-    server = subprocess.Popen(["ksmbd.mountd", "-n", "-c", str(settings), "-u", str(users)])
-    wait_for(
-        lambda: b":445" in subprocess.run(["ss", "-ltn"], capture_output=True).stdout, "the server"
-    )
-    yield tmp_path
-    subprocess.run(["ksmbd.control", "-s"], check=True)
-    server.wait()
+    with serving(["ksmbd.mountd", "-n", "-c", str(settings), "-u", str(users)], 445):
+        yield tmp_path
+        subprocess.run(["ksmbd.control", "-s"], check=True)
 
 
 @contextmanager

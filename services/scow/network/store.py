@@ -167,6 +167,12 @@ MIGRATIONS = (
         policy TEXT NOT NULL
     );
     """,
+    # CNI plugins that are to attach no more containers: see scow.network.cni.catalogue.
+    """
+    CREATE TABLE disabled_cni_plugins (
+        name TEXT PRIMARY KEY
+    );
+    """,
 )
 
 

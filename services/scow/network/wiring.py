@@ -6,14 +6,19 @@ import resource
 from functools import partial
 from pathlib import Path
 
+import grpc
+
+from scow.api.network.v1.cni_plugin_pb2_grpc import add_CniPluginServiceServicer_to_server
 from scow.api.network.v1.network_pb2_grpc import add_NetworkServiceServicer_to_server
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.contract.errors import ScowError
 from scow.core.server import Context, Wiring
 from scow.network import drivers, rpc
 from scow.network.cni.calls import Calls
+from scow.network.cni.catalogue import Catalogue, Disabled
 from scow.network.cni.chain import Chain
 from scow.network.cni.plugin import Plugins
+from scow.network.cni.rpc import CniPluginServicer
 from scow.network.conflicts import Conflicts
 from scow.network.dns.files import Files
 from scow.network.drivers.cni import CniDriver
@@ -41,7 +46,7 @@ async def wire(context: Context) -> Wiring:
     config, section = context.config, context.config.network
     worker = Worker()
     plugins = Plugins([Path(each) for each in section.cni_bin_dirs], section.cni_seconds)
-    chain = Chain(plugins, config.data("network") / "cni")
+    chain = Chain(plugins, config.data("network") / "cni", Disabled(context.store).check)
     cni = CniDriver(worker, chain, section.cni_conf_dir)
     parts = Parts(
         worker=worker,
@@ -76,6 +81,8 @@ async def wire(context: Context) -> Wiring:
         context.journal,
         context.requests,
     )
+    catalogue = Catalogue(context.store, context.journal, plugins, chain, section.cni_conf_dir)
+    cni_servicer = CniPluginServicer(catalogue, context.requests)
     conflicts = Conflicts(context.store, context.journal, networks, worker)
     denials = DenialWatch(group_of(config.instance), policies.denied)
     watches = (
@@ -96,11 +103,11 @@ async def wire(context: Context) -> Wiring:
         await worker.run(parts.table.close)
         worker.close()
 
-    return Wiring(
-        register=lambda server: add_NetworkServiceServicer_to_server(servicer, server),
-        reconcile=reconcile,
-        close=close,
-    )
+    def register(server: grpc.aio.Server) -> None:
+        add_NetworkServiceServicer_to_server(servicer, server)
+        add_CniPluginServiceServicer_to_server(cni_servicer, server)
+
+    return Wiring(register=register, reconcile=reconcile, close=close, more=("CniPluginService",))
 
 
 async def _restore(context: Context, reconciler: Reconciler) -> None:

@@ -167,7 +167,7 @@ def test_plugins(engine: Engine) -> None:
         assert plugin.mounted() == []
         engine.cli("run", "-d", "--name", "user", "-v", "data:/d:ro", "busybox", "sleep", "1000")
         assert engine.cli("exec", "user", "cat", "/d/file").stdout == "kept\n"
-        head, line = engine.cli("plugin", "ls").stdout.splitlines()
+        head, line = engine.cli("plugin", "ls", "-f", "capability=volumedriver").stdout.splitlines()
         assert head.split() == ["NAME", "TYPES", "ENABLED", "STATUS"]
         assert line.split() == ["tmp", "VolumeDriver", "true", "ready"]
         assert engine.cli("plugin", "ls", "-q", "-f", "enabled=false").stdout == ""
@@ -186,6 +186,35 @@ def test_plugins(engine: Engine) -> None:
         assert (refused.returncode, "plugin tmp cannot be asked" in refused.stderr) == (125, True)
         plugin.start()
         engine.cli("volume", "rm", "data")
+
+
+def test_cni_plugins(engine: Engine, tmp_path: Path) -> None:
+    ipam = {"type": "host-local", "subnet": "10.97.3.0/24", "dataDir": str(tmp_path / "addresses")}
+    plugin = {"type": "ptp", "ipam": ipam}
+    config = tmp_path / "pod.conf"
+    config.write_text(json.dumps({"cniVersion": "1.0.0", "name": "pod", **plugin}))
+    listed = engine.cli("plugin", "ls", "-q", "-f", "capability=cni").stdout.split()
+    assert {"cni/bridge", "cni/host-local", "cni/ptp"} <= set(listed)
+    (shape,) = json.loads(engine.cli("plugin", "inspect", "cni/host-local").stdout)
+    assert shape["Source"] == "/usr/lib/cni/host-local"
+    assert "1.0.0" in shape["Versions"]
+    engine.cli("network", "create", "-d", "cni", "-o", f"config={config}", "pod")
+    engine.cli("run", "-d", "--name", "user", "--network", "pod", "busybox", "sleep", "1000")
+    refused = engine.cli("plugin", "disable", "cni/host-local", check=False)
+    assert refused.returncode == 1
+    assert "are attached by the CNI plugin host-local" in refused.stderr
+    engine.cli("plugin", "disable", "--force", "cni/host-local")
+    assert "10.97.3." in engine.cli("exec", "user", "ip", "addr").stdout
+    engine.cli("rm", "-f", "user")
+    disabled = engine.cli("plugin", "ls", "-q", "-f", "enabled=false").stdout
+    assert disabled == "cni/host-local\n"
+    run = ("run", "--rm", "--network", "pod", "busybox", "true")
+    refused = engine.cli(*run, check=False)
+    assert "needs the CNI plugin host-local, which is disabled" in refused.stderr
+    engine.cli("plugin", "enable", "cni/host-local")
+    engine.cli(*run)
+    assert engine.cli("plugin", "disable", "cni/none", check=False).returncode == 1
+    engine.cli("network", "rm", "pod")
 
 
 def test_networks(engine: Engine) -> None:

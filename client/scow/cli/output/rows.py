@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from scow.api.image.v1.image_pb2 import Image
+    from scow.api.network.v1.cni_plugin_pb2 import CniPlugin
     from scow.api.network.v1.network_pb2 import Network
     from scow.api.types.v1.types_pb2 import Platform
     from scow.api.volume.v1.backup_pb2 import Backup
@@ -185,6 +186,18 @@ def snapshot_row(snapshot: Snapshot, *, now: int = 0) -> Row:
         Frozen=str(snapshot.frozen).lower(),
         Labels=labels_text(snapshot.labels),
         Label=_label(snapshot.labels),
+    )
+
+
+def cni_plugin_row(plugin: CniPlugin) -> Row:
+    """Return a CNI plugin's line."""
+    return Row(
+        Name=f"cni/{plugin.name}",
+        Types="cni",
+        Enabled=str(plugin.enabled).lower(),
+        Status="ready",
+        Socket="",
+        Source=plugin.path,
     )
 
 

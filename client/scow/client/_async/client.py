@@ -11,6 +11,7 @@ from scow.client._link import SERVICES, Link
 if TYPE_CHECKING:
     from scow.client._async.backups import AsyncBackups
     from scow.client._async.builds import AsyncBuilds
+    from scow.client._async.cni_plugins import AsyncCniPlugins
     from scow.client._async.containers import AsyncContainers
     from scow.client._async.images import AsyncImages
     from scow.client._async.manifests import AsyncManifests
@@ -113,6 +114,13 @@ class AsyncClient:
         from scow.client._async.plugins import AsyncPlugins
 
         return AsyncPlugins(self._service("volume"))
+
+    @cached_property
+    def cni_plugins(self) -> AsyncCniPlugins:
+        """The network service, as far as it knows CNI plugins."""
+        from scow.client._async.cni_plugins import AsyncCniPlugins
+
+        return AsyncCniPlugins(self._service("network"))
 
     @cached_property
     def snapshots(self) -> AsyncSnapshots:

@@ -11,6 +11,7 @@ from scow.client._sync.service import Service
 if TYPE_CHECKING:
     from scow.client._sync.backups import Backups
     from scow.client._sync.builds import Builds
+    from scow.client._sync.cni_plugins import SyncCniPlugins
     from scow.client._sync.containers import Containers
     from scow.client._sync.images import Images
     from scow.client._sync.manifests import Manifests
@@ -113,6 +114,13 @@ class Client:
         from scow.client._sync.plugins import Plugins
 
         return Plugins(self._service("volume"))
+
+    @cached_property
+    def cni_plugins(self) -> SyncCniPlugins:
+        """The network service, as far as it knows CNI plugins."""
+        from scow.client._sync.cni_plugins import SyncCniPlugins
+
+        return SyncCniPlugins(self._service("network"))
 
     @cached_property
     def snapshots(self) -> Snapshots:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,13 @@ class Chain:
     Args:
         plugins: That they are made of.
         folder: Where attachments are written down.
+        check: Called with a configuration before somebody is attached by it; raises where that is not to be.
     """
 
-    def __init__(self, plugins: Plugins, folder: Path) -> None:
+    def __init__(
+        self, plugins: Plugins, folder: Path, check: Callable[[Configuration], None]
+    ) -> None:
+        self._check = check
         self._plugins = plugins
         self._folder = folder
         self._by_name: WeakValueDictionary[str, Turns] = WeakValueDictionary()
@@ -73,7 +77,9 @@ class Chain:
 
         Raises:
             CniFailed: A plugin fails; what the ones before it made was taken away.
+            PluginDisabled: A plugin is to attach nobody.
         """
+        self._check(config)
         async with self._turns(config.name).shared():
             return await self._add(key, config, attachment)
 
@@ -146,7 +152,9 @@ class Chain:
 
         Raises:
             CniFailed: One cannot, or is missing.
+            PluginDisabled: One is to attach nobody.
         """
+        self._check(config)
         for plugin in config.plugins:
             if config.has(_GC_SINCE):
                 given = _input(config, plugin, None, {})
@@ -182,6 +190,16 @@ class Chain:
             for each in kept
             if each.configuration.name == name
         ]
+
+    def attached_by(self, program: str) -> list[str]:
+        """Return who is attached by a plugin: the ids of containers."""
+        kept = [each for each in map(self.kept, self.attachments()) if each is not None]
+        users = {
+            each.attachment.container_id
+            for each in kept
+            if program in each.configuration.programs()
+        }
+        return sorted(users)
 
     def _turns(self, name: str) -> Turns:
         """Return the turns of a network. One that nobody waits for is forgotten: names are the callers'."""

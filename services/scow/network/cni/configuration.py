@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -17,7 +18,7 @@ from scow.contract.errors import InvalidCniConfig, NetworkNotFound
 VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 _ENDINGS = (".conflist", ".conf", ".json")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _LARGEST = 1 << 20
 _MOST_PLUGINS = 32
 
@@ -39,6 +40,15 @@ class Configuration:
     plugins: tuple[Mapping[str, Any], ...]
     disable_check: bool = False
     disable_gc: bool = False
+
+    def programs(self) -> set[str]:
+        """Return the plugins that it needs: those of the list, and those that these ask for addresses."""
+        found = {str(plugin["type"]) for plugin in self.plugins}
+        for plugin in self.plugins:
+            ipam = plugin.get("ipam")
+            if isinstance(ipam, dict) and isinstance(ipam.get("type"), str):
+                found.add(ipam["type"])
+        return found
 
     def has(self, version: str) -> bool:
         """Tell whether the list's version is at least one of the specification's."""
@@ -85,6 +95,19 @@ def load(name: str, folder: Path) -> Configuration:
         which=name,
         do="put a .conflist there, or set network.cni_conf_dir",
     )
+
+
+def all_of(folder: Path) -> list[Configuration]:
+    """Return the configurations of a folder; files that are none are left out."""
+    try:
+        files = sorted(path for path in folder.iterdir() if path.suffix in _ENDINGS)
+    except OSError:
+        return []
+    found = []
+    for path in files:
+        with contextlib.suppress(InvalidCniConfig):
+            found.append(parse(_read(path), str(path)))
+    return found
 
 
 def _read(path: Path) -> Any:
@@ -137,7 +160,7 @@ def _version(document: Mapping[str, Any], version: object, where: str) -> str:
 
 def _plugin(plugin: object, where: str) -> Mapping[str, Any]:
     kind = plugin.get("type") if isinstance(plugin, dict) else None
-    if not isinstance(plugin, dict) or not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+    if not isinstance(plugin, dict) or not isinstance(kind, str) or not TYPE.fullmatch(kind):
         raise _invalid(where, f"invalid type of a plugin {kind!r}")
     if not isinstance(plugin.get("capabilities", {}), dict):
         raise _invalid(where, f"capabilities of {kind} are not an object")

@@ -17,6 +17,7 @@ from typing import Any
 
 from scow.contract import strict_json
 from scow.contract.errors import CniFailed
+from scow.network.cni.configuration import TYPE
 
 _ANSWER_MOST = 1 << 20
 _TOLD = 400
@@ -79,6 +80,17 @@ class Plugins:
             "install it, or set network.cni_bin_dirs",
         )
 
+    def all(self) -> dict[str, Path]:
+        """Return all plugins by their types. Blocks."""
+        found: dict[str, Path] = {}
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                for path in folder.iterdir():
+                    usable = TYPE.fullmatch(path.name) and os.access(path, os.X_OK)
+                    if usable and path.is_file():
+                        found.setdefault(path.name, path)
+        return found
+
     async def call(
         self, command: str, kind: str, attachment: Attachment | None, config: bytes
     ) -> dict[str, Any]:
@@ -87,7 +99,7 @@ class Plugins:
         Args:
             command: "ADD" ...
             kind: Its type.
-            attachment: What for; None for "GC" and "STATUS".
+            attachment: What for; None for "GC", "STATUS" and "VERSION".
             config: Its standard input.
 
         Raises:

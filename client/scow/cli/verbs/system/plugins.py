@@ -8,9 +8,8 @@ from scow.cli.output.table import FILTER, FORMAT, NO_TRUNC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from scow.api.volume.v1.plugin_pb2 import Plugin
     from scow.cli.context import Context
     from scow.words.template import Struct
 
@@ -23,6 +22,8 @@ _HEADERS = {
     "Socket": "SOCKET",
     "Source": "SOURCE",
 }
+# What names of CNI plugins begin with here: a volume plugin may be called "bridge" too.
+_CNI = "cni/"
 # Docker's words for kinds of plugins in filters.
 _KINDS = {"volumedriver": "VolumeDriver", "networkdriver": "NetworkDriver"}
 
@@ -32,14 +33,20 @@ def _list(options: Options, context: Context) -> int:
 
     listing = Listing(options.format, _COLUMNS, _HEADERS, "{{.Name}}" if options.quiet else "")
     met = _condition(options)
-    found = [plugin for plugin in context.client.plugins.list() if met(plugin)]
-    from scow.cli.output.rows import plugin_row
+    from scow.cli.output.rows import cni_plugin_row, plugin_row
 
-    listing.print([plugin_row(each, full=options.no_trunc) for each in found], context)
+    rows = [
+        plugin_row(each, full=options.no_trunc)
+        for each in context.client.plugins.list()
+        if met(each.enabled, each.implements)
+    ]
+    cni = context.client.cni_plugins.list()
+    rows += [cni_plugin_row(each) for each in cni if met(each.enabled, ["cni"])]
+    listing.print(rows, context)
     return 0
 
 
-def _condition(options: Options) -> Callable[[Plugin], bool]:
+def _condition(options: Options) -> Callable[[bool, Iterable[str]], bool]:
     from scow.cli.output.table import filters_of
     from scow.contract.errors import InvalidFilter
 
@@ -52,10 +59,10 @@ def _condition(options: Options) -> Callable[[Plugin], bool]:
     enabled = {value.lower() in ("1", "true") for value in filters.get("enabled", [])}
     kinds = {_KINDS.get(value, value) for value in filters.get("capability", [])}
 
-    def met(plugin: Plugin) -> bool:
-        if enabled and plugin.enabled not in enabled:
+    def met(is_enabled: bool, implements: Iterable[str]) -> bool:
+        if enabled and is_enabled not in enabled:
             return False
-        return not kinds or bool(kinds.intersection(plugin.implements))
+        return not kinds or bool(kinds.intersection(implements))
 
     return met
 
@@ -64,22 +71,32 @@ def _inspect(options: Options, context: Context) -> int:
     from scow.cli.output.inspect import inspect, parse_layout
 
     def find(name: str) -> Struct:
-        from scow.words.shapes.plugin import plugin_shape
+        from scow.words.shapes.plugin import cni_plugin_shape, plugin_shape
 
+        if name.startswith(_CNI):
+            return cni_plugin_shape(context.client.cni_plugins.get(name.removeprefix(_CNI)))
         return plugin_shape(context.client.plugins.get(name))
 
     return inspect(options.args, find, parse_layout(options.format), context)
 
 
 def _enable(options: Options, context: Context) -> int:
-    context.client.plugins.enable(options.args[0])
-    context.out(options.args[0])
+    (name,) = options.args
+    if name.startswith(_CNI):
+        context.client.cni_plugins.enable(name.removeprefix(_CNI))
+    else:
+        context.client.plugins.enable(name)
+    context.out(name)
     return 0
 
 
 def _disable(options: Options, context: Context) -> int:
-    context.client.plugins.disable(options.args[0], force=options.force)
-    context.out(options.args[0])
+    (name,) = options.args
+    if name.startswith(_CNI):
+        context.client.cni_plugins.disable(name.removeprefix(_CNI), force=options.force)
+    else:
+        context.client.plugins.disable(name, force=options.force)
+    context.out(name)
     return 0
 
 

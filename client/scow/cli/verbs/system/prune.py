@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from scow.cli.context import Context
 
-_FORCE = Flag("force", "f", help="Do not prompt for confirmation")
+FORCE = Flag("force", "f", help="Do not prompt for confirmation")
 _FILTER = Flag(
     "filter",
     kind="list",
@@ -24,13 +24,14 @@ _DANGLING = "all dangling images"
 _UNUSED = "all images without at least one container associated to them"
 
 
-def _asks(options: Options) -> bool:
+def asks(options: Options) -> bool:
+    """Tell whether the user is asked, and answers on standard input."""
     return not options.force
 
 
-def _agrees(options: Options, warning: str) -> bool:
+def agrees(options: Options, warning: str) -> bool:
     """Ask whether to go on, as Docker does; anything but "y" is no."""
-    if not _asks(options):
+    if not asks(options):
         return True
     sys.stdout.write(f"{warning}\nAre you sure you want to continue? [y/N] ")
     sys.stdout.flush()
@@ -53,7 +54,7 @@ def _total(context: Context, size: int) -> None:
 
 def _images(options: Options, context: Context) -> int:
     what = _UNUSED if options.all else _DANGLING
-    if _agrees(options, f"WARNING! This will remove {what}."):
+    if agrees(options, f"WARNING! This will remove {what}."):
         _total(context, _prune_images(options, context))
     return 0
 
@@ -73,7 +74,7 @@ def _prune_images(options: Options, context: Context) -> int:
 
 
 def _containers(options: Options, context: Context) -> int:
-    if _agrees(options, "WARNING! This will remove all stopped containers."):
+    if agrees(options, "WARNING! This will remove all stopped containers."):
         _total(context, _prune_containers(options, context))
     return 0
 
@@ -138,7 +139,7 @@ def _matches(options: Options, container: object) -> bool:
 def _volumes(options: Options, context: Context) -> int:
     every = options.all or ("all", "true") in options.filter or ("all", "1") in options.filter
     kind = "all local volumes" if every else "anonymous local volumes"
-    if _agrees(options, f"WARNING! This will remove {kind} not used by at least one container."):
+    if agrees(options, f"WARNING! This will remove {kind} not used by at least one container."):
         _total(context, _prune_volumes(options, context))
     return 0
 
@@ -164,7 +165,7 @@ def _prune_unnamed_volumes(options: Options, context: Context) -> int:
 
 
 def _networks(options: Options, context: Context) -> int:
-    if _agrees(
+    if agrees(
         options, "WARNING! This will remove all custom networks not used by at least one container."
     ):
         _prune_networks(options, context)
@@ -183,7 +184,7 @@ def _system(options: Options, context: Context) -> int:
         parts.append("all anonymous volumes not used by at least one container")
     parts.append(_UNUSED if options.all else _DANGLING)
     listed = "".join(f"\n  - {part}" for part in parts)
-    if not _agrees(options, f"WARNING! This will remove:{listed}\n"):
+    if not agrees(options, f"WARNING! This will remove:{listed}\n"):
         return 0
     size = _prune_containers(options, context)
     _prune_networks(options, context)
@@ -200,9 +201,9 @@ VERBS = (
         "[OPTIONS]",
         "Remove all stopped containers",
         _containers,
-        flags=(_FILTER, _FORCE),
+        flags=(_FILTER, FORCE),
         most=0,
-        reads_input=_asks,
+        reads_input=asks,
     ),
     Verb(
         "image prune",
@@ -212,19 +213,19 @@ VERBS = (
         flags=(
             Flag("all", "a", help="Remove all unused images, not just dangling ones"),
             _FILTER,
-            _FORCE,
+            FORCE,
         ),
         most=0,
-        reads_input=_asks,
+        reads_input=asks,
     ),
     Verb(
         "network prune",
         "[OPTIONS]",
         "Remove all unused networks",
         _networks,
-        flags=(_FILTER, _FORCE),
+        flags=(_FILTER, FORCE),
         most=0,
-        reads_input=_asks,
+        reads_input=asks,
     ),
     Verb(
         "volume prune",
@@ -239,10 +240,10 @@ VERBS = (
                 help='Provide filter values (e.g. "label=<label>")',
                 parse=parse_filter,
             ),
-            _FORCE,
+            FORCE,
         ),
         most=0,
-        reads_input=_asks,
+        reads_input=asks,
     ),
     Verb(
         "system prune",
@@ -252,10 +253,10 @@ VERBS = (
         flags=(
             Flag("all", "a", help="Remove all unused images not just dangling ones"),
             _FILTER,
-            _FORCE,
+            FORCE,
             Flag("volumes", help="Prune anonymous volumes"),
         ),
         most=0,
-        reads_input=_asks,
+        reads_input=asks,
     ),
 )

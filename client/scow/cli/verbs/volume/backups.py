@@ -79,7 +79,12 @@ def _list(options: Options, context: Context) -> int:
 
 
 def _prune(options: Options, context: Context) -> int:
+    from scow.cli.verbs.system.prune import agrees
+
     (repository,) = options.args
+    warning = f"WARNING! This will delete the backups at {repository} that are not to be kept."
+    if not (options.dry_run or agrees(options, warning)):
+        return 0
     done = context.client.backups.prune(
         repository,
         keep_last=options.keep_last or 0,
@@ -118,9 +123,11 @@ VERBS = (
                 shows="duration",
             ),
             Flag("dry-run", help="Delete nothing, only tell"),
+            Flag("force", "f", help="Do not prompt for confirmation"),
         ),
         least=1,
         most=1,
+        reads_input=lambda options: not (options.force or options.dry_run),
     ),
     Verb(
         "volume backup",
