@@ -105,7 +105,7 @@ def test_wrong_flags(arguments: list[str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(FLAGS, arguments)
     assert caught.value.message.startswith(message)
-    assert caught.value.status == 1  # as Docker's, though other mistakes of run have 125
+    assert caught.value.status == 125
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-i", "--help"], ["-h"]])
