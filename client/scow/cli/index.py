@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "container.diff",
         "Inspect changes to files or directories on a container's filesystem",
     ),
+    "events": ("system.events", "Get real time events from the server"),
     "export": ("container.capture", "Export a container's filesystem as a tar archive"),
     "import": (
         "image.tar_import",
@@ -272,6 +273,7 @@ ALIASES: dict[str, str] = {
     "network list": "network ls",
     "network remove": "network rm",
     "plugin list": "plugin ls",
+    "system events": "events",
     "system info": "info",
     "volume list": "volume ls",
     "volume remove": "volume rm",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scow.client._async.builds import AsyncBuilding, AsyncBuilds
     from scow.client._async.client import AsyncClient
     from scow.client._async.containers import AsyncContainers
+    from scow.client._async.events import AsyncEvents
     from scow.client._async.images import AsyncImages
     from scow.client._async.logs import AsyncLogs
     from scow.client._async.manifests import AsyncManifests
@@ -33,11 +34,12 @@ if TYPE_CHECKING:
     from scow.client._context import ContextDirectory
     from scow.client._link import DEFAULT_HOST, traceparent
     from scow.client._options import ContainerOptions
-    from scow.client._results import ExecResult, RunResult
+    from scow.client._results import EngineEvent, ExecResult, RunResult
     from scow.client._sync.backups import Backups
     from scow.client._sync.builds import Building, Builds
     from scow.client._sync.client import Client
     from scow.client._sync.containers import Containers
+    from scow.client._sync.events import Events
     from scow.client._sync.images import Images
     from scow.client._sync.logs import Logs
     from scow.client._sync.manifests import Manifests
@@ -59,6 +61,7 @@ __all__ = [
     "AsyncBuilds",
     "AsyncClient",
     "AsyncContainers",
+    "AsyncEvents",
     "AsyncExecution",
     "AsyncImages",
     "AsyncLogs",
@@ -79,6 +82,8 @@ __all__ = [
     "ContextDirectory",
     "CredentialStore",
     "Credentials",
+    "EngineEvent",
+    "Events",
     "ExecResult",
     "Execution",
     "Images",
@@ -99,6 +104,7 @@ _HOMES = {
     "DEFAULT_HOST": "_link",
     "traceparent": "_link",
     "ContainerOptions": "_options",
+    "EngineEvent": "_results",
     "ExecResult": "_results",
     "RunResult": "_results",
     "CredentialStore": "credentials",
@@ -110,6 +116,7 @@ _HOMES = {
     "AsyncBuilds": "_async.builds",
     "AsyncBuilding": "_async.builds",
     "Containers": "_sync.containers",
+    "Events": "_sync.events",
     "Images": "_sync.images",
     "Logs": "_sync.logs",
     "Manifests": "_sync.manifests",
@@ -124,6 +131,7 @@ _HOMES = {
     "Execution": "_sync.session",
     "AsyncClient": "_async.client",
     "AsyncContainers": "_async.containers",
+    "AsyncEvents": "_async.events",
     "AsyncImages": "_async.images",
     "AsyncLogs": "_async.logs",
     "AsyncManifests": "_async.manifests",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
 import grpc
@@ -16,6 +16,7 @@ from scow.contract.errors import DETAILS_KEY
 
 R = TypeVar("R", bound=Message)
 T = TypeVar("T")
+J = TypeVar("J")
 
 
 class Readable(Protocol):
@@ -26,6 +27,8 @@ class Readable(Protocol):
 
 
 Metadata = tuple[tuple[str, str], ...]
+# Items that streams which are merged may be ahead.
+_AHEAD = 1000
 
 
 def _wire_error(error: grpc.aio.AioRpcError) -> WireError:
@@ -80,6 +83,44 @@ class Incoming(Generic[R]):
     def cancel(self) -> None:
         """End the call; without effect on one that has ended."""
         self._call.cancel()
+
+
+class Merge(Generic[J]):
+    """The items of several streams as they come, each with its stream's name.
+
+    Args:
+        streams: By name.
+    """
+
+    def __init__(self, streams: Mapping[str, AsyncIterator[J]]) -> None:
+        self._queue: asyncio.Queue[tuple[str, J | BaseException | None]] = asyncio.Queue(_AHEAD)
+        self._tasks = [asyncio.ensure_future(self._pump(*each)) for each in streams.items()]
+
+    async def _pump(self, name: str, items: AsyncIterator[J]) -> None:
+        try:
+            async for item in items:
+                await self._queue.put((name, item))
+        except Exception as error:  # noqa: BLE001  raised where the items are taken
+            await self._queue.put((name, error))
+        else:
+            await self._queue.put((name, None))
+
+    async def receive(self) -> tuple[str, J | None]:
+        """Return the next item of any stream; None is the end of one.
+
+        Raises:
+            Exception: What a stream raised.
+        """
+        name, item = await self._queue.get()
+        if isinstance(item, BaseException):
+            raise item
+        return name, item
+
+    async def close(self) -> None:
+        """Take no more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 class Duplex(Generic[R]):

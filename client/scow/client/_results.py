@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from scow.api.types.v1.types_pb2 import Compacted, Event
 
 
 class ExecResult(NamedTuple):
@@ -35,3 +38,17 @@ class RunResult(NamedTuple):
     stdout: bytes
     stderr: bytes
     warnings: tuple[str, ...] = ()
+
+
+class EngineEvent(NamedTuple):
+    """What the stream of all services' events gives: an event, or that some are missing.
+
+    Attributes:
+        service: Whose it is: "container".
+        event: The event.
+        compacted: Instead of one: those before this revision are no longer known.
+    """
+
+    service: str
+    event: Event | None
+    compacted: Compacted | None

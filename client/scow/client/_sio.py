@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
-from collections.abc import Iterator
-from queue import SimpleQueue
+from collections.abc import Iterator, Mapping
+from queue import Full, Queue, SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO, Generic, Protocol, TypeVar
 
 import grpc
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Message)
 T = TypeVar("T")
+J = TypeVar("J")
 
 
 class Readable(Protocol):
@@ -30,6 +33,8 @@ class Readable(Protocol):
 
 
 Metadata = tuple[tuple[str, str], ...]
+# Items that streams which are merged may be ahead.
+_AHEAD = 1000
 
 
 def _wire_error(error: grpc.RpcError) -> WireError:
@@ -82,6 +87,50 @@ class Incoming(Generic[R]):
     def cancel(self) -> None:
         """End the call; without effect on one that has ended."""
         self._call.cancel()
+
+
+class Merge(Generic[J]):
+    """The items of several streams as they come, each with its stream's name. Each is read in a thread.
+
+    Args:
+        streams: By name.
+    """
+
+    def __init__(self, streams: Mapping[str, Iterator[J]]) -> None:
+        self._queue: Queue[tuple[str, J | BaseException | None]] = Queue(_AHEAD)
+        self._closed = False
+        for each in streams.items():
+            threading.Thread(target=self._pump, args=each, daemon=True).start()
+
+    def _pump(self, name: str, items: Iterator[J]) -> None:
+        end: BaseException | None = None
+        try:
+            for item in items:
+                self._put(name, item)
+        except BaseException as error:  # noqa: BLE001  raised where the items are taken
+            end = error
+        self._put(name, end)
+
+    def _put(self, name: str, item: J | BaseException | None) -> None:
+        while not self._closed:
+            with contextlib.suppress(Full):
+                self._queue.put((name, item), timeout=1.0)
+                return
+
+    def receive(self) -> tuple[str, J | None]:
+        """Return the next item of any stream; None is the end of one.
+
+        Raises:
+            Exception: What a stream raised.
+        """
+        name, item = self._queue.get()
+        if isinstance(item, BaseException):
+            raise item
+        return name, item
+
+    def close(self) -> None:
+        """Take no more; the threads end with their streams."""
+        self._closed = True
 
 
 class Duplex(Generic[R]):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from scow.api.types.v1.types_pb2 import Compacted, Event, Filter
 from scow.core import filters as filter_rules
@@ -32,6 +34,12 @@ class WatchRequest(Protocol):
     def from_revision(self) -> int: ...  # noqa: D102
     @property
     def filters(self) -> Sequence[Filter]: ...  # noqa: D102
+    @property
+    def since(self) -> Timestamp: ...  # noqa: D102
+    @property
+    def until(self) -> Timestamp: ...  # noqa: D102
+    @property
+    def positions(self) -> bool: ...  # noqa: D102
 
 
 Response = TypeVar("Response", covariant=True)
@@ -40,8 +48,14 @@ Response = TypeVar("Response", covariant=True)
 class WatchResponse(Protocol[Response]):
     """The class of a service's WatchResponse."""
 
-    def __call__(self, *, event: Event | None = ..., compacted: Compacted | None = ...) -> Response:
-        """Make a response with one of both set."""
+    def __call__(
+        self,
+        *,
+        event: Event | None = ...,
+        compacted: Compacted | None = ...,
+        position: int = ...,
+    ) -> Response:
+        """Make a response with one of them set."""
 
 
 class Journal:
@@ -106,9 +120,15 @@ class Journal:
     async def watch(
         self, request: WatchRequest, response: WatchResponse[Response]
     ) -> AsyncIterator[Response]:
-        """Yield the responses of a Watch RPC until the caller goes away."""
+        """Yield the responses of a Watch RPC until the caller goes away, or until the time that it named."""
         wanted = filter_rules.parse(request.filters, _FILTERS)
-        position = request.from_revision or self.revision() + 1
+        since, until = request.since.ToNanoseconds(), request.until.ToNanoseconds()
+        position = request.from_revision or (1 if since else self.revision() + 1)
+        if since:
+            position = max(position, self._first_since(since))
+            if 1 < position == self._oldest():  # there may have been more
+                yield response(compacted=Compacted(oldest_revision=position))
+        told = 0
         while True:
             changed = self._changed
             oldest = self._oldest()
@@ -120,18 +140,45 @@ class Journal:
                 (position, _BATCH),
             )
             for row in rows:
+                if until and row["time_ns"] > until:
+                    return
                 event = _event(row)
-                if _matches(event, wanted):
+                if row["time_ns"] >= since and _matches(event, wanted):
                     yield response(event=event)
                 position = row["revision"] + 1
-            if not rows:
-                await changed.wait()
+            if rows:
+                continue
+            if request.positions and told != position:
+                told = position
+                yield response(position=position)
+            if not await _in_time(changed, until):
+                return
+
+    def _first_since(self, time_ns: int) -> int:
+        """Return the first revision that is not older than a time."""
+        row = self._store.one(
+            "SELECT min(revision) AS first FROM journal WHERE time_ns >= ?", (time_ns,)
+        )
+        found = row["first"] if row else None
+        return int(found) if found is not None else self.revision() + 1
 
     def _oldest(self) -> int:
         row = self._store.one("SELECT min(revision) AS oldest FROM journal")
         if row is None or row["oldest"] is None:
             return self.revision() + 1
         return int(row["oldest"])
+
+
+async def _in_time(changed: asyncio.Event, until: int) -> bool:
+    """Wait for a change; return False when a time came before it, nanoseconds since 1970, 0 for none."""
+    left = (until - now_ns()) / 1e9 if until else None
+    if left is not None and left <= 0:
+        return False
+    try:
+        await asyncio.wait_for(changed.wait(), left)
+    except TimeoutError:
+        return False
+    return True
 
 
 # "event" is the action's name in Docker's words.
@@ -151,15 +198,25 @@ def _event(row: sqlite3.Row) -> Event:
 
 
 def _matches(event: Event, wanted: dict[str, list[str]]) -> bool:
-    facts: dict[str, Any] = {"type": {event.object_type}, "event": {event.action}}
-    names = {event.object_id, event.attributes.get("name", "")}
+    """Tell whether an event meets filters, as Docker means them."""
+    # "exec_start: sh" is an exec_start, too.
+    actions = {event.action, event.action.partition(":")[0]}
+    names = (event.object_id, event.attributes.get("name", ""))
     for key, values in wanted.items():
         if key == "label":
-            if not filter_rules.match_labels(event.attributes, values):
-                return False
-        elif key in ("type", "event"):
-            if not facts[key].intersection(values):
-                return False
-        elif (key != "id" and key != event.object_type) or not names.intersection(values):
+            met = filter_rules.match_labels(event.attributes, values)
+        elif key == "type":
+            met = event.object_type in values
+        elif key == "event":
+            met = not actions.isdisjoint(values)
+        elif key == "image" and event.object_type == "container":
+            met = _begins((event.attributes.get("image", ""),), values)
+        else:
+            met = key in ("id", event.object_type) and _begins(names, values)
+        if not met:
             return False
     return True
+
+
+def _begins(names: Iterable[str], values: Iterable[str]) -> bool:
+    return any(name.startswith(value) for name in names for value in values if value)

@@ -7,10 +7,11 @@ import time
 from aiohttp import web
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.docker.answers import answer
-from scow.docker.fields import body_of
+from scow.docker.answers import Messages, answer
+from scow.docker.fields import body_of, query_filters, query_time
 from scow.docker.state import CLIENT
 from scow.words.shapes.engine import info_shape, version_shape
+from scow.words.shapes.event import event_shape
 from scow.words.shapes.summary import container_summary, image_summary
 from scow.words.shapes.volume import volume_shape
 from scow.words.template.values import Struct
@@ -91,6 +92,19 @@ async def _disk_usage(request: web.Request) -> web.StreamResponse:
     return answer(shape)
 
 
+async def _events(request: web.Request) -> web.StreamResponse:
+    filters = query_filters(request)
+    events = request.app[CLIENT].events(
+        since=query_time(request, "since"), until=query_time(request, "until"), filters=filters
+    )
+    messages = await Messages(request).begin()
+    async with events:
+        async for found in events:
+            if found.event is not None:
+                await messages.send(**event_shape(found.event))
+    return await messages.end()
+
+
 ROUTES = (
     ("GET", "/_ping", _ping),
     ("HEAD", "/_ping", _ping),
@@ -98,4 +112,5 @@ ROUTES = (
     ("GET", "/info", _info),
     ("POST", "/auth", _auth),
     ("GET", "/system/df", _disk_usage),
+    ("GET", "/events", _events),
 )

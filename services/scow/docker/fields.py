@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from scow.contract.errors import InvalidArgument
+from scow.words.times import parse_time
 
 # Docker's own limit for most bodies.
 _BODY_MAX = 16 << 20
@@ -173,6 +175,24 @@ def query_number(request: web.Request, key: str, default: int = 0) -> int:
         return int(value)
     except ValueError:
         raise InvalidArgument(f"invalid number {value!r}", what="parameter", which=key) from None
+
+
+def query_time(request: web.Request, key: str) -> Timestamp | None:
+    """Return a time of the query string: seconds since 1970 with decimals, or a date; None where there is none.
+
+    Raises:
+        InvalidArgument: It is of another form.
+    """
+    text = request.query.get(key, "")
+    if text in ("", "0"):
+        return None
+    try:
+        nanoseconds = parse_time(text)
+    except ValueError as error:
+        raise InvalidArgument(str(error), what="parameter", which=key) from None
+    found = Timestamp()
+    found.FromNanoseconds(nanoseconds)
+    return found
 
 
 def query_filters(request: web.Request) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from scow.client import AsyncClient
 from scow.contract.errors import ScowError
-from scow.docker import builds, containers, engine, executions, images, networks, volumes
+from scow.docker import builds, containers, engine, executions, files, images, networks, volumes
 from scow.docker.failures import failure, status_of, words
 from scow.docker.state import CLIENT, OPENED, Opened
 
@@ -34,7 +34,7 @@ def application(client: AsyncClient) -> web.Application:
     """
     app = web.Application(middlewares=[_version, _errors], client_max_size=0)
     app[CLIENT], app[OPENED] = client, Opened()
-    for module in (engine, containers, executions, images, networks, volumes, builds):
+    for module in (engine, containers, executions, files, images, networks, volumes, builds):
         for method, path, handler in module.ROUTES:
             app.router.add_route(method, path, handler)
             app.router.add_route(method, "/v{version:[0-9.]+}" + path, handler)

@@ -7,7 +7,6 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.contract.errors import ContainerNotRunning, InvalidArgument, ScowError
@@ -22,9 +21,9 @@ from scow.docker.connection import (
     taken_over,
 )
 from scow.docker.failures import words
-from scow.docker.fields import query_flag, query_number
+from scow.docker.fields import query_flag, query_number, query_time
 from scow.docker.state import CLIENT, OPENED, Waiting
-from scow.words.times import format_time, parse_time
+from scow.words.times import format_time
 
 if TYPE_CHECKING:
     from scow.client import AsyncAttachment, AsyncClient, AsyncExecution
@@ -203,8 +202,8 @@ async def logs(request: web.Request) -> web.StreamResponse:
         container.id,
         follow=query_flag(request, "follow"),
         tail=int(tail) if tail.isascii() and tail.isdigit() and len(tail) < 18 else None,
-        since=_time(request, "since"),
-        until=_time(request, "until"),
+        since=query_time(request, "since"),
+        until=query_time(request, "until"),
         stdout=stdout,
         stderr=stderr,
     )
@@ -218,19 +217,6 @@ async def logs(request: web.Request) -> web.StreamResponse:
                 await response.write(_written(records, raw=raw, timestamps=timestamps))
     await response.write_eof()
     return response
-
-
-def _time(request: web.Request, key: str) -> Timestamp | None:
-    text = request.query.get(key, "")
-    if text in ("", "0"):
-        return None
-    try:
-        nanoseconds = parse_time(text)
-    except ValueError as error:
-        raise InvalidArgument(str(error), what="parameter", which=key) from None
-    found = Timestamp()
-    found.FromNanoseconds(nanoseconds)
-    return found
 
 
 def _written(records: pb.LogRecords, *, raw: bool, timestamps: bool) -> bytes:

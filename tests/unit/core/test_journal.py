@@ -1,8 +1,10 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from scow.api.types.v1.types_pb2 import Filter
 from scow.api.volume.v1.volume_pb2 import WatchRequest, WatchResponse
@@ -113,3 +115,81 @@ async def test_labels_of_any_name_come_and_long_ones_stay_away(store: Store) -> 
         "self": "3",
         "name": "shown",
     }
+
+
+def at(nanoseconds: int) -> Timestamp:
+    found = Timestamp()
+    found.FromNanoseconds(nanoseconds)
+    return found
+
+
+async def collected(journal: Journal, request: WatchRequest) -> list[WatchResponse]:
+    return [response async for response in journal.watch(request, WatchResponse)]
+
+
+async def test_a_range_of_time(store: Store) -> None:
+    journal = Journal(store, "scow-test")
+    write(store, journal, "one", "two", "three")
+    times = [row["time_ns"] for row in store.all("SELECT time_ns FROM journal ORDER BY revision")]
+    since, until = at(times[1]), at(times[1])
+    found = await collected(journal, WatchRequest(since=since, until=until))
+    assert [each.event.action for each in found] == ["two"]
+    assert await collected(journal, WatchRequest(since=at(1), until=at(2))) == []
+
+
+async def test_a_watch_ends_at_its_time(store: Store) -> None:
+    journal = Journal(store, "scow-test")
+    request = WatchRequest(from_revision=1, until=at(time.time_ns() + 200_000_000))
+    async with asyncio.timeout(20):
+        assert await collected(journal, request) == []
+
+
+async def test_positions_tell_where_to_go_on(store: Store) -> None:
+    journal = Journal(store, "scow-test")
+    write(store, journal, "one", "two")
+    unwanted = [Filter(key="event", values=["other"])]
+    stream = journal.watch(WatchRequest(positions=True, filters=unwanted), WatchResponse)
+    assert (await asyncio.wait_for(anext(stream), 2)).position == 3
+    write(store, journal, "three")
+    assert (await asyncio.wait_for(anext(stream), 2)).position == 4
+    stream = journal.watch(WatchRequest(from_revision=1, positions=True), WatchResponse)
+    kinds = [each.WhichOneof("message") for each in await take(stream, 4)]
+    assert kinds == ["event", "event", "event", "position"]
+
+
+async def test_a_time_before_what_is_kept_is_said(store: Store) -> None:
+    journal = Journal(store, "scow-test", keep=10)
+    with store.transaction() as tx:
+        for number in range(1000):
+            journal.append(tx, "volume", f"v{number}", "create")
+    request = WatchRequest(since=at(1), until=at(time.time_ns()))
+    first, *rest = await collected(journal, request)
+    assert (first.compacted.oldest_revision, len(rest)) == (991, 10)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "met"),
+    [
+        ("event", "exec_start", True),
+        ("event", "exec_start: sh", True),
+        ("event", "exec", False),
+        ("image", "busy", True),
+        ("image", "x", False),
+        ("container", "abc", True),
+        ("container", "we", True),
+        ("container", "eb", False),
+        ("volume", "abc", False),
+        ("type", "container", True),
+        ("label", "tier=front", True),
+    ],
+)
+async def test_filters_of_events(store: Store, key: str, value: str, met: bool) -> None:
+    journal = Journal(store, "scow-test")
+    facts = {"name": "web", "image": "busybox"}
+    with store.transaction() as tx:
+        labels = {"tier": "front"}
+        journal.append(tx, "container", "abcdef", "exec_start: sh", facts, labels)
+    filters = [Filter(key=key, values=[value])]
+    until = at(time.time_ns())
+    request = WatchRequest(from_revision=1, until=until, filters=filters)
+    assert bool(await collected(journal, request)) == met

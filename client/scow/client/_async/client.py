@@ -9,10 +9,15 @@ from scow.client._async.service import AsyncService
 from scow.client._link import SERVICES, Link
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from scow.client._async.backups import AsyncBackups
     from scow.client._async.builds import AsyncBuilds
     from scow.client._async.cni_plugins import AsyncCniPlugins
     from scow.client._async.containers import AsyncContainers
+    from scow.client._async.events import AsyncEvents
     from scow.client._async.images import AsyncImages
     from scow.client._async.manifests import AsyncManifests
     from scow.client._async.networks import AsyncNetworks
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from scow.client._async.snapshots import AsyncSnapshots
     from scow.client._async.store import AsyncStore
     from scow.client._async.volumes import AsyncVolumes
+    from scow.client._options import Filters
 
 
 class AsyncClient:
@@ -135,6 +141,52 @@ class AsyncClient:
         from scow.client._async.networks import AsyncNetworks
 
         return AsyncNetworks(self._service("network"), lambda: self._service("container"))
+
+    def events(
+        self,
+        *,
+        since: Timestamp | None = None,
+        until: Timestamp | None = None,
+        cursor: str = "",
+        filters: Filters | None = None,
+        services: Iterable[str] | None = None,
+        timeout: float | None = None,
+    ) -> AsyncEvents:
+        """Give the events of all services as one stream, those of the past in the order of their times.
+
+        The stream goes on where it was when a service restarts. Its `cursor` is where another one goes on.
+
+        Args:
+            since: Also those that happened from this time on; None means only what comes from now on.
+            until: End at this time; None means never.
+            cursor: Of another stream; then `since` counts for services that it does not name.
+            filters: "type", "event", "label", "container", "image", "network", "volume"; values of one key are
+                alternatives.
+            services: Whose events; None means all but those of builds.
+            timeout: Seconds for all of it.
+
+        Raises:
+            InvalidArgument: No such cursor.
+            InvalidFilter: While iterating: an unknown key.
+
+        Example::
+
+            async with client.events(filters={"type": "container"}) as events:
+                async for found in events:
+                    if found.event is not None:
+                        print(found.event.action, found.event.object_id)
+        """
+        from scow.client._async.events import AsyncEvents
+
+        return AsyncEvents(
+            self._service,
+            services,
+            since=since,
+            until=until,
+            cursor=cursor,
+            filters=filters,
+            timeout=timeout,
+        )
 
     async def health(self, *, timeout: float | None = 5.0) -> dict[str, bool]:
         """Tell of each service whether it serves.

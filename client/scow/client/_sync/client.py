@@ -9,10 +9,16 @@ from scow.client._link import SERVICES, Link
 from scow.client._sync.service import Service
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from scow.client._options import Filters
     from scow.client._sync.backups import Backups
     from scow.client._sync.builds import Builds
     from scow.client._sync.cni_plugins import SyncCniPlugins
     from scow.client._sync.containers import Containers
+    from scow.client._sync.events import Events
     from scow.client._sync.images import Images
     from scow.client._sync.manifests import Manifests
     from scow.client._sync.networks import Networks
@@ -135,6 +141,52 @@ class Client:
         from scow.client._sync.networks import Networks
 
         return Networks(self._service("network"), lambda: self._service("container"))
+
+    def events(
+        self,
+        *,
+        since: Timestamp | None = None,
+        until: Timestamp | None = None,
+        cursor: str = "",
+        filters: Filters | None = None,
+        services: Iterable[str] | None = None,
+        timeout: float | None = None,
+    ) -> Events:
+        """Give the events of all services as one stream, those of the past in the order of their times.
+
+        The stream goes on where it was when a service restarts. Its `cursor` is where another one goes on.
+
+        Args:
+            since: Also those that happened from this time on; None means only what comes from now on.
+            until: End at this time; None means never.
+            cursor: Of another stream; then `since` counts for services that it does not name.
+            filters: "type", "event", "label", "container", "image", "network", "volume"; values of one key are
+                alternatives.
+            services: Whose events; None means all but those of builds.
+            timeout: Seconds for all of it.
+
+        Raises:
+            InvalidArgument: No such cursor.
+            InvalidFilter: While iterating: an unknown key.
+
+        Example::
+
+            with client.events(filters={"type": "container"}) as events:
+                for found in events:
+                    if found.event is not None:
+                        print(found.event.action, found.event.object_id)
+        """
+        from scow.client._sync.events import Events
+
+        return Events(
+            self._service,
+            services,
+            since=since,
+            until=until,
+            cursor=cursor,
+            filters=filters,
+            timeout=timeout,
+        )
 
     def health(self, *, timeout: float | None = 5.0) -> dict[str, bool]:
         """Tell of each service whether it serves.

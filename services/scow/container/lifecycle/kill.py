@@ -34,20 +34,17 @@ class Signals:
         """
         number = signal_names.parse(text or "KILL")
         if await self._gave_up(entry, "kill", number):
-            self._journal_kill(entry, number)
+            with self._shared.containers.change(entry, ["kill"], signal=str(number)) as (tx, _):
+                remember(tx)
             return
         if not entry.alive:
             raise states.not_running(entry.described)
         stops = _asks_to_stop(entry, number)
         self._shared.transitions.end_asked(entry, "kill", number, stops=stops)
         await self._send(entry, number)
-        self._journal_kill(entry, number)
-
-    def _journal_kill(self, entry: Entry, number: int) -> None:
-        if entry.gone:
-            return  # that was its end, and its removal followed
-        with self._shared.containers.change(entry, ["kill"], signal=str(number)) as (tx, _):
-            remember(tx)
+        if not entry.gone:  # that was its end, and its removal followed
+            with self._shared.containers.change(entry) as (tx, _):
+                remember(tx)
 
     async def _gave_up(self, entry: Entry, action: str, number: int) -> bool:
         """Have a container that was to be restarted stay as it is; return False for any other."""
@@ -99,7 +96,13 @@ class Signals:
             lambda: entry.exits > exits or not entry.alive, None if grace < 0 else grace
         )
         if not ended:
+            self._tell_kill(entry, signal.SIGKILL)
             await self.end(entry)
+
+    def _tell_kill(self, entry: Entry, number: int) -> None:
+        """Write the event of a signal."""
+        with self._shared.containers.change(entry, ["kill"], signal=str(int(number))):
+            pass
 
     async def end(self, entry: Entry) -> None:
         """Kill a container and wait until its end is recorded.

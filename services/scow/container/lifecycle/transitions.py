@@ -202,7 +202,7 @@ class Transitions:
                 _due(draft, now_ns())
 
     def end_asked(self, entry: Entry, action: str, signal: int, *, stops: bool) -> None:
-        """Record that a user asks for the end of a container, before it is sent a signal.
+        """Record that a user asks for the end of a container, before it is sent a signal, and tell of the signal.
 
         Whatever is killed from here on, its restart policy will know.
 
@@ -212,7 +212,7 @@ class Transitions:
             signal: Number of the signal.
             stops: It is not to be started again.
         """
-        with self._containers.change(entry) as (_, draft):
+        with self._containers.change(entry, ["kill"], signal=str(signal)) as (_, draft):
             draft.end_request.CopyFrom(_end_request(action, signal))
             draft.restart.stopped = stops or draft.restart.stopped
 

@@ -11,6 +11,9 @@ from scow.container.shared import Shared
 from scow.contract.errors import ContainerNotRunning, ExecNotFound, ShimDied
 from scow.core.times import now_ns
 
+# Characters of a command that events repeat.
+_COMMAND_MAX = 1024
+
 
 class Execs:
     """Keeps the records."""
@@ -25,8 +28,9 @@ class Execs:
             return
         with containers.store.store.transaction() as tx:
             containers.store.insert_exec(tx, exec_id, entry.id, pid, now_ns())
-            command = " ".join(args)
-            containers.journal(tx, entry.described, "exec_start", execID=exec_id, command=command)
+            command = " ".join(args)[:_COMMAND_MAX]
+            containers.journal(tx, entry.described, f"exec_create: {command}", execID=exec_id)
+            containers.journal(tx, entry.described, f"exec_start: {command}", execID=exec_id)
 
     def end(self, entry: Entry, exec_id: str, code: int) -> None:
         """Record a session's end; the first record stands."""

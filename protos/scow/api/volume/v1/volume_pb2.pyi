@@ -1116,19 +1116,37 @@ class WatchRequest(_message.Message):
 
     FROM_REVISION_FIELD_NUMBER: _builtins.int
     FILTERS_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
     from_revision: _builtins.int
-    """First revision to deliver; 0 means only what comes from now on."""
+    """First revision to deliver; 0 means only what comes from now on, or from `since` on."""
+    positions: _builtins.bool
+    """Tell `position` whenever all that is there was delivered."""
     @_builtins.property
-    def filters(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Filter]: ...
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Filter]:
+        """"type", "id", "event", "label", "container", "image", "network", "volume"; values of one key are alternatives."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Deliver nothing that happened before."""
+
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """Deliver nothing that happened later, and end then."""
+
     def __init__(
         self,
         *,
         from_revision: _builtins.int = ...,
         filters: _abc.Iterable[_types_pb2.Filter] | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        positions: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filters", b"filters", "from_revision", b"from_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filters", b"filters", "from_revision", b"from_revision", "positions", b"positions", "since", b"since", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1140,6 +1158,9 @@ class WatchResponse(_message.Message):
 
     EVENT_FIELD_NUMBER: _builtins.int
     COMPACTED_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The revision to go on from: what came before was delivered, or is not wanted."""
     @_builtins.property
     def event(self) -> _types_pb2.Event: ...
     @_builtins.property
@@ -1149,12 +1170,13 @@ class WatchResponse(_message.Message):
         *,
         event: _types_pb2.Event | None = ...,
         compacted: _types_pb2.Compacted | None = ...,
+        position: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["compacted", b"compacted", "event", b"event", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["compacted", b"compacted", "event", b"event", "message", b"message", "position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compacted", b"compacted", "event", b"event", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compacted", b"compacted", "event", b"event", "message", b"message", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["event", "compacted"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["event", "compacted", "position"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
