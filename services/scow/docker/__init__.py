@@ -3,6 +3,6 @@
 - `server`: the routes, versions of the API, and errors as Docker's clients know them
 - `fields`: the JSON that clients send, taken apart with care
 - `configuration`, `mounts`, `resources`: how a container is asked for, as the services' contract has it
-- `containers`, `executions`, `files`, `images`, `networks`, `volumes`, `builds`, `engine`: the handlers of each kind of object
+- `containers`, `executions`, `files`, `images`, `networks`, `volumes`, `builds`, `engine`: the handlers
 - `connection`: connections that carry a container's streams once the request is read
 """

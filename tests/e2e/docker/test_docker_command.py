@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -165,3 +166,26 @@ def test_a_server_that_is_killed_is_started_again(engine: Engine, docker: Docker
     docker("ps")
     engine.kill_service("docker")
     processes.wait_for(lambda: docker("ps", check=False).returncode == 0, "another server")
+
+
+def test_files(docker: Docker, tmp_path: Path) -> None:
+    (tmp_path / "greeting").write_text("hello\n")
+    docker("run", "-d", "--name", "box", "busybox", "sleep", "1000")
+    docker("cp", str(tmp_path / "greeting"), "box:/tmp/")
+    assert docker("exec", "box", "cat", "/tmp/greeting").stdout == "hello\n"
+    docker("cp", "box:/tmp/greeting", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_text() == "hello\n"
+    docker("cp", "box:/etc/.", str(tmp_path / "etc"))
+    assert (tmp_path / "etc/passwd").is_file()
+    assert docker("cp", "box:/nosuch", str(tmp_path), check=False).returncode == 1
+    assert docker("diff", "box").stdout.splitlines() == ["C /tmp", "A /tmp/greeting"]
+
+
+def test_events(docker: Docker) -> None:
+    start = time.time()
+    docker("create", "--name", "told", "busybox")
+    docker("rm", "told")
+    until = f"{time.time():.9f}"
+    words = ("events", "--since", f"{start:.9f}", "--until", until, "--filter", "container=told")
+    found = docker(*words, "--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}")
+    assert found.stdout == "container create told\ncontainer destroy told\n"
