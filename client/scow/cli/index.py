@@ -289,7 +289,6 @@ DOCKERS_OWN = (
         "compose",
         "config",
         "context",
-        "events",
     ),
     *(
         "node",
