@@ -56,7 +56,8 @@ def test_executions(client: docker.DockerClient, box: Container) -> None:
     stream: Any = client.api.exec_start(made, socket=True)
     stream._sock.sendall(b"abc\n")
     stream._sock.shutdown(1)
-    assert stream.read(100) == b"\x01\x00\x00\x00\x00\x00\x00\x04abc\n"
+    assert stream.read(12) == b"\x01\x00\x00\x00\x00\x00\x00\x04abc\n"
+    assert stream.read(1) == b"", "the end"
     assert client.api.exec_inspect(made)["ExitCode"] == 0
 
 
