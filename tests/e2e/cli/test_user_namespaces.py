@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cli.support import field, shown
+from tests.support.busybox import import_busybox
 from tests.support.engine import Engine
 
 _AUTO = ("--userns", "auto")
@@ -167,3 +168,31 @@ def test_clocks(engine: Engine) -> None:
         assert seen >= host + 240 * 3600
     done = engine.cli("create", "--time-offset", "realtime=1h", "busybox", check=False)
     assert done.returncode == 125
+
+
+def test_the_engines_default(tmp_path: Path) -> None:
+    """Containers and builds have their own, but for those that say otherwise; files are the same as ever."""
+    (tmp_path / "Dockerfile").write_text(
+        "FROM busybox\nRUN cat /proc/self/uid_map > /map && touch /seven && chown 7 /seven\n"
+    )
+    settings = {"SCOW_CONTAINER_USERNS": "auto", "SCOW_BUILD_ALLOW": "security.insecure"}
+    with Engine(settings) as engine:
+        import_busybox(engine)
+        assert _out(engine, "busybox", "cat", "/proc/self/uid_map").split()[1] != "0"
+        host = ("--userns", "host")
+        assert _out(engine, *host, "busybox", "cat", "/proc/self/uid_map").split()[1] == "0"
+        engine.cli("build", "-q", "-t", "built", str(tmp_path))
+        assert _out(engine, *host, "built", "cat", "/map").split()[1] != "0"
+        assert _out(engine, *host, "built", "stat", "-c", "%u", "/seven", "/map").split() == (
+            ["7", "0"]
+        )
+        insecure = (
+            "# syntax=docker/dockerfile:1-labs\nFROM busybox\n"
+            "RUN --security=insecure cat /proc/self/uid_map > /map\n"
+        )
+        (tmp_path / "Dockerfile").write_text(insecure)
+        engine.cli("build", "-q", "--allow", "security.insecure", "-t", "insecure", str(tmp_path))
+        assert _out(engine, *host, "insecure", "cat", "/map").split()[1] == "0"
+        done = engine.cli("run", "--rm", "--privileged", "busybox", "true", check=False)
+        assert "incompatible with user namespaces" in done.stderr
+        assert _out(engine, "--privileged", *host, "busybox", "id", "-u") == "0\n"

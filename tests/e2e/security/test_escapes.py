@@ -156,6 +156,44 @@ def test_leaked_descriptors(engine: Engine, users: Users) -> None:
         assert done.returncode in (125, 126, 127), done.stdout
 
 
+_LIBRARY = """
+#include <fcntl.h>
+__attribute__((constructor)) static void loaded(void) { open("%s", O_CREAT | O_WRONLY, 0600); }
+"""
+
+
+@MODES
+def test_libraries_of_the_container(engine: Engine, tmp_path: Path, users: Users) -> None:
+    """CVE-2019-14271: no process of the engine loads what a container has, whatever is copied or executed."""
+    mark = tmp_path / "loaded"
+    (tmp_path / "evil.c").write_text(_LIBRARY % mark)
+    evil = tmp_path / "libnss_files.so.2"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", evil, tmp_path / "evil.c"], check=True)
+    subprocess.run(["true"], env={"LD_PRELOAD": str(evil)}, check=True)
+    assert mark.exists()
+    mark.unlink()
+    plant = (
+        "for d in /lib /lib64 /lib/x86_64-linux-gnu /usr/lib /usr/lib/x86_64-linux-gnu; do mkdir -p $d;"
+        " for l in libnss_files.so.2 libnss_compat.so.2 libc.so.6 libnss_dns.so.2; do cp /evil $d/$l; done; done;"
+        " echo /evil > /etc/ld.so.preload; echo passwd: compat evil > /etc/nsswitch.conf; sleep 60"
+    )
+    place = ("-v", f"{evil}:/evil:ro")
+    engine.cli("run", "-d", "--name", "box", *users, *place, "busybox", "sh", "-c", plant)
+    engine.cli("exec", "box", "sh", "-c", "until test -e /etc/nsswitch.conf; do sleep 0.1; done")
+    for running in (True, False):
+        if not running:
+            engine.cli("stop", "-t", "0", "box")
+        engine.cli("cp", str(evil), "box:/copied")
+        engine.cli("cp", "-a", "box:/lib", str(tmp_path / f"out{running}"))
+        engine.cli("exec", "-u", "app:extra", "box", "true", check=running)
+        engine.cli("top", "box", check=running)
+        engine.cli("diff", "box")
+        engine.cli("export", "-o", str(tmp_path / "tar"), "box")
+        engine.cli("commit", "box", "planted")
+    engine.cli("rmi", "planted")
+    assert not mark.exists()
+
+
 @MODES
 def test_capabilities_and_groups(engine: Engine, users: Users) -> None:
     """CVE-2022-24769 (inheritable capabilities), CVE-2022-2995 (the primary group is a supplementary one too)."""

@@ -170,7 +170,9 @@ class Runner:
                 )
             )
             config = _config(step, image.id, options, mounted, build)
-            config.privileged = limits.is_insecure(step, options, self._allowed)
+            if limits.is_insecure(step, options, self._allowed):
+                # All privileges are those of the host's root, whatever the engine's containers have by default.
+                config.privileged, config.userns_mode = True, "host"
             container = await self._created_with(
                 config, devices.wanted(step, options, self._allowed)
             )
