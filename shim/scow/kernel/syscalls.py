@@ -130,10 +130,14 @@ _libc.signal.restype = c_void_p
 _libc.sigprocmask.argtypes = (c_int, c_void_p, c_void_p)
 _libc.signalfd.argtypes = (c_int, c_void_p, c_int)
 _libc.fork.argtypes = ()
+_libc.clone.argtypes = (c_void_p, c_void_p, c_int, c_void_p)
 _libc.setfsuid.argtypes = (c_int,)
 _libc.setfsgid.argtypes = (c_int,)
 _libc.statx.argtypes = (c_int, c_char_p, c_int, c_uint, c_void_p)
 
+_CLONE_VM = 0x100
+_STACK = 64 << 10
+_stacks: list[ctypes.Array[ctypes.c_char]] = []
 _SIGCHLD = 17
 _SIGSET = ctypes.c_uint64 * 16
 _CHILDREN = _SIGSET(1 << _SIGCHLD - 1)
@@ -219,6 +223,21 @@ def fork_into(flags: int = 0, cgroup_fd: int | None = None) -> tuple[int, int]:
     if pid < 0:
         raise OSError(number, os.strerror(number))
     return pid, pidfd.value
+
+
+def clone_sleeping(flags: int, seconds: int) -> int:
+    """Make a child in new namespaces (`flags`) that sleeps and ends; return its PID.
+
+    It has this process's memory (CLONE_VM) and a stack of its own, and runs nothing but sleep(3): no page is copied.
+    Its parent has to wait for it; when that is killed, it ends by itself.
+    """
+    stack = ctypes.create_string_buffer(_STACK)
+    _stacks.append(stack)  # it is the child's as long as that lives
+    top = (ctypes.addressof(stack) + _STACK) & ~15
+    function = ctypes.cast(_libc.sleep, c_void_p)
+    return _check(
+        int(_libc.clone(function, c_void_p(top), flags | _CLONE_VM | 17, c_void_p(seconds)))
+    )
 
 
 def fork_bare() -> int:

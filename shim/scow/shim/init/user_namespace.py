@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import stat
 from collections.abc import Iterable, Iterator
 
@@ -30,6 +31,8 @@ _BORN = {
     syscalls.CLONE_NEWIPC: "ipc",
     syscalls.CLONE_NEWUTS: "uts",
 }
+# Namespaces are made, mapped and opened in a millisecond; the child that was born in them ends by then at the latest.
+_SECONDS = 30
 
 
 def root_of(spec: Spec) -> tuple[int, int] | None:
@@ -66,22 +69,44 @@ def make(spec: Spec, flags: int, joined: int) -> tuple[int, tuple[tuple[int, int
         KernelUnsupported: The kernel makes none.
     """
     born = sum(flag for flag in _BORN if flags & flag)
+    return _joined(joined, born) if joined >= 0 else _new(spec, born)
+
+
+def _new(spec: Spec, born: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+    try:
+        pid = syscalls.clone_sleeping(syscalls.CLONE_NEWUSER | born, _SECONDS)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EPERM, errno.EINVAL):
+            raise
+        raise KernelUnsupported(
+            f"this host makes no user namespaces: {error.strerror}",
+            what="namespace",
+            which="user",
+            do="see user.max_user_namespaces, or use --userns host",
+        ) from error
+    try:
+        _write_maps(pid, spec)
+        return _opened(pid, -1, born)
+    finally:
+        os.kill(pid, signal.SIGKILL)  # nobody has waited for it: the PID is its own
+        os.waitpid(pid, 0)
+
+
+def _joined(namespace: int, born: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """Make namespaces in a user namespace that is there: by a child that enters it."""
     told, tell = os.pipe2(os.O_CLOEXEC)
     ready, made = os.pipe2(os.O_CLOEXEC)
     try:
-        new = syscalls.CLONE_NEWUSER | born if joined < 0 else 0
-        pid, pidfd = _forked(new)
+        pid, pidfd = syscalls.fork_into()
         if pid == 0:
-            _wait(told, tell, made, joined, born)
+            _wait(told, tell, made, namespace, born)
         try:
             os.close(made)
             made = -1
             if not os.read(ready, 1):
                 text = "the namespaces of the other container cannot be joined"
                 raise KernelUnsupported(text, what="namespace", which="user")
-            if joined < 0:
-                _write_maps(pid, spec)
-            return _opened(pid, joined, born)
+            return _opened(pid, namespace, born)
         finally:
             os.close(tell)
             tell = -1
@@ -93,27 +118,12 @@ def make(spec: Spec, flags: int, joined: int) -> tuple[int, tuple[tuple[int, int
                 os.close(descriptor)
 
 
-def _forked(flags: int) -> tuple[int, int]:
-    try:
-        return syscalls.fork_into(flags)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EPERM, errno.EINVAL):
-            raise
-        raise KernelUnsupported(
-            f"this host makes no user namespaces: {error.strerror}",
-            what="namespace",
-            which="user",
-            do="see user.max_user_namespaces, or use --userns host",
-        ) from error
-
-
-def _wait(told: int, tell: int, made: int, joined: int, born: int) -> None:
+def _wait(told: int, tell: int, made: int, namespace: int, born: int) -> None:
     """Run in the child: exist until the other side of the pipe is closed, also by a death; never returns."""
     try:
         os.close(tell)
-        if joined >= 0:
-            syscalls.setns(joined, syscalls.CLONE_NEWUSER)
-            syscalls.unshare(born)
+        syscalls.setns(namespace, syscalls.CLONE_NEWUSER)
+        syscalls.unshare(born)
         os.write(made, b"1")
         os.close(made)
         os.read(told, 1)
