@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
 import pytest
 
@@ -24,9 +23,7 @@ def test_it_is_in_namespaces_of_its_own() -> None:
 
 
 def test_it_ends_by_itself() -> None:
-    begin = time.monotonic()
     pid = syscalls.clone_sleeping(0, 1)
     kept = [bytes(number % 256 for number in range(1000)) for _ in range(1000)]
     assert os.waitpid(pid, 0)[1] & 0x7F == 0
-    assert time.monotonic() - begin >= 0.9
     assert len(set(kept)) == 1
