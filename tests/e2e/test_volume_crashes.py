@@ -10,9 +10,12 @@ import time
 
 from tests.e2e.cli.support import mounts_of
 from tests.support.engine import Engine, as_root
+from tests.support.processes import wait_for
 
 pytestmark = as_root()
-_KILLS = 6
+# Of the two services that volumes are about, half of them.
+_KILLED = ("volume", "container", "image", "volume", "container", "network")
+_KILLS = 9
 
 
 def use(engine: Engine, stop: threading.Event) -> None:
@@ -24,10 +27,14 @@ def use(engine: Engine, stop: threading.Event) -> None:
             ["create", "--name", box, "-v", f"{name}:/x", "-v", "/y", "-v", "kept:/kept",
              "busybox", "sh", "-c", f"echo {number} >>/kept/log; exec sleep 100"],
             ["start", box],
+            ["volume", "snapshot", "create", "--freeze", f"{name}@one"],
+            ["volume", "clone", f"{name}@one", f"clone{number}"],
+            ["volume", "snapshot", "restore", "--force", f"{name}@one"],
             ["volume", "attach", box, f"other{number}:/z"],
             ["volume", "detach", box, "/x"],
             ["rm", "-f", "-v", box],
-            ["volume", "rm", name, f"other{number}"],
+            ["volume", "snapshot", "rm", f"{name}@one"],
+            ["volume", "rm", name, f"other{number}", f"clone{number}"],
         ):  # fmt: skip
             if stop.is_set():
                 return
@@ -43,7 +50,7 @@ def test_kills_between_any_two_steps(own_engine: Engine) -> None:
     moments = random.Random(7)
     for number in range(_KILLS):
         time.sleep(moments.uniform(0.05, 0.5))
-        engine.kill_service(("volume", "container")[number % 2])
+        engine.kill_service(_KILLED[number % len(_KILLED)])
         engine.wait_healthy()
     stop.set()
     user.join()
@@ -54,13 +61,18 @@ def test_kills_between_any_two_steps(own_engine: Engine) -> None:
         assert client.volumes.reconcile() == []
         volumes = client.volumes.list()
         assert {owner for volume in volumes for owner in volume.owners} == set()
+    snapshots = engine.cli("volume", "snapshot", "ls", "-q").stdout.split()
+    if snapshots:
+        engine.cli("volume", "snapshot", "rm", *snapshots)
     recorded = {volume.name for volume in volumes}
     folder = engine.root / "volume/volumes"
     assert {path.name for path in folder.iterdir()} == recorded
     assert all(
         [entry.name for entry in (folder / name).iterdir()] == ["_data"] for name in recorded
     )
-    assert list((engine.root / "volume/trash").iterdir()) == []
+    for passing in ("trash", "staging", "snapshots"):
+        folder = engine.root / "volume" / passing
+        wait_for(lambda: not any(folder.iterdir()), f"{passing} to be empty")  # noqa: B023
     assert mounts_of(engine) == []
     log = engine.cli("run", "--rm", "-v", "kept:/kept:ro", "busybox", "cat", "/kept/log").stdout
     assert log.startswith("first\n")
