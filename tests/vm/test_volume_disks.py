@@ -1,4 +1,4 @@
-"""Volumes on file systems with limits and shared data: in the virtual machine alone, whose kernel has all of them."""
+"""Volumes on file systems with limits: in the virtual machine alone, whose kernel has them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
 import pytest
 
 from scow.api.volume.v1 import quota_pb2 as pb
 from scow.api.volume.v1 import snapshot_pb2, volume_pb2
 from scow.kernel import syscalls
-from tests.support.volumeservice import VolumeService, reason
+from tests.support.volumeservice import VolumeService
 
 _MIB = 1 << 20
 _CAP_SYS_RESOURCE = 1 << 24
@@ -23,7 +22,6 @@ _LIMITED = {
     "ext4": (["mkfs.ext4", "-q", "-O", "quota,project"], "loop,prjquota"),
     "xfs": (["mkfs.xfs", "-q"], "loop,prjquota"),
 }
-_SHARED = {"xfs": (["mkfs.xfs", "-q"], "loop"), "btrfs": (["mkfs.btrfs", "-q"], "loop")}
 
 
 def _mounted(folder: Path, command: list[str], options: str) -> Iterator[VolumeService]:
@@ -43,11 +41,6 @@ def _mounted(folder: Path, command: list[str], options: str) -> Iterator[VolumeS
 @pytest.fixture(params=_LIMITED)
 def limited(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VolumeService]:
     yield from _mounted(tmp_path, *_LIMITED[request.param])
-
-
-@pytest.fixture(params=_SHARED)
-def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VolumeService]:
-    yield from _mounted(tmp_path, *_SHARED[request.param])
 
 
 def limit(service: VolumeService, size: int, inodes: int, volume: str = "data") -> None:
@@ -146,24 +139,3 @@ def test_limits_outlive_kills_and_restores(limited: VolumeService) -> None:
     assert write(again / "file", 16 * _MIB) == 0
     limit(limited, 20 * _MIB, 0)
     assert write(again / "more", 16 * _MIB) in _FULL
-
-
-def test_snapshots_share_their_data(shared: VolumeService) -> None:
-    data = shared.make("data")
-    assert write(data / "file", 200 * _MIB) == 0
-    before = os.statvfs(shared.root)
-    for index in range(5):
-        request = snapshot_pb2.CreateSnapshotRequest(volume="data", name=f"s{index}")
-        assert shared.snapshots.CreateSnapshot(request).snapshot.shared
-    clone = shared.snapshots.Clone(snapshot_pb2.CloneRequest(volume="data", name="clone")).volume
-    after = os.statvfs(shared.root)
-    assert (before.f_bavail - after.f_bavail) * after.f_frsize < 50 * _MIB
-    (data / "file").write_bytes(b"new")
-    assert (Path(clone.mountpoint) / "file").stat().st_size == 200 * _MIB
-
-
-def test_a_file_system_without_limits(shared: VolumeService) -> None:
-    shared.make("data")
-    with pytest.raises(grpc.RpcError) as caught:
-        limit(shared, _MIB, 0)
-    assert reason(caught.value) == "QUOTA_UNSUPPORTED"

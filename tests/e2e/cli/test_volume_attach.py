@@ -142,6 +142,22 @@ def test_no_link_of_the_container_is_followed(engine: Engine, box: str) -> None:
     assert inside(engine, "grep -c ' /proc/keys ' /proc/mounts; ls /b/keys") == "1\n"
 
 
+def test_owners_in_a_container_with_a_user_namespace(engine: Engine) -> None:
+    make = "touch /d/file && chown 7:8 /d/file"
+    engine.cli("run", "--rm", "-v", "owned:/d", "busybox", "sh", "-c", make)
+    engine.cli("run", "-d", "--name", "mapped", "--userns", "auto", "busybox", "sleep", "100")
+    engine.cli("volume", "attach", "mapped", "owned:/d")
+    look = "touch /d/new && stat -c %u:%g /d /d/file /d/new"
+    done = engine.cli("exec", "mapped", "sh", "-c", look)
+    assert done.stdout.split() == ["0:0", "7:8", "0:0"]
+    place = Path(engine.cli("volume", "inspect", "-f", "{{.Mountpoint}}", "owned").stdout.strip())
+    assert (place / "new").stat().st_uid == 0
+    engine.cli("volume", "attach", "--mount", "type=tmpfs,target=/t", "mapped")
+    assert engine.cli("exec", "mapped", "stat", "-c", "%u", "/t").stdout == "0\n"
+    engine.cli("rm", "-f", "mapped")
+    engine.cli("volume", "rm", "owned")
+
+
 def test_what_a_container_has_renamed_is_detached(engine: Engine, box: str) -> None:
     engine.cli("volume", "attach", box, "data:/a/b/c")
     inside(engine, "echo 1 >/a/b/c/file; mv /a /moved")
