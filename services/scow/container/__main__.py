@@ -26,6 +26,7 @@ from scow.container.lifecycle.kill import Signals
 from scow.container.lifecycle.live_mounts import LiveMounts
 from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.ports import Ports
+from scow.container.lifecycle.preflight import Preflight
 from scow.container.lifecycle.recovery import Recovery
 from scow.container.lifecycle.remove import Removal
 from scow.container.lifecycle.rename import Renames
@@ -128,6 +129,7 @@ def make_parts(shared: Shared) -> Parts:
         commits=Commits(shared, signals),
         holds=Holds(shared, signals),
         creation=creation,
+        preflight=Preflight(shared),
         networking=networking,
         ports=Ports(shared),
         mounts=LiveMounts(shared, cleanup, mounted),

@@ -21,6 +21,7 @@ from scow.container.lifecycle.kill import Signals
 from scow.container.lifecycle.live_mounts import LiveMounts
 from scow.container.lifecycle.networking import Networking
 from scow.container.lifecycle.ports import Ports
+from scow.container.lifecycle.preflight import Preflight
 from scow.container.lifecycle.recovery import Recovery
 from scow.container.lifecycle.remove import Removal
 from scow.container.lifecycle.rename import Renames
@@ -51,6 +52,7 @@ class Parts:
     shared: Shared
     commits: Commits
     creation: Creation
+    preflight: Preflight
     networking: Networking
     ports: Ports
     mounts: LiveMounts
@@ -89,6 +91,13 @@ class ContainerServicer(pb_grpc.ContainerServiceServicer):
             lambda: self._parts.creation.create(request),
             lambda made: pb.CreateResponse(container=made.container, warnings=made.warnings),
         )
+
+    async def Preflight(
+        self, request: pb.PreflightRequest, context: Context
+    ) -> pb.PreflightResponse:
+        """Tell what Create and Start would refuse."""
+        problems = await self._parts.preflight.problems(request)
+        return pb.PreflightResponse(problems=[each.to_status() for each in problems])
 
     async def Start(self, request: pb.StartRequest, context: Context) -> pb.StartResponse:
         """Execute the container's process."""

@@ -10,7 +10,7 @@ from scow.api.types.v1.types_pb2 import PortMapping
 from scow.client._async.service import AsyncService
 from scow.client._link import request_id
 from scow.client._options import ContainerOptions, build_config, mount_of, ports_of
-from scow.contract.errors import ContainerNotFound
+from scow.contract.errors import ContainerNotFound, ScowError, from_wire
 
 
 class AsyncLifecycle:
@@ -62,6 +62,28 @@ class AsyncLifecycle:
         """
         request = pb.CreateRequest(request_id=request_id(), name=name, config=config)
         return await self._service.call("Create", request, pb.CreateResponse, timeout)
+
+    async def preflight(
+        self, config: pb.ContainerConfig, *, name: str = "", timeout: float | None = None
+    ) -> Sequence[ScowError]:
+        """Tell all that a creation, and the start after it, would refuse as things are; nothing is made.
+
+        Args:
+            config: What would be created.
+            name: That it would have.
+            timeout: Seconds.
+
+        Returns:
+            The errors that would be raised, each once; none when nothing would be refused.
+
+        Example::
+
+            for problem in await client.containers.preflight(ContainerConfig(image="busybox")):
+                print(problem.reason, problem)
+        """
+        request = pb.PreflightRequest(name=name, config=config)
+        found = await self._service.call("Preflight", request, pb.PreflightResponse, timeout)
+        return [from_wire(p.code, p.message, p.SerializeToString()) for p in found.problems]
 
     async def start(self, container: str, *, timeout: float | None = None) -> pb.Container:
         """Execute a container's process. Starting a running one changes nothing.

@@ -79,7 +79,7 @@ class Creation:
         described.config.log.CopyFrom(options.resolve(described.config, section))
         if described.config.log.driver == "journald":
             journald.check_here(section.journal_socket)
-        _join(described.config, self._shared.containers)
+        join(described.config, self._shared.containers)
         dependencies.resolve(described.config, name, self._shared.containers)
         ids = id_ranges.choose(
             described.config, self._shared.containers, self._shared.config.container
@@ -208,7 +208,7 @@ async def _tried(work: Coroutine[Any, Any, None]) -> None:
         await work
 
 
-def _join(config: pb.ContainerConfig, containers: Containers) -> None:
+def join(config: pb.ContainerConfig, containers: Containers) -> None:
     """Replace the names of containers whose namespaces are joined by their ids.
 
     Raises:

@@ -232,14 +232,19 @@ class Containers:
         """
         if not described.name:
             described.name = names.make(self._by_name.__contains__)
-        self._check_free(described.name)
+        self.check_free(described.name)
         with self.store.store.transaction() as tx:
             self.store.insert(tx, described)
         entry = Entry(described)
         self._by_id[described.id] = self._by_name[described.name] = entry
         return entry
 
-    def _check_free(self, name: str) -> None:
+    def check_free(self, name: str) -> None:
+        """Refuse a name that another container has.
+
+        Raises:
+            NameInUse: As said.
+        """
         holder = self._by_name.get(name)
         if holder is not None:
             raise NameInUse(
@@ -271,7 +276,7 @@ class Containers:
                 do="choose another name",
             )
         names.check(name)
-        self._check_free(name)
+        self.check_free(name)
         others: list[tuple[Entry, pb.Container]] = []
         with self.change(entry, ["rename"], oldName=f"/{before}") as (tx, draft):
             draft.name = name

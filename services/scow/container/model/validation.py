@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.api.types.v1.types_pb2 import PortMapping
@@ -22,6 +22,7 @@ from scow.container.spec import (
     storage,
 )
 from scow.container.spec import devices as devicelist
+from scow.contract.errors import ScowError
 
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
 _MAX_NAME = 64
@@ -34,30 +35,30 @@ def check(config: ContainerConfig) -> None:
         InvalidConfig: The field, what is wrong, and what to do.
         KernelUnsupported: This machine lacks something that it asks for.
     """
+    for rule in _RULES:
+        rule(config)
+
+
+def problems(config: ContainerConfig) -> Iterator[ScowError]:
+    """Yield all that `check` would refuse; of what one rule looks at, the first."""
+    for rule in _RULES:
+        try:
+            rule(config)
+        except ScowError as error:
+            yield error
+
+
+def _check_image(config: ContainerConfig) -> None:
     if not config.image:
         raise invalid("image", "is empty", "name an image")
-    bounds.check_size(config)
-    _check_process(config)
-    _check_names(config)
-    _check_network(config)
-    check_ports(config.ports)
-    _check_exposed(config)
-    limits.check(config.resources)
-    kernel_limits.check(config.resources)
-    storage.size(config)
-    cgroup_parent.resolve(config.cgroup_parent, "")
-    limits.rlimits_of(config.ulimits)
-    devicelist.check(config.devices)
-    capabilities.choose(config.cap_add, config.cap_drop, config.privileged)
-    security_options.apparmor_profile(
-        security_options.parse(config.security_opts), config.privileged
-    )
-    options.parse(config.log)
-    restart_policy.check(config.restart_policy, auto_remove=config.auto_remove)
-    checks.validate(config.health_check)
-    for mode in (namespaces.pid, namespaces.ipc, namespaces.uts, namespaces.cgroup):
-        mode(config)
-    namespaces.user(config)
+
+
+def _check_security(config: ContainerConfig) -> None:
+    options = security_options.parse(config.security_opts)
+    security_options.apparmor_profile(options, config.privileged)
+
+
+def _check_clocks(config: ContainerConfig) -> None:
     for clock in config.time_offsets:
         if clock not in ("monotonic", "boottime"):
             raise invalid("time_offsets", f"has the clock {clock!r}", "use monotonic or boottime")
@@ -129,3 +130,32 @@ def _check_exposed(config: ContainerConfig) -> None:
         ports = exposed_ports.parse(text)
         if ports is None:
             raise invalid("exposed_ports", f"has {text!r}", 'use "80/tcp" or "8000-8010/udp"')
+
+
+# In the order in which they refuse.
+_RULES: tuple[Callable[[ContainerConfig], object], ...] = (
+    _check_image,
+    bounds.check_size,
+    _check_process,
+    _check_names,
+    _check_network,
+    lambda config: check_ports(config.ports),
+    _check_exposed,
+    lambda config: limits.check(config.resources),
+    lambda config: kernel_limits.check(config.resources),
+    storage.size,
+    lambda config: cgroup_parent.resolve(config.cgroup_parent, ""),
+    lambda config: limits.rlimits_of(config.ulimits),
+    lambda config: devicelist.check(config.devices),
+    lambda config: capabilities.choose(config.cap_add, config.cap_drop, config.privileged),
+    _check_security,
+    lambda config: options.parse(config.log),
+    lambda config: restart_policy.check(config.restart_policy, auto_remove=config.auto_remove),
+    lambda config: checks.validate(config.health_check),
+    namespaces.pid,
+    namespaces.ipc,
+    namespaces.uts,
+    namespaces.cgroup,
+    namespaces.user,
+    _check_clocks,
+)

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 
 from scow.cli.flags.container_flags import CREATE_FLAGS, RUN_FLAGS
-from scow.cli.flags.parser import Options, Refused, UsageError, Verb
+from scow.cli.flags.parser import Flag, Options, Refused, UsageError, Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,13 @@ def _create(options: Options, context: Context) -> int:
     _check(options)
     from scow.cli.flags.container_config import build
 
-    context.out(_create_container(build(options), options, context))
+    config = build(options)
+    if options.dry_run:
+        problems = context.client.containers.preflight(config, name=options.name)
+        for problem in problems:
+            context.fail(problem)
+        return 1 if problems else 0
+    context.out(_create_container(config, options, context))
     return 0
 
 
@@ -89,6 +95,9 @@ def _id_file(path: str) -> Iterator[Callable[[str], object]]:
             raise
 
 
+_DRY_RUN = Flag(
+    "dry-run", help="Make nothing; tell all that create and start would refuse (scow's own)"
+)
 # An image that was pulled may be pruned before a container has it: it is pulled so often.
 _PULLS = 3
 
@@ -170,7 +179,7 @@ VERBS = (
         _USAGE,
         "Create a new container",
         _create,
-        flags=CREATE_FLAGS,
+        flags=(*CREATE_FLAGS, _DRY_RUN),
         least=1,
         interspersed=False,
     ),

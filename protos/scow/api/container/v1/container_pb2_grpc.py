@@ -41,6 +41,11 @@ class ContainerServiceStub:
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CreateRequest.SerializeToString,
                 response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CreateResponse.FromString,
                 _registered_method=True)
+        self.Preflight = channel.unary_unary(
+                '/scow.api.container.v1.ContainerService/Preflight',
+                request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.PreflightRequest.SerializeToString,
+                response_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.PreflightResponse.FromString,
+                _registered_method=True)
         self.Start = channel.unary_unary(
                 '/scow.api.container.v1.ContainerService/Start',
                 request_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.StartRequest.SerializeToString,
@@ -201,6 +206,13 @@ class ContainerServiceServicer:
     def Create(self, request, context):
         """Create records a container and prepares its file system and volumes. Nothing runs.
         Errors: ALREADY_EXISTS NAME_IN_USE; NOT_FOUND IMAGE_NOT_FOUND, NETWORK_NOT_FOUND, VOLUME_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Preflight(self, request, context):
+        """Preflight tells all that Create, and Start after it, would refuse as things are; nothing is made.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -441,6 +453,11 @@ def add_ContainerServiceServicer_to_server(servicer, server):
                     request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CreateRequest.FromString,
                     response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.CreateResponse.SerializeToString,
             ),
+            'Preflight': grpc.unary_unary_rpc_method_handler(
+                    servicer.Preflight,
+                    request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.PreflightRequest.FromString,
+                    response_serializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.PreflightResponse.SerializeToString,
+            ),
             'Start': grpc.unary_unary_rpc_method_handler(
                     servicer.Start,
                     request_deserializer=scow_dot_api_dot_container_dot_v1_dot_container__pb2.StartRequest.FromString,
@@ -621,6 +638,33 @@ class ContainerService:
             '/scow.api.container.v1.ContainerService/Create',
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.CreateRequest.SerializeToString,
             scow_dot_api_dot_container_dot_v1_dot_container__pb2.CreateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Preflight(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scow.api.container.v1.ContainerService/Preflight',
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.PreflightRequest.SerializeToString,
+            scow_dot_api_dot_container_dot_v1_dot_container__pb2.PreflightResponse.FromString,
             options,
             channel_credentials,
             insecure,

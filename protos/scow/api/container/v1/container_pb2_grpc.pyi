@@ -39,6 +39,8 @@ class ContainerServiceStub:
     """Create records a container and prepares its file system and volumes. Nothing runs.
     Errors: ALREADY_EXISTS NAME_IN_USE; NOT_FOUND IMAGE_NOT_FOUND, NETWORK_NOT_FOUND, VOLUME_NOT_FOUND.
     """
+    Preflight: _grpc.UnaryUnaryMultiCallable[_container_pb2.PreflightRequest, _container_pb2.PreflightResponse]
+    """Preflight tells all that Create, and Start after it, would refuse as things are; nothing is made."""
     Start: _grpc.UnaryUnaryMultiCallable[_container_pb2.StartRequest, _container_pb2.StartResponse]
     """Start executes the container's process. Starting a running one changes nothing; one that waits to be restarted is started
     now. What it depends on is waited for, not started.
@@ -139,6 +141,8 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     """Create records a container and prepares its file system and volumes. Nothing runs.
     Errors: ALREADY_EXISTS NAME_IN_USE; NOT_FOUND IMAGE_NOT_FOUND, NETWORK_NOT_FOUND, VOLUME_NOT_FOUND.
     """
+    Preflight: _aio.UnaryUnaryMultiCallable[_container_pb2.PreflightRequest, _container_pb2.PreflightResponse]  # type: ignore[assignment]
+    """Preflight tells all that Create, and Start after it, would refuse as things are; nothing is made."""
     Start: _aio.UnaryUnaryMultiCallable[_container_pb2.StartRequest, _container_pb2.StartResponse]  # type: ignore[assignment]
     """Start executes the container's process. Starting a running one changes nothing; one that waits to be restarted is started
     now. What it depends on is waited for, not started.
@@ -242,6 +246,14 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Create records a container and prepares its file system and volumes. Nothing runs.
         Errors: ALREADY_EXISTS NAME_IN_USE; NOT_FOUND IMAGE_NOT_FOUND, NETWORK_NOT_FOUND, VOLUME_NOT_FOUND.
         """
+
+    @_abc_1.abstractmethod
+    def Preflight(
+        self,
+        request: _container_pb2.PreflightRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_container_pb2.PreflightResponse, _abc.Awaitable[_container_pb2.PreflightResponse]]:
+        """Preflight tells all that Create, and Start after it, would refuse as things are; nothing is made."""
 
     @_abc_1.abstractmethod
     def Start(
