@@ -18,7 +18,8 @@ from tests.support import application, processes
 from tests.support.engine import BIN, Engine, as_root
 from tests.support.net import free_port, http_get
 
-pytestmark = [as_root(), pytest.mark.xdist_group("application")]
+# The image is made when it is not there.
+pytestmark = [as_root(), pytest.mark.xdist_group("application"), pytest.mark.timeout(900)]
 _IMAGE = "localhost/application"
 _BOOK = "Moby Dick"
 _REQUEST = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"

@@ -14,6 +14,7 @@ from scow.core.journal import Journal
 from scow.core.store import Store
 from scow.network.ipam.subnets import is_everywhere
 from scow.network.kernel import links
+from scow.network.kernel.links import Route
 from scow.network.kernel.netlink import Netlink
 from scow.network.kernel.worker import Worker
 from scow.network.networks import Networks
@@ -60,21 +61,24 @@ class Conflicts:
 
 def _find(networks: Sequence[Network]) -> set[tuple[str, str]]:
     with Netlink() as netlink:
-        routes = links.list_routes(netlink)
         indexes = {link.name: link.index for link in links.list_links(netlink)}
-    found = set()
-    for network in networks:
-        own = indexes.get(network.bridge) if network.bridge else None
-        if own is None:
-            continue
-        for pool in network.pools:
-            found |= {
-                (network.id, str(route.destination))
-                for route in routes
-                if route.link != own
-                and route.destination.version == pool.subnet.version
-                and not route.destination.is_multicast
-                and not is_everywhere(route.destination)
-                and route.destination.overlaps(pool.subnet)
-            }
-    return found
+        routes = [route for route in links.list_routes(netlink) if _counts(route)]
+    made = [network for network in networks if network.bridge in indexes]
+    own = {(indexes[n.bridge], pool.subnet) for n in made for pool in n.pools}
+    # Few: those of the networks themselves are left out first.
+    others = [route for route in routes if (route.link, route.destination) not in own]
+    return {
+        (network.id, str(route.destination))
+        for network in made
+        for pool in network.pools
+        for route in others
+        if route.link != indexes[network.bridge]
+        and route.destination.version == pool.subnet.version
+        and route.destination.overlaps(pool.subnet)
+    }
+
+
+def _counts(route: Route) -> bool:
+    """Tell whether a route leads to some place that nobody else could mean."""
+    where = route.destination
+    return not (where.is_multicast or where.is_link_local or is_everywhere(where))

@@ -23,6 +23,7 @@ _INTERFACE = f"{_PREFIX}container_iface_prefix"
 _INHIBIT_IPV4 = f"{_PREFIX}bridge.inhibit_ipv4"
 _HOST_IPV4, _HOST_IPV6 = f"{_PREFIX}host_ipv4", f"{_PREFIX}host_ipv6"
 _MODES = {4: f"{_PREFIX}bridge.gateway_mode_ipv4", 6: f"{_PREFIX}bridge.gateway_mode_ipv6"}
+_TRUSTED = f"{_PREFIX}bridge.trusted_host_interfaces"
 DEFAULT_BRIDGE = f"{_PREFIX}bridge.default_bridge"
 ENABLE_IPV4, ENABLE_IPV6 = f"{_PREFIX}enable_ipv4", f"{_PREFIX}enable_ipv6"
 _IFNAME = f"{_PREFIX}endpoint.ifname"
@@ -30,7 +31,15 @@ _SYSCTLS = f"{_PREFIX}endpoint.sysctls"
 _KNOWN = frozenset(
     {
         *(MTU, BRIDGE_NAME, MASQUERADE, ICC, HOST_BINDING, _INTERFACE, _INHIBIT_IPV4),
-        *(_HOST_IPV4, _HOST_IPV6, DEFAULT_BRIDGE, ENABLE_IPV4, ENABLE_IPV6, *_MODES.values()),
+        *(
+            _HOST_IPV4,
+            _HOST_IPV6,
+            DEFAULT_BRIDGE,
+            ENABLE_IPV4,
+            ENABLE_IPV6,
+            _TRUSTED,
+            *_MODES.values(),
+        ),
     }
 )
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
@@ -57,6 +66,7 @@ class BridgeOptions:
         stem: Of the names of containers' interfaces.
         inhibit_ipv4: Whether the bridge goes without an address of IPv4.
         modes: How the bridge is a gateway, by version; see `gateway_modes`.
+        trusted: Links of the host from which all ports of its endpoints are reached.
         snat: Source addresses for packets to elsewhere, by version; without one the host's own.
     """
 
@@ -69,6 +79,7 @@ class BridgeOptions:
     inhibit_ipv4: bool = False
     snat: tuple[str, ...] = ()
     modes: Mapping[int, str] = field(default_factory=dict)
+    trusted: tuple[str, ...] = ()
 
     def mode(self, version: int) -> str:
         """Return how the bridge is the gateway of a version of addresses."""
@@ -99,8 +110,18 @@ def bridge(options: Mapping[str, str]) -> BridgeOptions:
         stem=stem,
         inhibit_ipv4=_flag(options, _INHIBIT_IPV4, False),
         snat=tuple(options[key] for key in (_HOST_IPV4, _HOST_IPV6) if options.get(key)),
+        trusted=_links(options, _TRUSTED),
         modes={version: _mode(options, key) for version, key in _MODES.items() if options.get(key)},
     )
+
+
+def _links(options: Mapping[str, str], key: str) -> tuple[str, ...]:
+    """Return names of links, which colons separate."""
+    found = tuple(filter(None, options.get(key, "").split(":")))
+    for name in found:
+        if not _NAME.fullmatch(name) or name in (".", ".."):
+            raise _invalid(key, name, "names of links, with ':' between them")
+    return tuple(dict.fromkeys(found))
 
 
 def _mode(options: Mapping[str, str], key: str) -> str:

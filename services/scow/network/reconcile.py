@@ -37,7 +37,7 @@ class Reconciler:
         self._endpoints = endpoints
         self._parts = parts
         self._peers = peers
-        self._warned = False
+        self._advised: list[str] = []
 
     async def run(self) -> list[ReconcileAction]:
         """Do it, and return what was done."""
@@ -142,24 +142,15 @@ class Reconciler:
 
     async def _warn(self) -> None:
         """Say once that another firewall is in the way: no rule of ours can override it."""
-        dropped = await self._parts.worker.run(self._parts.table.forward_is_dropped)
-        if dropped and not self._warned:
-            bridges = [n.bridge for n in self._networks.all() if n.bridge]
+        bridges = [network.bridge for network in self._networks.all() if network.bridge]
+        advice = await self._parts.worker.run(self._parts.table.advice, bridges)
+        if advice and advice != self._advised:
             _log.warning(
                 "another firewall drops forwarded packets: containers do not reach other machines, nor these "
-                "their ports, until it lets the bridge pass",
-                do="; ".join(f"iptables -I DOCKER-USER {way}" for b in bridges for way in _ways(b)),
+                "their ports, until it lets the bridges pass",
+                do="; ".join(advice),
             )
-        self._warned = dropped
-
-
-def _ways(bridge: str) -> list[str]:
-    """Return rules that let a bridge's packets pass docker's firewall, but for those to docker's own bridges.
-
-    Each is put before the one ahead of it.
-    """
-    own = [f"-i {bridge} -o {pattern} -j RETURN" for pattern in ("br-+", "docker+")]
-    return [f"-o {bridge} -j ACCEPT", f"-i {bridge} -j ACCEPT", *own]
+        self._advised = advice
 
 
 def _of_driver(name: str, wanted: Wanted) -> tuple[list[Network], list[Endpoint]]:

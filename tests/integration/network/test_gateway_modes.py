@@ -13,6 +13,7 @@ from tests.integration.network.machines import Answerer
 from tests.integration.network.test_dns import made_network, texts
 from tests.support.service import from_rpc_error
 
+_TRUSTED = "com.docker.network.bridge.trusted_host_interfaces"
 _MODE = "com.docker.network.bridge.gateway_mode_ipv"
 NEIGHBOUR = "192.0.2.2"
 
@@ -89,6 +90,18 @@ def test_routed_after_a_crash(own_engine: Engine) -> None:
         assert engine.reconcile() == []
 
 
+def test_links_that_are_trusted(engine: Engine) -> None:
+    for net in made_network(engine, "lan", options={_TRUSTED: "none0:wan"}):
+        box, answer = engine.attach(network=net)
+        stranger, _ = engine.attach()
+        with Answerer(box, "more", 81):
+            at = answer.endpoint.ip_address
+            assert engine.neighbour.fetch(at, 81) == f"more {NEIGHBOUR}"
+            assert not stranger.reaches(at, 81)
+        assert engine.reconcile() == []
+    assert "none0" not in engine.table(), "it goes with the network"
+
+
 def test_isolated(engine: Engine) -> None:
     for net in made_network(engine, "alone", internal=True, options=mode("isolated")):
         box, answer = engine.attach(network=net)
@@ -101,7 +114,9 @@ def test_isolated(engine: Engine) -> None:
         assert engine.reconcile() == []
 
 
-@pytest.mark.parametrize("wrong", [mode("isolated"), mode("bridged"), mode("isolated", 6)])
+@pytest.mark.parametrize(
+    "wrong", [mode("isolated"), mode("bridged"), mode("isolated", 6), {_TRUSTED: "a b"}]
+)
 def test_what_cannot_be(engine: Engine, wrong: dict[str, str]) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         engine.stub.Create(pb.CreateRequest(name="wrong", options=wrong))

@@ -53,6 +53,7 @@ class Bridge:
         masquerade: Whether packets to elsewhere get the host's address.
         snat: The source address that they get; empty means that of the link they leave by.
         mode: See `gateway_modes`.
+        trusted: Links from which all ports of its containers are reached.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Bridge:
     masquerade: bool = True
     snat: str = ""
     mode: str = gateway_modes.NAT
+    trusted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def _of_bridge(bridge: Bridge) -> list[BridgeElement]:
         BridgeElement("among", (name, name), _ACCEPT if bridge.icc else "protected"),
         BridgeElement("into", (name,), _DROP if bridge.internal else _INTO[bridge.mode]),
         BridgeElement("within", (subnet, subnet)),
+        *(BridgeElement("among", (link, name), _ACCEPT) for link in bridge.trusted),
     ]
     if bridge.internal:
         found.append(BridgeElement("from", (name,), _DROP))

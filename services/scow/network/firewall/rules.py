@@ -25,8 +25,7 @@
 The rules are the same whatever networks there are, and a packet's way is as long with one as with a thousand: networks
 and ports are elements, which are added and deleted alone. A family that no network has a subnet of has no table.
 Every rule's comment has a checksum of the rule, so that a comparison needs no understanding of expressions.
-A verdict of "accept" here cannot override the drop of another table: where docker has set the policy of
-`ip filter FORWARD` to drop, its chain DOCKER-USER must let the bridge pass (see `forward_is_dropped`).
+A verdict of "accept" here cannot override the drop of another table: see `others`.
 """
 
 from __future__ import annotations
@@ -266,13 +265,3 @@ def differences(
     if found - networks != set(elements.of_ports(published)):
         return "published ports were changed"
     return ""
-
-
-def forward_is_dropped(chains: Iterable[Command]) -> bool:
-    """Tell whether another table's policy drops what is forwarded, as docker's does."""
-    return any(
-        chain.get("family") == "ip"
-        and chain.get("hook") == "forward"
-        and chain.get("policy") == "drop"
-        for chain in chains
-    )

@@ -10,7 +10,7 @@ import structlog
 
 from scow.contract.errors import KernelUnsupported
 from scow.network import gateway_modes, options
-from scow.network.firewall import conntrack, elements, rules, spoofing
+from scow.network.firewall import conntrack, elements, others, rules, spoofing
 from scow.network.firewall.nftables import Command, Nftables
 from scow.network.ipam.addresses import FAMILIES, Family, Pool, family_of, of_family
 from scow.network.kernel import links
@@ -75,6 +75,7 @@ def _bridge(network: Network, pool: Pool) -> elements.Bridge:
         masquerade=wanted.masquerade,
         snat=own[0] if own else "",
         mode=wanted.mode(pool.subnet.version),
+        trusted=() if network.internal else tuple(n for n in wanted.trusted if n != network.bridge),
     )
 
 
@@ -246,6 +247,6 @@ class Table:
         bridges, published = wanted.bridges(family), wanted.published(family)
         return rules.differences(family, listed, bridges, published)
 
-    def forward_is_dropped(self) -> bool:
-        """Tell whether another firewall drops what is forwarded."""
-        return rules.forward_is_dropped(self._nftables.list_chains())
+    def advice(self, bridges: Sequence[str]) -> list[str]:
+        """Return commands that let bridges pass another firewall that is in their way."""
+        return others.advice(self._nftables, bridges)

@@ -52,7 +52,8 @@ def choose(
         InvalidConfig: A configured pool is invalid.
         SubnetFull: All overlap.
     """
-    taken = [n for n in used if n.version == family.version and not is_everywhere(n)]
+    # Once each: of a network there are a route and an address.
+    taken = {n for n in used if n.version == family.version and not is_everywhere(n)}
     spans = [span for span in map(_span, pools) if span[0].version == family.version]
     for candidate in _of_spans(spans) if spans else _private(family, seed):
         if not any(candidate.overlaps(one) for one in taken):

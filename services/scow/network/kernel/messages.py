@@ -1,19 +1,24 @@
-"""rtnetlink messages as bytes (rtnetlink(7), linux/rtnetlink.h, linux/if_link.h): those that the service sends.
+"""rtnetlink messages as bytes (rtnetlink(7), linux/rtnetlink.h, linux/if_link.h): what the service sends and lists.
 
-Names are pyroute2's, whose encoder takes 60 us a message where this one takes 8; plugging a container sends six.
+Names are pyroute2's, whose encoder takes 60 us a message where this one takes 8; plugging a container sends six. Its
+decoder takes 200 us for a link, where here only what is asked for is read: with a hundred networks there are some
+hundred links, addresses and routes.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _ERROR = 2  # NLMSG_ERROR
+_FIRST_OBJECT = 16  # RTM_BASE
+_ATTRIBUTE_TYPE = 0x3FFF  # NLA_TYPE_MASK
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,40 @@ _BUCKET = {
     "TCA_TBF_BURST": (6, _number),
 }
 _QUEUE = {"TCA_KIND": (1, _text), "TCA_OPTIONS": (2, _Nested(_BUCKET))}
-_ROUTE = {"RTA_OIF": (4, _number), "RTA_GATEWAY": (5, _ip)}
+_ROUTE = {
+    "RTA_DST": (1, _ip),
+    "RTA_OIF": (4, _number),
+    "RTA_GATEWAY": (5, _ip),
+    "RTA_TABLE": (15, _number),
+}
+
+
+def _read_text(data: bytes) -> str:
+    return data.rstrip(b"\0").decode(errors="replace")
+
+
+def _read_number(data: bytes) -> int:
+    return int.from_bytes(data, sys.byteorder)
+
+
+def _read_mac(data: bytes) -> str:
+    return data.hex(":")
+
+
+def _read_ip(data: bytes) -> str:
+    return str(ipaddress.ip_address(data))
+
+
+_READERS: dict[Any, Callable[[bytes], Any]] = {
+    _text: _read_text,
+    _alias: _read_text,
+    _number: _read_number,
+    _long: _read_number,
+    _short: _read_number,
+    _byte: _read_number,
+    _mac: _read_mac,
+    _ip: _read_ip,
+}
 
 
 @dataclass(frozen=True)
@@ -142,7 +180,7 @@ def encode(
         flags: NLM_F_REQUEST and so on.
         sequence: By which the answer is known.
     """
-    described = _KINDS[(kind - 16) // 4]
+    described = _KINDS[(kind - _FIRST_OBJECT) // 4]
     head = described.head.pack(*(fields.get(name, 0) for name in described.fields))
     body = head + _attributes(attributes, described.attributes)
     return _HEADER.pack(_HEADER.size + len(body), kind, flags, sequence, 0) + body
@@ -175,4 +213,79 @@ def answers(data: bytes) -> Iterable[tuple[int, int]]:
         if kind == _ERROR:
             (code,) = struct.unpack_from("=i", data, position + _HEADER.size)
             yield sequence, abs(code)
+        position += max(_HEADER.size, (length + 3) & ~3)
+
+
+class Attributes:
+    """The attributes of a message; what is asked for of them is read, and nothing else."""
+
+    __slots__ = ("_data", "_end", "_start", "_table")
+
+    def __init__(
+        self, data: bytes, start: int, end: int, table: Mapping[str, tuple[int, Any]]
+    ) -> None:
+        self._data = data
+        self._start = start
+        self._end = end
+        self._table = table
+
+    def get_attr(self, name: str) -> Any:
+        """Return an attribute's value, or None."""
+        wanted, form = self._table[name]
+        position = self._start
+        while position + _ATTRIBUTE.size <= self._end:
+            length, number = _ATTRIBUTE.unpack_from(self._data, position)
+            if number & _ATTRIBUTE_TYPE == wanted:
+                start, end = position + _ATTRIBUTE.size, min(position + length, self._end)
+                if isinstance(form, _Nested):
+                    return Attributes(self._data, start + len(form.head), end, form.table)
+                return _READERS[form](self._data[start:end])
+            position += max(_ATTRIBUTE.size, (length + 3) & ~3)
+        return None
+
+
+class Listed(Attributes):
+    """An object as the kernel describes it."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, data: bytes, start: int, end: int, described: _Kind) -> None:
+        super().__init__(data, start + (described.head.size + 3 & ~3), end, described.attributes)
+        values = described.head.unpack_from(data, start)
+        self._fields = dict(zip(described.fields, values, strict=True))
+
+    def __getitem__(self, name: str) -> int:
+        """Return a value of the fixed part."""
+        value: int = self._fields[name]
+        return value
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message that was received.
+
+    Attributes:
+        error: Its number, 0 for none.
+        content: The object; None of messages that are about none.
+    """
+
+    kind: int
+    flags: int
+    sequence: int
+    error: int
+    content: Any
+
+
+def parse(data: bytes) -> Iterator[Received]:
+    """Yield the messages in what was received."""
+    position = 0
+    while position + _HEADER.size <= len(data):
+        length, kind, flags, sequence, _pid = _HEADER.unpack_from(data, position)
+        start, end = position + _HEADER.size, min(position + length, len(data))
+        error, content = 0, None
+        if kind == _ERROR:
+            error = abs(struct.unpack_from("=i", data, start)[0])
+        elif kind >= _FIRST_OBJECT:
+            content = Listed(data, start, end, _KINDS[(kind - _FIRST_OBJECT) // 4])
+        yield Received(kind, flags, sequence, error, content)
         position += max(_HEADER.size, (length + 3) & ~3)

@@ -24,6 +24,7 @@ from typing import Any
 
 from scow.contract.errors import KernelUnsupported, LinkFailed
 from scow.network.kernel import messages
+from scow.network.kernel.messages import Received
 
 
 @contextlib.contextmanager
@@ -207,29 +208,28 @@ class Netlink:
 
     def dump(self, request: Request) -> list[Any]:
         """Return all objects of a kind; asked for again if they changed meanwhile."""
-        messages: list[Any] = []
+        found: list[Any] = []
         for _ in range(10):
-            messages, interrupted = self._dump_once(request)
+            found, interrupted = self._dump_once(request)
             if not interrupted:
                 break
-        return messages
+        return found
 
     def _dump_once(self, request: Request) -> tuple[list[Any], bool]:
         self._sequence += 1
         self._socket.send(request.encode(self._classes, NLM_F_DUMP, self._sequence))
-        messages: list[Any] = []
+        found: list[Any] = []
         interrupted = False
         while True:
             for answer in self._receive():
-                header = answer["header"]
-                if header["sequence_number"] != self._sequence:
+                if answer.sequence != self._sequence:
                     continue
-                interrupted = interrupted or bool(header["flags"] & _DUMP_INTERRUPTED)
-                if header["type"] == NLMSG_DONE:
-                    return messages, interrupted
-                if code := _code(answer):
-                    raise refusal(request.what, code)
-                messages.append(answer)
+                interrupted = interrupted or bool(answer.flags & _DUMP_INTERRUPTED)
+                if answer.kind == NLMSG_DONE:
+                    return found, interrupted
+                if answer.error:
+                    raise refusal(request.what, answer.error)
+                found.append(answer.content)
 
     def get(self, request: Request) -> Any | None:
         """Return one object, None when there is none."""
@@ -237,17 +237,23 @@ class Netlink:
         self._socket.send(request.encode(self._classes, 0, self._sequence))
         while True:
             for answer in self._receive():
-                if answer["header"]["sequence_number"] != self._sequence:
+                if answer.sequence != self._sequence:
                     continue
-                code = _code(answer)
-                if code in (errno.ENODEV, errno.ENOENT):
+                if answer.error in (errno.ENODEV, errno.ENOENT):
                     return None
-                if code:
-                    raise refusal(request.what, code)
-                return answer
+                if answer.error:
+                    raise refusal(request.what, answer.error)
+                return answer.content
 
-    def _receive(self) -> Iterator[Any]:
-        yield from self._marshal.parse(self._socket.recv(_RECEIVE))
+    def _receive(self) -> Iterator[Received]:
+        data = self._socket.recv(_RECEIVE)
+        if self._classes is _CLASSES:
+            yield from messages.parse(data)
+            return
+        for answer in self._marshal.parse(data):
+            header = answer["header"]
+            kind, number = header["type"], header["sequence_number"]
+            yield Received(kind, header["flags"], number, _code(answer), answer)
 
 
 def _code(answer: Any) -> int:

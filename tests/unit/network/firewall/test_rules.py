@@ -115,13 +115,6 @@ def test_no_table() -> None:
     assert rules.differences(IPV4, None, BRIDGES, []) == "the table was missing"
 
 
-def test_another_firewalls_policy() -> None:
-    head = {"family": "ip", "table": "filter", "name": "FORWARD", "hook": "forward"}
-    assert rules.forward_is_dropped([{**head, "policy": "drop"}])
-    assert not rules.forward_is_dropped([{**head, "policy": "accept"}])
-    assert not rules.forward_is_dropped([{**head, "hook": "input", "policy": "drop"}])
-
-
 def test_without_a_subnet_of_its_family_there_is_no_table() -> None:
     head = {"table": {"family": "ip6", "name": "t"}}
     assert rules.build(IPV6, "t", [], []) == [{"add": head}, {"delete": head}]

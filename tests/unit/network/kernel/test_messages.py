@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from scow.network.kernel import messages
-from scow.network.kernel.netlink import _CLASSES, CREATE, EXCL, Request, rtnl
+from scow.network.kernel.netlink import _CLASSES, CREATE, EXCL, Netlink, Request, rtnl
 
 _PEER = [("IFLA_IFNAME", "eth0"), ("IFLA_ADDRESS", "0a:5c:0a:c8:00:02"), ("IFLA_NET_NS_FD", 7)]
 _PAIR = [
@@ -60,3 +60,36 @@ def test_answers_are_read() -> None:
     other = struct.pack("=IHHII", 16, 16, 0, 7, 0)
     assert list(messages.answers(done + other + refused)) == [(5, 0), (6, 17)]
     assert list(messages.answers(bytes(40))) == []
+
+
+def test_listed_objects_are_read_as_pyroute2_reads_them() -> None:
+    """What the kernel lists here and now."""
+    names = {
+        rtnl.RTM_GETLINK: (
+            "IFLA_IFNAME",
+            "IFLA_MTU",
+            "IFLA_ADDRESS",
+            "IFLA_MASTER",
+            "IFLA_IFALIAS",
+        ),
+        rtnl.RTM_GETADDR: ("IFA_LOCAL", "IFA_ADDRESS"),
+        rtnl.RTM_GETROUTE: ("RTA_DST", "RTA_OIF", "RTA_TABLE", "RTA_GATEWAY"),
+    }
+    for kind, attributes in names.items():
+        with Netlink() as netlink:
+            netlink._socket.send(Request(kind).encode(_CLASSES, 0x300, 1))
+            data = netlink._socket.recv(1 << 18)
+            theirs = [each for each in netlink._marshal.parse(data) if "family" in each]
+        ours = [each.content for each in messages.parse(data) if each.content is not None]
+        assert len(ours) == len(theirs) > 0
+        for one, other in zip(ours, theirs, strict=True):
+            assert [one.get_attr(n) for n in attributes] == [other.get_attr(n) for n in attributes]
+            assert one["family"] == other["family"]
+
+
+@pytest.mark.parametrize("length", [0, 3, 0xFFFF])
+def test_damaged_attributes_end(length: int) -> None:
+    data = struct.pack("=IHHII", 16 + 16 + 8, rtnl.RTM_NEWLINK, 0, 1, 0) + bytes(16)
+    [received] = messages.parse(data + struct.pack("=HHI", length, 3, 0x41414141))
+    assert received.content.get_attr("IFLA_MTU") is None
+    assert received.content.get_attr("IFLA_IFNAME") in ("", "AAAA", None)
