@@ -56,6 +56,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "search": ("image.search", "Search Docker Hub or a registry for images"),
     "start": ("container.start", "Start one or more stopped containers"),
+    "stats": (
+        "container.stats",
+        "Display a live stream of container(s) resource usage statistics",
+    ),
+    "update": ("container.update", "Update configuration of one or more containers"),
     "stop": ("container.lifecycle", "Stop one or more running containers"),
     "tag": ("image.change", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
     "top": ("container.top", "Display the running processes of a container"),
@@ -245,9 +250,11 @@ ALIASES: dict[str, str] = {
             "rm",
             "run",
             "start",
+            "stats",
             "stop",
             "top",
             "unpause",
+            "update",
             "wait",
         )
     },
@@ -295,10 +302,8 @@ DOCKERS_OWN = (
         "secret",
         "service",
         "stack",
-        "stats",
         "swarm",
         "trust",
-        "update",
     ),
 )
 

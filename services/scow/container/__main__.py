@@ -11,6 +11,8 @@ import scow.core.plain_structlog  # noqa: F401  before what loads structlog
 from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.api.container.v1.container_pb2_grpc import add_ContainerServiceServicer_to_server
 from scow.api.container.v1.files_pb2_grpc import add_FilesServiceServicer_to_server
+from scow.api.container.v1.limits_pb2_grpc import add_LimitsServiceServicer_to_server
+from scow.api.container.v1.stats_pb2_grpc import add_StatsServiceServicer_to_server
 from scow.container.content.commit import Commits
 from scow.container.content.export import Exports
 from scow.container.files.copies import Copies
@@ -35,6 +37,7 @@ from scow.container.lifecycle.shared_mounts import SharedMounts
 from scow.container.lifecycle.start import Starter
 from scow.container.lifecycle.supervision import Supervision
 from scow.container.lifecycle.transitions import Next, Transitions
+from scow.container.limits.rpc import LimitsServicer
 from scow.container.logs import options
 from scow.container.logs.records import Logs
 from scow.container.logs.sender import Senders
@@ -47,6 +50,7 @@ from scow.container.query.queries import Queries
 from scow.container.rpc import ContainerServicer, Parts
 from scow.container.runtime.spawner import Spawner
 from scow.container.shared import Shared
+from scow.container.stats.rpc import StatsServicer
 from scow.container.store import MIGRATIONS, ContainerStore
 from scow.container.streams.execs import Execs
 from scow.container.streams.sessions import Sessions
@@ -60,6 +64,7 @@ async def wire(context: Context) -> Wiring:
     parts = make_parts(shared)
     parts.supervision.boot()
     servicer = ContainerServicer(parts, context.journal, context.requests)
+    changing = LimitsServicer(shared, context.requests)
     files = FilesServicer(Diffs(shared), Copies(shared))
     keeping = asyncio.create_task(shared.spawner.keep())
 
@@ -71,9 +76,14 @@ async def wire(context: Context) -> Wiring:
     def register(server: grpc.aio.Server) -> None:
         add_ContainerServiceServicer_to_server(servicer, server)
         add_FilesServiceServicer_to_server(files, server)
+        add_StatsServiceServicer_to_server(StatsServicer(shared), server)
+        add_LimitsServiceServicer_to_server(changing, server)
 
     return Wiring(
-        register=register, reconcile=servicer.reconcile, close=close, more=("FilesService",)
+        register=register,
+        reconcile=servicer.reconcile,
+        close=close,
+        more=("FilesService", "LimitsService", "StatsService"),
     )
 
 

@@ -24,7 +24,7 @@ _log = structlog.get_logger()
 
 # Calls that last as long as the caller likes: cut when the service stops, where others are drained. Those that stream
 # count by their name alone; the network service's Attach, which does not, is a change that has to come to its end.
-_LONG_STREAMS = frozenset({"Watch", "Logs", "Attach", "Exec", "Hold"})
+_LONG_STREAMS = frozenset({"Watch", "Logs", "Attach", "Exec", "Hold", "Stats"})
 _LONG_ANSWERS = frozenset({"Wait"})
 # Fields that name the object of a request, the first that it has.
 _OBJECT_FIELDS = ("container", "image", "owner", "network", "name", "reference")

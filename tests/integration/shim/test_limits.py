@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -140,14 +141,18 @@ def test_processor_time_is_limited_and_counted(box: MakeBox) -> None:
     assert 0 < used < 0.45e9 * (time.monotonic() - started)
 
 
+def update(container: Box, **resources: dict[str, int]) -> None:
+    container.stub.Update(pb.UpdateRequest(resources=json.dumps(resources).encode()))
+
+
 def test_update_changes_what_it_names(box: MakeBox) -> None:
     made = limited("sleep 1000", memory={"limit": 64 * MIB}, pids={"limit": 23})
     container = box(made).start()
-    container.stub.Update(pb.UpdateRequest(memory=32 * MIB, nano_cpus=500_000_000))
+    update(container, memory={"limit": 32 * MIB}, cpu={"quota": 50_000, "period": 100_000})
     assert read(container, MEMORY[VERSION]) == str(32 * MIB)
     assert read(container, CPU[VERSION][0]) == CPU[VERSION][1]
     assert read(container, "pids.max") == "23"
-    container.stub.Update(pb.UpdateRequest(memory=128 * MIB, memory_swap=256 * MIB, pids_limit=-1))
+    update(container, memory={"limit": 128 * MIB, "swap": 256 * MIB}, pids={"limit": -1})
     assert read(container, MEMORY[VERSION]) == str(128 * MIB)
     assert read(container, "pids.max") == "max"
 
@@ -166,7 +171,7 @@ def test_update_after_the_end(box: MakeBox) -> None:
     container = box(config(args=["true"])).start()
     container.wait()
     with pytest.raises((ScowError, OSError)):  # the shim itself may have ended by now
-        container.stub.Update(pb.UpdateRequest(pids_limit=3))
+        update(container, pids={"limit": 3})
 
 
 def test_cgroups_made_by_the_container_go_with_it(box: MakeBox) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from scow.cli.flags import refused
+from scow.cli.flags.docker_trust import DISABLE_CONTENT_TRUST
 from scow.cli.flags.parser import Flag
 from scow.cli.io.terminal import DEFAULT_DETACH_KEYS, parse_detach_keys
 from scow.client import mount_specs, specs, supervision_specs
@@ -437,6 +439,8 @@ _HEALTH = (
 CREATE_FLAGS = (
     *(_IDENTITY + _PROCESS + _NETWORK + _FILES + _LIMITS + _SECURITY + _LOGGING),
     *(_SUPERVISION + _HEALTH),
+    DISABLE_CONTENT_TRUST,
+    *refused.CREATE,
 )
 RUN_FLAGS = (
     *CREATE_FLAGS,

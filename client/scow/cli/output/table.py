@@ -101,14 +101,22 @@ class Listing:
         Raises:
             Refused: The template cannot be applied to them.
         """
+        for line in self.lines(rows):
+            context.block(line)
+
+    def lines(self, rows: Iterable[Row]) -> list[str]:
+        """Return what is printed, line by line.
+
+        Raises:
+            Refused: The template cannot be applied to the rows.
+        """
         try:
             lines = [self._template.render(self._shown(row)) for row in rows]
             if self._is_table:
                 lines.insert(0, self._template.render(self._head()))
         except TemplateError as error:
             raise Refused(f"failed to execute template: {error}") from None
-        for line in aligned(lines) if self._is_table else lines:
-            context.block(line)
+        return aligned(lines) if self._is_table else lines
 
     def _shown(self, row: Row) -> Row:
         """Return a row whose values make no further lines or cells on a terminal."""

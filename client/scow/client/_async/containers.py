@@ -15,6 +15,7 @@ from scow.client._async.lifecycle import AsyncLifecycle
 from scow.client._async.logs import AsyncLogs
 from scow.client._async.service import AsyncService
 from scow.client._async.session import AsyncAttachment, AsyncExecution
+from scow.client._async.stats import AsyncStats
 from scow.client._async.stream import AsyncStream
 from scow.client._log_place import parse_cursor
 from scow.client._options import ContainerOptions, Filters, build_config, filters_of
@@ -32,7 +33,7 @@ _Containers = list[pb.Container]
 _Actions = list[ReconcileAction]
 
 
-class AsyncContainers(AsyncLifecycle, AsyncCapture, AsyncFiles):
+class AsyncContainers(AsyncLifecycle, AsyncCapture, AsyncFiles, AsyncStats):
     """Containers.
 
     Wherever a method takes `container`, that is an id, a unique prefix of the id, or a name; an

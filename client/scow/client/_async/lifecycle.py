@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Unpack
 
 from scow.api.container.v1 import container_pb2 as pb
+from scow.api.container.v1 import limits_pb2
+from scow.api.container.v1.supervision_pb2 import RestartPolicy
 from scow.api.types.v1.types_pb2 import PortMapping
 from scow.client._async.service import AsyncService
 from scow.client._link import request_id
@@ -165,6 +167,41 @@ class AsyncLifecycle:
         """
         request = pb.RenameRequest(request_id=request_id(), container=container, name=name)
         return (await self._service.call("Rename", request, pb.RenameResponse, timeout)).container
+
+    async def update(
+        self,
+        container: str,
+        resources: pb.Resources | None = None,
+        *,
+        restart_policy: RestartPolicy | None = None,
+        timeout: float | None = None,
+    ) -> limits_pb2.UpdateResponse:
+        """Change limits and the restart policy, at once when the container runs, and for each start from then on.
+
+        Args:
+            container: Which one.
+            resources: Limits in place of those that it has; a field that is not set is left as it is.
+            restart_policy: In place of the one that it has; None leaves it.
+            timeout: Seconds.
+
+        Raises:
+            InvalidConfig: Limits contradict each other, the machine, or what the container has.
+            KernelUnsupported: The kernel does not have one of them.
+            ContainerBusy: It is being made or removed.
+
+        Example::
+
+            await client.containers.update("web", Resources(memory=64 << 20, pids_limit=100))
+        """
+        request = limits_pb2.UpdateRequest(
+            request_id=request_id(),
+            container=container,
+            resources=resources,
+            restart_policy=restart_policy,
+        )
+        return await self._service.call(
+            "LimitsService/Update", request, limits_pb2.UpdateResponse, timeout
+        )
 
     async def kill(self, container: str, signal: str = "", *, timeout: float | None = None) -> None:
         """Send a signal.

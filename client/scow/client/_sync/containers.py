@@ -18,6 +18,7 @@ from scow.client._sync.lifecycle import Lifecycle
 from scow.client._sync.logs import Logs
 from scow.client._sync.service import Service
 from scow.client._sync.session import Attachment, Execution
+from scow.client._sync.stats import SyncStats
 from scow.client._sync.stream import Stream
 from scow.client._watch import resume_watch
 from scow.contract.errors import ImageNotFound, NotFound, PlatformNotFound, ScowError, ShimDied
@@ -32,7 +33,7 @@ _Containers = list[pb.Container]
 _Actions = list[ReconcileAction]
 
 
-class Containers(Lifecycle, Capture, SyncFiles):
+class Containers(Lifecycle, Capture, SyncFiles, SyncStats):
     """Containers.
 
     Wherever a method takes `container`, that is an id, a unique prefix of the id, or a name; an

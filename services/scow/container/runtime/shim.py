@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import select
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,6 +86,11 @@ class Shim:
     async def mount(self, mount: Mount) -> None:
         """Put one more mount into the container."""
         await self._call(pb.MountRequest(mount=mount), pb.MountResponse)
+
+    async def update(self, resources: Mapping[str, Any]) -> list[str]:
+        """Change limits of the container's cgroup, given as OCI `linux.resources`; return warnings."""
+        request = pb.UpdateRequest(resources=json.dumps(resources).encode())
+        return list((await self._call(request, pb.UpdateResponse)).warnings)
 
     def open_root(self) -> int | None:
         """Open the root of the container as its processes see it (O_PATH); None when it does not run."""

@@ -430,6 +430,21 @@ def _device_rule(node: _Node) -> DeviceRule:
     )
 
 
+def parse_resources(data: bytes) -> Resources:
+    """Return the limits that a text has, as `linux.resources`.
+
+    Raises:
+        InvalidConfig: It is not valid.
+    """
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise _invalid("linux.resources", f"cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise _invalid("linux.resources", "must be dict")
+    return _resources(_Node(value, "linux.resources."))
+
+
 def _resources(node: _Node) -> Resources:
     memory, cpu = node.node("memory"), node.node("cpu")
     return Resources(

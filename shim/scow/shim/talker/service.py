@@ -24,8 +24,6 @@ from scow.shim.talker.records import Record
 from scow.shim.talker.server import Method, Stream
 from scow.shim.talker.stdio import Session
 
-_NANO = 1_000_000_000
-_CPU_PERIOD_MICROSECONDS = 100_000
 _NAMES = {link.STDOUT: "stdout", link.STDERR: "stderr"}
 _PACKET_MAX = 1 << 17
 
@@ -209,20 +207,8 @@ class ShimService:
     async def _update(self, request: pb.UpdateRequest) -> pb.UpdateResponse:
         if self._container.status == STOPPED:
             raise self._container.not_running()
-        quota = request.nano_cpus * _CPU_PERIOD_MICROSECONDS // _NANO
-        self._container.warn(
-            self._container.cgroup.update(
-                config.Resources(
-                    memory=request.memory or None,
-                    memory_swap=request.memory_swap or None,
-                    cpu_quota=quota or None,
-                    cpu_period=_CPU_PERIOD_MICROSECONDS if quota else None,
-                    cpu_shares=request.cpu_shares or None,
-                    pids=request.pids_limit or None,
-                )
-            )
-        )
-        return pb.UpdateResponse()
+        resources = config.parse_resources(request.resources)
+        return pb.UpdateResponse(warnings=self._container.cgroup.update(resources))
 
     async def _mount(self, request: pb.MountRequest) -> pb.MountResponse:
         entry = request.mount

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scow.cli.flags import refused
 from scow.cli.flags.parser import Flag, Options, UsageError, Verb
 
 TYPE_CHECKING = False
@@ -149,6 +150,7 @@ VERBS = (
         _remove,
         flags=(
             Flag("force", "f", help="Force the removal of a running container (uses SIGKILL)"),
+            *refused.REMOVE,
             Flag("volumes", "v", help="Remove anonymous volumes associated with the container"),
         ),
         least=1,

@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 
 from scow.cli.flags.container_flags import CREATE_FLAGS, RUN_FLAGS
+from scow.cli.flags.docker_trust import refuse_docker_trust
 from scow.cli.flags.parser import Flag, Options, Refused, UsageError, Verb
 
 TYPE_CHECKING = False
@@ -56,6 +57,7 @@ def _run(options: Options, context: Context) -> int:
 
 
 def _check(options: Options) -> None:
+    refuse_docker_trust(options)
     if options.cidfile and os.path.exists(options.cidfile):
         raise UsageError(
             f"container ID file found, make sure the other container isn't running or delete"

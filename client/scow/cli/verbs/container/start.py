@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scow.cli.flags import refused
 from scow.cli.flags.container_flags import DETACH_KEYS, SIG_PROXY
 from scow.cli.flags.parser import Flag, Options, UsageError, Verb
 
@@ -52,6 +53,7 @@ VERBS = (
             Flag("interactive", "i", help="Attach container's STDIN"),
             DETACH_KEYS,
             SIG_PROXY,
+            *refused.START,
         ),
         least=1,
         reads_input=lambda options: options.interactive,

@@ -879,36 +879,19 @@ Global___StatsResponse: _TypeAlias = StatsResponse  # noqa: Y015
 
 @_typing.final
 class UpdateRequest(_message.Message):
-    """Limits; a field of 0 is left as it is."""
-
     DESCRIPTOR: _descriptor.Descriptor
 
-    MEMORY_FIELD_NUMBER: _builtins.int
-    MEMORY_SWAP_FIELD_NUMBER: _builtins.int
-    NANO_CPUS_FIELD_NUMBER: _builtins.int
-    CPU_SHARES_FIELD_NUMBER: _builtins.int
-    PIDS_LIMIT_FIELD_NUMBER: _builtins.int
-    memory: _builtins.int
-    """Bytes."""
-    memory_swap: _builtins.int
-    """Bytes of memory and swap together; -1 means unlimited."""
-    nano_cpus: _builtins.int
-    """Billionths of a processor."""
-    cpu_shares: _builtins.int
-    pids_limit: _builtins.int
-    """-1 means unlimited."""
+    RESOURCES_FIELD_NUMBER: _builtins.int
+    resources: _builtins.bytes
+    """As `linux.resources` of the OCI runtime specification has them; what is not there is left as it is."""
     def __init__(
         self,
         *,
-        memory: _builtins.int = ...,
-        memory_swap: _builtins.int = ...,
-        nano_cpus: _builtins.int = ...,
-        cpu_shares: _builtins.int = ...,
-        pids_limit: _builtins.int = ...,
+        resources: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_shares", b"cpu_shares", "memory", b"memory", "memory_swap", b"memory_swap", "nano_cpus", b"nano_cpus", "pids_limit", b"pids_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resources", b"resources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -918,12 +901,19 @@ Global___UpdateRequest: _TypeAlias = UpdateRequest  # noqa: Y015
 class UpdateResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the kernel cannot do, and was left out."""
+
     def __init__(
         self,
+        *,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
