@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from scow.cli.flags import refused
 from scow.cli.flags.parser import Flag, Options, Verb
 
 TYPE_CHECKING = False
@@ -134,6 +135,7 @@ VERBS = (
                 parse=_cursor,
                 help="Show what comes after a place that --show-cursor told (scow's own)",
             ),
+            *refused.LOGS,
             Flag("follow", "f", help="Follow log output"),
             Flag(
                 "show-cursor",
