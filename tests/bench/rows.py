@@ -34,6 +34,16 @@ from tests.bench.networks import (
     transfer,
 )
 from tests.bench.pulls import pull, pull_changed, pull_eight, pull_large, pull_small
+from tests.bench.steps import (
+    copy_in,
+    copy_out,
+    create,
+    remove,
+    run_detached,
+    start,
+    stats,
+    stop,
+)
 from tests.bench.volume_copies import (
     clone,
     clone_large,
@@ -50,6 +60,14 @@ ROWS = (
     user_namespace,
     execute,
     run,
+    create,
+    start,
+    run_detached,
+    stop,
+    remove,
+    copy_in,
+    copy_out,
+    stats,
     starts_at_once,
     write_log,
     write_long_log,

@@ -137,8 +137,7 @@ def test_group_help_names_its_commands(capsys: pytest.CaptureFixture[str]) -> No
             "scow: unknown command: scow volume lst: did you mean 'scow volume list'?",
         ),
         # Not the nearest word: what it does is something else.
-        (["stats"], 1, "scow: unknown command: scow stats\n"),
-        (["update"], 1, "scow: unknown command: scow update\n"),
+        (["swarm"], 1, "scow: unknown command: scow swarm\n"),
         (["network", "mend"], 1, "scow: unknown command: scow network mend\n"),
         (["image", "bundle"], 1, "scow: unknown command: scow image bundle\n"),
         (["ps", "--nope"], 125, "scow: unknown flag: --nope"),
