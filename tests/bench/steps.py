@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.bench.measure import (
@@ -119,7 +120,7 @@ def _copied(bench: Bench, *, into: bool) -> Row:
                     made[name]("cp", str(files), f"{container}:/tmp")()
                     target = folder / name
                     actions[name] = made[name]("cp", f"{container}:/tmp/files", str(target))
-                    after[name] = lambda target=target: shutil.rmtree(target)
+                    after[name] = partial(shutil.rmtree, target)
             row = Row(f"cp of {_FILES:,} files {'in' if into else 'out'}", "ms", budget=1)
             row.values = take_turns_between(actions, min(bench.rounds, _ROUNDS), after)
             return row
