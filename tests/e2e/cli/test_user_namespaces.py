@@ -143,7 +143,6 @@ def test_joining(engine: Engine) -> None:
     ("flags", "message"),
     [
         (("--userns", "auto", "--privileged"), "privileged is incompatible with user namespaces"),
-        (("--userns", "odd"), "has the unknown mode 'odd'"),
         (("--userns", "private:0:5"), "has the range '0:5'"),
         (("--userns", "private:x"), "has the range 'x'"),
         (("--userns", "private:4294967290:100"), "has ids above"),
@@ -154,6 +153,16 @@ def test_refused(engine: Engine, flags: tuple[str, ...], message: str) -> None:
     done = engine.cli("create", *flags, "busybox", check=False)
     assert done.returncode == 1
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "what"),
+    [("--userns", "USER"), ("--pid", "PID"), ("--uts", "UTS"), ("--cgroupns", "CGROUP")],
+)
+def test_unknown_modes(engine: Engine, flag: str, what: str) -> None:
+    done = engine.cli("create", flag, "odd", "busybox", check=False)
+    assert done.returncode == 125
+    assert f"invalid {what} mode" in done.stderr
 
 
 def test_clocks(engine: Engine) -> None:

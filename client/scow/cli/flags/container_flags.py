@@ -62,6 +62,18 @@ def _platform(text: str) -> str:
     return text
 
 
+def _mode(what: str, *known: str) -> Callable[[str], str]:
+    """Return the check of a kind of namespace: "host" and the like, or another container's."""
+
+    def check(text: str) -> str:
+        kind, _, name = text.partition(":")
+        if text not in ("", *known) and not (f"{kind}:" in known and name):
+            raise ValueError(f"invalid {what} mode")
+        return text
+
+    return check
+
+
 def _stream(text: str) -> str:
     name = text.lower()
     if name not in ("stdin", "stdout", "stderr"):
@@ -332,14 +344,30 @@ _SECURITY = (
     Flag("privileged", help="Give extended privileges to this container"),
     Flag("security-opt", kind="list", help="Security Options"),
     Flag("sysctl", kind="list", shows="map", help="Sysctl options", parse=pair),
-    Flag("cgroupns", kind="string", help="Cgroup namespace to use (host|private)"),
+    Flag(
+        "cgroupns",
+        kind="string",
+        help="Cgroup namespace to use (host|private)",
+        parse=_mode("CGROUP", "host", "private"),
+    ),
     Flag("ipc", kind="string", help="IPC mode to use"),
-    Flag("pid", kind="string", help="PID namespace to use"),
-    Flag("uts", kind="string", help="UTS namespace to use"),
+    Flag(
+        "pid",
+        kind="string",
+        help="PID namespace to use",
+        parse=_mode("PID", "host", "private", "container:"),
+    ),
+    Flag(
+        "uts",
+        kind="string",
+        help="UTS namespace to use",
+        parse=_mode("UTS", "host", "private"),
+    ),
     Flag(
         "userns",
         kind="string",
         help="User namespace to use (host|auto|private:FIRST:SIZE|container:NAME)",
+        parse=_mode("USER", "host", "auto", "private", "private:", "container:"),
     ),
     Flag(
         "time-offset",

@@ -17,6 +17,7 @@ from scow.container.spec import (
     kernel_limits,
     limits,
     namespaces,
+    seccomp,
     security_options,
     signal_names,
     storage,
@@ -54,8 +55,10 @@ def _check_image(config: ContainerConfig) -> None:
 
 
 def _check_security(config: ContainerConfig) -> None:
-    options = security_options.parse(config.security_opts)
-    security_options.apparmor_profile(options, config.privileged)
+    asked = security_options.parse(config.security_opts)
+    security_options.apparmor_profile(asked, config.privileged)
+    if asked.seccomp not in ("", "unconfined"):
+        seccomp.check(asked.seccomp)
 
 
 def _check_clocks(config: ContainerConfig) -> None:

@@ -20,6 +20,15 @@ DEFAULT_FILE = Path(__file__).with_name("seccomp_default.json")
 _FIELD = "security_opts"
 # Machines of uname(2) as Docker's profiles name them: as Go does.
 _PROFILE_ARCHES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "x86", "armv7l": "arm"}
+_ADVICE = "give JSON in the form of Docker's profiles, or seccomp=unconfined"
+_ACTIONS = frozenset(
+    f"SCMP_ACT_{name}"
+    for name in ["KILL", "KILL_THREAD", "KILL_PROCESS", "TRAP", "ERRNO", "TRACE", "LOG", "ALLOW"]
+)
+_OPERATORS = frozenset(
+    f"SCMP_CMP_{name}" for name in ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
+)
+_FLAGS = frozenset(f"SECCOMP_FILTER_FLAG_{name}" for name in ("TSYNC", "LOG", "SPEC_ALLOW"))
 
 Rule = dict[str, Any]
 
@@ -60,8 +69,45 @@ def custom(
         raise invalid(
             _FIELD,
             f"has a seccomp profile that cannot be read ({error})",
-            "give JSON in the form of Docker's profiles, or seccomp=unconfined",
+            _ADVICE,
         ) from error
+
+
+def check(text: str) -> None:
+    """Refuse a profile with something in it that no container could be started with, whatever its capabilities.
+
+    Raises:
+        InvalidConfig: It names what is wrong.
+    """
+    custom(text, ())
+    given = json.loads(text)
+    try:
+        _check_word("defaultAction", given["defaultAction"], _ACTIONS)
+        for flag in given.get("flags") or ():
+            _check_word("flags", flag, _FLAGS)
+        for rule in given.get("syscalls") or ():
+            _check_word("action", rule["action"], _ACTIONS)
+            for argument in rule.get("args") or ():
+                _check_argument(argument)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise invalid(
+            _FIELD, f"has a seccomp profile that cannot be used ({error})", _ADVICE
+        ) from error
+
+
+def _check_argument(argument: Mapping[str, Any]) -> None:
+    _check_word("op", argument.get("op", ""), _OPERATORS)
+    if argument.get("index", 0) not in range(6):
+        raise ValueError(f"it has the argument {argument['index']}: there are 0 to 5")
+    if not all(0 <= argument.get(key, 0) < 1 << 64 for key in ("value", "valueTwo")):
+        raise ValueError("it has a value that is no number of 64 bits")
+
+
+def _check_word(field: str, word: str, known: Collection[str]) -> None:
+    if word == "SCMP_ACT_NOTIFY":
+        raise ValueError("SCMP_ACT_NOTIFY is not supported: nobody would answer")
+    if word not in known:
+        raise ValueError(f"{field} has the unknown {word!r}")
 
 
 def _choose(

@@ -115,3 +115,31 @@ def test_conditions_of_a_docker_profile(
 def test_what_is_no_profile_is_refused(text: str) -> None:
     with pytest.raises(InvalidConfig):
         seccomp.custom(text, DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("profile", "why"),
+    [
+        ({"defaultAction": "SCMP_ACT_NOTIFY"}, "NOTIFY is not supported"),
+        ({"defaultAction": "ALLOW"}, "defaultAction has the unknown 'ALLOW'"),
+        ({"syscalls": [{"names": ["x"], "action": "SCMP_ACT_NOTIFY"}]}, "NOTIFY is not supported"),
+        ({"syscalls": [{"names": ["x"], "action": "odd"}]}, "action has the unknown 'odd'"),
+        ({"syscalls": [{"names": ["x"], "args": [{"op": "odd"}]}]}, "op has the unknown 'odd'"),
+        ({"syscalls": [{"names": ["x"], "args": [{"index": 6}]}]}, "there are 0 to 5"),
+        ({"syscalls": [{"names": ["x"], "args": [{"value": -1}]}]}, "no number of 64 bits"),
+        ({"flags": ["odd"]}, "flags has the unknown 'odd'"),
+        ({"listenerPath": "/x"}, "listenerPath is not supported"),
+    ],
+)
+def test_what_no_container_could_be_started_with(profile: dict[str, Any], why: str) -> None:
+    whole: dict[str, Any] = {"defaultAction": "SCMP_ACT_ALLOW", **profile}
+    for rule in whole.get("syscalls", ()):
+        rule.setdefault("action", "SCMP_ACT_ALLOW")
+        for argument in rule.get("args", ()):
+            argument.setdefault("op", "SCMP_CMP_EQ")
+    with pytest.raises(InvalidConfig, match=why):
+        seccomp.check(json.dumps(whole))
+
+
+def test_the_default_profile_is_one() -> None:
+    seccomp.check(seccomp.DEFAULT_FILE.read_text())
