@@ -2,7 +2,7 @@
 
 Sources: the CDI specification (cncf-tags/container-device-interface, SPEC.md), up to version 1.0. A specification is a
 file of JSON or YAML. A directory that is named later overrides the same device in those before it; twice in one
-directory is an error for whoever asks for the device. Hooks are not run: a device that needs one is refused.
+directory is an error for whoever asks for the device.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _NAME = re.compile(
     r"(=([A-Za-z0-9]([A-Za-z0-9_.:-]*[A-Za-z0-9])?|\*))?"
 )
 _VERSIONS = ("0.3.", "0.4.", "0.5.", "0.6.", "0.7.", "0.8.", "1.0.")
+_MOMENTS = ("prestart", "createRuntime", "createContainer")
 _KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
 Entry = dict[str, Any]
@@ -42,6 +43,7 @@ class Edits:
         rules: `linux.resources.devices`.
         mounts: `mounts`.
         gids: `process.user.additionalGids`.
+        hooks: `hooks`.
     """
 
     env: list[str] = field(default_factory=list)
@@ -49,6 +51,7 @@ class Edits:
     rules: list[Entry] = field(default_factory=list)
     mounts: list[Entry] = field(default_factory=list)
     gids: list[int] = field(default_factory=list)
+    hooks: dict[str, list[Entry]] = field(default_factory=dict)
 
 
 def edits(names: Iterable[str], directories: Iterable[Path] = DIRECTORIES) -> Edits:
@@ -187,8 +190,11 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _apply(path: Path, edit: Mapping[str, Any], found: Edits) -> None:
     try:
-        if edit.get("hooks"):
-            raise _unusable(path, "its devices need hooks, which this engine does not run")
+        for hook in edit.get("hooks") or ():
+            moment = str(hook["hookName"])
+            if moment not in _MOMENTS:
+                raise _unusable(path, f"hooks of {moment} are not run by this engine")
+            found.hooks.setdefault(moment, []).append(_hook(hook))
         found.env += [str(text) for text in edit.get("env") or ()]
         found.gids += [int(gid) for gid in edit.get("additionalGids") or () if gid]
         found.mounts += [_mount(mount) for mount in edit.get("mounts") or ()]
@@ -208,6 +214,17 @@ def _apply(path: Path, edit: Mapping[str, Any], found: Edits) -> None:
                 )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unusable(path, f"it cannot be read ({error!r})") from error
+
+
+def _hook(hook: Mapping[str, Any]) -> Entry:
+    if not str(hook["path"]).startswith("/"):
+        raise ValueError(f"the path of a hook is {hook['path']!r}")
+    return {
+        "path": str(hook["path"]),
+        "args": [str(text) for text in hook.get("args") or ()],
+        "env": [str(text) for text in hook.get("env") or ()],
+        "timeout": int(hook.get("timeout") or 0),
+    }
 
 
 def _mount(mount: Mapping[str, Any]) -> Entry:

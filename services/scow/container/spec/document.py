@@ -97,6 +97,8 @@ def make(described: pb.Container, volumes: Sequence[Mount], around: Surroundings
         "annotations": _annotations(described),
         "linux": _linux(described, options, chosen, around, injected),
     }
+    if injected.hooks:
+        spec["hooks"] = injected.hooks
     if modes.uts(config).kind == "private":
         spec["hostname"] = described.hostname
         if config.domainname:

@@ -26,7 +26,7 @@ from scow.kernel import identity, syscalls
 from scow.shim import VERSION, cgroup
 from scow.shim.confine import apparmor, seccomp
 from scow.shim.errors import exit_code, from_exception, from_json
-from scow.shim.init import control, follow, namespaces
+from scow.shim.init import control, follow, hooks, namespaces
 from scow.shim.init import process as init
 from scow.shim.keeper import exit_record, link
 from scow.shim.keeper.process import KILLED
@@ -249,7 +249,11 @@ class Builder:
         ]
         self._watch = Stopwatch()
         try:
-            control.send(self._control.fileno(), {"start": {"mounts": mounts}})
+            state = self._oci_state()
+            for moment in ("prestart", "createRuntime"):
+                hooks.run(self.spec.hooks.get(moment, ()), state)
+            start = {"mounts": mounts, "state": state if self.spec.hooks else {}}
+            control.send(self._control.fileno(), {"start": start})
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._killed() from error
         executing = False
@@ -270,6 +274,16 @@ class Builder:
         # Who is told of the start finds a shim that knows of it.
         while link.receive(self._keeper)[0][:1] not in (link.EXECUTED, link.STOPPED, b""):
             pass
+
+    def _oci_state(self) -> dict[str, Any]:
+        """Return what hooks are told (runtime specification, "State")."""
+        return {
+            "ociVersion": "1.2.0",
+            "id": self.request.id,
+            "status": "creating",
+            "pid": self.pid,
+            "bundle": self.request.bundle,
+        }
 
     def fail(self, error: ScowError) -> None:
         """Have the end recorded, and why; return once it is."""

@@ -17,7 +17,7 @@ from scow.kernel import syscalls
 from scow.shim import cgroup
 from scow.shim.confine import capabilities as caps
 from scow.shim.confine import seccomp, sysctls
-from scow.shim.init import control, launch, namespaces, user_namespace
+from scow.shim.init import control, hooks, launch, namespaces, user_namespace
 from scow.shim.oci import config
 from scow.shim.rootfs import devices, idmap, mounts
 from scow.shim.rootfs import root as rootfs
@@ -87,7 +87,7 @@ def _run(plan: Plan, progress: _Progress) -> NoReturn:
         raise early
 
     progress.doing = "mount what the network and volumes brought"
-    _complete(plan, root, start["mounts"])
+    _complete(plan, root, start)
     progress.doing = "start the process"
     if slave >= 0:
         devices.take_terminal(slave)
@@ -136,17 +136,18 @@ def _prepare(plan: Plan) -> tuple[int, int]:
     return root, slave
 
 
-def _complete(plan: Plan, root: int, further: list[dict[str, Any]]) -> None:
+def _complete(plan: Plan, root: int, start: dict[str, Any]) -> None:
     """Mount what came with Start, and close the root file system."""
     visible = plan.cgroup.visible(own_namespace(plan.spec))
     told = len(mounts.UNMAPPED)
-    for entry in further:
+    for entry in start["mounts"]:
         mount = idmap.mapped(config.Mount(**entry), plan.spec, plan.namespaces.user_fd)
         rootfs.mount_entry(root, mount, visible)
     # Everybody may read these, whoever they belong to.
     del mounts.UNMAPPED[told:]
     if plan.spec.init:
         _add_init(root, plan)
+    hooks.run(plan.spec.hooks.get("createContainer", ()), start.get("state", {}))
     rootfs.finish(root, plan.spec)
 
 

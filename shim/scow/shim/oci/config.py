@@ -80,6 +80,16 @@ class Namespace:
 
 
 @dataclass(frozen=True, slots=True)
+class Hook:
+    """A program of the host to execute; `timeout` in seconds, 0 for none of its own."""
+
+    path: str
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+    timeout: int
+
+
+@dataclass(frozen=True, slots=True)
 class IdMap:
     """A range of ids of a user namespace and where it is in the host's."""
 
@@ -184,6 +194,8 @@ class Spec:
     rootfs_propagation: str
     seccomp: dict[str, Any] | None
     init: bool
+    # By the moments of the specification: "createRuntime".
+    hooks: dict[str, tuple[Hook, ...]]
     # Project and bytes of the writable layer; None: no limit.
     storage: tuple[int, int] | None
 
@@ -315,6 +327,9 @@ def parse(
         rootfs_propagation=linux.text("rootfsPropagation"),
         seccomp=linux.node("seccomp").value or None,
         init=annotations.get("scow.init") == "true",
+        hooks={
+            moment: node.node("hooks").each(moment, _hook) for moment in node.node("hooks").value
+        },
         storage=_storage(annotations.get("scow.storage", "")),
     )
 
@@ -345,6 +360,13 @@ def _mount(node: _Node) -> Mount:
 
 def _namespace(node: _Node) -> Namespace:
     return Namespace(node.text("type"), node.text("path"))
+
+
+def _hook(node: _Node) -> Hook:
+    path = node.text("path")
+    if not path.startswith("/"):
+        raise _invalid(f"{node.place}path", "must be an absolute path")
+    return Hook(path, node.texts("args"), node.texts("env"), node.number("timeout"))
 
 
 def _storage(text: str) -> tuple[int, int] | None:

@@ -75,6 +75,14 @@ def test_yaml(tmp_path: Path) -> None:
     ]
 
 
+def test_hooks(tmp_path: Path) -> None:
+    hook = {"hookName": "createContainer", "path": "/bin/x", "args": ["x", "y"], "env": ["A=1"]}
+    folder = _spec(tmp_path / "a", "x.json", _device("A=1", hooks=[hook]))
+    assert cdi.edits(["acme.com/box=one"], [folder]).hooks == {
+        "createContainer": [{"path": "/bin/x", "args": ["x", "y"], "env": ["A=1"], "timeout": 0}]
+    }
+
+
 def test_the_later_folder_counts(tmp_path: Path) -> None:
     folders = [
         _spec(tmp_path / "a", "x.json", _device("A=1")),
@@ -104,7 +112,8 @@ def test_a_broken_file_is_told_to_those_whose_device_is_missing(tmp_path: Path) 
     "content",
     [
         _device("A=1", version="9.0.0"),
-        _device("A=1", hooks=[{"hookName": "createContainer", "path": "/x"}]),
+        _device("A=1", hooks=[{"hookName": "poststop", "path": "/x"}]),
+        _device("A=1", hooks=[{"hookName": "createContainer", "path": "x"}]),
         _device("A=1", mounts=[{"hostPath": "/x"}]),
         _device("A=1", deviceNodes=[{"path": "/x", "type": "q", "major": 1}]),
         _device("A=1", deviceNodes=["/x"]),
