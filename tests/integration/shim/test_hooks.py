@@ -21,7 +21,7 @@ exit 0
 
 
 def test_where_they_are_and_what_they_are_told(box: MakeBox, tmp_path: Path) -> None:
-    made = config(args=["sh", "-c", "readlink /proc/self/ns/mnt /proc/self/ns/net"])
+    made = config(args=["sh", "-c", "readlink /proc/self/ns/mnt; readlink /proc/self/ns/net"])
     program = tmp_path / "hook"
     made["hooks"] = {
         moment: [{"path": str(program), "args": ["hook", moment], "env": ["GIVEN=x"]}]
