@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from scow.client._async.manifests import AsyncManifests
     from scow.client._async.networks import AsyncNetworks
     from scow.client._async.plugins import AsyncPlugins
+    from scow.client._async.secrets import AsyncSecrets
     from scow.client._async.session import AsyncAttachment, AsyncExecution
     from scow.client._async.snapshots import AsyncSnapshots
     from scow.client._async.store import AsyncStore
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from scow.client._sync.manifests import Manifests
     from scow.client._sync.networks import Networks
     from scow.client._sync.plugins import Plugins
+    from scow.client._sync.secrets import Secrets
     from scow.client._sync.session import Attachment, Execution
     from scow.client._sync.snapshots import Snapshots
     from scow.client._sync.store import Store
@@ -68,6 +70,7 @@ __all__ = [
     "AsyncManifests",
     "AsyncNetworks",
     "AsyncPlugins",
+    "AsyncSecrets",
     "AsyncSnapshots",
     "AsyncStore",
     "AsyncStream",
@@ -92,6 +95,7 @@ __all__ = [
     "Networks",
     "Plugins",
     "RunResult",
+    "Secrets",
     "Snapshots",
     "Store",
     "Stream",
@@ -123,6 +127,7 @@ _HOMES = {
     "Networks": "_sync.networks",
     "Backups": "_sync.backups",
     "Plugins": "_sync.plugins",
+    "Secrets": "_sync.secrets",
     "Snapshots": "_sync.snapshots",
     "Volumes": "_sync.volumes",
     "Store": "_sync.store",
@@ -138,6 +143,7 @@ _HOMES = {
     "AsyncNetworks": "_async.networks",
     "AsyncBackups": "_async.backups",
     "AsyncPlugins": "_async.plugins",
+    "AsyncSecrets": "_async.secrets",
     "AsyncSnapshots": "_async.snapshots",
     "AsyncVolumes": "_async.volumes",
     "AsyncStore": "_async.store",

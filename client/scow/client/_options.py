@@ -13,6 +13,7 @@ from scow.api.container.v1.container_pb2 import (
     NetworkAttachment,
     Ulimit,
 )
+from scow.api.container.v1.secret_pb2 import SecretMount
 from scow.api.container.v1.supervision_pb2 import Dependency, HealthCheck, Probe, RestartPolicy
 from scow.api.types.v1.types_pb2 import Filter, Platform, PortMapping
 from scow.client import mount_specs, specs, supervision_specs
@@ -93,6 +94,7 @@ class ContainerOptions(TypedDict, total=False):
         shm_size: Bytes of /dev/shm.
         log_driver: "json-file", "local", "cri", "journald", "syslog", "fluentd" or "none".
         log_options: The driver's, as `docker run --log-opt` has them.
+        secrets: Names, or "name,target=PLACE,uid=1,gid=1,mode=0400": files at /run/secrets.
         oom_score_adj: -1000..1000.
         pid_mode: "host" or "container:NAME".
         ipc_mode: "private", "shareable", "host" or "container:NAME".
@@ -177,6 +179,7 @@ class ContainerOptions(TypedDict, total=False):
     shm_size: int
     log_driver: str
     log_options: Mapping[str, str]
+    secrets: Iterable[SecretMount | str]
     oom_score_adj: int
     pid_mode: str
     ipc_mode: str
@@ -402,6 +405,12 @@ def _set_log_driver(config: ContainerConfig, driver: str) -> None:
     config.log.driver = driver
 
 
+def _set_secrets(config: ContainerConfig, given: Iterable[SecretMount | str]) -> None:
+    config.secrets.extend(
+        SecretMount(**specs.parse_secret(each)) if isinstance(each, str) else each for each in given
+    )
+
+
 def _set_log_options(config: ContainerConfig, options: Mapping[str, str]) -> None:
     config.log.MergeFrom(LogConfig(options=options))
 
@@ -455,6 +464,7 @@ _BUILDERS: dict[str, Callable[[ContainerConfig, Any], None]] = {
     "device_cgroup_rules": _set_device_rules,
     "log_driver": _set_log_driver,
     "log_options": _set_log_options,
+    "secrets": _set_secrets,
     "platform": _set_platform,
     "restart_policy": _set_restart_policy,
     "depends_on": _set_depends_on,

@@ -478,6 +478,30 @@ def parse_extra_host(text: str) -> str:
     return f"{name}:{address}"
 
 
+def parse_secret(text: str) -> Fields:
+    """Return the fields of a SecretMount of "NAME[,target=PLACE][,uid=ID][,gid=ID][,mode=OCTAL]".
+
+    Raises:
+        ValueError: A part is none of these.
+    """
+    name, *parts = text.split(",")
+    found: Fields = {"secret": name.removeprefix("source=").removeprefix("src=")}
+    for part in parts:
+        key, _, value = part.partition("=")
+        plain = value.isascii() and value.isdigit() and len(value) <= 10
+        if key in ("target", "dst", "destination") and value:
+            found["target"] = value
+        elif key in ("uid", "gid") and plain and int(value) < 1 << 32:
+            found[key] = int(value)
+        elif key == "mode" and plain and set(value) <= set("01234567"):
+            found["mode"] = int(value, 8)
+        elif part != "type=mount":
+            raise ValueError(f"invalid secret option {part!r}: use target, uid, gid or mode")
+    if not found["secret"]:
+        raise ValueError(f"invalid secret {text!r}: no name")
+    return found
+
+
 def parse_platform(text: str) -> Fields:
     """Return the platform of "os/architecture[/variant]" or of an architecture alone.
 

@@ -300,6 +300,10 @@ class VolumeNotFound(NotFound):
     """No such volume."""
 
 
+class SecretNotFound(NotFound):
+    """No such secret."""
+
+
 class SnapshotNotFound(NotFound):
     """The volume has no such snapshot."""
 
@@ -406,6 +410,10 @@ class MountBusy(FailedPrecondition):
 
 class VolumeInUse(FailedPrecondition):
     """A container holds the volume."""
+
+
+class SecretInUse(FailedPrecondition):
+    """A container has the secret."""
 
 
 class VolumeHasSnapshots(FailedPrecondition):

@@ -12,6 +12,7 @@ from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.api.container.v1.container_pb2_grpc import add_ContainerServiceServicer_to_server
 from scow.api.container.v1.files_pb2_grpc import add_FilesServiceServicer_to_server
 from scow.api.container.v1.limits_pb2_grpc import add_LimitsServiceServicer_to_server
+from scow.api.container.v1.secret_pb2_grpc import add_SecretServiceServicer_to_server
 from scow.api.container.v1.stats_pb2_grpc import add_StatsServiceServicer_to_server
 from scow.container.content.commit import Commits
 from scow.container.content.export import Exports
@@ -49,6 +50,10 @@ from scow.container.peers.volume import Volumes
 from scow.container.query.queries import Queries
 from scow.container.rpc import ContainerServicer, Parts
 from scow.container.runtime.spawner import Spawner
+from scow.container.secrets.cipher import Cipher
+from scow.container.secrets.rows import SecretRows
+from scow.container.secrets.rpc import SecretServicer
+from scow.container.secrets.secrets import Secrets
 from scow.container.shared import Shared
 from scow.container.stats.rpc import StatsServicer
 from scow.container.store import MIGRATIONS, ContainerStore
@@ -66,6 +71,7 @@ async def wire(context: Context) -> Wiring:
     servicer = ContainerServicer(parts, context.journal, context.requests)
     changing = LimitsServicer(shared, context.requests)
     files = FilesServicer(Diffs(shared), Copies(shared))
+    secrets = SecretServicer(shared.secrets, context.requests)
     keeping = asyncio.create_task(shared.spawner.keep())
 
     async def close() -> None:
@@ -78,12 +84,13 @@ async def wire(context: Context) -> Wiring:
         add_FilesServiceServicer_to_server(files, server)
         add_StatsServiceServicer_to_server(StatsServicer(shared), server)
         add_LimitsServiceServicer_to_server(changing, server)
+        add_SecretServiceServicer_to_server(secrets, server)
 
     return Wiring(
         register=register,
         reconcile=servicer.reconcile,
         close=close,
-        more=("FilesService", "LimitsService", "StatsService"),
+        more=("FilesService", "LimitsService", "SecretService", "StatsService"),
     )
 
 
@@ -113,6 +120,12 @@ def make_shared(context: Context) -> Shared:
         transitions=Transitions(containers, config.container),
         background=background,
         logs=logs,
+        secrets=Secrets(
+            SecretRows(context.store),
+            Cipher(config.data("container").absolute() / "secrets.key"),
+            context.journal,
+            containers,
+        ),
         senders=Senders(config.container, paths, logs, background),
     )
 

@@ -14,6 +14,7 @@ from scow.container.peers.network import Networks
 from scow.container.peers.volume import Volumes
 from scow.container.runtime.shim import Shim
 from scow.container.runtime.spawner import Spawner
+from scow.container.secrets.secrets import Secrets
 from scow.core.config import Config
 from scow.core.tasks import Background
 
@@ -33,6 +34,7 @@ class Shared:
     background: Background
     logs: Logs
     senders: Senders
+    secrets: Secrets
 
     def shim(self, container: str) -> Shim:
         """Return the shim of a container, whether or not there is one."""

@@ -5,6 +5,7 @@
     containers  id (key) | name (unique) | described | rootfs | volumes | remove_volumes
     execs       exec_id (key) | container | pid | started_ns | ended_ns, exit_code (NULL while it runs)
     machine     boot_id                              of the machine's start in which the service ran last
+    secrets     id (key) | name (unique) | labels (JSON) | created_ns | sealed (encrypted)
     departed    id (key) | outcome | removed_ns      how removed containers ended; kept for a day
 
 `described` is a scow.api.container.v1.Container, `rootfs` an image.v1.PrepareResponse without the image, `volumes` a
@@ -54,6 +55,15 @@ MIGRATIONS = (
     );
     """,
     "CREATE TABLE machine (boot_id TEXT NOT NULL);",
+    """
+    CREATE TABLE secrets (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        labels TEXT NOT NULL,
+        created_ns INTEGER NOT NULL,
+        sealed BLOB NOT NULL
+    );
+    """,
 )
 
 

@@ -20,6 +20,7 @@ _FACES = (
     "store",
     "volumes",
     "snapshots",
+    "secrets",
     "plugins",
     "networks",
 )

@@ -14,6 +14,7 @@ from scow.api.container.v1.container_pb2 import (
     Resources,
     Ulimit,
 )
+from scow.api.container.v1.secret_pb2 import SecretMount
 from scow.api.container.v1.supervision_pb2 import Dependency, HealthCheck, Probe, RestartPolicy
 from scow.api.types.v1.types_pb2 import Platform, PortMapping
 from scow.cli.flags.parser import Options, UsageError
@@ -224,6 +225,7 @@ def _add_optional(config: ContainerConfig, options: Options) -> None:
         config.stop_timeout = options.stop_timeout
     if options.log_driver or options.log_opt:
         config.log.CopyFrom(LogConfig(driver=options.log_driver, options=dict(options.log_opt)))
+    config.secrets.extend(SecretMount(**fields) for fields in options.secret)
     if options.platform:
         config.platform.CopyFrom(Platform(**specs.parse_platform(options.platform)))
 

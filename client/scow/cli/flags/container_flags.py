@@ -380,6 +380,12 @@ _SECURITY = (
 _LOGGING = (
     Flag("log-driver", kind="string", help="Logging driver for the container"),
     Flag("log-opt", kind="list", help="Log driver options", parse=pair),
+    Flag(
+        "secret",
+        kind="list",
+        help="Secret to mount: NAME[,target=PLACE][,uid=ID][,gid=ID][,mode=OCTAL] (scow's own)",
+        parse=specs.parse_secret,
+    ),
 )
 
 _SUPERVISION = (

@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from scow.api.container.v1.secret_pb2 import Secret
     from scow.api.image.v1.image_pb2 import Image
     from scow.api.network.v1.cni_plugin_pb2 import CniPlugin
     from scow.api.network.v1.network_pb2 import Network
@@ -217,6 +218,25 @@ def backup_row(backup: Backup, repository: str, tag: str, *, now: int = 0) -> Ro
         CreatedAt=local_date(created),
         CreatedSince=f"{_ago(created, now or time.time_ns())} ago",
         Digest=backup.digest,
+    )
+
+
+def secret_row(secret: Secret, *, now: int = 0) -> Row:
+    """Return a secret's line.
+
+    Args:
+        secret: The secret.
+        now: Nanoseconds since 1970; 0 means now.
+    """
+    since = f"{_ago(nanoseconds(secret, 'created_at'), now or time.time_ns())} ago"
+    return Row(
+        ID=secret.id,
+        Name=secret.name,
+        Driver="",
+        CreatedAt=since,
+        UpdatedAt=since,
+        Labels=labels_text(secret.labels),
+        Label=_label(secret.labels),
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scow.client._async.manifests import AsyncManifests
     from scow.client._async.networks import AsyncNetworks
     from scow.client._async.plugins import AsyncPlugins
+    from scow.client._async.secrets import AsyncSecrets
     from scow.client._async.snapshots import AsyncSnapshots
     from scow.client._async.store import AsyncStore
     from scow.client._async.volumes import AsyncVolumes
@@ -134,6 +135,13 @@ class AsyncClient:
         from scow.client._async.snapshots import AsyncSnapshots
 
         return AsyncSnapshots(self._service("volume"))
+
+    @cached_property
+    def secrets(self) -> AsyncSecrets:
+        """The container service, as far as it keeps secrets."""
+        from scow.client._async.secrets import AsyncSecrets
+
+        return AsyncSecrets(self._service("container"))
 
     @cached_property
     def networks(self) -> AsyncNetworks:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scow.client._sync.manifests import Manifests
     from scow.client._sync.networks import Networks
     from scow.client._sync.plugins import Plugins
+    from scow.client._sync.secrets import Secrets
     from scow.client._sync.snapshots import Snapshots
     from scow.client._sync.store import Store
     from scow.client._sync.volumes import Volumes
@@ -134,6 +135,13 @@ class Client:
         from scow.client._sync.snapshots import Snapshots
 
         return Snapshots(self._service("volume"))
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """The container service, as far as it keeps secrets."""
+        from scow.client._sync.secrets import Secrets
+
+        return Secrets(self._service("container"))
 
     @cached_property
     def networks(self) -> Networks:

@@ -79,6 +79,7 @@ class Creation:
         described.config.log.CopyFrom(options.resolve(described.config, section))
         if described.config.log.driver == "journald":
             journald.check_here(section.journal_socket)
+        self._shared.secrets.resolve(described.config)
         join(described.config, self._shared.containers)
         dependencies.resolve(described.config, name, self._shared.containers)
         ids = id_ranges.choose(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -130,9 +131,14 @@ class Starter:
                 network, _mounts(entry), read_only=entry.described.config.read_only
             )
             # Waited for also when the caller goes away: it is executed or it is not, and then has ended.
-            with watch.part("exec", last=True) as parts:
-                pid, started_ns = await completed(spawned.start(files))
-                parts += spawned.stages
+            secrets = self._shared.secrets.handed_over(entry.described.config)
+            try:
+                with watch.part("exec", last=True) as parts:
+                    pid, started_ns = await completed(spawned.start(files, secrets))
+                    parts += spawned.stages
+            finally:
+                if secrets >= 0:
+                    os.close(secrets)
         finally:
             spawned.close()
         executed = Execution(

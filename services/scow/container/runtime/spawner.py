@@ -70,10 +70,12 @@ class Spawner:
             raise
         return Spawned(answer.spawned, self, connection)
 
-    async def launch(self, connection: socket.socket, mounts: Sequence[Mount]) -> pb.Started:
+    async def launch(
+        self, connection: socket.socket, mounts: Sequence[Mount], secrets: int
+    ) -> pb.Started:
         """Have a paused init go on (see `Spawned.start`)."""
         request = pb.SpawnerRequest(start=pb.Start(mounts=mounts))
-        answer, _ = await self._converse(connection, request)
+        answer, _ = await self._converse(connection, request, secrets)
         return answer.started
 
     async def reap(self, state: Path, *, force: bool = False) -> Exit:
@@ -197,11 +199,14 @@ class Spawner:
             connection.close()
 
     async def _converse(
-        self, connection: socket.socket, request: pb.SpawnerRequest
+        self, connection: socket.socket, request: pb.SpawnerRequest, passed: int = -1
     ) -> tuple[pb.SpawnerAnswer, int | None]:
         packet = request.SerializeToString()
         with contextlib.suppress(OSError):
-            await asyncio.get_running_loop().sock_sendall(connection, packet)
+            if passed >= 0:  # there is room: nothing but the Spawn went this way
+                socket.send_fds(connection, [packet], [passed])
+            else:
+                await asyncio.get_running_loop().sock_sendall(connection, packet)
         return await self._answered(connection)
 
     async def _answered(self, connection: socket.socket) -> tuple[pb.SpawnerAnswer, int | None]:
@@ -308,17 +313,18 @@ class Spawned:
         self._spawner = spawner
         self._connection = connection
 
-    async def start(self, mounts: Sequence[Mount]) -> tuple[int, int]:
+    async def start(self, mounts: Sequence[Mount], secrets: int = -1) -> tuple[int, int]:
         """Let it execute its program; return its PID and the time in nanoseconds.
 
         Args:
             mounts: Further ones, known only after the network was attached (resolv.conf, hosts, hostname).
+            secrets: Descriptor of a file with the container's secrets; -1: it has none.
 
         Raises:
             CommandNotFound, CommandNotExecutable, UserNotFound, MountFailed: It cannot be executed; it has ended.
             ShimDied: Its shim died.
         """
-        started = await self._spawner.launch(self._connection, mounts)
+        started = await self._spawner.launch(self._connection, mounts, secrets)
         self.stages = started.stages
         return started.pid, started.started_at.ToNanoseconds()
 

@@ -108,6 +108,7 @@ class Builder:
         self.state = State(request.id, VERSION, shim, identity.start_ticks(shim))
         self._control: socket.socket
         self._mounts: dict[str, int] = {}
+        self._secrets = -1  # a descriptor of what is in them; it ends with this process
         self._made = False
         self._watch = Stopwatch()
 
@@ -231,7 +232,8 @@ class Builder:
 
     def _await_request(self, connection: socket.socket) -> pb.Start | None:
         try:
-            raw = connection.recv(_REQUEST_MAX)
+            raw, descriptors, _, _ = socket.recv_fds(connection, _REQUEST_MAX, 1)
+            self._secrets = descriptors[0] if descriptors else -1
             request = pb.SpawnerRequest.FromString(raw)
         except (OSError, DecodeError):
             return None
@@ -253,7 +255,10 @@ class Builder:
             for moment in ("prestart", "createRuntime"):
                 hooks.run(self.spec.hooks.get(moment, ()), state)
             start = {"mounts": mounts, "state": state if self.spec.hooks else {}}
-            control.send(self._control.fileno(), {"start": start})
+            if self._secrets >= 0:
+                control.send_with_fd(self._control.fileno(), {"start": start}, self._secrets)
+            else:
+                control.send(self._control.fileno(), {"start": start})
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._killed() from error
         executing = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -19,7 +20,7 @@ from scow.shim.confine import capabilities as caps
 from scow.shim.confine import seccomp, sysctls
 from scow.shim.init import control, hooks, launch, namespaces, user_namespace
 from scow.shim.oci import config
-from scow.shim.rootfs import devices, idmap, mounts
+from scow.shim.rootfs import devices, idmap, mounts, secret_files
 from scow.shim.rootfs import root as rootfs
 
 _INIT_BINARY = "/usr/bin/tini-static"
@@ -82,12 +83,12 @@ def _run(plan: Plan, progress: _Progress) -> NoReturn:
         root, slave = _prepare(plan)
     except Exception as error:  # noqa: BLE001 - kept for Start, which reports it
         early = error
-    start = _await_start()
+    start, secrets = _await_start()
     if early is not None:
         raise early
 
     progress.doing = "mount what the network and volumes brought"
-    _complete(plan, root, start)
+    _complete(plan, root, start, secrets)
     progress.doing = "start the process"
     if slave >= 0:
         devices.take_terminal(slave)
@@ -136,7 +137,7 @@ def _prepare(plan: Plan) -> tuple[int, int]:
     return root, slave
 
 
-def _complete(plan: Plan, root: int, start: dict[str, Any]) -> None:
+def _complete(plan: Plan, root: int, start: dict[str, Any], secrets: int) -> None:
     """Mount what came with Start, and close the root file system."""
     visible = plan.cgroup.visible(own_namespace(plan.spec))
     told = len(mounts.UNMAPPED)
@@ -145,19 +146,23 @@ def _complete(plan: Plan, root: int, start: dict[str, Any]) -> None:
         rootfs.mount_entry(root, mount, visible)
     # Everybody may read these, whoever they belong to.
     del mounts.UNMAPPED[told:]
+    if secrets >= 0:
+        secret_files.place(root, plan.spec, secrets, shifted=plan.namespaces.user_fd >= 0)
+        os.close(secrets)
     if plan.spec.init:
         _add_init(root, plan)
     hooks.run(plan.spec.hooks.get("createContainer", ()), start.get("state", {}))
     rootfs.finish(root, plan.spec)
 
 
-def _await_start() -> dict[str, Any]:
-    """Wait for Start; end with the shim."""
+def _await_start() -> tuple[dict[str, Any], int]:
+    """Wait for Start, and the descriptor of what is in secrets, -1 without any; end with the shim."""
     select.select([control.CHILD_FD], [], [])
-    message = control.receive(control.CHILD_FD)
+    with socket.socket(fileno=os.dup(control.CHILD_FD)) as connection:
+        message, secrets = control.receive_with_fd(connection)
     if message is None:
         os._exit(137)
-    return dict(message["start"])
+    return dict(message["start"]), secrets
 
 
 def _add_init(root: int, plan: Plan) -> None:

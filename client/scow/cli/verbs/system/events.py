@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Filters of Docker whose values are all the same here.
 _SAME = {"scope": "local"}
 # What Docker has events of, and the engine has not.
-_ABSENT = ("config", "node", "secret", "service")
+_ABSENT = ("config", "node", "service")
 
 
 def _events(options: Options, context: Context) -> int:

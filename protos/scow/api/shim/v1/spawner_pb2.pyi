@@ -347,7 +347,8 @@ Global___Stage: _TypeAlias = Stage  # noqa: Y015
 
 @_typing.final
 class Start(_message.Message):
-    """On the connection of the Spawn: makes further mounts and executes the container's process. A connection that is
+    """On the connection of the Spawn: makes further mounts and executes the container's process. A descriptor (SCM_RIGHTS) that
+    comes along is a file with the container's secrets (`scow.shim.rootfs.secret_files`). A connection that is
     closed before ends the container, with an exit record that says it was never executed. An error is in the exit record
     too.
     """

@@ -1,0 +1,1 @@
+"""Secrets: kept encrypted, given to containers as files on a tmpfs."""
