@@ -147,7 +147,10 @@ def test_refused_at_create(engine: Engine, flags: tuple[str, ...], message: str)
 
 def test_a_limit_of_the_writable_layer(engine: Engine) -> None:
     """It is tested where a file system enforces it, in tests/vm."""
-    done = engine.cli("create", "--storage-opt", "size=1g", "busybox", check=False)
+    limit = ("--storage-opt", "size=1g")
+    foretold = engine.cli("create", "--dry-run", *limit, "busybox", check=False)
+    done = engine.cli("create", *limit, "busybox", check=False)
+    assert foretold.returncode == done.returncode
     if done.returncode:
         assert "enforces no limits of projects" in done.stderr
         assert engine.cli("ps", "-aq").stdout == ""

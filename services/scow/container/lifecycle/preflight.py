@@ -23,7 +23,7 @@ from scow.container.logs import journald
 from scow.container.logs import options as logoptions
 from scow.container.model import attachments, image_config, names, validation
 from scow.container.shared import Shared
-from scow.container.spec import cdi, document, namespaces, process
+from scow.container.spec import cdi, document, namespaces, process, storage
 from scow.container.spec import devices as devicelist
 from scow.contract.errors import AddressInUse, BindSourceNotFound, ScowError
 
@@ -92,12 +92,17 @@ class Preflight:
                 and not os.path.exists(mount.source)
             ):
                 found.append(_no_source(mount.source))
+        found += _tried(lambda: self._check_storage(config))
         log = pb.ContainerConfig()
         log.CopyFrom(config)
         found += _tried(lambda: log.log.CopyFrom(logoptions.resolve(config, section)))
         if log.log.driver == "journald":
             found += _tried(lambda: journald.check_here(section.journal_socket))
         return found
+
+    def _check_storage(self, config: pb.ContainerConfig) -> None:
+        if storage.size(config):
+            storage.check_folder(self._shared.config.data("image") / "snapshots")
 
     def _ports(self, config: pb.ContainerConfig) -> Iterator[ScowError]:
         """Yield an error for each host port that cannot be had, or is asked for twice."""

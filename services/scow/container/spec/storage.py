@@ -53,9 +53,16 @@ def check(mounts: Iterable[Mount]) -> None:
     upper = next(
         (o.removeprefix(_UPPER) for m in mounts for o in m.options if o.startswith(_UPPER)), ""
     )
-    descriptor = os.open(
-        re.sub(r"\\(.)", r"\1", upper), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    )
+    check_folder(re.sub(r"\\(.)", r"\1", upper))
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Refuse a limit that the file system of a folder does not enforce.
+
+    Raises:
+        KernelUnsupported: It does not.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         enforced = project_quota.enforced(descriptor)
     finally:
