@@ -13,6 +13,7 @@ _ICC = "com.docker.network.bridge.enable_icc"
 _ANYBODY = "everybody who reaches this host"
 _HOST = "this host"
 _ROUTED = "everybody with a route to it"
+_TRUSTED = "com.docker.network.bridge.trusted_host_interfaces"
 _MODES = {version: f"com.docker.network.bridge.gateway_mode_ipv{version}" for version in (4, 6)}
 
 
@@ -66,6 +67,9 @@ def _by(network: Network) -> str:
     others = [f"containers in {network.name}"] if icc else []
     if not network.internal and "nat-unprotected" in modes:
         others.append(_ROUTED)
+    if not network.internal:
+        links = network.options.get(_TRUSTED, "").split(":")
+        others += [f"everybody who comes over {link}" for link in links if link]
     return ", ".join([*others, _HOST])
 
 

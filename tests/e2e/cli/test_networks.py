@@ -47,7 +47,9 @@ def is_page(url: str) -> bool:
 
 def test_gateway_modes_and_families(engine: Engine) -> None:
     mode = "com.docker.network.bridge.gateway_mode_ipv"
-    engine.cli("network", "create", "--ipv6", "-o", f"{mode}4=routed", "-o", f"{mode}6=nat", "out")
+    modes = ("-o", f"{mode}4=routed", "-o", f"{mode}6=nat")
+    trusted = ("-o", "com.docker.network.bridge.trusted_host_interfaces=wg0")
+    engine.cli("network", "create", "--ipv6", *modes, *trusted, "out")
     port = free_port()
     for name in ("one", "two"):  # of IPv4 no port is taken
         publish = ("-p", "0.0.0.0:80:80", "-p", f"[::1]:{port if name == 'one' else 0}:80")
@@ -60,6 +62,7 @@ def test_gateway_modes_and_families(engine: Engine) -> None:
     found = engine.cli("network", "exposure", "--format", layout, "one").stdout.splitlines()
     assert f"{own['IPAddress']}:80 80/tcp: everybody with a route to it" in found
     assert f"[::1]:{port} 80/tcp: this host" in found
+    assert "* *: containers in out, everybody who comes over wg0, this host" in found
     refused = engine.cli("network", "create", "--ipv4=false", "nothing", check=False)
     assert (refused.returncode, "IPv4 or IPv6 must be enabled" in refused.stderr) == (1, True)
     engine.cli("network", "create", "--ipv4=false", "--ipv6", "six")
