@@ -107,6 +107,7 @@ def _at(
         actions[name] = command(peer.command("exec", ids[name][-1], "true"))
     execute = Row(f"exec of true, {size} containers", "ms")
     execute.values = take_turns(actions, _SAMPLES)
+    bench.engine.wait_for_rest()
     beside = {"scow": bench.engine.shim_pids()}
     around = {"scow": bench.engine.daemons()}
     for name, peer in bench.peers.items():

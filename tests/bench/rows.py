@@ -23,7 +23,7 @@ from tests.bench.health import probes
 from tests.bench.isolation import user_namespace
 from tests.bench.life import execute, life, life_without_network, listing, run
 from tests.bench.logs import read_log, read_long_log, write_log, write_long_log
-from tests.bench.memory import memory_at_rest, memory_of_containers
+from tests.bench.memory import memory_after_use, memory_at_rest, memory_of_containers
 from tests.bench.moves import load, push, save
 from tests.bench.networks import (
     name_latency,
@@ -78,6 +78,7 @@ ROWS = (
     inspect,
     ps_alone,
     memory_of_containers,
+    memory_after_use,
     memory_at_rest,
     probes,
     pull,

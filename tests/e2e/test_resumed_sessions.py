@@ -176,20 +176,55 @@ def test_what_is_missing_is_told(
     own_engine.cli("rm", "counting")
 
 
-def test_an_exec_goes_on(own_engine: Engine, tmp_path: Path) -> None:
-    """It ends as its process does; what it wrote while nobody was connected is told to be missing."""
+def test_an_exec_gets_every_byte_once(own_engine: Engine, tmp_path: Path) -> None:
     own_engine.cli("run", "-d", "--name", "counting", "busybox", "sleep", "1000")
     client = Client(own_engine, tmp_path, "exec", "counting", "sh", "-c", _COUNT)
     kill_often(own_engine, client)
     _stop_counting(own_engine)
-    assert client.wait() == 7, client.errors
-    told = re.findall(r"scow: (\d+) bytes of output are missing: .*\n", client.errors)
-    errors = re.sub(r"scow: .*\n", "", client.errors)
-    count = int(re.findall(r"e(\d+)\n", errors)[-1]) + 1
-    everything = "".join(f"{n} " + "\n" * (n % 10 == 9) for n in range(count)) + "end\n"
-    both = len(everything) + sum(len(f"e{n}\n") for n in range(count))
-    assert len(client.output) + len(errors) + sum(map(int, told)) == both
+    check_whole(client, 7)
     own_engine.cli("rm", "-f", "counting")
+
+
+def test_an_exec_that_ends_while_the_engine_is_away(own_engine: Engine, tmp_path: Path) -> None:
+    own_engine.cli("run", "-d", "--name", "box", "busybox", "sleep", "1000")
+    script = "echo first; while [ ! -e /tmp/go ]; do usleep 10000; done; echo last; exit 5"
+    client = Client(own_engine, tmp_path, "exec", "box", "sh", "-c", script)
+    client.wait_for("first")
+    init = own_engine.cli("inspect", "-f", "{{.State.Pid}}", "box").stdout.strip()
+    with without_service(own_engine):
+        Path(f"/proc/{init}/root/tmp/go").touch()
+        children = Path(f"/proc/{init}/root/proc")
+        processes.wait_for(
+            lambda: len([p for p in children.iterdir() if p.name.isdigit()]) == 1, "its end"
+        )
+    assert client.wait() == 5
+    assert (client.output, client.errors) == ("first\nlast\n", "")
+    own_engine.cli("rm", "-f", "box")
+
+
+def test_what_is_missing_of_an_exec_is_told(own_engine: Engine, tmp_path: Path) -> None:
+    """More than is kept was written while nobody was connected."""
+    own_engine.cli("run", "-d", "--name", "box", "busybox", "sleep", "1000")
+    script = (
+        "echo first; while [ ! -e /tmp/go ]; do usleep 10000; done; seq 200000; touch /tmp/done"
+    )
+    script += "; while [ ! -e /tmp/end ]; do usleep 10000; done; exit 6"
+    client = Client(own_engine, tmp_path, "exec", "box", "sh", "-c", script)
+    client.wait_for("first")
+    root = Path(
+        "/proc", own_engine.cli("inspect", "-f", "{{.State.Pid}}", "box").stdout.strip(), "root/tmp"
+    )
+    with without_service(own_engine):
+        (root / "go").touch()
+        processes.wait_for((root / "done").exists, "much output")
+    client.wait_for("\n200000\n")
+    (root / "end").touch()
+    assert client.wait() == 6
+    (told,) = re.findall(r"scow: (\d+) bytes of output are missing: .*\n", client.errors)
+    everything = "first\n" + "".join(f"{number}\n" for number in range(1, 200_001))
+    assert int(told) + len(client.output) == len(everything)
+    assert everything.endswith(client.output.removeprefix("first\n"))
+    own_engine.cli("rm", "-f", "box")
 
 
 def test_one_to_be_removed_that_nobody_comes_back_to(own_engine: Engine) -> None:

@@ -188,9 +188,11 @@ class Engine:
         found: list[int] = []
 
         def look() -> bool:
-            found[:] = [
+            named = [
                 pid for pid in processes.mentioning(socket) if processes.name(pid) == "scow-spawner"
             ]
+            # One that it has just forked has its name for a moment.
+            found[:] = [pid for pid in named if processes.parent(pid) not in named]
             return bool(found)
 
         processes.wait_for(look, "the spawner")
@@ -204,7 +206,16 @@ class Engine:
 
     def shim_pids(self) -> list[int]:
         """Return the PIDs of all shims."""
-        return [pid for pid in processes.children(self.spawner_pid()) if processes.alive(pid)]
+        found = processes.children(self.spawner_pid())
+        return [pid for pid in found if processes.alive(pid) and processes.name(pid) == "scow-shim"]
+
+    def wait_for_rest(self) -> None:
+        """Wait until no shim is held ready for the next start: some seconds after the last one."""
+        spawner = self.spawner_pid()
+        processes.wait_for(
+            lambda: "scow-waiting" not in map(processes.name, processes.children(spawner)),
+            "the end of what waits for a start",
+        )
 
     def daemons(self) -> list[int]:
         """Return the PIDs of the processes that run when no container does."""
@@ -256,7 +267,7 @@ class Engine:
                 left.append(f"containers: {error!r}\n{self.read_log()}")
             self.stop(signal.SIGTERM if self._scowd.poll() is None else signal.SIGKILL)
         for pid in {*processes.mentioning(str(self.base)), *processes.mentioning(str(self.run))}:
-            if processes.name(pid) != "scow-spawner":
+            if processes.name(pid) not in ("scow-spawner", "scow-waiting", ""):
                 left.append(f"process {' '.join(processes.command_line(pid))}")
             processes.kill(pid)
         for pid in resident.servers(self.base):

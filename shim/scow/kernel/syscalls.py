@@ -141,6 +141,7 @@ _stacks: list[ctypes.Array[ctypes.c_char]] = []
 _SIGCHLD = 17
 _SIGSET = ctypes.c_uint64 * 16
 _CHILDREN = _SIGSET(1 << _SIGCHLD - 1)
+_NONE = _SIGSET()
 # And SIGHUP, SIGINT, SIGTERM.
 _BLOCKED = _SIGSET(1 << _SIGCHLD - 1 | 1 << 0 | 1 << 1 | 1 << 14)
 
@@ -197,8 +198,8 @@ class _CapData(ctypes.Structure):
 def fork_into(flags: int = 0, cgroup_fd: int | None = None) -> tuple[int, int]:
     """Fork with clone3(2): into new namespaces (`flags`) and, on cgroup v2, straight into a cgroup.
 
-    What os.fork() does around the call is done by the C API made for it (PyOS_BeforeFork and the rest).
-    glibc's own fork handlers do not run: they take locks that only other threads could hold.
+    As bare as `fork_bare`; glibc's own fork handlers do not run either: they take locks that only other threads could
+    hold.
 
     With CLONE_PARENT the child is a sibling; then its parent is told of its end as of this process's.
 
@@ -212,16 +213,7 @@ def fork_into(flags: int = 0, cgroup_fd: int | None = None) -> tuple[int, int]:
     if cgroup_fd is not None:
         args.flags |= CLONE_INTO_CGROUP
         args.cgroup = cgroup_fd
-    api = ctypes.pythonapi
-    api.PyOS_BeforeFork()
-    pid = int(_syscall(c_long(_NR_CLONE3), ctypes.byref(args), c_long(ctypes.sizeof(args))))
-    if pid == 0:
-        api.PyOS_AfterFork_Child()
-        return 0, -1
-    number = ctypes.get_errno()
-    api.PyOS_AfterFork_Parent()
-    if pid < 0:
-        raise OSError(number, os.strerror(number))
+    pid = _check(int(_syscall(c_long(_NR_CLONE3), ctypes.byref(args), c_long(ctypes.sizeof(args)))))
     return pid, pidfd.value
 
 
@@ -257,6 +249,17 @@ def child_signals() -> int:
     _libc.signal(_SIGCHLD, None)  # a parent may have ignored it
     _check(_libc.sigprocmask(0, _BLOCKED, None))
     return _check(_libc.signalfd(-1, _CHILDREN, os.O_CLOEXEC | os.O_NONBLOCK))
+
+
+def reset_signals() -> None:
+    """Set every signal to its default and block none, for a process that executes a program next.
+
+    Past Python, whose tables do not matter any more: it would make an enumeration's member of each former handler.
+    """
+    for number in range(1, 65):
+        if number not in (9, 19, 32, 33):  # SIGKILL, SIGSTOP; glibc's own
+            _libc.signal(number, None)
+    _check(_libc.sigprocmask(2, _NONE, None))
 
 
 def unshare(flags: int) -> None:

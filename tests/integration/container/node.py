@@ -180,8 +180,9 @@ class Node:
         for channel in self._channels.values():
             channel.close()
         for pid in processes.mentioning(str(self.base)):
-            if "scow.shim.spawner" not in " ".join(processes.command_line(pid)):
-                left.append(" ".join(processes.command_line(pid)))
+            line = " ".join(processes.command_line(pid))
+            if line and "scow.shim.spawner" not in line:  # without one it has just ended
+                left.append(line)
             processes.kill(pid)
         left += remains(self.instance)
         subprocess.run(

@@ -82,20 +82,44 @@ def outcome(work: Future[Any]) -> Any:
 
 
 def keeper(spawner: Spawner) -> int:
-    return next(iter(children(spawner.process.pid)), 0)
+    return named(spawner.process.pid, "scow-shim")
 
 
 def named(parent: int, wanted: str) -> int:
     return next((pid for pid in children(parent) if name(pid) == wanted), 0)
 
 
+def waiting(spawner: Spawner) -> int:
+    """Return the shim that was forked ahead, once it waits with its builder."""
+    found: list[int] = []
+
+    def ready() -> bool:
+        found[:] = [named(spawner.process.pid, "scow-waiting")]
+        return bool(found[0]) and bool(children(found[0]))
+
+    wait_for(ready, "a shim that waits")
+    return found[0]
+
+
 def alone(spawner: Spawner) -> None:
-    wait_for(lambda: not processes.children(spawner.process.pid), "the end of all children")
+    """Wait until there is no shim but one that waits."""
+    known = ("scow-waiting", "scow-spawner")
+    wait_for(
+        lambda: all(name(pid) in known for pid in processes.children(spawner.process.pid)),
+        "the end of all shims",
+    )
 
 
 def gone(container: Box) -> None:
     wait_for(lambda: not container.cgroups(), "the end of the cgroup")
     alone(container.spawner)
+
+
+def given_up(container: Box) -> None:
+    """End what was perhaps executed just before its builder was killed, as whoever asked for it does."""
+    with contextlib.suppress(OSError, ScowError):
+        container.stub.Shutdown(pb.ShutdownRequest())
+    gone(container)
 
 
 def lives_a_moment(spawner: Spawner) -> None:
@@ -115,12 +139,61 @@ def test_builders_killed_at_any_moment_of_a_start(
         kill(lambda: named(keeper(spawner), "scow-builder"), delay, start)
         if outcome(start) is None:
             container.forget()
-            gone(container)
+            given_up(container)
             container.ids = NOT_YET
-            assert not container.state.joinpath("state.json").exists() or container.recorded().error
+            assert not container.state.joinpath("state.json").exists() or container.recorded().code
         else:
             assert container.output("echo", "here") == "here"
             container.end()
+
+
+def test_builders_killed_at_any_moment_of_a_start_by_a_shim_that_waited(
+    killed_spawner: Spawner, pool: ThreadPoolExecutor
+) -> None:
+    spawner = killed_spawner
+    lives_a_moment(spawner)
+    waiting(spawner)
+    for delay in moments(lambda: lives_a_moment(spawner)):
+        container = spawner.box(config(args=["sleep", "1000"]))
+        lives_a_moment(spawner)
+        shim = waiting(spawner)
+        start = pool.submit(container.start)
+        kill(lambda shim=shim: named(shim, "scow-builder"), delay, start)  # type: ignore[misc]
+        if outcome(start) is None:
+            container.forget()
+            given_up(container)
+            container.ids = NOT_YET
+            assert not container.state.joinpath("state.json").exists() or container.recorded().code
+        else:
+            assert container.ids.shim_pid == shim
+            assert container.output("echo", "here") == "here"
+            container.end()
+
+
+@pytest.mark.parametrize("whom", ["keeper", "builder"])
+def test_a_shim_that_was_killed_while_it_waited_keeps_no_start(
+    killed_spawner: Spawner, whom: str
+) -> None:
+    spawner = killed_spawner
+    for _ in range(5):
+        lives_a_moment(spawner)
+        shim = waiting(spawner)
+        victim = shim if whom == "keeper" else children(shim)[0]
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda victim=victim: not alive(victim), "the end of what was killed")  # type: ignore[misc]
+        # Without its keeper the builder ends.
+        wait_for(lambda shim=shim: not children(shim), "the end of the builder")  # type: ignore[misc]
+        lives_a_moment(spawner)
+    alone(spawner)
+
+
+def test_nothing_waits_without_its_spawner(own_spawner: Spawner) -> None:
+    lives_a_moment(own_spawner)
+    shim = waiting(own_spawner)
+    builder = children(shim)[0]
+    own_spawner.process.kill()
+    own_spawner.process.wait()
+    wait_for(lambda: not alive(shim) and not alive(builder), "the end of what waited")
 
 
 def test_keepers_killed_at_any_moment_of_a_start(

@@ -246,6 +246,7 @@ class Execution(_Session[ExecRequest, ExecResponse]):
             return None
         again = ExecRequest(open=self._opened.open)
         again.open.exec_id = self.exec_id
+        again.open.resume.CopyFrom(self._place)
         return again
 
     def _place_of(self, response: ExecResponse) -> OutputPosition | None:

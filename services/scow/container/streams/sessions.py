@@ -324,6 +324,10 @@ class _ExecLink(_Link):
             detach=self._opened.detach,
             attach=bool(self._opened.exec_id),
         )
+        if self._opened.HasField("resume"):
+            resume = self._opened.resume
+            opened.resume.run = resume.run
+            opened.resume.stdout, opened.resume.stderr = resume.stdout, resume.stderr
         if not opened.attach:
             opened.process.MergeFrom(process(self._entry.described, self._opened))
         self._call = await shim.exec(opened)

@@ -14,6 +14,7 @@ import signal
 import socket
 import time
 import traceback
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from google.protobuf.message import DecodeError
@@ -24,13 +25,14 @@ from scow.contract.errors import ContainerNotRunning, ContainerSetupFailed, Scow
 from scow.contract.shim_files import STATE, State
 from scow.kernel import identity, syscalls
 from scow.shim import VERSION, cgroup
+from scow.shim.builder import rehearsal
 from scow.shim.confine import apparmor, seccomp
 from scow.shim.errors import exit_code, from_exception, from_json
 from scow.shim.init import control, follow, hooks, namespaces
 from scow.shim.init import process as init
 from scow.shim.keeper import exit_record, link
 from scow.shim.keeper.process import KILLED
-from scow.shim.keeper.request import Request
+from scow.shim.keeper.request import Request, receive_with
 from scow.shim.oci import config
 from scow.shim.rootfs import mount_ids, storage
 from scow.shim.rootfs import root as rootfs
@@ -39,38 +41,43 @@ _REQUEST_MAX = 128 << 10
 _BACKLOG = 128
 
 
-def main(
-    request: Request, connection: socket.socket, keeper: _socket.socket, shim: int
-) -> NoReturn:
+def main(requests: _socket.socket, keeper: _socket.socket, shim: int) -> NoReturn:
     """Run in the forked child; never returns.
 
     Args:
-        request: The spawn request.
-        connection: Whoever asked.
+        requests: Where the spawn request comes from, with the connection of whoever asked and the layers of the root.
         keeper: The way to the keeper.
         shim: PID of the keeper. Not to be asked for: the parent of an orphan is the spawner.
     """
     try:
+        prepared = None
+        if not select.select([requests], [], [], 0)[0]:
+            prepared = namespaces.Prepared()
+            rehearsal.rehearse()
+        found = receive_with(requests)
+        if found is None:
+            os._exit(0)
+        request, asker, layers = found
+        requests.close()
         syscalls.set_name(b"scow-builder")
+        connection = socket.socket(fileno=asker)
         connection.settimeout(None)
-        _run(request, connection, keeper, shim)
+        _run(Builder(request, layers, keeper, shim, prepared), connection)
     except BaseException:  # noqa: BLE001 - the child must never return to the keeper's code
         traceback.print_exc()
     finally:
         os._exit(0)
 
 
-def _run(request: Request, connection: socket.socket, keeper: _socket.socket, shim: int) -> None:
-    made: Builder | None = None
+def _run(made: Builder, connection: socket.socket) -> None:
+    keeper = made.keeper
     try:
-        made = Builder(request, keeper, shim)
         made.create()
         made.ready()
-        listener = _listen(request.socket)
+        listener = _listen(made.request.socket)
     except Exception as error:  # noqa: BLE001 - whatever it is travels to who asked
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0)  # the keeper goes first
-        if made is not None:
-            made.abandon()
+        made.abandon()
         link.send(keeper, link.UNDONE)
         while link.receive(keeper)[0]:
             pass
@@ -95,15 +102,32 @@ def _run(request: Request, connection: socket.socket, keeper: _socket.socket, sh
 
 
 class Builder:
-    """Makes one container."""
+    """Makes one container.
 
-    def __init__(self, request: Request, keeper: _socket.socket, shim: int) -> None:
+    Args:
+        request: The spawn request.
+        layers: What the spawner has mounted: descriptors by the path of the index, closed once the init has them.
+        keeper: The way to the keeper.
+        shim: PID of the keeper.
+        prepared: Namespaces that were made before there was a request.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        layers: Mapping[str, int],
+        keeper: _socket.socket,
+        shim: int,
+        prepared: namespaces.Prepared | None,
+    ) -> None:
         self.request = request
-        self.spec = config.load(request.bundle)
-        self.cgroup = cgroup.discover().cgroup(request.cgroup_parent, request.id)
+        self.keeper = keeper
+        self.spec: config.Spec
+        self.cgroup: cgroup.Cgroup
         self.pid = 0
+        self._layers = layers
+        self._prepared = prepared
         self._pidfd = -1
-        self._keeper = keeper
         self._filter: seccomp.Filter | None = None
         self.state = State(request.id, VERSION, shim, identity.start_ticks(shim))
         self._control: socket.socket
@@ -113,9 +137,15 @@ class Builder:
         self._watch = Stopwatch()
 
     def create(self) -> None:
-        """Make the cgroup and fork the init."""
+        """Read the configuration, make the cgroup and fork the init."""
+        self.spec = config.load(self.request.bundle)
+        self.cgroup = cgroup.discover().cgroup(self.request.cgroup_parent, self.request.id)
         plan = namespaces.plan(self.spec.namespaces)
         try:
+            if self._prepared is not None:
+                # A user namespace is to own the others, so that these are made in it.
+                wanted = 0 if "user" in self.spec.namespaces else plan.unshare
+                plan.unshare &= ~self._prepared.leave_all_but(wanted)
             cgroup.require_free(self.cgroup.directories)
             plan.add_user(self.spec)
             self._made = True
@@ -158,7 +188,7 @@ class Builder:
                         self._filter,
                         stdio,
                         theirs.fileno(),
-                        self.request.layers,
+                        self._layers,
                         filesystems,
                     )
                 )
@@ -167,7 +197,7 @@ class Builder:
             theirs.close()
             if directory is not None:
                 os.close(directory)
-            passed = (*self.request.layers.values(), *filesystems.values())
+            passed = (*self._layers.values(), *filesystems.values())
             for descriptor in {*stdio, *kept, *passed}:
                 os.close(descriptor)
         self._control = ours
@@ -194,7 +224,7 @@ class Builder:
         if counter is not None:
             own.append(os.open(counter, os.O_RDONLY | os.O_CLOEXEC))
             flags |= link.HAS_OOM
-        link.send(self._keeper, link.INIT + link.INTS.pack(pid, flags), (pidfd, *own, *kept))
+        link.send(self.keeper, link.INIT + link.INTS.pack(pid, flags), (pidfd, *own, *kept))
         for descriptor in own:
             os.close(descriptor)
 
@@ -211,7 +241,7 @@ class Builder:
         """Return the init's next message; hand its terminal on."""
         message, master = follow.receive(self._control)
         if master >= 0:
-            link.send(self._keeper, link.TERMINAL, (master,))
+            link.send(self.keeper, link.TERMINAL, (master,))
             os.close(master)
         if message is not None and "mounted" in message:
             self._mounts.update([message["mounted"]])
@@ -225,7 +255,7 @@ class Builder:
         while True:
             found = {fd for fd, _ in poll.poll()}
             if self._control.fileno() in found and self._receive() is None:
-                link.send(self._keeper, link.DEAD)
+                link.send(self.keeper, link.DEAD)
                 return self._await_request(connection)
             if connection.fileno() in found:
                 return self._await_request(connection)
@@ -275,9 +305,9 @@ class Builder:
         self._watch.lap("exec")
         if self._mounts:
             mount_ids.add(self.request.state_dir, self._mounts)
-        link.send(self._keeper, link.EXECUTED)
+        link.send(self.keeper, link.EXECUTED)
         # Who is told of the start finds a shim that knows of it.
-        while link.receive(self._keeper)[0][:1] not in (link.EXECUTED, link.STOPPED, b""):
+        while link.receive(self.keeper)[0][:1] not in (link.EXECUTED, link.STOPPED, b""):
             pass
 
     def _oci_state(self) -> dict[str, Any]:
@@ -293,11 +323,11 @@ class Builder:
     def fail(self, error: ScowError) -> None:
         """Have the end recorded, and why; return once it is."""
         packet = link.FAILED + bytes((exit_code(error),)) + error.message.encode()
-        link.send(self._keeper, packet[: link.PACKET_MAX // 2])
+        link.send(self.keeper, packet[: link.PACKET_MAX // 2])
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         while True:
-            packet, _ = link.receive(self._keeper)
+            packet, _ = link.receive(self.keeper)
             if packet[:1] in (link.STOPPED, b""):
                 return
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import marshal
 import os
 import struct
 from collections.abc import Iterable
@@ -55,7 +56,7 @@ _ENOSYS = 38
 _X32_BIT = 0x40000000
 # What goes on or is only logged where no rule is found.
 _PERMISSIVE = frozenset(("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"))
-_FORMAT = b"2"  # part of the cache's key: a change of this module invalidates the cache
+_FORMAT = b"3"  # part of the cache's key: a change of this module invalidates the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +85,20 @@ def prepare(profile: dict[str, Any], cache: str | None) -> Filter:
         if name not in _FLAGS:
             raise _invalid("flags", f"has the unknown {name}")
         flags |= _FLAGS[name]
-    canonical = json.dumps(profile, sort_keys=True).encode()
-    key = hashlib.sha256(_FORMAT + os.uname().machine.encode() + canonical).hexdigest()
-    path = os.path.join(cache, f"{key}.bpf") if cache else None
+    path = os.path.join(cache, f"{key(profile)}.bpf") if cache else None
     program = _read(path)
     if program is None:
         program = _compile_in_child(profile)
         if path:
             _write(path, program)
     return Filter(program, flags)
+
+
+def key(profile: dict[str, Any]) -> str:
+    """Return the name of a profile's program in the cache."""
+    # Quicker than JSON; as version 2 it does not depend on which objects are the same.
+    content = marshal.dumps(profile, 2)
+    return hashlib.sha256(_FORMAT + os.uname().machine.encode() + content).hexdigest()
 
 
 def _read(path: str | None) -> bytes | None:

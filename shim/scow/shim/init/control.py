@@ -16,6 +16,7 @@ import array
 import json
 import os
 import socket
+import sys
 from typing import Any, NoReturn
 
 from scow.contract.errors import ScowError
@@ -23,6 +24,8 @@ from scow.shim.errors import exit_code, from_exception, to_json
 
 MAX_MESSAGE = 128 << 10
 CHILD_FD = 3
+# Plain numbers, as in `link`.
+_ONE, _CLOEXEC = socket.CMSG_SPACE(4), int(socket.MSG_CMSG_CLOEXEC)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -50,10 +53,9 @@ def receive(fd: int) -> dict[str, Any] | None:
 
 def receive_with_fd(sock: socket.socket) -> tuple[dict[str, Any] | None, int]:
     """Return the next message and the descriptor that came with it, or -1."""
-    raw, fds, _, _ = socket.recv_fds(sock, MAX_MESSAGE, 1)
-    for fd in fds:
-        os.set_inheritable(fd, False)
-    return (json.loads(raw) if raw else None), (fds[0] if fds else -1)
+    raw, ancillary, _, _ = sock.recvmsg(MAX_MESSAGE, _ONE, _CLOEXEC)
+    fd = int.from_bytes(ancillary[0][2][:4], sys.byteorder) if ancillary else -1
+    return (json.loads(raw) if raw else None), fd
 
 
 def fail(error: BaseException, doing: str) -> NoReturn:

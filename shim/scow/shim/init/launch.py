@@ -52,7 +52,7 @@ def detach(stdio: tuple[int, int, int] | None, control_fd: int, keep: tuple[int,
     """Make a fresh child its own session with only stdio, the control socket and `keep` open."""
     imports.end()
     os.setsid()
-    _reset_signals()
+    syscalls.reset_signals()
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     _place((*(stdio or ()),), control_fd)
     first = control.CHILD_FD + 1
@@ -71,13 +71,6 @@ def _place(stdio: tuple[int, ...], control_fd: int) -> None:
     for target, fd in enumerate(stdio):
         os.dup2(fd, target)
     os.dup2(control_fd, control.CHILD_FD, inheritable=False)
-
-
-def _reset_signals() -> None:
-    for number in range(1, signal.NSIG):
-        if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):  # 32 and 33 are glibc's own
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def set_oom_score(value: int | None) -> list[str]:

@@ -23,6 +23,33 @@ KINDS = {
     "time": (syscalls.CLONE_NEWTIME, "time"),
 }
 _CLOCKS = ("monotonic", "boottime")
+_AHEAD = ("network", "ipc", "uts")
+
+
+class Prepared:
+    """Namespaces of this process that were made before there was a container to have them.
+
+    A network namespace is what takes longest of all that a start asks of the kernel. The init inherits them; those that
+    its container does not want this process leaves again.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[int, int] = {}
+        for flag, file in (KINDS[kind] for kind in _AHEAD):
+            self._before[flag] = os.open(f"/proc/self/ns/{file}", os.O_RDONLY | os.O_CLOEXEC)
+        syscalls.unshare(sum(self._before))
+
+    def leave_all_but(self, wanted: int) -> int:
+        """Leave those that are not wanted (CLONE_NEW...); return which of the wanted are there."""
+        made = 0
+        for flag, before in self._before.items():
+            if flag & wanted:
+                made |= flag
+            else:
+                syscalls.setns(before, flag)
+            os.close(before)
+        self._before.clear()
+        return made
 
 
 @dataclass(slots=True)

@@ -44,12 +44,12 @@ ATTACHED, STDOUT, STDERR, END = b"0", b"1", b"2", b"."
 WANTS_STDOUT, WANTS_STDERR, WANTS_UNLOGGED = 1, 2, 4
 
 PACKET_MAX = 64 << 10
-_FDS_MAX = 8
+FDS_MAX = 32
 # Plain numbers: members of an enumeration are objects to look at.
 _AF_UNIX, _SOCK_SEQPACKET = int(socket.AF_UNIX), int(socket.SOCK_SEQPACKET)
 _SOL_SOCKET, _SCM_RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
 _CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
-_ANCILLARY = socket.CMSG_SPACE(4 * _FDS_MAX)
+_ANCILLARY = socket.CMSG_SPACE(4 * FDS_MAX)
 INTS = struct.Struct("=ii")
 POSITION = struct.Struct("=qqq")
 

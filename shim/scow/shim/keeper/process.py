@@ -21,7 +21,6 @@ import gc
 import os
 import select
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -32,11 +31,12 @@ from scow.kernel import syscalls
 from scow.shim import cgroup
 from scow.shim.keeper import exit_record, link, usage
 from scow.shim.keeper.output import Output
-from scow.shim.keeper.request import Request
+from scow.shim.keeper.request import Request, receive
 
 _RETRY_SECONDS = 1.0
 _CGROUP_SECONDS = 10.0
 _SIGKILL = int(signal.SIGKILL)
+WAITING = b"scow-waiting"  # the name of what has no request yet
 KILLED = "the init was killed before it executed the container's process"
 
 
@@ -69,8 +69,7 @@ class Keeper:
         "terminal",
     )
 
-    def __init__(self, request: Request) -> None:
-        self.request = request
+    def __init__(self) -> None:
         self._own = os.getpid()
         self.pid = 0
         self.pidfd = -1
@@ -84,7 +83,6 @@ class Keeper:
         self._due = 0.0  # when writing the record is tried again
         self._oom = -1
         self._poll = select.epoll()
-        self.output = Output(self._poll, request.log_file())
         self._builder: _socket.socket | None = None
         self._builder_pid = 0
         self._talker: _socket.socket | None = None
@@ -97,20 +95,29 @@ class Keeper:
 
     # The builder and the talker
 
-    def fork_builder(self, connection: socket.socket) -> None:
-        """Fork the process that makes the container."""
+    def fork_builder(self, requests: _socket.socket, other: _socket.socket) -> None:
+        """Fork the process that makes the container.
+
+        Args:
+            requests: Where it gets its request from.
+            other: Where the keeper gets its own from.
+        """
         self._builder, theirs = link.pair()
         self._builder_pid = syscalls.fork_bare()
         if self._builder_pid == 0:
             from scow.shim.builder import process as builder
 
             self._become_child()
-            builder.main(self.request, connection, theirs, self._own)
+            other.close()
+            builder.main(requests, theirs, self._own)
         theirs.close()
-        connection.close()
-        for descriptor in self.request.layers.values():
-            os.close(descriptor)
+        requests.close()
         self._poll.register(self._builder.fileno(), select.EPOLLIN)
+
+    def begin(self, request: Request) -> None:
+        """Take on a request, which the builder has already."""
+        self.request = request
+        self.output = Output(self._poll, request.log_file())
 
     def _fork_talker(self, *, recovering: bool = False) -> None:
         self._talker, theirs = link.pair()
@@ -144,7 +151,8 @@ class Keeper:
         for each in (self._builder, self._talker):
             if each is not None:
                 each.close()
-        self.output.close_all()
+        if self._talker is not None:
+            self.output.close_all()
         if self._oom >= 0:
             os.close(self._oom)
 
@@ -402,19 +410,25 @@ class Keeper:
         os._exit(0)
 
 
-def main(request: Request, connection: socket.socket) -> NoReturn:
-    """Become the shim of a new container, in the forked child. Does not return.
+def main(requests: _socket.socket, of_builder: _socket.socket) -> NoReturn:
+    """Become the shim of a container to come, in the forked child. Does not return.
 
     Args:
-        request: The spawn request.
-        connection: Whoever asked: the builder answers there.
+        requests: Where the spawn request comes from; whoever closes it wants no shim.
+        of_builder: Where the builder's comes from.
     """
     code = 1
     try:
         _detach()
         gc.disable()
-        keeper = Keeper(request)
-        keeper.fork_builder(connection)
+        keeper = Keeper()
+        keeper.fork_builder(of_builder, requests)
+        found = receive(requests)
+        if found is None:
+            os._exit(0)
+        requests.close()
+        syscalls.set_name(b"scow-shim")
+        keeper.begin(found)
         keeper.run()
         code = 0
     except BaseException:  # noqa: BLE001 - the child must never return to the spawner's code
@@ -429,7 +443,7 @@ def _detach() -> None:
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     # Processes of the container may not look into this one (ptrace(2), "Ptrace access mode checking").
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-    syscalls.set_name(b"scow-shim")
+    syscalls.set_name(WAITING)
 
 
 def _oom_kills(fd: int) -> int:

@@ -29,13 +29,13 @@ from scow.kernel import syscalls
 from scow.shim import VERSION
 from scow.shim.builder.process import answer, refusal
 from scow.shim.errors import from_exception
-from scow.shim.keeper import process
 from scow.shim.keeper.request import parse
 from scow.shim.messages import exit_message
 from scow.shim.oci import config
 from scow.shim.prober import process as prober
 from scow.shim.rootfs import copy_up
 from scow.shim.spawner import layers, reap, sealed, view
+from scow.shim.spawner.pool import Pool
 from scow.shim.talker import process as _talker  # noqa: F401 - loaded once, for all that are forked
 
 _REQUEST_MAX = 128 << 10
@@ -76,6 +76,7 @@ class Spawner:
         self._bound = _identity(path)
         self._listener.listen(_BACKLOG)
         self._layers = layers.Layers()
+        self._pool = Pool(lambda: self._become_child({}))
 
     def serve(self) -> None:
         """Answer until nobody needs this process any more."""
@@ -86,6 +87,7 @@ class Spawner:
                 self._listener.settimeout(self._interval())
                 self._accept()
             except TimeoutError:
+                self._pool.look()
                 self._layers.drop_gone()
                 if not self._needed():
                     break
@@ -101,6 +103,8 @@ class Spawner:
     def _interval(self) -> float:
         """Return the seconds until there is something to look at."""
         seconds = _TIDY_SECONDS if len(self._layers) else _LOOK_SECONDS
+        # Not 0, which would not wait at all.
+        seconds = min(seconds, max(self._pool.timeout(), 0.001))
         return min(seconds, self._idle) if self._idle else seconds
 
     def _needed(self) -> bool:
@@ -109,6 +113,7 @@ class Spawner:
             return False
         if not self._idle or time.monotonic() - self._asked < self._idle:
             return True
+        self._pool.close()
         return _has_children()
 
     def _refuse_further(self) -> None:
@@ -139,9 +144,12 @@ class Spawner:
                 _close(descriptors)
                 return
             mounted = self._mount_layers(request)
-            spawn = parse(request.spawn, self._cache, mounted) if kind == "spawn" else None
-            act = None if spawn is not None else _ACTS.get(kind or "")
-            if spawn is None and act is None and kind != "extract":
+            if kind == "spawn":
+                self._pool.spawn(parse(request.spawn, self._cache), connection, mounted)
+                _close(descriptors)
+                return
+            act = _ACTS.get(kind or "")
+            if act is None and kind != "extract":
                 raise InvalidArgument("the request asks for nothing", what="request")
             child = syscalls.fork_bare()
         except Exception as error:  # noqa: BLE001 - nonsense, no memory, no more processes: only this request fails
@@ -149,16 +157,19 @@ class Spawner:
             _close(descriptors)
             return
         if child == 0:
-            self._listener.close()
-            os.close(self._lock)
-            self._layers.close_others(mounted)
-            if spawn is not None:
-                process.main(spawn, connection)
-            elif kind == "extract":
+            self._become_child(mounted)
+            self._pool.close()
+            if kind == "extract":
                 _answer_in_child(connection, lambda: _extract(request, connection, descriptors))
             elif act is not None:
                 _answer_in_child(connection, lambda: act(request, connection, mounted))
         _close(descriptors)
+
+    def _become_child(self, mounted: Mapping[str, int]) -> None:
+        """Close, in a forked child, what is the spawner's, but for some layers."""
+        self._listener.close()
+        os.close(self._lock)
+        self._layers.close_others(mounted)
 
     def _mount_layers(self, request: pb.SpawnerRequest) -> dict[str, int]:
         """Mount the layers of a root file system that is asked for, unless they are mounted."""

@@ -165,6 +165,10 @@ class Execution:
             signal.pidfd_send_signal(self._pidfd, number)
 
 
+# Sessions that have ended whose output is kept, and for how long.
+_KEPT, _KEPT_SECONDS = 16, 60.0
+
+
 class Executions:
     """The sessions of one container: those that run, and the latest that ended.
 
@@ -177,12 +181,15 @@ class Executions:
         self._container = container
         self._changed = changed
         self._running: dict[str, Execution] = {}
+        # Those that ended a while ago at most, and of them those whose output nobody has had to its end.
+        self._kept: dict[str, Stdio] = {}
+        self._undelivered: set[str] = set()
         self._records = Records(container.request.state_dir)
 
     @property
     def idle(self) -> bool:
-        """Whether none runs."""
-        return not self._running
+        """Whether none runs, and nobody may come back for the output of one."""
+        return not (self._running or self._undelivered)
 
     def start(self, exec_id: str, wanted: Wanted) -> Execution:
         """Fork a session's process; `launched` then waits for its program.
@@ -221,10 +228,32 @@ class Executions:
     def _ended(self, exec_id: str, session: Execution) -> None:
         del self._running[exec_id]
         stdio = session.stdio
+        if stdio.keeps:
+            self._keep(exec_id, stdio)
         self._records.add(
             Record(exec_id, session.pid, session.ticks, session.exit, stdio.run, **stdio.written)
         )
         self._changed()
+
+    def _keep(self, exec_id: str, stdio: Stdio) -> None:
+        self._kept[exec_id] = stdio
+        self._undelivered.add(exec_id)
+        for oldest in [*self._kept][:-_KEPT]:
+            self._forget(oldest)
+        asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._forget, exec_id)
+
+    def _forget(self, exec_id: str) -> None:
+        self._kept.pop(exec_id, None)
+        self.delivered(exec_id)
+
+    def delivered(self, exec_id: str) -> None:
+        """Note that somebody has had all output of a session; it is kept while this process is there anyway."""
+        self._undelivered.discard(exec_id)
+        self._changed()
+
+    def kept(self, exec_id: str) -> Stdio | None:
+        """Return the stdio of a session that has ended, while its latest output is kept."""
+        return self._kept.get(exec_id)
 
     def running(self, exec_id: str) -> Execution | None:
         """Return a session that runs."""

@@ -20,9 +20,8 @@ from scow.shim.oci import config
 from scow.shim.talker import live_mounts
 from scow.shim.talker.container import STOPPED, Container
 from scow.shim.talker.execution import Executions, Wanted
-from scow.shim.talker.records import Record
 from scow.shim.talker.server import Method, Stream
-from scow.shim.talker.stdio import Session
+from scow.shim.talker.stdio import Session, Stdio
 
 _NAMES = {link.STDOUT: "stdout", link.STDERR: "stderr"}
 _PACKET_MAX = 1 << 17
@@ -130,12 +129,15 @@ class ShimService:
         if opened.attach:
             execution = self._executions.running(opened.exec_id)
             if execution is None:
-                await self._tell_ended(stream, self._executions.find(opened.exec_id))
+                await self._tell_ended(stream, opened)
                 return
         else:
             execution = self._executions.start(opened.exec_id, _wanted(opened))
+            execution.stdio.keeps = not (opened.detach or opened.bound)
         stdio = execution.stdio
-        session, position = stdio.attach(stdout=not opened.detach, stderr=not opened.detach)
+        session, position = stdio.attach(
+            stdout=not opened.detach, stderr=not opened.detach, known=_known(opened, stdio)
+        )
         try:
             await execution.launched()
             place = pb.OutputPosition(run=stdio.run, **position)
@@ -146,15 +148,27 @@ class ShimService:
             with _Input(stream, stdio.write_stdin, stdio.resize, stdio.end_stdin, opened.stdin):
                 await _deliver(stream, session, pb.ExecResponse)
             await stream.send(pb.ExecResponse(exit=exit_message(await execution.wait())))
+            self._executions.delivered(opened.exec_id)
         finally:
             stdio.detach(session)
             stdio.close_stdin()
             if opened.bound and execution.running:
                 execution.kill(signal.SIGKILL, group=True)
 
-    async def _tell_ended(self, stream: Stream, record: Record) -> None:
-        """Tell of a session that had ended before anybody attached to it again."""
+    async def _tell_ended(self, stream: Stream, opened: pb.ExecRequest.Open) -> None:
+        """Tell of a session that had ended before anybody attached to it again, and what it wrote since."""
+        record, stdio = self._executions.find(opened.exec_id), self._executions.kept(opened.exec_id)
         assert record.exit is not None
+        if stdio is not None:
+            known = _known(opened, stdio)
+            session, position = stdio.attach(stdout=True, stderr=True, known=known)
+            place = pb.OutputPosition(run=stdio.run, **position)
+            started = pb.ExecResponse.Started(pid=record.pid, position=place)
+            await stream.send(pb.ExecResponse(started=started))
+            await _deliver(stream, session, pb.ExecResponse)
+            await stream.send(pb.ExecResponse(exit=exit_message(record.exit)))
+            self._executions.delivered(opened.exec_id)
+            return
         started = pb.ExecResponse.Started(pid=record.pid)
         if record.run:  # unknown of one whose talker was killed
             place = pb.OutputPosition(run=record.run, stdout=record.stdout, stderr=record.stderr)
@@ -283,6 +297,13 @@ def _opened(first: Any) -> Any:
         text = "the first message must be `open`"
         raise InvalidArgument(text, what="message")
     return first.open
+
+
+def _known(opened: pb.ExecRequest.Open, stdio: Stdio) -> dict[str, int] | None:
+    """Return what a client has of a process's output, if it says so of this very process."""
+    if not opened.HasField("resume") or opened.resume.run != stdio.run:
+        return None
+    return {"stdout": opened.resume.stdout, "stderr": opened.resume.stderr}
 
 
 def _wanted(opened: pb.ExecRequest.Open) -> Wanted:

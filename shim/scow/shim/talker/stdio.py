@@ -3,6 +3,8 @@
 Every session gets every byte from its attachment on, in order. A session that does not keep up may fall behind by
 256 KiB; then reading stops, and the process blocks once its pipe is full, as it would on a slow terminal.
 A session that takes nothing at all for 10 seconds is cut off with an error, and the process goes on.
+
+The latest 256 KiB of the output are kept, for a session that comes back after its connection was lost.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from scow.shim.rootfs import devices
 
 _CHUNK = 32 << 10
 _BEHIND = 256 << 10
+_KEPT = 256 << 10
 _PIPE_AT_MOST = 1 << 20  # what a pipe can hold: /proc/sys/fs/pipe-max-size
 STALL_SECONDS = 10.0
 _END_OF_TRANSMISSION = b"\x04"
@@ -181,6 +184,10 @@ class Stdio:
         self._input = Input(-1, terminal=terminal)
         self.terminal = terminal
         self.ended = False
+        # Whether output is kept; what is, with its stream and what came before it, and how many bytes that is.
+        self.keeps = True
+        self._kept: deque[tuple[str, int, bytes]] = deque()
+        self._kept_size = 0
         self.child = self._make(terminal, stdin)
 
     def _make(self, terminal: bool, stdin: bool) -> tuple[int, int, int]:
@@ -245,12 +252,20 @@ class Stdio:
         if not data:
             return False
         stream = self._sources[fd]
+        if self.keeps:
+            self._keep(stream, data)
         self.written[stream] += len(data)
         for session in self._sessions:
             session.feed(stream, data)
         if any(session.full for session in self._sessions):
             self._update()
         return True
+
+    def _keep(self, stream: str, data: bytes) -> None:
+        self._kept.append((stream, self.written[stream], data))
+        self._kept_size += len(data)
+        while self._kept_size > _KEPT:
+            self._kept_size -= len(self._kept.popleft()[2])
 
     def _close_source(self, fd: int) -> None:
         asyncio.get_running_loop().remove_reader(fd)
@@ -284,8 +299,15 @@ class Stdio:
         for fd in tuple(self._sources):
             self._close_source(fd)
 
-    def attach(self, *, stdout: bool, stderr: bool) -> tuple[Session, Mapping[str, int]]:
+    def attach(
+        self, *, stdout: bool, stderr: bool, known: Mapping[str, int] | None = None
+    ) -> tuple[Session, Mapping[str, int]]:
         """Add a session; on a terminal all output is stdout.
+
+        Args:
+            stdout: It wants this.
+            stderr: And this.
+            known: Bytes of each stream that it has; what is kept of the rest comes first.
 
         Returns:
             The session, and how many bytes of each stream come before what it gets.
@@ -293,6 +315,12 @@ class Stdio:
         chosen = {name for name, wanted in (("stdout", stdout), ("stderr", stderr)) if wanted}
         session = Session(frozenset(chosen), self._update)
         position = dict(self.written)
+        if known is not None:
+            for stream, before, data in self._kept:
+                new = data[max(0, known[stream] - before) :]
+                if new and stream in chosen:
+                    session.feed(stream, new)
+                    position[stream] = min(position[stream], before + len(data) - len(new))
         if self.ended:
             session.end()
         else:

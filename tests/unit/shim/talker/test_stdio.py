@@ -51,6 +51,37 @@ async def test_a_session_knows_how_much_came_before() -> None:
     assert stdio.written == {"stdout": 21, "stderr": 3}
 
 
+async def test_who_comes_back_gets_what_is_kept() -> None:
+    stdio = Stdio(terminal=False, stdin=False)
+    stdio.start()
+    os.write(stdio.child[1], b"line\nbegun")
+    os.write(stdio.child[2], b"err")
+    await asyncio.sleep(0.05)
+    known = {"stdout": 7, "stderr": 3}
+    session, before = stdio.attach(stdout=True, stderr=True, known=known)
+    stdio.close_child_side()
+    stdio.finish()
+    assert before == known
+    assert await drain(session) == [("stdout", b"gun")]
+    late, _ = stdio.attach(stdout=True, stderr=True, known={"stdout": 0, "stderr": 0})
+    assert sorted(await drain(late)) == [("stderr", b"err"), ("stdout", b"line\nbegun")]
+
+
+async def test_no_more_is_kept_than_the_bound() -> None:
+    stdio = Stdio(terminal=False, stdin=False)
+    stdio.start()
+    written = 0
+    while written < 2 * module._KEPT:
+        written += os.write(stdio.child[1], b"x" * 30_000)
+        await asyncio.sleep(0.01)
+    stdio.close_child_side()
+    stdio.finish()
+    session, before = stdio.attach(stdout=True, stderr=True, known={"stdout": 0, "stderr": 0})
+    got = b"".join(data for _, data in await drain(session))
+    assert module._KEPT - 32_768 <= len(got) <= module._KEPT
+    assert before["stdout"] + len(got) == written
+
+
 async def test_what_is_left_in_the_pipe_is_delivered_at_the_end() -> None:
     stdio = Stdio(terminal=False, stdin=False)
     session, _ = stdio.attach(stdout=True, stderr=True)

@@ -2632,18 +2632,23 @@ class ExecRequest(_message.Message):
         DETACH_FIELD_NUMBER: _builtins.int
         WINDOW_SIZE_FIELD_NUMBER: _builtins.int
         EXEC_ID_FIELD_NUMBER: _builtins.int
+        RESUME_FIELD_NUMBER: _builtins.int
         container: _builtins.str
         stdin: _builtins.bool
         detach: _builtins.bool
         """The stream ends after `started`."""
         exec_id: _builtins.str
-        """Connect to this session, which was started before, instead of starting one; `config` is not looked at.
-        What it wrote while nobody was connected is not kept.
-        """
+        """Connect to this session, which was started before, instead of starting one; `config` is not looked at."""
         @_builtins.property
         def config(self) -> Global___ExecConfig: ...
         @_builtins.property
         def window_size(self) -> Global___WindowSize: ...
+        @_builtins.property
+        def resume(self) -> Global___OutputPosition:
+            """With `exec_id`: what the client has of the output; what comes after it is delivered first, as far as it is kept.
+            The latest 256 KiB are, for a minute after the end.
+            """
+
         def __init__(
             self,
             *,
@@ -2653,10 +2658,11 @@ class ExecRequest(_message.Message):
             detach: _builtins.bool = ...,
             window_size: Global___WindowSize | None = ...,
             exec_id: _builtins.str = ...,
+            resume: Global___OutputPosition | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "window_size", b"window_size"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "resume", b"resume", "window_size", b"window_size"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "container", b"container", "detach", b"detach", "exec_id", b"exec_id", "stdin", b"stdin", "window_size", b"window_size"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "container", b"container", "detach", b"detach", "exec_id", b"exec_id", "resume", b"resume", "stdin", b"stdin", "window_size", b"window_size"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

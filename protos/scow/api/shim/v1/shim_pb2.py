@@ -27,15 +27,15 @@ from scow.api.types.v1 import errors_pb2 as scow_dot_api_dot_types_dot_v1_dot_er
 from scow.api.types.v1 import types_pb2 as scow_dot_api_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bscow/api/shim/v1/shim.proto\x12\x10scow.api.shim.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1escow/api/types/v1/errors.proto\x1a\x1dscow/api/types/v1/types.proto\"\'\n\x04\x43\x61ll\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\"D\n\x06Result\x12(\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x19.scow.api.types.v1.Status\x12\x10\n\x08response\x18\x02 \x01(\x0c\"\xd0\x01\n\x04\x45xit\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06signal\x18\x02 \x01(\x05\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\noom_killed\x18\x04 \x01(\x08\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x11\n\toom_kills\x18\x06 \x01(\x03\x12\x11\n\tlimit_hit\x18\x07 \x01(\x08\x12\x13\n\x0bpeak_memory\x18\x08 \x01(\x03\x12\x0b\n\x03\x63pu\x18\t \x01(\x03\x12\x15\n\rforks_refused\x18\n \x01(\x03\"\x0e\n\x0cStateRequest\"\xb4\x01\n\rStateResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.scow.api.shim.v1.Status\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12\x17\n\x0fpid_start_ticks\x18\x04 \x01(\x03\x12\x10\n\x08shim_pid\x18\x05 \x01(\x05\x12$\n\x04\x65xit\x18\x06 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit\x12\x0f\n\x07version\x18\x07 \x01(\t\";\n\x0bKillRequest\x12\x0e\n\x06signal\x18\x01 \x01(\x05\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\x12\x0f\n\x07\x65xec_id\x18\x03 \x01(\t\"\x0e\n\x0cKillResponse\"\x1e\n\x0bWaitRequest\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\"4\n\x0cWaitResponse\x12$\n\x04\x65xit\x18\x01 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit\"+\n\nWindowSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"\xf1\x01\n\rAttachRequest\x12\x34\n\x04open\x18\x01 \x01(\x0b\x32$.scow.api.shim.v1.AttachRequest.OpenH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x15\n\x0b\x63lose_stdin\x18\x03 \x01(\x08H\x00\x12.\n\x06resize\x18\x04 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSizeH\x00\x1aG\n\x04Open\x12\r\n\x05stdin\x18\x01 \x01(\x08\x12\x0e\n\x06stdout\x18\x02 \x01(\x08\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x10\n\x08unlogged\x18\x04 \x01(\x08\x42\t\n\x07message\"\xaf\x01\n\x0e\x41ttachResponse\x12\x12\n\x08\x61ttached\x18\x01 \x01(\x08H\x00\x12\x10\n\x06stdout\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x03 \x01(\x0cH\x00\x12&\n\x04\x65xit\x18\x04 \x01(\x0b\x32\x16.scow.api.shim.v1.ExitH\x00\x12\x32\n\x08position\x18\x05 \x01(\x0b\x32 .scow.api.shim.v1.OutputPositionB\t\n\x07message\"=\n\x0eOutputPosition\x12\x0b\n\x03run\x18\x01 \x01(\x03\x12\x0e\n\x06stdout\x18\x02 \x01(\x03\x12\x0e\n\x06stderr\x18\x03 \x01(\x03\"\xac\x01\n\x07Process\x12\x0c\n\x04\x61rgs\x18\x01 \x03(\t\x12\x0b\n\x03\x65nv\x18\x02 \x03(\t\x12\x0b\n\x03\x63wd\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x10\n\x08terminal\x18\x05 \x01(\x08\x12\x12\n\nprivileged\x18\x06 \x01(\x08\x12\x12\n\nadd_groups\x18\x07 \x03(\t\x12\x31\n\x0bwindow_size\x18\x08 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSize\"\xa8\x02\n\x0b\x45xecRequest\x12\x32\n\x04open\x18\x01 \x01(\x0b\x32\".scow.api.shim.v1.ExecRequest.OpenH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x15\n\x0b\x63lose_stdin\x18\x03 \x01(\x08H\x00\x12.\n\x06resize\x18\x04 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSizeH\x00\x1a\x81\x01\n\x04Open\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\x12*\n\x07process\x18\x02 \x01(\x0b\x32\x19.scow.api.shim.v1.Process\x12\r\n\x05stdin\x18\x03 \x01(\x08\x12\x0e\n\x06\x64\x65tach\x18\x04 \x01(\x08\x12\x0e\n\x06\x61ttach\x18\x05 \x01(\x08\x12\r\n\x05\x62ound\x18\x06 \x01(\x08\x42\t\n\x07message\"\xec\x01\n\x0c\x45xecResponse\x12\x39\n\x07started\x18\x01 \x01(\x0b\x32&.scow.api.shim.v1.ExecResponse.StartedH\x00\x12\x10\n\x06stdout\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x03 \x01(\x0cH\x00\x12&\n\x04\x65xit\x18\x04 \x01(\x0b\x32\x16.scow.api.shim.v1.ExitH\x00\x1aJ\n\x07Started\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x32\n\x08position\x18\x02 \x01(\x0b\x32 .scow.api.shim.v1.OutputPositionB\t\n\x07message\"#\n\x10\x45xecStateRequest\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\"h\n\x11\x45xecStateResponse\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\x12\x0f\n\x07running\x18\x02 \x01(\x08\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12$\n\x04\x65xit\x18\x04 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit\"L\n\rResizeRequest\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\x12*\n\x04size\x18\x02 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSize\"\x10\n\x0eResizeResponse\"\x0e\n\x0cPauseRequest\"\x0f\n\rPauseResponse\"\x0f\n\rResumeRequest\"\x10\n\x0eResumeResponse\"\x12\n\x10ProcessesRequest\"!\n\x11ProcessesResponse\x12\x0c\n\x04pids\x18\x01 \x03(\r\"\x0e\n\x0cStatsRequest\"\xad\x01\n\rStatsResponse\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmemory_usage\x18\x02 \x01(\x03\x12\x14\n\x0cmemory_limit\x18\x03 \x01(\x03\x12\x11\n\tcpu_usage\x18\x04 \x01(\x03\x12\x0c\n\x04pids\x18\x05 \x01(\x03\x12\x12\n\npids_limit\x18\x06 \x01(\x03\x12\x11\n\toom_kills\x18\x07 \x01(\x03\"\"\n\rUpdateRequest\x12\x11\n\tresources\x18\x01 \x01(\x0c\"\"\n\x0eUpdateResponse\x12\x10\n\x08warnings\x18\x01 \x03(\t\"7\n\x0cMountRequest\x12\'\n\x05mount\x18\x01 \x01(\x0b\x32\x18.scow.api.types.v1.Mount\"\x0f\n\rMountResponse\"4\n\x0eUnmountRequest\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x11\n\x0fUnmountResponse\"\x11\n\x0fShutdownRequest\"8\n\x10ShutdownResponse\x12$\n\x04\x65xit\x18\x01 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit*o\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_CREATED\x10\x01\x12\x12\n\x0eSTATUS_RUNNING\x10\x02\x12\x11\n\rSTATUS_PAUSED\x10\x03\x12\x12\n\x0eSTATUS_STOPPED\x10\x04\x32\x95\t\n\x0bShimService\x12H\n\x05State\x12\x1e.scow.api.shim.v1.StateRequest\x1a\x1f.scow.api.shim.v1.StateResponse\x12\x45\n\x04Kill\x12\x1d.scow.api.shim.v1.KillRequest\x1a\x1e.scow.api.shim.v1.KillResponse\x12\x45\n\x04Wait\x12\x1d.scow.api.shim.v1.WaitRequest\x1a\x1e.scow.api.shim.v1.WaitResponse\x12O\n\x06\x41ttach\x12\x1f.scow.api.shim.v1.AttachRequest\x1a .scow.api.shim.v1.AttachResponse(\x01\x30\x01\x12I\n\x04\x45xec\x12\x1d.scow.api.shim.v1.ExecRequest\x1a\x1e.scow.api.shim.v1.ExecResponse(\x01\x30\x01\x12T\n\tExecState\x12\".scow.api.shim.v1.ExecStateRequest\x1a#.scow.api.shim.v1.ExecStateResponse\x12K\n\x06Resize\x12\x1f.scow.api.shim.v1.ResizeRequest\x1a .scow.api.shim.v1.ResizeResponse\x12H\n\x05Pause\x12\x1e.scow.api.shim.v1.PauseRequest\x1a\x1f.scow.api.shim.v1.PauseResponse\x12K\n\x06Resume\x12\x1f.scow.api.shim.v1.ResumeRequest\x1a .scow.api.shim.v1.ResumeResponse\x12H\n\x05Stats\x12\x1e.scow.api.shim.v1.StatsRequest\x1a\x1f.scow.api.shim.v1.StatsResponse\x12T\n\tProcesses\x12\".scow.api.shim.v1.ProcessesRequest\x1a#.scow.api.shim.v1.ProcessesResponse\x12K\n\x06Update\x12\x1f.scow.api.shim.v1.UpdateRequest\x1a .scow.api.shim.v1.UpdateResponse\x12H\n\x05Mount\x12\x1e.scow.api.shim.v1.MountRequest\x1a\x1f.scow.api.shim.v1.MountResponse\x12N\n\x07Unmount\x12 .scow.api.shim.v1.UnmountRequest\x1a!.scow.api.shim.v1.UnmountResponse\x12Q\n\x08Shutdown\x12!.scow.api.shim.v1.ShutdownRequest\x1a\".scow.api.shim.v1.ShutdownResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bscow/api/shim/v1/shim.proto\x12\x10scow.api.shim.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1escow/api/types/v1/errors.proto\x1a\x1dscow/api/types/v1/types.proto\"\'\n\x04\x43\x61ll\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\"D\n\x06Result\x12(\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x19.scow.api.types.v1.Status\x12\x10\n\x08response\x18\x02 \x01(\x0c\"\xd0\x01\n\x04\x45xit\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06signal\x18\x02 \x01(\x05\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\noom_killed\x18\x04 \x01(\x08\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x11\n\toom_kills\x18\x06 \x01(\x03\x12\x11\n\tlimit_hit\x18\x07 \x01(\x08\x12\x13\n\x0bpeak_memory\x18\x08 \x01(\x03\x12\x0b\n\x03\x63pu\x18\t \x01(\x03\x12\x15\n\rforks_refused\x18\n \x01(\x03\"\x0e\n\x0cStateRequest\"\xb4\x01\n\rStateResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.scow.api.shim.v1.Status\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12\x17\n\x0fpid_start_ticks\x18\x04 \x01(\x03\x12\x10\n\x08shim_pid\x18\x05 \x01(\x05\x12$\n\x04\x65xit\x18\x06 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit\x12\x0f\n\x07version\x18\x07 \x01(\t\";\n\x0bKillRequest\x12\x0e\n\x06signal\x18\x01 \x01(\x05\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\x12\x0f\n\x07\x65xec_id\x18\x03 \x01(\t\"\x0e\n\x0cKillResponse\"\x1e\n\x0bWaitRequest\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\"4\n\x0cWaitResponse\x12$\n\x04\x65xit\x18\x01 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit\"+\n\nWindowSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"\xf1\x01\n\rAttachRequest\x12\x34\n\x04open\x18\x01 \x01(\x0b\x32$.scow.api.shim.v1.AttachRequest.OpenH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x15\n\x0b\x63lose_stdin\x18\x03 \x01(\x08H\x00\x12.\n\x06resize\x18\x04 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSizeH\x00\x1aG\n\x04Open\x12\r\n\x05stdin\x18\x01 \x01(\x08\x12\x0e\n\x06stdout\x18\x02 \x01(\x08\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x10\n\x08unlogged\x18\x04 \x01(\x08\x42\t\n\x07message\"\xaf\x01\n\x0e\x41ttachResponse\x12\x12\n\x08\x61ttached\x18\x01 \x01(\x08H\x00\x12\x10\n\x06stdout\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x03 \x01(\x0cH\x00\x12&\n\x04\x65xit\x18\x04 \x01(\x0b\x32\x16.scow.api.shim.v1.ExitH\x00\x12\x32\n\x08position\x18\x05 \x01(\x0b\x32 .scow.api.shim.v1.OutputPositionB\t\n\x07message\"=\n\x0eOutputPosition\x12\x0b\n\x03run\x18\x01 \x01(\x03\x12\x0e\n\x06stdout\x18\x02 \x01(\x03\x12\x0e\n\x06stderr\x18\x03 \x01(\x03\"\xac\x01\n\x07Process\x12\x0c\n\x04\x61rgs\x18\x01 \x03(\t\x12\x0b\n\x03\x65nv\x18\x02 \x03(\t\x12\x0b\n\x03\x63wd\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x10\n\x08terminal\x18\x05 \x01(\x08\x12\x12\n\nprivileged\x18\x06 \x01(\x08\x12\x12\n\nadd_groups\x18\x07 \x03(\t\x12\x31\n\x0bwindow_size\x18\x08 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSize\"\xda\x02\n\x0b\x45xecRequest\x12\x32\n\x04open\x18\x01 \x01(\x0b\x32\".scow.api.shim.v1.ExecRequest.OpenH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x15\n\x0b\x63lose_stdin\x18\x03 \x01(\x08H\x00\x12.\n\x06resize\x18\x04 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSizeH\x00\x1a\xb3\x01\n\x04Open\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\x12*\n\x07process\x18\x02 \x01(\x0b\x32\x19.scow.api.shim.v1.Process\x12\r\n\x05stdin\x18\x03 \x01(\x08\x12\x0e\n\x06\x64\x65tach\x18\x04 \x01(\x08\x12\x0e\n\x06\x61ttach\x18\x05 \x01(\x08\x12\r\n\x05\x62ound\x18\x06 \x01(\x08\x12\x30\n\x06resume\x18\x07 \x01(\x0b\x32 .scow.api.shim.v1.OutputPositionB\t\n\x07message\"\xec\x01\n\x0c\x45xecResponse\x12\x39\n\x07started\x18\x01 \x01(\x0b\x32&.scow.api.shim.v1.ExecResponse.StartedH\x00\x12\x10\n\x06stdout\x18\x02 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x03 \x01(\x0cH\x00\x12&\n\x04\x65xit\x18\x04 \x01(\x0b\x32\x16.scow.api.shim.v1.ExitH\x00\x1aJ\n\x07Started\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\x32\n\x08position\x18\x02 \x01(\x0b\x32 .scow.api.shim.v1.OutputPositionB\t\n\x07message\"#\n\x10\x45xecStateRequest\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\"h\n\x11\x45xecStateResponse\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\x12\x0f\n\x07running\x18\x02 \x01(\x08\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12$\n\x04\x65xit\x18\x04 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit\"L\n\rResizeRequest\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\x12*\n\x04size\x18\x02 \x01(\x0b\x32\x1c.scow.api.shim.v1.WindowSize\"\x10\n\x0eResizeResponse\"\x0e\n\x0cPauseRequest\"\x0f\n\rPauseResponse\"\x0f\n\rResumeRequest\"\x10\n\x0eResumeResponse\"\x12\n\x10ProcessesRequest\"!\n\x11ProcessesResponse\x12\x0c\n\x04pids\x18\x01 \x03(\r\"\x0e\n\x0cStatsRequest\"\xad\x01\n\rStatsResponse\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmemory_usage\x18\x02 \x01(\x03\x12\x14\n\x0cmemory_limit\x18\x03 \x01(\x03\x12\x11\n\tcpu_usage\x18\x04 \x01(\x03\x12\x0c\n\x04pids\x18\x05 \x01(\x03\x12\x12\n\npids_limit\x18\x06 \x01(\x03\x12\x11\n\toom_kills\x18\x07 \x01(\x03\"\"\n\rUpdateRequest\x12\x11\n\tresources\x18\x01 \x01(\x0c\"\"\n\x0eUpdateResponse\x12\x10\n\x08warnings\x18\x01 \x03(\t\"7\n\x0cMountRequest\x12\'\n\x05mount\x18\x01 \x01(\x0b\x32\x18.scow.api.types.v1.Mount\"\x0f\n\rMountResponse\"4\n\x0eUnmountRequest\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"\x11\n\x0fUnmountResponse\"\x11\n\x0fShutdownRequest\"8\n\x10ShutdownResponse\x12$\n\x04\x65xit\x18\x01 \x01(\x0b\x32\x16.scow.api.shim.v1.Exit*o\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATUS_CREATED\x10\x01\x12\x12\n\x0eSTATUS_RUNNING\x10\x02\x12\x11\n\rSTATUS_PAUSED\x10\x03\x12\x12\n\x0eSTATUS_STOPPED\x10\x04\x32\x95\t\n\x0bShimService\x12H\n\x05State\x12\x1e.scow.api.shim.v1.StateRequest\x1a\x1f.scow.api.shim.v1.StateResponse\x12\x45\n\x04Kill\x12\x1d.scow.api.shim.v1.KillRequest\x1a\x1e.scow.api.shim.v1.KillResponse\x12\x45\n\x04Wait\x12\x1d.scow.api.shim.v1.WaitRequest\x1a\x1e.scow.api.shim.v1.WaitResponse\x12O\n\x06\x41ttach\x12\x1f.scow.api.shim.v1.AttachRequest\x1a .scow.api.shim.v1.AttachResponse(\x01\x30\x01\x12I\n\x04\x45xec\x12\x1d.scow.api.shim.v1.ExecRequest\x1a\x1e.scow.api.shim.v1.ExecResponse(\x01\x30\x01\x12T\n\tExecState\x12\".scow.api.shim.v1.ExecStateRequest\x1a#.scow.api.shim.v1.ExecStateResponse\x12K\n\x06Resize\x12\x1f.scow.api.shim.v1.ResizeRequest\x1a .scow.api.shim.v1.ResizeResponse\x12H\n\x05Pause\x12\x1e.scow.api.shim.v1.PauseRequest\x1a\x1f.scow.api.shim.v1.PauseResponse\x12K\n\x06Resume\x12\x1f.scow.api.shim.v1.ResumeRequest\x1a .scow.api.shim.v1.ResumeResponse\x12H\n\x05Stats\x12\x1e.scow.api.shim.v1.StatsRequest\x1a\x1f.scow.api.shim.v1.StatsResponse\x12T\n\tProcesses\x12\".scow.api.shim.v1.ProcessesRequest\x1a#.scow.api.shim.v1.ProcessesResponse\x12K\n\x06Update\x12\x1f.scow.api.shim.v1.UpdateRequest\x1a .scow.api.shim.v1.UpdateResponse\x12H\n\x05Mount\x12\x1e.scow.api.shim.v1.MountRequest\x1a\x1f.scow.api.shim.v1.MountResponse\x12N\n\x07Unmount\x12 .scow.api.shim.v1.UnmountRequest\x1a!.scow.api.shim.v1.UnmountResponse\x12Q\n\x08Shutdown\x12!.scow.api.shim.v1.ShutdownRequest\x1a\".scow.api.shim.v1.ShutdownResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'scow.api.shim.v1.shim_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STATUS']._serialized_start=2922
-  _globals['_STATUS']._serialized_end=3033
+  _globals['_STATUS']._serialized_start=2972
+  _globals['_STATUS']._serialized_end=3083
   _globals['_CALL']._serialized_start=145
   _globals['_CALL']._serialized_end=184
   _globals['_RESULT']._serialized_start=186
@@ -67,53 +67,53 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROCESS']._serialized_start=1360
   _globals['_PROCESS']._serialized_end=1532
   _globals['_EXECREQUEST']._serialized_start=1535
-  _globals['_EXECREQUEST']._serialized_end=1831
+  _globals['_EXECREQUEST']._serialized_end=1881
   _globals['_EXECREQUEST_OPEN']._serialized_start=1691
-  _globals['_EXECREQUEST_OPEN']._serialized_end=1820
-  _globals['_EXECRESPONSE']._serialized_start=1834
-  _globals['_EXECRESPONSE']._serialized_end=2070
-  _globals['_EXECRESPONSE_STARTED']._serialized_start=1985
-  _globals['_EXECRESPONSE_STARTED']._serialized_end=2059
-  _globals['_EXECSTATEREQUEST']._serialized_start=2072
-  _globals['_EXECSTATEREQUEST']._serialized_end=2107
-  _globals['_EXECSTATERESPONSE']._serialized_start=2109
-  _globals['_EXECSTATERESPONSE']._serialized_end=2213
-  _globals['_RESIZEREQUEST']._serialized_start=2215
-  _globals['_RESIZEREQUEST']._serialized_end=2291
-  _globals['_RESIZERESPONSE']._serialized_start=2293
-  _globals['_RESIZERESPONSE']._serialized_end=2309
-  _globals['_PAUSEREQUEST']._serialized_start=2311
-  _globals['_PAUSEREQUEST']._serialized_end=2325
-  _globals['_PAUSERESPONSE']._serialized_start=2327
-  _globals['_PAUSERESPONSE']._serialized_end=2342
-  _globals['_RESUMEREQUEST']._serialized_start=2344
-  _globals['_RESUMEREQUEST']._serialized_end=2359
-  _globals['_RESUMERESPONSE']._serialized_start=2361
-  _globals['_RESUMERESPONSE']._serialized_end=2377
-  _globals['_PROCESSESREQUEST']._serialized_start=2379
-  _globals['_PROCESSESREQUEST']._serialized_end=2397
-  _globals['_PROCESSESRESPONSE']._serialized_start=2399
-  _globals['_PROCESSESRESPONSE']._serialized_end=2432
-  _globals['_STATSREQUEST']._serialized_start=2434
-  _globals['_STATSREQUEST']._serialized_end=2448
-  _globals['_STATSRESPONSE']._serialized_start=2451
-  _globals['_STATSRESPONSE']._serialized_end=2624
-  _globals['_UPDATEREQUEST']._serialized_start=2626
-  _globals['_UPDATEREQUEST']._serialized_end=2660
-  _globals['_UPDATERESPONSE']._serialized_start=2662
-  _globals['_UPDATERESPONSE']._serialized_end=2696
-  _globals['_MOUNTREQUEST']._serialized_start=2698
-  _globals['_MOUNTREQUEST']._serialized_end=2753
-  _globals['_MOUNTRESPONSE']._serialized_start=2755
-  _globals['_MOUNTRESPONSE']._serialized_end=2770
-  _globals['_UNMOUNTREQUEST']._serialized_start=2772
-  _globals['_UNMOUNTREQUEST']._serialized_end=2824
-  _globals['_UNMOUNTRESPONSE']._serialized_start=2826
-  _globals['_UNMOUNTRESPONSE']._serialized_end=2843
-  _globals['_SHUTDOWNREQUEST']._serialized_start=2845
-  _globals['_SHUTDOWNREQUEST']._serialized_end=2862
-  _globals['_SHUTDOWNRESPONSE']._serialized_start=2864
-  _globals['_SHUTDOWNRESPONSE']._serialized_end=2920
-  _globals['_SHIMSERVICE']._serialized_start=3036
-  _globals['_SHIMSERVICE']._serialized_end=4209
+  _globals['_EXECREQUEST_OPEN']._serialized_end=1870
+  _globals['_EXECRESPONSE']._serialized_start=1884
+  _globals['_EXECRESPONSE']._serialized_end=2120
+  _globals['_EXECRESPONSE_STARTED']._serialized_start=2035
+  _globals['_EXECRESPONSE_STARTED']._serialized_end=2109
+  _globals['_EXECSTATEREQUEST']._serialized_start=2122
+  _globals['_EXECSTATEREQUEST']._serialized_end=2157
+  _globals['_EXECSTATERESPONSE']._serialized_start=2159
+  _globals['_EXECSTATERESPONSE']._serialized_end=2263
+  _globals['_RESIZEREQUEST']._serialized_start=2265
+  _globals['_RESIZEREQUEST']._serialized_end=2341
+  _globals['_RESIZERESPONSE']._serialized_start=2343
+  _globals['_RESIZERESPONSE']._serialized_end=2359
+  _globals['_PAUSEREQUEST']._serialized_start=2361
+  _globals['_PAUSEREQUEST']._serialized_end=2375
+  _globals['_PAUSERESPONSE']._serialized_start=2377
+  _globals['_PAUSERESPONSE']._serialized_end=2392
+  _globals['_RESUMEREQUEST']._serialized_start=2394
+  _globals['_RESUMEREQUEST']._serialized_end=2409
+  _globals['_RESUMERESPONSE']._serialized_start=2411
+  _globals['_RESUMERESPONSE']._serialized_end=2427
+  _globals['_PROCESSESREQUEST']._serialized_start=2429
+  _globals['_PROCESSESREQUEST']._serialized_end=2447
+  _globals['_PROCESSESRESPONSE']._serialized_start=2449
+  _globals['_PROCESSESRESPONSE']._serialized_end=2482
+  _globals['_STATSREQUEST']._serialized_start=2484
+  _globals['_STATSREQUEST']._serialized_end=2498
+  _globals['_STATSRESPONSE']._serialized_start=2501
+  _globals['_STATSRESPONSE']._serialized_end=2674
+  _globals['_UPDATEREQUEST']._serialized_start=2676
+  _globals['_UPDATEREQUEST']._serialized_end=2710
+  _globals['_UPDATERESPONSE']._serialized_start=2712
+  _globals['_UPDATERESPONSE']._serialized_end=2746
+  _globals['_MOUNTREQUEST']._serialized_start=2748
+  _globals['_MOUNTREQUEST']._serialized_end=2803
+  _globals['_MOUNTRESPONSE']._serialized_start=2805
+  _globals['_MOUNTRESPONSE']._serialized_end=2820
+  _globals['_UNMOUNTREQUEST']._serialized_start=2822
+  _globals['_UNMOUNTREQUEST']._serialized_end=2874
+  _globals['_UNMOUNTRESPONSE']._serialized_start=2876
+  _globals['_UNMOUNTRESPONSE']._serialized_end=2893
+  _globals['_SHUTDOWNREQUEST']._serialized_start=2895
+  _globals['_SHUTDOWNREQUEST']._serialized_end=2912
+  _globals['_SHUTDOWNRESPONSE']._serialized_start=2914
+  _globals['_SHUTDOWNRESPONSE']._serialized_end=2970
+  _globals['_SHIMSERVICE']._serialized_start=3086
+  _globals['_SHIMSERVICE']._serialized_end=4259
 # @@protoc_insertion_point(module_scope)

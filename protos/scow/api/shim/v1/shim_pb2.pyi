@@ -527,6 +527,7 @@ class ExecRequest(_message.Message):
         DETACH_FIELD_NUMBER: _builtins.int
         ATTACH_FIELD_NUMBER: _builtins.int
         BOUND_FIELD_NUMBER: _builtins.int
+        RESUME_FIELD_NUMBER: _builtins.int
         exec_id: _builtins.str
         """Chosen by the caller, unique in the container."""
         stdin: _builtins.bool
@@ -539,6 +540,10 @@ class ExecRequest(_message.Message):
         """The session ends with this connection: its process, and where the kernel can (Linux 6.9) all of its process group."""
         @_builtins.property
         def process(self) -> Global___Process: ...
+        @_builtins.property
+        def resume(self) -> Global___OutputPosition:
+            """With `attach`: what is there already; what comes after it is delivered first, as far as it is kept."""
+
         def __init__(
             self,
             *,
@@ -548,10 +553,11 @@ class ExecRequest(_message.Message):
             detach: _builtins.bool = ...,
             attach: _builtins.bool = ...,
             bound: _builtins.bool = ...,
+            resume: Global___OutputPosition | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["process", b"process"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["process", b"process", "resume", b"resume"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "bound", b"bound", "detach", b"detach", "exec_id", b"exec_id", "process", b"process", "stdin", b"stdin"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "bound", b"bound", "detach", b"detach", "exec_id", b"exec_id", "process", b"process", "resume", b"resume", "stdin", b"stdin"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
