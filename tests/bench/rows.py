@@ -22,7 +22,16 @@ from tests.bench.growth import growth, starts_at_once
 from tests.bench.health import probes
 from tests.bench.isolation import user_namespace
 from tests.bench.life import execute, life, life_without_network, listing, run
-from tests.bench.logs import read_log, read_long_log, write_log, write_long_log
+from tests.bench.logs import (
+    read_cri_log,
+    read_local_log,
+    read_log,
+    read_long_log,
+    write_cri_log,
+    write_local_log,
+    write_log,
+    write_long_log,
+)
 from tests.bench.memory import memory_after_use, memory_at_rest, memory_of_containers
 from tests.bench.moves import load, push, save
 from tests.bench.networks import (
@@ -72,6 +81,10 @@ ROWS = (
     write_log,
     write_long_log,
     read_log,
+    write_local_log,
+    read_local_log,
+    write_cri_log,
+    read_cri_log,
     read_long_log,
     ps,
     images,

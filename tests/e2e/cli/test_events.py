@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +113,22 @@ async def test_a_cursor_goes_on_where_another_stream_was(engine: Engine) -> None
         assert {each.event.object_id for each in missed if each.event} == {made.id, "second"}
         await client.volumes.remove("first")
         await client.volumes.remove("second")
+
+
+def test_secrets_and_copies_into_a_container_are_told(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    began = time.time()
+    engine.cli("secret", "create", "told", "-", stdin=b"s3cr3t-4712")
+    engine.cli("create", "--name", "copied", "--secret", "told", "busybox", "true")
+    engine.cli("cp", str(tmp_path / "file"), "copied:/tmp")
+    engine.cli("rm", "copied")
+    engine.cli("secret", "rm", "told")
+    told = since(engine, began, "--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}")
+    assert [line for line in told if "network" not in line] == [
+        "secret create told",
+        "container create copied",
+        "container extract-to-dir copied",
+        "container destroy copied",
+        "secret remove told",
+    ]
+    assert "4712" not in "".join(since(engine, began))

@@ -102,6 +102,10 @@ class Copies:
         if "fault" in answer:
             raise _error(**answer["fault"], path=opened.path)
         done: dict[str, Any] = answer["done"]
+        containers = self._shared.containers
+        if not entry.gone:
+            with containers.store.store.transaction() as tx:
+                containers.journal(tx, entry.described, "extract-to-dir")
         return pb.CopyInResponse(size=done["size"], entries=done["inodes"])
 
     async def _extracted(
