@@ -1,4 +1,4 @@
-"""Rows about health checks: processor time, of all of the engine's processes together."""
+"""Rows about health checks: processor time of those processes of the engine that have to do with them."""
 
 from __future__ import annotations
 
@@ -44,8 +44,12 @@ def _probing(bench: Bench, probe: str) -> float:
 
 
 def processor_seconds(bench: Bench) -> float:
-    """Return the processor time of an engine's processes so far, with that of those they waited for."""
-    pids = {*bench.engine.daemons(), *processes.children(bench.engine.spawner_pid())}
+    """Return the processor time of the container service, spawner, prober and shims, and of those they waited for.
+
+    Not of the network service, which looks at each change of a link on the machine, whoever made it.
+    """
+    spawner = bench.engine.spawner_pid()
+    pids = {bench.engine.service_pid("container"), spawner, *processes.children(spawner)}
     return sum(_seconds(pid) for pid in pids)
 
 

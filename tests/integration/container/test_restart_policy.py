@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,14 @@ from scow.contract.errors import (
     DependencyNotReady,
     InvalidConfig,
 )
-from tests.integration.container.node import Node, eventually, fails, in_background, parent
+from tests.integration.container.node import Node, fails, in_background, parent
+from tests.integration.container.node import eventually as soon
 from tests.support import processes
 from tests.support.engine import remove_cgroups
 from tests.support.processes import PATIENCE
+
+# On a busy machine a service takes its time to come back.
+eventually = partial(soon, seconds=30.0)
 
 _HOUR = 3600 * 10**9
 # Ends at once when it is started, and counts how often that was.
@@ -189,6 +194,23 @@ def test_a_stop_that_was_cut_short_is_not_forgotten(node: Node, container: Any) 
         stopping.result(10 * PATIENCE)
     eventually(lambda: status(node, found) == pb.STATUS_EXITED)
     assert node.get(found.id).restart_count == 0
+
+
+def test_a_restart_by_the_user_that_was_cut_short_is_finished(node: Node, container: Any) -> None:
+    """The service is killed between the stop and the start, which are one request."""
+    script = "trap 'echo asked; sleep 1; exit 0' TERM; echo up; while :; do sleep 0.05; done"
+    found = container("sh", "-c", script)
+    start(node, found)
+    eventually(lambda: node.logs(found.id) == "up\n")
+    restarted = in_background(node.stub.Restart, pb.RestartRequest(container=found.id))
+    eventually(lambda: "asked" in node.logs(found.id))
+    node.crash()
+    with pytest.raises(grpc.RpcError):
+        restarted.result(10 * PATIENCE)
+    eventually(lambda: node.logs(found.id) == "up\nasked\nup\n")
+    again = node.get(found.id)
+    assert (again.status, again.restart_count) == (pb.STATUS_RUNNING, 0)
+    assert not again.HasField("end_request")
 
 
 def test_kills_at_any_moment_lose_no_restart(node: Node, container: Any) -> None:

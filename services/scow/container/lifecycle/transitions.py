@@ -126,7 +126,7 @@ class Transitions:
 
     def not_started(self, entry: Entry, error: ScowError) -> None:
         """Record why a container's process could not be executed."""
-        if entry.awaits_restart and isinstance(error, _NO_FAULT):
+        if entry.awaits_restart and isinstance(error, _NO_FAULT) and _is_supervised(entry):
             self._postponed(entry, error)
             return
         code = _EXIT_CODES.get(error.reason, _NOT_STARTED)
@@ -175,7 +175,9 @@ class Transitions:
             draft.error = ending.error
             draft.exit_report.CopyFrom(_report(draft, ending))
             stamp(draft, "finished_at", ending.time_ns)
-            if not entry.restarting and restart_policy.restarts(draft, ending.code):
+            if _restart_asked(draft):
+                _due(draft, ending.time_ns)
+            elif not entry.restarting and restart_policy.restarts(draft, ending.code):
                 ran_ns = ending.time_ns - draft.started_at.ToNanoseconds()
                 self._again(draft, ending.time_ns, ran_ns)
             self._containers.store.end_execs(tx, entry.id, KILLED, ending.time_ns)
@@ -256,7 +258,19 @@ def after_exit(entry: Entry) -> Next:
     """Decide what the exit of a container, or a start that failed, leads to."""
     if entry.described.config.auto_remove and not entry.restarting and not entry.alive:
         return Next.REMOVE
-    return Next.RESTART if entry.awaits_restart else Next.NOTHING
+    if entry.awaits_restart and not entry.restarting:
+        return Next.RESTART
+    return Next.NOTHING
+
+
+def _restart_asked(draft: pb.Container) -> bool:
+    """Tell whether who asked for the end asked for a start after it: that follows also when this service is killed."""
+    action = draft.end_request.action
+    return action == "restart" or (action == "health" and draft.health_check.action == "restart")
+
+
+def _is_supervised(entry: Entry) -> bool:
+    return entry.described.config.restart_policy.name not in ("", "no")
 
 
 def _due(draft: pb.Container, now: int) -> None:
