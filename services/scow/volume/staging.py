@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import stat
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,10 @@ TREE = CONTENT
 _THREADS = 2
 # How often a tree is copied in which directories are moved meanwhile.
 _ATTEMPTS = 4
+# So many files are synced one by one: the file system may have much of others' to write, for which syncfs(2) waits.
+# A great many take longer that way.
+_FEW = 64
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -150,5 +155,35 @@ def _opened(folder: Path) -> Iterator[int]:
 
 
 def _sync(place: Path) -> None:
-    with _opened(place) as descriptor:
-        syscalls.syncfs(descriptor)
+    few = files_of(place, _FEW)
+    if few is None:
+        with _opened(place) as descriptor:
+            syscalls.syncfs(descriptor)
+        return
+    for path in few:
+        descriptor = os.open(path, _READ)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def files_of(folder: Path, most: int) -> list[str] | None:
+    """Return a folder, the folders and regular files below it; None where there are more, or too deep ones."""
+    found: list[str] = []
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    try:
+        for top, _, names in os.walk(folder, onerror=fail):
+            paths = (os.path.join(top, name) for name in names)
+            found += (path for path in paths if stat.S_ISREG(os.lstat(path).st_mode))
+            found.append(top)
+            if len(found) > most:
+                return None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return None
+    return found
