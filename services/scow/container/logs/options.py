@@ -89,6 +89,8 @@ def resolve(config: ContainerConfig, section: ContainerSection) -> LogConfig:
             if name not in log.options:
                 log.options[name] = value
     parse(log)
+    if log.driver == "syslog":
+        syslog.check_here(log.options)
     return log
 
 

@@ -111,7 +111,7 @@ class Senders:
         parsed = options.parse(entry.described.config.log)
         progress = self._progress[entry.id] = Progress.read(self._paths.sent(entry.id))
         source = Source(entry.described, parsed.given, self._section)
-        sink: Sink = _SINKS[parsed.driver](source)
+        sink = await self._sink(entry, parsed.driver, source, progress)
         path = Path(entry.described.log_path)
         cursor = Cursor(path, parsed.form, after=progress.place)
         lines = _Lines()
@@ -125,6 +125,18 @@ class Senders:
                         progress.place = cursor.place
                         progress.write(self._paths.sent(entry.id))
                         await asyncio.sleep(0)
+
+    @staticmethod
+    async def _sink(entry: Entry, driver: str, source: Source, progress: Progress) -> Sink:
+        """Return where records are sent, once the files that its options name can be read."""
+        while True:
+            try:
+                return _SINKS[driver](source)
+            except OSError as error:
+                if not progress.error:
+                    _log.warning("log not sent yet", container=entry.id, error=str(error))
+                progress.error = str(error)
+                await asyncio.sleep(_PAUSE_MAX)
 
     async def _deliver(
         self, entry: Entry, sink: Sink, messages: list[Message], progress: Progress

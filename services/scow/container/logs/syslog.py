@@ -60,6 +60,17 @@ def check(given: Mapping[str, str]) -> None:
     _facility(given.get("syslog-facility", ""))
     if given.get("syslog-format", "") not in _FORMATS:
         raise _wrong("syslog-format", given, f"use one of {', '.join(_FORMATS[1:])}")
+
+
+def check_here(given: Mapping[str, str]) -> None:
+    """Check that what options name is on this host, for a new container: later it may be away for a while.
+
+    Raises:
+        InvalidConfig: A socket or a file is not there.
+    """
+    protocol, path, _ = _address(given.get("syslog-address", ""))
+    if protocol.startswith("unix") and not os.path.exists(path):
+        raise _wrong("syslog-address", given, f"there is no socket {path}")
     for name in ("syslog-tls-ca-cert", "syslog-tls-cert", "syslog-tls-key"):
         if given.get(name) and not os.path.isfile(given[name]):
             raise _wrong(name, given, "name a file of the host")
@@ -80,9 +91,6 @@ def _address(text: str) -> tuple[str, str, int]:
         protocol, host, port = "", "", 0
         parts = urlsplit("")
     if protocol in ("unix", "unixgram") and parts.path.startswith("/"):
-        if not os.path.exists(parts.path):
-            given = {"syslog-address": text}
-            raise _wrong("syslog-address", given, f"there is no socket {parts.path}")
         return protocol, parts.path, 0
     if protocol in _PORTS and host:
         return protocol, host, port or _PORTS[protocol]

@@ -1,8 +1,9 @@
 import pytest
 
-from scow.api.container.v1.container_pb2 import LogConfig
-from scow.container.logs.options import LogOptions, parse
+from scow.api.container.v1.container_pb2 import ContainerConfig, LogConfig
+from scow.container.logs.options import LogOptions, parse, resolve
 from scow.contract.errors import InvalidConfig
+from scow.core.config import ContainerSection
 
 
 @pytest.mark.parametrize(
@@ -50,10 +51,8 @@ def test_options(log: LogConfig, options: LogOptions) -> None:
         LogConfig(driver="syslog", options={"cache-disabled": "true"}),
         LogConfig(driver="syslog", options={"syslog-address": "foo://x"}),
         LogConfig(driver="syslog", options={"syslog-address": "tcp://x:99999"}),
-        LogConfig(driver="syslog", options={"syslog-address": "unix:///nonexistent"}),
         LogConfig(driver="syslog", options={"syslog-facility": "foo"}),
         LogConfig(driver="syslog", options={"syslog-format": "foo"}),
-        LogConfig(driver="syslog", options={"syslog-tls-ca-cert": "/nonexistent"}),
         LogConfig(driver="fluentd", options={"fluentd-address": "foo://x"}),
         LogConfig(driver="fluentd", options={"fluentd-request-ack": "maybe"}),
         LogConfig(driver="none", options={"max-size": "1m"}),
@@ -67,3 +66,20 @@ def test_options(log: LogConfig, options: LogOptions) -> None:
 def test_wrong_options_are_refused(log: LogConfig) -> None:
     with pytest.raises(InvalidConfig):
         parse(log)
+
+
+@pytest.mark.parametrize("option", ["syslog-address=unix:///nonexistent", "syslog-tls-key=/none"])
+def test_what_is_not_on_the_host_is_refused_for_new_containers_alone(option: str) -> None:
+    """A syslog server that is away for a while keeps no container from starting, and no log from being read."""
+    log = LogConfig(driver="syslog", options=dict([option.split("=")]))
+    assert parse(log).driver == "syslog"
+    with pytest.raises(InvalidConfig):
+        resolve(ContainerConfig(log=log), ContainerSection())
+
+
+def test_the_engines_defaults() -> None:
+    section = ContainerSection(log_driver="local", log_opts={"max-size": "1m", "max-file": "2"})
+    got = resolve(ContainerConfig(log=LogConfig(options={"max-file": "7"})), section)
+    assert (got.driver, dict(got.options)) == ("local", {"max-size": "1m", "max-file": "7"})
+    other = resolve(ContainerConfig(log=LogConfig(driver="json-file")), section)
+    assert (other.driver, dict(other.options)) == ("json-file", {})
