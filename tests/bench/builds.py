@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.bench.measure import Action, Bench, take_turns, take_turns_between
+from tests.bench.moves import empty, targets
 from tests.bench.table import Row
+from tests.support import images
 
 _STEPS = 20
 _STAGES = 12
@@ -84,6 +88,63 @@ def build_large(bench: Bench) -> Row:
     row.values = take_turns_between(actions, bench.few, {})
     path.unlink()
     return row
+
+
+def build_program(bench: Bench) -> Row:
+    """A C program in two stages, the second one from scratch, over a Debian with a compiler."""
+    row = Row("build, C program in two stages", "ms", budget=1.0)
+    text = (
+        "FROM debian AS build\nCOPY hello.c /\nRUN gcc -O2 -static -o /hello /hello.c\n"
+        'FROM scratch\nCOPY --from=build /hello /hello\nENTRYPOINT ["/hello"]\n'
+    )
+    folder = _folder(bench, "program", text)
+    (folder / "hello.c").write_text(
+        '#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n'
+    )
+    archive = bench.folder / "debian.tar"
+    source, target = f"oci-archive:{images.debian()}", f"docker-archive:{archive}:debian:latest"
+    subprocess.run(["skopeo", "copy", "-q", source, target], check=True)
+    bench.engine.cli("load", "-q", "-i", str(archive), seconds=600)
+    for peer in bench.peers.values():
+        peer.cli("load", "-q", "-i", str(archive))
+    archive.unlink()
+    if "podman" in bench.peers:  # it looks for short names there
+        bench.peers["podman"].cli("tag", "docker.io/library/debian", "localhost/debian")
+    row.values = take_turns(_actions(bench, folder, "--no-cache"), bench.few)
+    return row
+
+
+def build_export(bench: Bench) -> Row:
+    """A layer of 50 MB, built and sent to a registry that is empty each time."""
+    row = Row("build and push, a layer of 50 MB", "ms", budget=1.0)
+    folder = _folder(bench, "export", _COPY)
+    path = folder / "files/random"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(os.urandom(50 << 20))
+    with targets(bench) as (names, registry):
+        ours, theirs = names["scow"], names["peers"]
+        flags = ("build", "-q", "--no-cache")
+        actions: dict[str, Action] = {
+            "scow": _command(bench.engine.cli, (*flags, "--push", "-t", ours, str(folder)))
+        }
+        for name, peer in bench.peers.items():
+            build = _command(peer.cli, (*flags, "-t", theirs, str(folder)))
+            actions[name] = _both(build, _command(peer.cli, ("push", "-q", theirs)))
+        after = {name: partial(empty, registry) for name in actions}
+        row.values = take_turns_between(actions, bench.few, after)
+        bench.engine.cli("rmi", ours)
+        for peer in bench.peers.values():
+            peer.cli("rmi", theirs)
+    path.unlink()
+    return row
+
+
+def _both(first: Action, second: Action) -> Action:
+    def do() -> None:
+        first()
+        second()
+
+    return do
 
 
 def _folder(bench: Bench, name: str, dockerfile: str) -> Path:

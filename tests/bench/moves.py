@@ -18,13 +18,13 @@ _WHAT = "8 layers of 25 MB"
 def push(bench: Bench) -> Row:
     """Push to a registry that is empty each time."""
     row = Row(f"push, {_WHAT}", "ms", budget=1.0)
-    with here(bench, eight(bench)), _targets(bench) as (names, storage):
+    with here(bench, eight(bench)), targets(bench) as (names, storage):
         bench.client.images.tag(eight(bench)["scow"], names["scow"])
         actions: dict[str, Action] = {"scow": lambda: bench.client.images.push(names["scow"])}
         for name, peer in bench.peers.items():
             peer.cli("tag", eight(bench)["peers"], names["peers"])
             actions[name] = partial(peer.cli, "push", "-q", names["peers"])
-        after = {name: partial(_empty, storage) for name in actions}
+        after = {name: partial(empty, storage) for name in actions}
         with Peak(bench) as peak:
             row.values = take_turns_between(actions, bench.few, after)
         row.peak = peak.mib
@@ -35,7 +35,7 @@ def push(bench: Bench) -> Row:
 
 
 @contextlib.contextmanager
-def _targets(bench: Bench) -> Iterator[tuple[Mapping[str, str], Registry]]:
+def targets(bench: Bench) -> Iterator[tuple[Mapping[str, str], Registry]]:
     """Run a registry of its own; give a name in it, as scow and as the peers reach it."""
     with Registry() as registry, bench.content.beside(registry) as near:
         yield (
@@ -47,7 +47,7 @@ def _targets(bench: Bench) -> Iterator[tuple[Mapping[str, str], Registry]]:
         )
 
 
-def _empty(registry: Registry) -> None:
+def empty(registry: Registry) -> None:
     """Delete what a registry has; it keeps nothing in memory."""
     for folder in registry.storage.iterdir():
         shutil.rmtree(folder)

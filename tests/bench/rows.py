@@ -11,8 +11,10 @@ from tests.bench.attachments import (
 )
 from tests.bench.builds import (
     build_cached,
+    build_export,
     build_files,
     build_large,
+    build_program,
     build_runs,
     build_stages,
 )
@@ -119,6 +121,8 @@ ROWS = (
     build_stages,
     build_files,
     build_large,
+    build_program,
+    build_export,
     snapshot,
     snapshot_large,
     clone,
