@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from scow.core import disk
+from scow.core.reserve import Reserve
 
 CORE_MIGRATIONS = (
     """
@@ -50,6 +51,7 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self.path = path
+        self._reserve = Reserve(path.with_name(f"{path.name}.reserve"))
 
     @classmethod
     def open(cls, path: Path, migrations: Sequence[str]) -> Store:
@@ -100,6 +102,7 @@ class Store:
             DiskFull: No space is left for the database.
             ReadOnlyStorage: Its file system is read-only.
         """
+        self._reserve.balance()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:

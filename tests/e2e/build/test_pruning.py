@@ -12,6 +12,8 @@ import pytest
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.build.v1.build_pb2_grpc import BuildServiceStub
 from scow.client import Client
+from scow.contract import errors
+from tests.support import processes
 from tests.support.building import build, files
 from tests.support.busybox import import_busybox
 from tests.support.engine import Engine, as_root
@@ -112,6 +114,16 @@ def test_a_full_disk(small: Engine, tmp_path: Path) -> None:
         assert "first" not in left
         assert "fifth" in left
         assert reconcile(small) == []
+
+
+def test_a_program_that_fills_the_disk(small: Engine, tmp_path: Path) -> None:
+    files(tmp_path, file="x")
+    with Client(small.host) as client:
+        with pytest.raises(errors.ScowError):
+            build(client, tmp_path, random("fills", 1000))
+        processes.wait_for(lambda: not client.containers.list(all=True), "the end of containers")
+        build(client, tmp_path, random("fits", 10), tags=["fits"])
+        build(client, tmp_path, "FROM fits\nRUN rm /random\nCOPY file /\n")
 
 
 def test_a_largest_size(tmp_path: Path) -> None:

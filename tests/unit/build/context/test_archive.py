@@ -125,6 +125,7 @@ def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
         (tar(file("f"), file("f/g")), "not a directory (f/g)"),
         (tar(file("x/" * 3000)), "too long"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "tar",  # some have the time
 )
 def test_archives_of_strangers(data: bytes, why: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidContext) as caught:
