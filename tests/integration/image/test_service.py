@@ -12,7 +12,14 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from scow.api.image.v1 import archive_pb2, artifact_pb2, layer_pb2, registry_pb2, store_pb2
+from scow.api.image.v1 import (
+    archive_pb2,
+    artifact_pb2,
+    layer_pb2,
+    registry_pb2,
+    remote_layer_pb2,
+    store_pb2,
+)
 from scow.api.image.v1 import image_pb2 as pb
 from scow.api.types.v1.types_pb2 import Filter, Platform
 from scow.contract import errors
@@ -30,7 +37,7 @@ def own() -> Iterator[Service]:
 
 
 def test_reflection_and_health_tell_of_every_service(service: Service) -> None:
-    files = (archive_pb2, artifact_pb2, layer_pb2, pb, registry_pb2, store_pb2)
+    files = (archive_pb2, artifact_pb2, layer_pb2, pb, registry_pb2, remote_layer_pb2, store_pb2)
     wanted = {
         each.full_name for file in files for each in file.DESCRIPTOR.services_by_name.values()
     }
@@ -39,7 +46,7 @@ def test_reflection_and_health_tell_of_every_service(service: Service) -> None:
     answer = next(iter(ask(iter([asked]))))
     told = {each.name for each in answer.list_services_response.service}
     assert {name for name in told if name.startswith("scow.")} == wanted
-    assert len(wanted) == 6
+    assert len(wanted) == 7
     health = health_pb2_grpc.HealthStub(service.channel)
     for name in wanted:
         status = health.Check(health_pb2.HealthCheckRequest(service=name)).status
