@@ -29,7 +29,7 @@ _SETTINGS = {
 def small() -> Iterator[Service]:
     service = Service("image", settings=_SETTINGS)
     service.root.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", service.root], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=66m", "tmpfs", service.root], check=True)
     try:
         with service:
             yield service
