@@ -1,4 +1,4 @@
-"""Volumes on servers, NFS and CIFS: in the virtual machine alone, whose kernel has both, and their servers too."""
+"""Volumes on NFS servers: in the virtual machine alone, whose kernel has the client and the server."""
 
 from __future__ import annotations
 
@@ -37,13 +37,6 @@ exec rpc.mountd --foreground --no-udp --no-nfs-version 3
 """
 # Of a machine as it is; emulated ones wait longer.
 _START_SECONDS = 5.0
-_SHARE = """
-[global]
-bind interfaces only = no
-[share]
-path = {folder}
-read only = no
-"""
 
 
 def shell(script: str) -> None:
@@ -94,21 +87,6 @@ def exported(tmp_path: Path) -> Iterator[Path]:
     shell(f"ip link del nfs-host; ip netns del {_NAMESPACE}")
 
 
-@pytest.fixture
-def shared(tmp_path: Path) -> Iterator[Path]:
-    """A folder that the kernel's CIFS server shares."""
-    tmp_path.chmod(0o777)
-    settings = tmp_path.parent / "ksmbd.conf"
-    settings.write_text(_SHARE.format(folder=tmp_path))
-    users = tmp_path.parent / "users.db"
-    command = ["ksmbd.adduser", "-a", "root", "-p", "secret", "-c", str(settings), "-i", str(users)]
-    subprocess.run(command, check=True)
-    subprocess.run(["modprobe", "ksmbd"], check=True)
-    with serving(["ksmbd.mountd", "-n", "-c", str(settings), "-u", str(users)], 445):
-        yield tmp_path
-        subprocess.run(["ksmbd.control", "-s"], check=True)
-
-
 @contextmanager
 def volume(node: Node, **options: str) -> Iterator[list[pb.MountSpec]]:
     node.volume.Create(volume_pb2.CreateRequest(name="remote", options=options))
@@ -146,10 +124,3 @@ def test_a_server_that_has_no_such_folder(node: Node, exported: Path) -> None:
             node.stub.Start(pb.StartRequest(container=created.id))
         assert "could not mount nfs at /x" in str(caught[0])
         node.remove(created.id)
-
-
-def test_cifs(node: Node, shared: Path) -> None:
-    words = "addr=127.0.0.1,username=root,password=secret,vers=3.1.1"
-    options = {"type": "cifs", "device": "//127.0.0.1/share", "o": words}
-    with volume(node, **options) as mounts:
-        use(node, mounts, shared, "cifs")
