@@ -372,6 +372,10 @@ class ContainerRunning(FailedPrecondition):
     """The container runs, and the request needs one that does not."""
 
 
+class ExecRunning(FailedPrecondition):
+    """The exec session runs."""
+
+
 class ContainerNotRunning(FailedPrecondition):
     """The container does not run, and the request needs one that does."""
 

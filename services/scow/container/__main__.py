@@ -10,12 +10,14 @@ import grpc
 import scow.core.plain_structlog  # noqa: F401  before what loads structlog
 from scow.api.container.v1.container_pb2 import ContainerConfig
 from scow.api.container.v1.container_pb2_grpc import add_ContainerServiceServicer_to_server
+from scow.api.container.v1.execs_pb2_grpc import add_ExecsServiceServicer_to_server
 from scow.api.container.v1.files_pb2_grpc import add_FilesServiceServicer_to_server
 from scow.api.container.v1.limits_pb2_grpc import add_LimitsServiceServicer_to_server
 from scow.api.container.v1.secret_pb2_grpc import add_SecretServiceServicer_to_server
 from scow.api.container.v1.stats_pb2_grpc import add_StatsServiceServicer_to_server
 from scow.container.content.commit import Commits
 from scow.container.content.export import Exports
+from scow.container.execs.rpc import ExecsServicer
 from scow.container.files.copies import Copies
 from scow.container.files.diff import Diffs
 from scow.container.files.rpc import FilesServicer
@@ -69,6 +71,7 @@ async def wire(context: Context) -> Wiring:
     parts = make_parts(shared)
     parts.supervision.boot()
     servicer = ContainerServicer(parts, context.journal, context.requests)
+    execs = ExecsServicer(shared, context.requests)
     changing = LimitsServicer(shared, context.requests)
     files = FilesServicer(Diffs(shared), Copies(shared))
     secrets = SecretServicer(shared.secrets, context.requests)
@@ -82,6 +85,7 @@ async def wire(context: Context) -> Wiring:
     def register(server: grpc.aio.Server) -> None:
         add_ContainerServiceServicer_to_server(servicer, server)
         add_FilesServiceServicer_to_server(files, server)
+        add_ExecsServiceServicer_to_server(execs, server)
         add_StatsServiceServicer_to_server(StatsServicer(shared), server)
         add_LimitsServiceServicer_to_server(changing, server)
         add_SecretServiceServicer_to_server(secrets, server)
@@ -90,7 +94,7 @@ async def wire(context: Context) -> Wiring:
         register=register,
         reconcile=servicer.reconcile,
         close=close,
-        more=("FilesService", "LimitsService", "SecretService", "StatsService"),
+        more=("ExecsService", "FilesService", "LimitsService", "SecretService", "StatsService"),
     )
 
 

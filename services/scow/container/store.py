@@ -3,7 +3,7 @@
 ::
 
     containers  id (key) | name (unique) | described | rootfs | volumes | remove_volumes
-    execs       exec_id (key) | container | pid | started_ns | ended_ns, exit_code (NULL while it runs)
+    execs       exec_id (key) | container | pid | started_ns | ended_ns, exit_code (NULL while it runs) | config
     machine     boot_id                              of the machine's start in which the service ran last
     secrets     id (key) | name (unique) | labels (JSON) | created_ns | sealed (encrypted)
     departed    id (key) | outcome | removed_ns      how removed containers ended; kept for a day
@@ -64,6 +64,7 @@ MIGRATIONS = (
         sealed BLOB NOT NULL
     );
     """,
+    "ALTER TABLE execs ADD COLUMN config BLOB NOT NULL DEFAULT x'';",
 )
 
 
@@ -85,6 +86,9 @@ class ExecRow:
     container: str
     pid: int
     exit_code: int | None
+    started_ns: int
+    ended_ns: int | None
+    config: bytes
 
 
 class ContainerStore:
@@ -177,11 +181,20 @@ class ContainerStore:
 
     @staticmethod
     def insert_exec(
-        tx: sqlite3.Connection, exec_id: str, container: str, pid: int, now_ns: int
+        tx: sqlite3.Connection,
+        exec_id: str,
+        container: str,
+        pid: int,
+        now_ns: int,
+        config: pb.ExecConfig,
     ) -> None:
-        """Record an exec session that was started."""
+        """Record an exec session that was started. Its environment is not: it may have secrets."""
+        kept = pb.ExecConfig()
+        kept.CopyFrom(config)
+        kept.ClearField("env")
         tx.execute(
-            "INSERT INTO execs VALUES (?, ?, ?, ?, NULL, NULL)", (exec_id, container, pid, now_ns)
+            "INSERT INTO execs VALUES (?, ?, ?, ?, NULL, NULL, ?)",
+            (exec_id, container, pid, now_ns, kept.SerializeToString()),
         )
 
     @staticmethod
@@ -204,9 +217,16 @@ class ContainerStore:
     def exec(self, exec_id: str) -> ExecRow | None:
         """Return an exec session."""
         row = self.store.one("SELECT * FROM execs WHERE exec_id = ?", (exec_id,))
-        if row is None:
-            return None
-        return ExecRow(row["exec_id"], row["container"], row["pid"], row["exit_code"])
+        return None if row is None else _exec_row(row)
+
+    def execs(self) -> list[ExecRow]:
+        """Return all exec sessions, the earliest first."""
+        return [_exec_row(row) for row in self.store.all("SELECT * FROM execs ORDER BY started_ns")]
+
+    @staticmethod
+    def delete_exec(tx: sqlite3.Connection, exec_id: str) -> None:
+        """Forget an exec session."""
+        tx.execute("DELETE FROM execs WHERE exec_id = ?", (exec_id,))
 
     def running_execs(self, container: str) -> list[str]:
         """Return the exec sessions of a container that run."""
@@ -221,3 +241,15 @@ class ContainerStore:
         with self.store.transaction() as tx:
             tx.execute("DELETE FROM execs WHERE ended_ns < ?", (execs_before_ns,))
             tx.execute("DELETE FROM departed WHERE removed_ns < ?", (departed_before_ns,))
+
+
+def _exec_row(row: sqlite3.Row) -> ExecRow:
+    return ExecRow(
+        row["exec_id"],
+        row["container"],
+        row["pid"],
+        row["exit_code"],
+        row["started_ns"],
+        row["ended_ns"],
+        row["config"],
+    )

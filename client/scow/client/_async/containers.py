@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.client._async.capture import AsyncCapture
+from scow.client._async.execs import AsyncExecs
 from scow.client._async.files import AsyncFiles
 from scow.client._async.lifecycle import AsyncLifecycle
 from scow.client._async.logs import AsyncLogs
@@ -33,7 +34,7 @@ _Containers = list[pb.Container]
 _Actions = list[ReconcileAction]
 
 
-class AsyncContainers(AsyncLifecycle, AsyncCapture, AsyncFiles, AsyncStats):
+class AsyncContainers(AsyncLifecycle, AsyncCapture, AsyncFiles, AsyncStats, AsyncExecs):
     """Containers.
 
     Wherever a method takes `container`, that is an id, a unique prefix of the id, or a name; an

@@ -13,6 +13,7 @@ from scow.client._log_place import parse_cursor
 from scow.client._options import ContainerOptions, Filters, build_config, filters_of
 from scow.client._results import ExecResult, RunResult
 from scow.client._sync.capture import Capture
+from scow.client._sync.execs import SyncExecs
 from scow.client._sync.files import SyncFiles
 from scow.client._sync.lifecycle import Lifecycle
 from scow.client._sync.logs import Logs
@@ -33,7 +34,7 @@ _Containers = list[pb.Container]
 _Actions = list[ReconcileAction]
 
 
-class Containers(Lifecycle, Capture, SyncFiles, SyncStats):
+class Containers(Lifecycle, Capture, SyncFiles, SyncStats, SyncExecs):
     """Containers.
 
     Wherever a method takes `container`, that is an id, a unique prefix of the id, or a name; an

@@ -29,11 +29,14 @@ ALLOWED = frozenset(
         "before",
         "since",
         "health",
+        "is-task",
+        "isolation",
     ]
 )
 _STATUSES = frozenset(
     states.word(status) for status in pb.Status.values() if status != pb.STATUS_UNSPECIFIED
 )
+_ISOLATIONS = ("", "default")
 _HEALTH = ("none", "starting", "healthy", "unhealthy")
 # Docker takes one that is to be restarted for one that runs.
 _LISTED = ALIVE | {pb.STATUS_RESTARTING}
@@ -90,6 +93,11 @@ def check(wanted: Mapping[str, Sequence[str]]) -> None:
     for value in wanted.get("health", ()):
         if value not in _HEALTH:
             raise _invalid("health", value, f"use one of {', '.join(_HEALTH)}")
+    for value in wanted.get("isolation", ()):
+        if value not in _ISOLATIONS:
+            raise _invalid("isolation", value, "use default")
+    if "is-task" in wanted:
+        filter_rules.boolean("is-task", wanted["is-task"])
     for value in wanted.get("exited", ()):
         if not _EXIT_CODE.fullmatch(value):
             raise _invalid("exited", value, "use an exit code")
@@ -199,6 +207,9 @@ _TESTS: dict[str, Test] = {
     "status": lambda c, values: states.word(c.status) in values,
     "exited": lambda c, values: c.status == pb.STATUS_EXITED and str(c.exit_code) in values,
     "health": lambda c, values: (c.health.status or "none") in values,
+    # There is one isolation, and there are no tasks.
+    "isolation": lambda c, values: True,
+    "is-task": lambda c, values: not filter_rules.boolean("is-task", values),
     "volume": _by_volume,
     "network": _by_network,
     "publish": _by_publish,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from scow.api.container.v1 import container_pb2 as pb
+from scow.container.health.state import HEALTHY
 from scow.container.logs import options
+from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.query import filters as listing
 from scow.container.shared import Shared
 from scow.container.spec import kernel_limits
-from scow.contract.errors import ContainerNotFound
+from scow.contract.errors import ContainerNotFound, FailedPrecondition
 from scow.core import filters as filter_rules
 from scow.core.paging import descending, message_size, page
 from scow.core.times import from_proto
@@ -90,9 +92,33 @@ class Queries:
         )
 
 
+def _is_healthy(entry: Entry) -> bool:
+    return entry.alive and entry.described.health.status == HEALTHY
+
+
+# Conditions that containers meet while they are there.
+_MET: dict[int, Callable[[Entry], bool]] = {
+    pb.WAIT_CONDITION_CREATED: lambda entry: entry.described.status != pb.STATUS_CREATING,
+    pb.WAIT_CONDITION_RUNNING: lambda entry: entry.alive,
+    pb.WAIT_CONDITION_HEALTHY: _is_healthy,
+}
+
+
 async def _outcome(entry: Entry, condition: pb.WaitCondition.ValueType) -> pb.WaitResponse:
     if condition == pb.WAIT_CONDITION_REMOVED:
         await entry.until(lambda: entry.gone)
+        return entry.outcome()
+    if condition in _MET:
+        if condition == pb.WAIT_CONDITION_HEALTHY and not entry.described.HasField("health_check"):
+            raise FailedPrecondition(
+                f"container {entry.described.name} has no health checks",
+                what="container",
+                which=entry.described.name,
+                do="wait until it runs, or make it with checks",
+            )
+        await entry.until(lambda: entry.gone or _MET[condition](entry))
+        if entry.gone:
+            raise states.gone(entry.described)
         return entry.outcome()
     next_exit = condition == pb.WAIT_CONDITION_NEXT_EXIT
     exits = entry.exits

@@ -70,6 +70,10 @@ class Shim:
         """Send a signal to the init."""
         await self._call(pb.KillRequest(signal=signal), pb.KillResponse)
 
+    async def kill_exec(self, exec_id: str, signal: int) -> None:
+        """Send a signal to the process of an exec session."""
+        await self._call(pb.KillRequest(signal=signal, exec_id=exec_id), pb.KillResponse)
+
     async def pause(self) -> None:
         """Freeze every process."""
         await self._call(pb.PauseRequest(), pb.PauseResponse)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from scow.api.container.v1 import container_pb2 as pb
 from scow.container.model.containers import Entry
 from scow.container.model.states import KILLED
@@ -21,14 +19,14 @@ class Execs:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
 
-    def begin(self, entry: Entry, exec_id: str, pid: int, args: Sequence[str]) -> None:
+    def begin(self, entry: Entry, exec_id: str, pid: int, config: pb.ExecConfig) -> None:
         """Record a session that was started."""
         containers = self._shared.containers
         if entry.gone:
             return
         with containers.store.store.transaction() as tx:
-            containers.store.insert_exec(tx, exec_id, entry.id, pid, now_ns())
-            command = " ".join(args)[:_COMMAND_MAX]
+            containers.store.insert_exec(tx, exec_id, entry.id, pid, now_ns(), config)
+            command = " ".join(config.args)[:_COMMAND_MAX]
             containers.journal(tx, entry.described, f"exec_create: {command}", execID=exec_id)
             containers.journal(tx, entry.described, f"exec_start: {command}", execID=exec_id)
 

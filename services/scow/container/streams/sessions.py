@@ -174,7 +174,7 @@ class Sessions:
         async with contextlib.aclosing(link):
             started = await link.connect(entry.shim)
             if not opened.exec_id:
-                self._execs.begin(entry, link.exec_id, started.pid, opened.config.args)
+                self._execs.begin(entry, link.exec_id, started.pid, opened.config)
             try:
                 yield pb.ExecResponse(started=started)
                 if not opened.detach:

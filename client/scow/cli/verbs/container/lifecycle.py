@@ -88,9 +88,23 @@ def _remove(options: Options, context: Context) -> int:
     return context.each(options.args, remove)
 
 
+# "stopped" is Docker's "not-running".
+_CONDITIONS = ("not-running", "next-exit", "removed", "created", "running", "healthy", "stopped")
+
+
+def _condition(text: str) -> str:
+    if text not in _CONDITIONS:
+        raise ValueError(f"use one of {', '.join(_CONDITIONS)}")
+    return "not-running" if text == "stopped" else text
+
+
 def _wait(options: Options, context: Context) -> int:
+    from scow.api.container.v1.container_pb2 import WaitCondition
+
+    condition = WaitCondition.Value(f"WAIT_CONDITION_{options.condition.upper().replace('-', '_')}")
+
     def wait(name: str) -> str:
-        return str(context.client.containers.wait(name).exit_code)
+        return str(context.client.containers.wait(name, condition).exit_code)
 
     return context.each(options.args, wait)
 
@@ -160,6 +174,15 @@ VERBS = (
         "CONTAINER [CONTAINER...]",
         "Block until one or more containers stop, then print their exit codes",
         _wait,
+        flags=(
+            Flag(
+                "condition",
+                kind="string",
+                default="not-running",
+                parse=_condition,
+                help=f"What to wait for: {', '.join(_CONDITIONS)} (scow's own)",
+            ),
+        ),
         least=1,
     ),
 )

@@ -72,6 +72,12 @@ class _WaitConditionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitCon
     WAIT_CONDITION_NOT_RUNNING: _WaitCondition.ValueType  # 1
     WAIT_CONDITION_NEXT_EXIT: _WaitCondition.ValueType  # 2
     WAIT_CONDITION_REMOVED: _WaitCondition.ValueType  # 3
+    WAIT_CONDITION_CREATED: _WaitCondition.ValueType  # 4
+    """Made: at once unless its creation is under way."""
+    WAIT_CONDITION_RUNNING: _WaitCondition.ValueType  # 5
+    """It runs, or is paused."""
+    WAIT_CONDITION_HEALTHY: _WaitCondition.ValueType  # 6
+    """It runs, and its health checks say that it is well. FAILED_PRECONDITION when it has none."""
 
 class WaitCondition(_WaitCondition, metaclass=_WaitConditionEnumTypeWrapper): ...
 
@@ -80,6 +86,12 @@ WAIT_CONDITION_UNSPECIFIED: WaitCondition.ValueType  # 0
 WAIT_CONDITION_NOT_RUNNING: WaitCondition.ValueType  # 1
 WAIT_CONDITION_NEXT_EXIT: WaitCondition.ValueType  # 2
 WAIT_CONDITION_REMOVED: WaitCondition.ValueType  # 3
+WAIT_CONDITION_CREATED: WaitCondition.ValueType  # 4
+"""Made: at once unless its creation is under way."""
+WAIT_CONDITION_RUNNING: WaitCondition.ValueType  # 5
+"""It runs, or is paused."""
+WAIT_CONDITION_HEALTHY: WaitCondition.ValueType  # 6
+"""It runs, and its health checks say that it is well. FAILED_PRECONDITION when it has none."""
 Global___WaitCondition: _TypeAlias = WaitCondition  # noqa: Y015
 
 @_typing.final

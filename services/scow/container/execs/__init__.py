@@ -1,0 +1,1 @@
+"""Exec sessions as objects that are listed, inspected, killed and removed."""
