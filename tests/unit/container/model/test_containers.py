@@ -160,7 +160,9 @@ def test_exec_sessions(containers: Containers, store: Store) -> None:
     rows = containers.store
     with store.transaction() as tx:
         for number, exec_id in enumerate("xyz"):
-            rows.insert_exec(tx, exec_id, entry.id, 100 + number, number, pb.ExecConfig(args=["true"]))
+            rows.insert_exec(
+                tx, exec_id, entry.id, 100 + number, number, pb.ExecConfig(args=["true"])
+            )
         assert rows.end_exec(tx, "x", 3, 10)
         assert not rows.end_exec(tx, "x", 4, 11)
     assert rows.running_execs(entry.id) == ["y", "z"]
