@@ -51,6 +51,7 @@ def message(data: bytes = b"hi", stream: str = "stdout") -> Message:
         ("rfc5424", rf"<30>1 2026-01-01T00:04:05Z {HOST} web {PID} web - hi\n"),
         ("rfc5424micro", rf"<30>1 2026-01-01T00:04:05\.123456Z {HOST} web {PID} web - hi\n"),
     ],
+    ids=["default", "rfc3164", "rfc5424", "rfc5424micro"],  # the lines have the process's id
 )
 async def test_forms_of_syslog(form: str, line: str) -> None:
     with Datagrams() as server:
