@@ -67,6 +67,7 @@ def test_who_uses_a_volume(engine: Engine) -> None:
     assert in_use.returncode == 1
     assert "is held by" in in_use.stderr
     engine.cli("kill", "web")
+    engine.cli("wait", "web")
     engine.cli("rm", "spare")
     engine.cli("rm", "web")
     assert engine.cli("volume", "inspect", "-f", "{{len .Uses}}", "data").stdout == "0\n"
