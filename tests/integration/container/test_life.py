@@ -170,6 +170,7 @@ def test_kill_and_states(node: Node) -> None:
         node.stub.Remove(pb.RemoveRequest(container=container.id))
     assert node.stub.Start(pb.StartRequest(container=container.id)).container.pid == container.pid
     node.stub.Kill(pb.KillRequest(container=container.id))
+    assert node.get(container.id).status == pb.STATUS_EXITED
     assert node.wait(container.id).exit_code == 137
     with fails(ContainerNotRunning):
         node.stub.Kill(pb.KillRequest(container=container.id))

@@ -27,7 +27,7 @@ class Signals:
         self._shared = shared
 
     async def kill(self, entry: Entry, text: str) -> None:
-        """Send a signal; an empty text means SIGKILL.
+        """Send a signal; an empty text means SIGKILL, whose effect is waited for, as with Docker.
 
         Raises:
             ContainerNotRunning: It does not run.
@@ -39,9 +39,11 @@ class Signals:
             return
         if not entry.alive:
             raise states.not_running(entry.described)
-        stops = _asks_to_stop(entry, number)
+        stops, exits = _asks_to_stop(entry, number), entry.exits
         self._shared.transitions.end_asked(entry, "kill", number, stops=stops)
         await self._send(entry, number)
+        if number == signal.SIGKILL:
+            await entry.until(lambda: entry.exits > exits or not entry.alive, _KILL_SECONDS)
         if not entry.gone:  # that was its end, and its removal followed
             with self._shared.containers.change(entry) as (tx, _):
                 remember(tx)

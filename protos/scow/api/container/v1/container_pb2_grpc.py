@@ -243,7 +243,7 @@ class ContainerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Kill(self, request, context):
-        """Kill sends a signal. FAILED_PRECONDITION CONTAINER_NOT_RUNNING when it does not run.
+        """Kill sends a signal, and waits for the end after SIGKILL. FAILED_PRECONDITION CONTAINER_NOT_RUNNING when it does not run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

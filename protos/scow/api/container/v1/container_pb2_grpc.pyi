@@ -52,7 +52,7 @@ class ContainerServiceStub:
     Restart: _grpc.UnaryUnaryMultiCallable[_container_pb2.RestartRequest, _container_pb2.RestartResponse]
     """Restart stops, then starts."""
     Kill: _grpc.UnaryUnaryMultiCallable[_container_pb2.KillRequest, _container_pb2.KillResponse]
-    """Kill sends a signal. FAILED_PRECONDITION CONTAINER_NOT_RUNNING when it does not run."""
+    """Kill sends a signal, and waits for the end after SIGKILL. FAILED_PRECONDITION CONTAINER_NOT_RUNNING when it does not run."""
     Pause: _grpc.UnaryUnaryMultiCallable[_container_pb2.PauseRequest, _container_pb2.PauseResponse]
     """Pause freezes every process."""
     Unpause: _grpc.UnaryUnaryMultiCallable[_container_pb2.UnpauseRequest, _container_pb2.UnpauseResponse]
@@ -154,7 +154,7 @@ class ContainerServiceAsyncStub(ContainerServiceStub):
     Restart: _aio.UnaryUnaryMultiCallable[_container_pb2.RestartRequest, _container_pb2.RestartResponse]  # type: ignore[assignment]
     """Restart stops, then starts."""
     Kill: _aio.UnaryUnaryMultiCallable[_container_pb2.KillRequest, _container_pb2.KillResponse]  # type: ignore[assignment]
-    """Kill sends a signal. FAILED_PRECONDITION CONTAINER_NOT_RUNNING when it does not run."""
+    """Kill sends a signal, and waits for the end after SIGKILL. FAILED_PRECONDITION CONTAINER_NOT_RUNNING when it does not run."""
     Pause: _aio.UnaryUnaryMultiCallable[_container_pb2.PauseRequest, _container_pb2.PauseResponse]  # type: ignore[assignment]
     """Pause freezes every process."""
     Unpause: _aio.UnaryUnaryMultiCallable[_container_pb2.UnpauseRequest, _container_pb2.UnpauseResponse]  # type: ignore[assignment]
@@ -289,7 +289,7 @@ class ContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _container_pb2.KillRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_container_pb2.KillResponse, _abc.Awaitable[_container_pb2.KillResponse]]:
-        """Kill sends a signal. FAILED_PRECONDITION CONTAINER_NOT_RUNNING when it does not run."""
+        """Kill sends a signal, and waits for the end after SIGKILL. FAILED_PRECONDITION CONTAINER_NOT_RUNNING when it does not run."""
 
     @_abc_1.abstractmethod
     def Pause(
