@@ -159,7 +159,7 @@ def test_stop_sends_the_signal_then_kills(node: Node) -> None:
     )
     assert 0.9 < time.monotonic() - began < 5 * PATIENCE
     node.stub.Stop(pb.StopRequest(container=polite.id))
-    assert node.actions(stubborn.id, 4)[-2:] == ["die", "stop"]
+    assert node.actions(stubborn.id, 6)[2:] == ["kill", "kill", "die", "stop"]
     for container in (polite, stubborn, own):
         node.remove(container.id)
 
