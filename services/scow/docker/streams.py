@@ -23,6 +23,7 @@ from scow.docker.connection import (
 from scow.docker.failures import words
 from scow.docker.fields import query_flag, query_number, query_time
 from scow.docker.state import CLIENT, OPENED, Waiting
+from scow.words.shapes.container import log_details
 from scow.words.times import format_time
 
 if TYPE_CHECKING:
@@ -210,24 +211,26 @@ async def logs(request: web.Request) -> web.StreamResponse:
     raw = container.config.tty
     response = web.StreamResponse(headers={"Content-Type": content_type(request, raw=raw)})
     timestamps = query_flag(request, "timestamps")
+    details = log_details(container).encode() if query_flag(request, "details") else b""
     async with found:
         await response.prepare(request)
         async for batch in found.batches():
             for records in batch:
-                await response.write(_written(records, raw=raw, timestamps=timestamps))
+                await response.write(_written(records, raw, timestamps, details))
     await response.write_eof()
     return response
 
 
-def _written(records: pb.LogRecords, *, raw: bool, timestamps: bool) -> bytes:
+def _written(records: pb.LogRecords, raw: bool, timestamps: bool, details: bytes) -> bytes:
     """Return records as Docker sends them: a frame for each."""
     stream = STDERR if records.stderr else STDOUT
-    if raw and not timestamps:
+    if raw and not (timestamps or details):
         return bytes(records.data)
     pieces, start = [], 0
     for size, when in zip(records.sizes, records.times, strict=True):
         data = records.data[start : start + size]
         start += size
+        data = details + data
         if timestamps:
             data = f"{format_time(when)} ".encode() + data
         pieces.append(data if raw else frame(stream, data))

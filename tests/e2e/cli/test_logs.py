@@ -198,3 +198,13 @@ def test_fluentd(engine: Engine, answer: Callable[[bytes], bytes] | None) -> Non
         parts = [r for r in records if "partial_id" in r]
         assert "".join(r["log"] for r in parts) == "".join(f"{n} " for n in range(1, 5001))
         engine.cli("rm", "web")
+
+
+def test_details(engine: Engine) -> None:
+    named = ["--log-opt", "labels=tier", "--log-opt", "env=A", "-l", "tier=front", "-e", "A=b c"]
+    engine.cli("run", "--name", "told", *named, "busybox", "sh", "-c", "echo one; echo two")
+    shown = engine.cli("logs", "--details", "told").stdout
+    assert shown == "A=b+c,tier=front one\nA=b+c,tier=front two\n"
+    engine.cli("run", "--name", "plain", "busybox", "echo", "one")
+    assert engine.cli("logs", "--details", "plain").stdout == " one\n"
+    assert engine.cli("logs", "-t", "--details", "plain").stdout.endswith("Z  one\n")

@@ -36,7 +36,6 @@ CREATE = (
     _refused("runtime", "scow runs containers itself"),
     _refused("use-api-socket", "no container gets access to the engine", bare=True),
 )
-LOGS = (_refused("details", "inspect shows what --log-opt labels and env add", bare=True),)
 START = (_refused("checkpoint", _CRIU), _refused("checkpoint-dir", _CRIU))
 REMOVE = (
     Flag(

@@ -140,6 +140,14 @@ def _health(health: Health) -> Struct:
     )
 
 
+def log_details(container: pb.Container) -> str:
+    """Return what `logs --details` has before each line: attributes by name, as in URLs, and a blank."""
+    from urllib.parse import quote_plus
+
+    found = sorted(container.log_attributes.items())
+    return ",".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in found) + " "
+
+
 def _mount(mount: pb.MountPoint, config: pb.ContainerConfig) -> Struct:
     shape = Struct(Type=mount.type)
     if mount.type == "volume":

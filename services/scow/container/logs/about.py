@@ -51,11 +51,17 @@ def attributes(described: Container, given: Mapping[str, str]) -> dict[str, str]
     return found
 
 
-def as_json(described: Container, given: Mapping[str, str]) -> str:
-    """Return what each record of a json-file says of its container, an object of JSON; "" without any."""
+def details(described: Container, given: Mapping[str, str]) -> dict[str, str]:
+    """Return what the log says of its container: `attributes`, and the tag where one is asked for."""
     found = attributes(described, given)
     if given.get("tag"):
         found["tag"] = tag(described, given)
+    return found
+
+
+def as_json(described: Container, given: Mapping[str, str]) -> str:
+    """Return what each record of a json-file says of its container, an object of JSON; "" without any."""
+    found = details(described, given)
     if not found:
         return ""
     return json.dumps(dict(sorted(found.items())), ensure_ascii=False, separators=(",", ":"))

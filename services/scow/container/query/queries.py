@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.container.health.state import HEALTHY
-from scow.container.logs import options
+from scow.container.logs import about, options
 from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.query import filters as listing
@@ -40,6 +40,8 @@ class Queries:
             response.container.health.CopyFrom(entry.health)
         if entry.described.config.log.driver in options.REMOTE:
             response.container.log_state.CopyFrom(self._shared.senders.state(entry))
+        told = about.details(entry.described, entry.described.config.log.options)
+        response.container.log_attributes.update(told)
         if request.size:
             images = self._shared.images
             response.size_rw = response.size_root_fs = await images.usage(entry.owner)

@@ -57,7 +57,6 @@ REFUSED = {
         "annotation cpu-count cpu-percent io-maxbandwidth io-maxiops kernel-memory runtime use-api-socket",
     ),
     "start": "checkpoint checkpoint-dir",
-    "logs": "details",
     "rm": "link",
 }
 

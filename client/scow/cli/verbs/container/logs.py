@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from scow.cli.flags import refused
 from scow.cli.flags.parser import Flag, Options, Verb
 
 TYPE_CHECKING = False
@@ -55,9 +54,10 @@ def _logs(options: Options, context: Context) -> int:
         after=options.cursor or None,
         places=options.show_cursor,
     )
+    details = _details(options.args[0], context) if options.details else b""
     writers = (
-        _Writer(sys.stdout.buffer, options.timestamps),
-        _Writer(sys.stderr.buffer, options.timestamps),
+        _Writer(sys.stdout.buffer, options.timestamps, details),
+        _Writer(sys.stderr.buffer, options.timestamps, details),
     )
     with logs:
         for batch in logs.batches():
@@ -74,6 +74,12 @@ def _logs(options: Options, context: Context) -> int:
     return 0
 
 
+def _details(container: str, context: Context) -> bytes:
+    from scow.words.shapes.container import log_details
+
+    return log_details(context.client.containers.get(container)).encode()
+
+
 def _timestamp(nanoseconds: int) -> Timestamp | None:
     if not nanoseconds:
         return None
@@ -85,17 +91,19 @@ def _timestamp(nanoseconds: int) -> Timestamp | None:
 
 
 class _Writer:
-    """Writes records to one stream, the time before each line where that is wanted."""
+    """Writes records to one stream, the time and details before each line where they are wanted."""
 
-    def __init__(self, stream: BinaryIO, timestamps: bool) -> None:
+    def __init__(self, stream: BinaryIO, timestamps: bool, details: bytes) -> None:
         self._stream = stream
         self._timestamps = timestamps
+        self._details = details
         self._at_start = True
         self._written = False
 
     def write(self, records: LogRecords) -> None:
         """Write records."""
-        self._stream.write(self._stamped(records) if self._timestamps else records.data)
+        plain = not (self._timestamps or self._details)
+        self._stream.write(records.data if plain else self._stamped(records))
         self._written = True
 
     def flush(self) -> None:
@@ -109,11 +117,12 @@ class _Writer:
 
         data, pieces = records.data, []
         start = shown = 0
-        stamp = b""
+        stamp = self._details
         for size, moment in zip(records.sizes, records.times, strict=True):
             if self._at_start:
-                if moment != shown:
-                    shown, stamp = moment, format_time(moment).encode() + b" "
+                if self._timestamps and moment != shown:
+                    shown = moment
+                    stamp = format_time(moment).encode() + b" " + self._details
                 pieces.append(stamp)
             pieces.append(data[start : start + size])
             start += size
@@ -135,7 +144,7 @@ VERBS = (
                 parse=_cursor,
                 help="Show what comes after a place that --show-cursor told (scow's own)",
             ),
-            *refused.LOGS,
+            Flag("details", help="Show extra details provided to logs"),
             Flag("follow", "f", help="Follow log output"),
             Flag(
                 "show-cursor",

@@ -1306,6 +1306,26 @@ class Container(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class LogAttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
@@ -1351,6 +1371,7 @@ class Container(_message.Message):
     EXIT_REPORT_FIELD_NUMBER: _builtins.int
     CREATE_TIMINGS_FIELD_NUMBER: _builtins.int
     START_TIMINGS_FIELD_NUMBER: _builtins.int
+    LOG_ATTRIBUTES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     image_id: _builtins.str
@@ -1451,6 +1472,10 @@ class Container(_message.Message):
 
     @_builtins.property
     def start_timings(self) -> _supervision_pb2.Timings: ...
+    @_builtins.property
+    def log_attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The labels and variables of the container that its log's options name, and its tag. In the answer of Get alone."""
+
     def __init__(
         self,
         *,
@@ -1499,10 +1524,11 @@ class Container(_message.Message):
         exit_report: _supervision_pb2.ExitReport | None = ...,
         create_timings: _supervision_pb2.Timings | None = ...,
         start_timings: _supervision_pb2.Timings | None = ...,
+        log_attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_timings", b"create_timings", "created_at", b"created_at", "end_request", b"end_request", "exit_report", b"exit_report", "finished_at", b"finished_at", "health", b"health", "health_check", b"health_check", "id_range", b"id_range", "log_state", b"log_state", "restart", b"restart", "start_timings", b"start_timings", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "create_timings", b"create_timings", "created_at", b"created_at", "end_request", b"end_request", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exit_report", b"exit_report", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "health", b"health", "health_check", b"health_check", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "id_range", b"id_range", "image_id", b"image_id", "kernel_limits", b"kernel_limits", "labels", b"labels", "log_path", b"log_path", "log_state", b"log_state", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "networks", b"networks", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart", b"restart", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "start_timings", b"start_timings", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "storage_project", b"storage_project", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "config", b"config", "create_timings", b"create_timings", "created_at", b"created_at", "end_request", b"end_request", "endpoints", b"endpoints", "env", b"env", "error", b"error", "exec_ids", b"exec_ids", "exit_code", b"exit_code", "exit_report", b"exit_report", "exposed_ports", b"exposed_ports", "finished_at", b"finished_at", "health", b"health", "health_check", b"health_check", "hostname", b"hostname", "hostname_path", b"hostname_path", "hosts_path", b"hosts_path", "id", b"id", "id_range", b"id_range", "image_id", b"image_id", "kernel_limits", b"kernel_limits", "labels", b"labels", "log_attributes", b"log_attributes", "log_path", b"log_path", "log_state", b"log_state", "mounts", b"mounts", "name", b"name", "netns_path", b"netns_path", "networks", b"networks", "oom_killed", b"oom_killed", "pid", b"pid", "ports", b"ports", "resolv_conf_path", b"resolv_conf_path", "restart", b"restart", "restart_count", b"restart_count", "snapshot_driver", b"snapshot_driver", "start_timings", b"start_timings", "started_at", b"started_at", "status", b"status", "stop_signal", b"stop_signal", "storage_project", b"storage_project", "updated_at", b"updated_at", "user", b"user", "warnings", b"warnings", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
