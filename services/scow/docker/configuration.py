@@ -61,7 +61,7 @@ def configuration(body: Fields, *, platform: str = "") -> pb.ContainerConfig:
     config.resources.CopyFrom(resources(host))
     config.log.CopyFrom(_log(host.part("LogConfig")))
     config.mounts.extend(mounts(body, host))
-    config.restart_policy.CopyFrom(_restart_policy(host.part("RestartPolicy")))
+    config.restart_policy.CopyFrom(restart_policy(host.part("RestartPolicy")))
     config.ports.extend(_ports(host))
     _set_networks(config, host, body.part("NetworkingConfig"))
     return config
@@ -80,7 +80,7 @@ def platform_of(text: str) -> Platform:
     return Platform(os=found.os, architecture=found.architecture, variant=found.variant)
 
 
-def _restart_policy(given: Fields) -> RestartPolicy:
+def restart_policy(given: Fields) -> RestartPolicy:
     """Return what a container is restarted after.
 
     Raises:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Any
 
 from aiohttp import web
 
 from scow.api.container.v1 import container_pb2 as pb
-from scow.contract.errors import ContainerNotFound, InvalidArgument, ScowError
-from scow.docker.answers import answer, empty
-from scow.docker.configuration import configuration
+from scow.contract.errors import (
+    ContainerNotFound,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ScowError,
+)
+from scow.docker.answers import Messages, answer, empty
+from scow.docker.configuration import configuration, restart_policy
 from scow.docker.fields import body_of, query_filters, query_flag, query_number
+from scow.docker.resources import resources
 from scow.docker.state import CLIENT, OPENED
 from scow.docker.streams import attach, attach_waiting, logs, resize
+from scow.words.pruning import is_pruned
 from scow.words.shapes.container import container_shape, needs_image
+from scow.words.shapes.stats import stats_shape
 from scow.words.shapes.summary import container_summary
 from scow.words.template.values import Struct
 
@@ -25,6 +35,7 @@ _CONDITIONS = {
     "next-exit": pb.WAIT_CONDITION_NEXT_EXIT,
     "removed": pb.WAIT_CONDITION_REMOVED,
 }
+_STOPPED = (pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_DEAD)
 _OF_ALL = ("status", "exited")
 
 
@@ -168,6 +179,49 @@ async def _top(request: web.Request) -> web.StreamResponse:
     return answer(Struct(Titles=list(found.titles), Processes=processes))
 
 
+async def _update(request: web.Request) -> web.StreamResponse:
+    body = await body_of(request)
+    policy = restart_policy(body.part("RestartPolicy")) if "RestartPolicy" in body else None
+    done = await request.app[CLIENT].containers.update(
+        request.match_info["name"], resources(body), restart_policy=policy
+    )
+    return answer(Struct(Warnings=list(done.warnings)))
+
+
+async def _stats(request: web.Request) -> web.StreamResponse:
+    containers, name = request.app[CLIENT].containers, request.match_info["name"]
+    processors = os.cpu_count() or 1
+    container = await containers.get(name)
+    if not query_flag(request, "stream", True) or query_flag(request, "one-shot"):
+        (found,) = await containers.stats(container.id)
+        return answer(stats_shape(found, processors))
+    messages = await Messages(request).begin()
+    async with containers.stats_stream(container.id) as stream:
+        async for message in stream:
+            if not message.containers:
+                break
+            await messages.send(**stats_shape(message.containers[0], processors))
+    return await messages.end()
+
+
+async def _prune(request: web.Request) -> web.StreamResponse:
+    filters = query_filters(request)
+    containers = request.app[CLIENT].containers
+    usage = await request.app[CLIENT].store.usage()
+    sizes = {item.id: item.size for item in usage.items if item.kind == "snapshot"}
+    gone, size = [], 0
+    for container in await containers.list(all=True):
+        if container.status not in _STOPPED or not is_pruned(container, filters):
+            continue
+        try:
+            await containers.remove(container.id)
+        except (FailedPrecondition, NotFound):  # it was started, or removed, meanwhile
+            continue
+        gone.append(container.id)
+        size += sizes.get(f"container/{container.id}", 0)
+    return answer(Struct(ContainersDeleted=gone or None, SpaceReclaimed=size))
+
+
 async def _export(request: web.Request) -> web.StreamResponse:
     stream = request.app[CLIENT].containers.export_stream(request.match_info["name"])
     response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
@@ -199,6 +253,9 @@ ROUTES = (
     ("GET", "/containers/json", _list),
     ("POST", "/containers/create", _create),
     ("POST", "/commit", _commit),
+    ("POST", "/containers/prune", _prune),
+    ("POST", "/containers/{name}/update", _update),
+    ("GET", "/containers/{name}/stats", _stats),
     ("GET", "/containers/{name}/json", _inspect),
     ("GET", "/containers/{name}/top", _top),
     ("GET", "/containers/{name}/logs", logs),

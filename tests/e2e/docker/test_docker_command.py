@@ -189,3 +189,22 @@ def test_events(docker: Docker) -> None:
     words = ("events", "--since", f"{start:.9f}", "--until", until, "--filter", "container=told")
     found = docker(*words, "--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}")
     assert found.stdout == "container create told\ncontainer destroy told\n"
+
+
+def test_stats_and_update(docker: Docker) -> None:
+    docker("run", "-d", "--name", "box", "-m", "64m", "busybox", "sleep", "1000")
+    shown = docker("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}} {{.PIDs}}", "box")
+    assert shown.stdout.split()[0] == "box"
+    assert shown.stdout.split()[3:] == ["64MiB", "1"]
+    docker("update", "--memory", "32m", "--memory-swap", "64m", "--restart", "always", "box")
+    found = docker(
+        "inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.RestartPolicy.Name}}", "box"
+    )
+    assert found.stdout == f"{32 << 20} always\n"
+
+
+def test_pruned_containers(docker: Docker) -> None:
+    docker("create", "--name", "kept", "--label", "keep", "busybox")
+    gone = docker("create", "--name", "gone", "busybox").stdout.strip()
+    assert gone in docker("container", "prune", "-f", "--filter", "label!=keep").stdout
+    assert docker("ps", "-a", "--format", "{{.Names}}").stdout == "kept\n"

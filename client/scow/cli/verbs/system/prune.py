@@ -82,13 +82,16 @@ def _containers(options: Options, context: Context) -> int:
 def _prune_containers(options: Options, context: Context) -> int:
     """Remove the containers that do not run; one that was started meanwhile stays."""
     from scow.api.container.v1 import container_pb2 as pb
+    from scow.cli.output.table import filters_of
     from scow.contract.errors import FailedPrecondition, NotFound
+    from scow.words.pruning import is_pruned
 
     stopped = (pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_DEAD)
+    filters = filters_of(options)
     chosen = [
         each
         for each in context.client.containers.list(all=True)
-        if each.status in stopped and _matches(options, each)
+        if each.status in stopped and is_pruned(each, filters)
     ]
     if not chosen:
         return 0
@@ -103,37 +106,6 @@ def _prune_containers(options: Options, context: Context) -> int:
         gone.append(container.id)
     _told(context, "Deleted Containers:", gone)
     return sum(sizes.get(f"container/{each}", 0) for each in gone)
-
-
-def _matches(options: Options, container: object) -> bool:
-    """Tell whether a container meets the filters "until", "label" and "label!"."""
-    from scow.api.container.v1.container_pb2 import Container
-    from scow.contract.errors import InvalidFilter
-    from scow.words.shapes.common import nanoseconds
-    from scow.words.times import parse_time
-
-    assert isinstance(container, Container)
-
-    def has(label: str) -> bool:
-        key, equals, value = label.partition("=")
-        labels = container.labels
-        return key in labels and (not equals or labels[key] == value)
-
-    for key, value in options.filter:
-        if key == "until":
-            try:
-                if nanoseconds(container, "created_at") >= parse_time(value):
-                    return False
-            except ValueError as error:
-                raise InvalidFilter(str(error), what="filter", which=key) from error
-        elif key in ("label", "label!"):
-            if has(value) != (key == "label"):
-                return False
-        else:
-            raise InvalidFilter(
-                f"unknown filter {key!r}", what="filter", which=key, do="use until, label or label!"
-            )
-    return True
 
 
 def _volumes(options: Options, context: Context) -> int:
