@@ -2,11 +2,11 @@
 
     python -m tests.vm.run [PYTEST ARGUMENTS]
 
-Without arguments it runs the integration tests of the shim and of the container service, and those of the systemd
-units. The machine has the project and the Python packages in `/srv`, wherever they are here: what is below `/tmp` or
-`/run` would be gone once it has booted. It runs the tests as a systemd service, writes what they printed to its second
-disk, and powers off. There is no network in it. Where KVM works, it runs on real processors; elsewhere on emulated
-ones, which takes several times as long.
+Without arguments it runs the integration tests of the shim, of the container service and of networks, and those of the
+systemd units. The machine has the project and the Python packages in `/srv`, wherever they are here: what is below
+`/tmp` or `/run` would be gone once it has booted. It runs the tests as a systemd service, writes what they printed to
+its second disk, and powers off. There is no network in it. Where KVM works, it runs on real processors; elsewhere on
+emulated ones, which takes several times as long.
 """
 
 from __future__ import annotations
@@ -30,6 +30,23 @@ CACHE = Path(os.environ.get("SCOW_TEST_CACHE", "/var/cache/scow-tests"))
 DEFAULT_TESTS = (
     "tests/integration/shim",
     "tests/integration/container",
+    # Of the network service what the kernel has the greatest part in.
+    *(
+        f"tests/integration/network/{name}"
+        for name in (
+            "drivers",
+            "test_attach.py",
+            "test_cni.py",
+            "test_publish.py",
+            "test_ipv6.py",
+            "test_gateway_modes.py",
+            "test_spoofing.py",
+            "test_attacks.py",
+            "test_dns.py",
+            "test_policy.py",
+            "test_limits.py",
+        )
+    ),
     "tests/vm/test_units.py",
     "tests/vm/test_volume_disks.py",
     "tests/vm/test_storage_limit.py",
