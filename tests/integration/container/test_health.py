@@ -237,6 +237,8 @@ def test_nothing_is_left_of_probes_that_hang(node: Node, run: Any) -> None:
     probes = tuple(http(9000, f"/{number}") for number in range(16))
     found = run(*silent, health_check=check(probes=probes, timeout=30 * _MS, interval=_MS))
     eventually(lambda: health(node, found) == "unhealthy")
+    # It listens for a moment before it is stopped.
+    eventually(lambda: node.get(found.id).health.log[-1].output.endswith("took too long"))
     [prober] = probers(node)
     before = len(list(Path(f"/proc/{prober}/fd").iterdir()))
     wanted = node.get(found.id).health.checks[0].failing_streak + _ROUNDS // 16

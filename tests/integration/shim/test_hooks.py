@@ -11,6 +11,8 @@ import pytest
 from scow.contract.errors import ScowError
 from tests.integration.shim.bundles import config
 from tests.integration.shim.conftest import MakeBox
+from tests.integration.shim.drive import Spawner
+from tests.support.processes import children, name, wait_for
 
 # Writes down its state and its namespaces, and what it sees of the root file system.
 _SCRIPT = """#!/bin/sh
@@ -20,14 +22,22 @@ exit 0
 """
 
 
-def test_where_they_are_and_what_they_are_told(box: MakeBox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["a new shim", "a shim that waited"])
+def test_where_they_are_and_what_they_are_told(
+    own_spawner: Spawner, tmp_path: Path, by: str
+) -> None:
+    if by == "a shim that waited":
+        first = own_spawner.box(config(args=["true"]))
+        first.run()
+        first.end()
+        wait_for(lambda: _waits(own_spawner), "a shim that waits")
     made = config(args=["sh", "-c", "readlink /proc/self/ns/mnt; readlink /proc/self/ns/net"])
     program = tmp_path / "hook"
     made["hooks"] = {
         moment: [{"path": str(program), "args": ["hook", moment], "env": ["GIVEN=x"]}]
         for moment in ("prestart", "createRuntime", "createContainer")
     }
-    container = box(made)
+    container = own_spawner.box(made)
     program.write_text(_SCRIPT.format(tmp_path, container.bundle))
     program.chmod(0o755)
     own = container.run().text.split()
@@ -42,6 +52,12 @@ def test_where_they_are_and_what_they_are_told(box: MakeBox, tmp_path: Path) -> 
         assert (root == [f"{container.bundle}/rootfs/bin/busybox"]) is inside
         if not inside:
             assert network == os.readlink("/proc/self/ns/net")
+    container.end()
+
+
+def _waits(spawner: Spawner) -> bool:
+    found = children(spawner.process.pid)
+    return any(name(pid) == "scow-waiting" and children(pid) for pid in found)
 
 
 @pytest.mark.parametrize("moment", ["createRuntime", "createContainer"])

@@ -282,6 +282,8 @@ class Builder:
         self._watch = Stopwatch()
         try:
             state = self._oci_state()
+            if self.spec.hooks and self._prepared is not None:
+                self._prepared.leave()
             for moment in ("prestart", "createRuntime"):
                 hooks.run(self.spec.hooks.get(moment, ()), state)
             start = {"mounts": mounts, "state": state if self.spec.hooks else {}}

@@ -41,15 +41,21 @@ class Prepared:
 
     def leave_all_but(self, wanted: int) -> int:
         """Leave those that are not wanted (CLONE_NEW...); return which of the wanted are there."""
-        made = 0
-        for flag, before in self._before.items():
-            if flag & wanted:
-                made |= flag
-            else:
-                syscalls.setns(before, flag)
+        for flag in [flag for flag in self._before if not flag & wanted]:
+            self._leave(flag)
+        return sum(self._before)
+
+    def leave(self) -> None:
+        """Leave all: the init has them by now, and what is executed from here on is to see the host's."""
+        for flag in list(self._before):
+            self._leave(flag)
+
+    def _leave(self, flag: int) -> None:
+        before = self._before.pop(flag)
+        try:
+            syscalls.setns(before, flag)
+        finally:
             os.close(before)
-        self._before.clear()
-        return made
 
 
 @dataclass(slots=True)
