@@ -116,14 +116,18 @@ class Namespace:
         return self.call(connect)
 
     def ask(self, address: str, port: int) -> str:
-        """Send by UDP and return the answer: see `Answerer`."""
+        """Send by UDP and return the answer: see `Answerer`. A datagram may be lost: it is sent once more."""
 
         def send() -> str:
             with socket.socket(_family(address), socket.SOCK_DGRAM) as one:
                 one.settimeout(SECONDS)
                 one.connect((address, port))
                 one.send(b"?")
-                return one.recv(100).decode()
+                try:
+                    return one.recv(100).decode()
+                except TimeoutError:
+                    one.send(b"?")
+                    return one.recv(100).decode()
 
         return self.call(send)
 
