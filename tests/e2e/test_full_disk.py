@@ -46,6 +46,10 @@ def test_a_full_disk() -> None:
         engine.remove_containers()
         engine.stop()
         processes.kill(engine.spawner_pid())  # its log is on that disk
-        subprocess.run(["umount", engine.root], check=True)
+        # A shim that waits for the next container ends a moment after its spawner.
+        away = ["umount", engine.root]
+        processes.wait_for(
+            lambda: subprocess.run(away, check=False).returncode == 0, "the end of who has files"
+        )
         left = engine.destroy()
     assert not left
