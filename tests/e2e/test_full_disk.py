@@ -47,7 +47,7 @@ def test_a_full_disk() -> None:
         engine.stop()
         processes.kill(engine.spawner_pid())  # its log is on that disk
         # A shim that waits for the next container ends a moment after its spawner.
-        away = ["umount", engine.root]
+        away = ["umount", str(engine.root)]
         processes.wait_for(
             lambda: subprocess.run(away, check=False).returncode == 0, "the end of who has files"
         )
