@@ -52,3 +52,15 @@ class EngineEvent(NamedTuple):
     service: str
     event: Event | None
     compacted: Compacted | None
+
+
+class PruneResult(NamedTuple):
+    """What a prune of containers removed.
+
+    Attributes:
+        removed: Ids.
+        space_reclaimed: Bytes that their writable layers had.
+    """
+
+    removed: list[str]
+    space_reclaimed: int

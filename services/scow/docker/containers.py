@@ -12,9 +12,7 @@ from aiohttp import web
 from scow.api.container.v1 import container_pb2 as pb
 from scow.contract.errors import (
     ContainerNotFound,
-    FailedPrecondition,
     InvalidArgument,
-    NotFound,
     ScowError,
 )
 from scow.docker.answers import Messages, answer, empty
@@ -23,7 +21,6 @@ from scow.docker.fields import body_of, query_filters, query_flag, query_number
 from scow.docker.resources import resources
 from scow.docker.state import CLIENT, OPENED
 from scow.docker.streams import attach, attach_waiting, logs, resize
-from scow.words.pruning import is_pruned
 from scow.words.shapes.container import container_shape, needs_image
 from scow.words.shapes.stats import stats_shape
 from scow.words.shapes.summary import container_summary
@@ -35,7 +32,6 @@ _CONDITIONS = {
     "next-exit": pb.WAIT_CONDITION_NEXT_EXIT,
     "removed": pb.WAIT_CONDITION_REMOVED,
 }
-_STOPPED = (pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_DEAD)
 _OF_ALL = ("status", "exited")
 
 
@@ -205,21 +201,10 @@ async def _stats(request: web.Request) -> web.StreamResponse:
 
 
 async def _prune(request: web.Request) -> web.StreamResponse:
-    filters = query_filters(request)
-    containers = request.app[CLIENT].containers
-    usage = await request.app[CLIENT].store.usage()
-    sizes = {item.id: item.size for item in usage.items if item.kind == "snapshot"}
-    gone, size = [], 0
-    for container in await containers.list(all=True):
-        if container.status not in _STOPPED or not is_pruned(container, filters):
-            continue
-        try:
-            await containers.remove(container.id)
-        except (FailedPrecondition, NotFound):  # it was started, or removed, meanwhile
-            continue
-        gone.append(container.id)
-        size += sizes.get(f"container/{container.id}", 0)
-    return answer(Struct(ContainersDeleted=gone or None, SpaceReclaimed=size))
+    done = await request.app[CLIENT].containers.prune(filters=query_filters(request))
+    return answer(
+        Struct(ContainersDeleted=done.removed or None, SpaceReclaimed=done.space_reclaimed)
+    )
 
 
 async def _export(request: web.Request) -> web.StreamResponse:

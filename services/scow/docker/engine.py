@@ -10,6 +10,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.docker.answers import Messages, answer
 from scow.docker.fields import body_of, query_filters, query_time
 from scow.docker.state import CLIENT
+from scow.docker.versions import API_VERSION, MIN_API_VERSION, text
 from scow.words.shapes.engine import info_shape, version_shape
 from scow.words.shapes.event import event_shape
 from scow.words.shapes.summary import container_summary, image_summary
@@ -17,7 +18,7 @@ from scow.words.shapes.volume import volume_shape
 from scow.words.template.values import Struct
 from scow.words.times import moment
 
-HEADERS = {"Api-Version": "1.51", "Ostype": "linux", "Docker-Experimental": "false"}
+HEADERS = {"Api-Version": text(API_VERSION), "Ostype": "linux", "Docker-Experimental": "false"}
 # Of the classic builder: current clients ask for BuildKit where this says "2".
 _BUILDER = "1"
 
@@ -32,7 +33,7 @@ async def _version(request: web.Request) -> web.StreamResponse:
     health = await client.health()
     engine = await client.containers.info()
     server = version_shape(Struct(), engine, health)["Server"]
-    versions = {"ApiVersion": HEADERS["Api-Version"], "MinAPIVersion": "1.24"}
+    versions = {"ApiVersion": text(API_VERSION), "MinAPIVersion": text(MIN_API_VERSION)}
     return answer(Struct(server | versions))
 
 

@@ -13,10 +13,9 @@ from scow.contract.errors import ScowError
 from scow.docker import builds, containers, engine, executions, files, images, networks, volumes
 from scow.docker.failures import failure, status_of, words
 from scow.docker.state import CLIENT, OPENED, Opened
+from scow.docker.versions import API_VERSION, MIN_API_VERSION, text
 
 _log = structlog.get_logger()
-API_VERSION = (1, 51)
-MIN_API_VERSION = (1, 24)
 _VERSION = re.compile(r"/v(\d{1,3})\.(\d{1,3})(/.*)")
 _SWARM = ("swarm", "nodes", "services", "tasks", "secrets", "configs")
 _NO_SWARM = (
@@ -55,15 +54,17 @@ async def _version(request: web.Request, handler: _Handler) -> web.StreamRespons
     found = _VERSION.match(request.path)
     version = (int(found[1]), int(found[2])) if found else API_VERSION
     request["version"] = version
-    if version > API_VERSION or version < MIN_API_VERSION:
-        asked, new = "{}.{}".format(*version), version > API_VERSION
-        bound = "{}.{}".format(*(API_VERSION if new else MIN_API_VERSION))
+    if version > API_VERSION:
         return failure(
             400,
-            f"client version {asked} is too new. Maximum supported API version is {bound}"
-            if new
-            else f"client version {asked} is too old. Minimum supported API version is {bound}, please upgrade your "
-            "client to a newer version",
+            f"client version {text(version)} is too new. Maximum supported API version is "
+            f"{text(API_VERSION)}",
+        )
+    if version < MIN_API_VERSION:
+        return failure(
+            400,
+            f"client version {text(version)} is too old. Minimum supported API version is "
+            f"{text(MIN_API_VERSION)}, please upgrade your client to a newer version",
         )
     with request.app[OPENED].request():
         response = await handler(request)

@@ -10,9 +10,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.types.v1.types_pb2 import ReconcileAction
 from scow.client._async.capture import AsyncCapture
+from scow.client._async.container_lists import AsyncContainerLists
 from scow.client._async.execs import AsyncExecs
 from scow.client._async.files import AsyncFiles
-from scow.client._async.lifecycle import AsyncLifecycle
 from scow.client._async.logs import AsyncLogs
 from scow.client._async.service import AsyncService
 from scow.client._async.session import AsyncAttachment, AsyncExecution
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
 # An image that was pulled may be pruned before a container has it: it is pulled so often.
 _PULLS = 3
 
-_Containers = list[pb.Container]
 _Actions = list[ReconcileAction]
 
 
-class AsyncContainers(AsyncLifecycle, AsyncCapture, AsyncFiles, AsyncStats, AsyncExecs):
+class AsyncContainers(AsyncContainerLists, AsyncCapture, AsyncFiles, AsyncStats, AsyncExecs):
     """Containers.
 
     Wherever a method takes `container`, that is an id, a unique prefix of the id, or a name; an
@@ -49,74 +48,6 @@ class AsyncContainers(AsyncLifecycle, AsyncCapture, AsyncFiles, AsyncStats, Asyn
     def __init__(self, service: AsyncService, images: Callable[[], AsyncImages]) -> None:
         super().__init__(service)
         self._images = images
-
-    async def get(self, container: str, *, timeout: float | None = None) -> pb.Container:
-        """Describe one container.
-
-        Example::
-
-            print((await client.containers.get("web")).status)
-        """
-        return (await self.get_with_size(container, size=False, timeout=timeout)).container
-
-    async def get_with_size(
-        self,
-        container: str,
-        *,
-        size: bool = True,
-        limits: bool = False,
-        timeout: float | None = None,
-    ) -> pb.GetResponse:
-        """Describe one container, and what costs more to find out.
-
-        Args:
-            container: Name or id.
-            size: Count the bytes of its writable layer.
-            limits: Read what the kernel has of its limits while it runs, into `container.kernel_limits`.
-            timeout: Seconds.
-
-        Example::
-
-            print((await client.containers.get_with_size("web")).size_rw)
-        """
-        request = pb.GetRequest(container=container, size=size, limits=limits)
-        return await self._service.call("Get", request, pb.GetResponse, timeout)
-
-    async def list(
-        self,
-        *,
-        all: bool = False,  # noqa: A002  the natural word
-        filters: Filters | None = None,
-        limit: int = 0,
-        timeout: float | None = None,
-    ) -> _Containers:
-        """Describe all running containers, the newest first.
-
-        Args:
-            all: Also those that do not run.
-            filters: "id", "name", "label", "status", "exited", "ancestor", "volume", "network",
-                "publish", "expose", "before", "since"; values of one key are alternatives.
-            limit: At most this many; 0 means all.
-            timeout: Seconds for each page.
-
-        Raises:
-            InvalidFilter: An unknown key.
-
-        Example::
-
-            for container in await client.containers.list(all=True, filters={"status": "exited"}):
-                print(container.name, container.exit_code)
-        """
-        containers: _Containers = []
-        request = pb.ListRequest(all=all, filters=filters_of(filters), page_size=limit)
-        while True:
-            response = await self._service.call("List", request, pb.ListResponse, timeout)
-            containers.extend(response.containers)
-            if limit and len(containers) >= limit:
-                return containers[:limit]
-            if not response.next_page_token:
-                return containers
-            request.page_token = response.next_page_token
 
     async def why(
         self, container: str, *, lines: int = 5, timeout: float | None = None

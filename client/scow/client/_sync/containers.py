@@ -13,9 +13,9 @@ from scow.client._log_place import parse_cursor
 from scow.client._options import ContainerOptions, Filters, build_config, filters_of
 from scow.client._results import ExecResult, RunResult
 from scow.client._sync.capture import Capture
+from scow.client._sync.container_lists import ContainerLists
 from scow.client._sync.execs import SyncExecs
 from scow.client._sync.files import SyncFiles
-from scow.client._sync.lifecycle import Lifecycle
 from scow.client._sync.logs import Logs
 from scow.client._sync.service import Service
 from scow.client._sync.session import Attachment, Execution
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
 # An image that was pulled may be pruned before a container has it: it is pulled so often.
 _PULLS = 3
 
-_Containers = list[pb.Container]
 _Actions = list[ReconcileAction]
 
 
-class Containers(Lifecycle, Capture, SyncFiles, SyncStats, SyncExecs):
+class Containers(ContainerLists, Capture, SyncFiles, SyncStats, SyncExecs):
     """Containers.
 
     Wherever a method takes `container`, that is an id, a unique prefix of the id, or a name; an
@@ -49,74 +48,6 @@ class Containers(Lifecycle, Capture, SyncFiles, SyncStats, SyncExecs):
     def __init__(self, service: Service, images: Callable[[], Images]) -> None:
         super().__init__(service)
         self._images = images
-
-    def get(self, container: str, *, timeout: float | None = None) -> pb.Container:
-        """Describe one container.
-
-        Example::
-
-            print((client.containers.get("web")).status)
-        """
-        return (self.get_with_size(container, size=False, timeout=timeout)).container
-
-    def get_with_size(
-        self,
-        container: str,
-        *,
-        size: bool = True,
-        limits: bool = False,
-        timeout: float | None = None,
-    ) -> pb.GetResponse:
-        """Describe one container, and what costs more to find out.
-
-        Args:
-            container: Name or id.
-            size: Count the bytes of its writable layer.
-            limits: Read what the kernel has of its limits while it runs, into `container.kernel_limits`.
-            timeout: Seconds.
-
-        Example::
-
-            print((client.containers.get_with_size("web")).size_rw)
-        """
-        request = pb.GetRequest(container=container, size=size, limits=limits)
-        return self._service.call("Get", request, pb.GetResponse, timeout)
-
-    def list(
-        self,
-        *,
-        all: bool = False,  # noqa: A002  the natural word
-        filters: Filters | None = None,
-        limit: int = 0,
-        timeout: float | None = None,
-    ) -> _Containers:
-        """Describe all running containers, the newest first.
-
-        Args:
-            all: Also those that do not run.
-            filters: "id", "name", "label", "status", "exited", "ancestor", "volume", "network",
-                "publish", "expose", "before", "since"; values of one key are alternatives.
-            limit: At most this many; 0 means all.
-            timeout: Seconds for each page.
-
-        Raises:
-            InvalidFilter: An unknown key.
-
-        Example::
-
-            for container in client.containers.list(all=True, filters={"status": "exited"}):
-                print(container.name, container.exit_code)
-        """
-        containers: _Containers = []
-        request = pb.ListRequest(all=all, filters=filters_of(filters), page_size=limit)
-        while True:
-            response = self._service.call("List", request, pb.ListResponse, timeout)
-            containers.extend(response.containers)
-            if limit and len(containers) >= limit:
-                return containers[:limit]
-            if not response.next_page_token:
-                return containers
-            request.page_token = response.next_page_token
 
     def why(self, container: str, *, lines: int = 5, timeout: float | None = None) -> Sequence[str]:
         r"""Tell why a container ended, in sentences for people.

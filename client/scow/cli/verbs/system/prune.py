@@ -80,32 +80,11 @@ def _containers(options: Options, context: Context) -> int:
 
 
 def _prune_containers(options: Options, context: Context) -> int:
-    """Remove the containers that do not run; one that was started meanwhile stays."""
-    from scow.api.container.v1 import container_pb2 as pb
     from scow.cli.output.table import filters_of
-    from scow.contract.errors import FailedPrecondition, NotFound
-    from scow.words.pruning import is_pruned
 
-    stopped = (pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_DEAD)
-    filters = filters_of(options)
-    chosen = [
-        each
-        for each in context.client.containers.list(all=True)
-        if each.status in stopped and is_pruned(each, filters)
-    ]
-    if not chosen:
-        return 0
-    usage = context.client.store.usage()
-    sizes = {item.id: item.size for item in usage.items if item.kind == "snapshot"}
-    gone = []
-    for container in chosen:
-        try:
-            context.client.containers.remove(container.id)
-        except (FailedPrecondition, NotFound):
-            continue
-        gone.append(container.id)
-    _told(context, "Deleted Containers:", gone)
-    return sum(sizes.get(f"container/{each}", 0) for each in gone)
+    done = context.client.containers.prune(filters=filters_of(options))
+    _told(context, "Deleted Containers:", done.removed)
+    return done.space_reclaimed
 
 
 def _volumes(options: Options, context: Context) -> int:
