@@ -49,7 +49,7 @@ async def attach(request: web.Request) -> web.StreamResponse:
     with await take_over(request, raw=container.config.tty) as connection:
         try:
             if waiting is not None:
-                started = await _started(connection, waiting.session)
+                started = await _started(request, container.id, connection, waiting)
                 if started is None:
                     return taken_over(request)
                 session = started
@@ -80,19 +80,34 @@ async def attach(request: web.Request) -> web.StreamResponse:
 
 
 async def _started(
-    connection: Connection, session: asyncio.Future[AsyncAttachment]
+    request: web.Request, container: str, connection: Connection, waiting: Waiting
 ) -> AsyncAttachment | None:
-    """Return the session once the container was started; None when the client does not wait for it any more."""
+    """Return the session once the container was started; None when nobody waits for that any more."""
+    client, opened = request.app[CLIENT], request.app[OPENED]
     leaving = asyncio.ensure_future(connection.gone())
+    running = asyncio.ensure_future(client.containers.wait(container, pb.WAIT_CONDITION_RUNNING))
     try:
-        either: list[asyncio.Future[Any]] = [leaving, session]
+        either: list[asyncio.Future[Any]] = [leaving, running, waiting.session]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if session.done():
-            return session.result()
-        session.cancel()
+        if running.done() and not leaving.done():
+            await running  # it may have been removed
+            if waiting in opened.waiting.get(container, ()):  # another client has started it
+                return await client.containers.attach(
+                    container,
+                    stdin=waiting.stdin,
+                    stdout=waiting.stdout,
+                    stderr=waiting.stderr,
+                    logs=True,
+                )
+            either.remove(running)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.session.done():
+            return waiting.session.result()
+        waiting.session.cancel()
         return None
     finally:
         leaving.cancel()
+        running.cancel()
 
 
 def _leave(waiting: dict[str, list[Waiting]], container: str, one: Waiting) -> None:

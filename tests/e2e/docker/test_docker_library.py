@@ -68,6 +68,15 @@ def test_a_log_that_is_followed(client: docker.DockerClient) -> None:
     assert box.wait()["StatusCode"] == 0
 
 
+def test_attached_to_what_another_client_starts(
+    client: docker.DockerClient, engine: Engine
+) -> None:
+    box = client.containers.create("busybox", ["sh", "-c", "echo hello; sleep 1"], name="later")
+    output = box.attach(stream=True)
+    engine.cli("start", "later")
+    assert b"".join(output) == b"hello\n"
+
+
 def test_a_life(client: docker.DockerClient, box: Container) -> None:
     box.pause()
     box.reload()
