@@ -157,10 +157,9 @@ class Journal:
     def _first_since(self, time_ns: int) -> int:
         """Return the first revision that is not older than a time."""
         row = self._store.one(
-            "SELECT min(revision) AS first FROM journal WHERE time_ns >= ?", (time_ns,)
+            "SELECT revision FROM journal WHERE time_ns >= ? ORDER BY revision LIMIT 1", (time_ns,)
         )
-        found = row["first"] if row else None
-        return int(found) if found is not None else self.revision() + 1
+        return int(row["revision"]) if row else self.revision() + 1
 
     def _oldest(self) -> int:
         row = self._store.one("SELECT min(revision) AS oldest FROM journal")

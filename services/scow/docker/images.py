@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
-from scow.api.image.v1.image_pb2 import LayerProgress
+from scow.api.image.v1.image_pb2 import LayerProgress, PullResponse
 from scow.contract.errors import InvalidArgument, ScowError
 from scow.docker.answers import Messages, answer
 from scow.docker.auth import auth_of
@@ -102,12 +102,11 @@ async def _create(request: web.Request) -> web.StreamResponse:
     return await messages.end()
 
 
-async def _tell_pull(progress: AsyncIterator[object], reference: str, messages: Messages) -> None:
-    from scow.api.image.v1.image_pb2 import PullResponse
-
+async def _tell_pull(
+    progress: AsyncIterator[PullResponse], reference: str, messages: Messages
+) -> None:
     fetched, digest = False, ""
     async for message in progress:
-        assert isinstance(message, PullResponse)
         kind = message.WhichOneof("message")
         if kind == "resolved":
             digest = message.resolved.partition("@")[2]
