@@ -204,13 +204,20 @@ class LogFile:
 
     def _start_compressor(self) -> None:
         try:
+            # Opened here: another file may have this name before the child runs.
+            source = os.open(f"{self._path}.1", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
             self._compressor = syscalls.fork_bare()
         except OSError:  # no memory, no more processes: it stays as it is
+            os.close(source)
             return
         if self._compressor == 0:
             from scow.shim.keeper import compressor
 
-            compressor.main(f"{self._path}.1", self._path + COMPRESSING)
+            compressor.main(source, self._path + COMPRESSING)
+        os.close(source)
         self._moved = 0
 
     def collected(self, pid: int, status: int) -> bool:

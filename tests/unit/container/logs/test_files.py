@@ -233,7 +233,8 @@ def test_a_line_without_end_does_not_fill_the_memory(
 
 
 def pack(path: Path) -> None:
-    compress(str(path), f"{path}.gz")
+    with path.open("rb") as file:
+        compress(file.fileno(), f"{path}.gz")
     path.unlink()
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from scow.contract.log_formats import DECODERS
 from scow.contract.log_record import decode
 from scow.kernel import syscalls
+from scow.shim.keeper import compressor
 from scow.shim.keeper.compressor import compress
 from scow.shim.keeper.logfile import COMPRESSING, LogFile
 
@@ -208,7 +209,8 @@ def test_what_was_compressed_gets_its_name_wherever_the_file_is_by_then(
     fill()
     fill()  # is the first rotation
     first = (tmp_path / "log.1").read_bytes()
-    compress(str(tmp_path / "log.1"), str(tmp_path / f"log{COMPRESSING}"))
+    with (tmp_path / "log.1").open("rb") as file:
+        compress(file.fileno(), str(tmp_path / f"log{COMPRESSING}"))
     for _ in range(rotations):
         fill()
     assert not log.collected(1, 0)
@@ -224,6 +226,41 @@ def test_what_was_compressed_gets_its_name_wherever_the_file_is_by_then(
         packed = tmp_path / names[rotations][-1]
         assert gzip.decompress(packed.read_bytes()) == first
     log.close()
+
+
+def test_a_child_that_is_late_compresses_its_own_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogFile(str(tmp_path / "log"), 2000, 3, compress=True)
+    waiting, go = os.pipe()
+    main = compressor.main
+
+    def late(source: int, target: str) -> None:
+        os.read(waiting, 1)
+        main(source, target)
+
+    monkeypatch.setattr(compressor, "main", late)
+    forked: list[int] = []
+    fork = syscalls.fork_bare
+
+    def noted() -> int:
+        forked.append(fork())
+        return forked[-1]
+
+    monkeypatch.setattr(syscalls, "fork_bare", noted)
+    texts = [letter * 1500 + b"\n" for letter in (b"a", b"b", b"c")]
+    for text in texts:
+        log.write("stdout", text)
+    os.write(go, b"1")
+    pid, status = os.waitpid(forked[0], 0)
+    assert log.collected(pid, status)
+    assert sorted(os.listdir(tmp_path)) == ["log", "log.1", "log.2.gz"]
+    packed = gzip.decompress((tmp_path / "log.2.gz").read_bytes())
+    files = [packed, (tmp_path / "log.1").read_bytes(), (tmp_path / "log").read_bytes()]
+    assert [decode(data)[0].data for data in files] == texts
+    log.close()
+    os.close(waiting)
+    os.close(go)
 
 
 def test_a_compression_that_failed_leaves_the_file(
