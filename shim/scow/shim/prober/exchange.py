@@ -87,7 +87,9 @@ class Http:
         text = f"HTTP {int(code)} {readable(reason)}".rstrip()
         if body:
             text += "\n" + readable(body)
-        return Verdict(200 <= int(code) < 400, text[:OUTPUT_MAX])
+        # Bytes: each that is no text became three of them, and an answer has to fit into a packet.
+        output = text.encode()[:OUTPUT_MAX].decode("utf-8", "ignore")
+        return Verdict(200 <= int(code) < 400, output)
 
     def reply(self) -> bytes:
         """Return nothing."""

@@ -39,7 +39,8 @@ def test_what_came_with_the_head_is_output() -> None:
     verdict = feed(b"HTTP/1.1 200 OK\r\n\r\nwell" + b"\xff" * 9000, 16_000)
     assert verdict is not None
     assert verdict.output.startswith("HTTP 200 OK\nwell")
-    assert len(verdict.output) == 4096
+    # Bytes, as an answer that is too long for its packet would be lost.
+    assert 4000 < len(verdict.output.encode()) <= 4096
 
 
 @pytest.mark.parametrize("data", [b"x" * (READ_MAX + 1), b"HTTP/1.1 200 OK\r\n" + b"a" * READ_MAX])
