@@ -91,6 +91,8 @@ def _validate_probe(probe: Probe) -> None:
     if probe.address:
         try:
             ipaddress.ip_address(probe.address)
+            if "%" in probe.address:  # a zone may be any text, and is an interface of the host's
+                raise ValueError("it has a zone")
         except ValueError as error:
             raise _invalid(
                 f"has the address {probe.address!r}", "use one of IPv4 or IPv6"

@@ -6,6 +6,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1.supervision_pb2 import HealthCheck, Probe
 from scow.api.image.v1.image_pb2 import Healthcheck, ImageConfig
 from scow.container.health import checks
+from scow.contract.errors import InvalidConfig
 
 IMAGE = ImageConfig(healthcheck=Healthcheck(test=["CMD-SHELL", "look"], interval=7, retries=9))
 
@@ -70,3 +71,10 @@ def test_defaults_are_docker_s() -> None:
 )
 def test_names(probe: Probe, name: str) -> None:
     assert checks.name_of(probe) == name
+
+
+@pytest.mark.parametrize("zone", ["eth0", "\u00fc", "x\r\nA: b", "x" * 9000])
+def test_an_address_with_a_zone_is_refused(zone: str) -> None:
+    probe = Probe(protocol="http", port=80, address=f"fe80::1%{zone}")
+    with pytest.raises(InvalidConfig):
+        checks.validate(HealthCheck(probes=[probe]))
