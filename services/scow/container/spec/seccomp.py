@@ -65,7 +65,7 @@ def custom(
     """
     try:
         return _choose(json.loads(text), capabilities, machine, kernel)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise invalid(
             _FIELD,
             f"has a seccomp profile that cannot be read ({error})",

@@ -107,6 +107,7 @@ def test_conditions_of_a_docker_profile(
         '{"defaultAction": 1, "syscalls": 5}',
         "{",
         "null",
+        "[" * 100_000,
         json.dumps({**DOCKERS, "architectures": ["SCMP_ARCH_X86"]}),
         json.dumps({**DOCKERS, "listenerPath": "/run/agent.sock"}),
         json.dumps({**DOCKERS, "syscalls": [{"name": "a", "names": ["b"], "action": "X"}]}),
