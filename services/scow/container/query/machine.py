@@ -8,8 +8,7 @@ from pathlib import Path
 
 from scow.api.container.v1.container_pb2 import Machine, Support
 from scow.container.spec.kernel_limits import is_unified
-from scow.container.spec.security_options import apparmor_enabled
-from scow.contract.shim_files import apparmor_parser
+from scow.container.spec.security_options import apparmor_enabled, apparmor_loads
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _SYSCTLS = Path("/proc/sys")
@@ -78,7 +77,7 @@ def warnings(found: Support) -> Iterator[str]:
 
 def security_options(sysctls: Path = _SYSCTLS) -> Iterator[str]:
     """Yield in Docker's form what confines a container that asks for nothing."""
-    if apparmor_enabled() and apparmor_parser():
+    if apparmor_enabled() and apparmor_loads():
         yield "name=apparmor"
     if (sysctls / "kernel/seccomp/actions_avail").exists():
         yield "name=seccomp,profile=builtin"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from scow.contract.errors import KernelUnsupported
 from scow.contract.shim_files import APPARMOR_DEFAULT, apparmor_parser
 
 _FIELD = "security_opts"
+# Where profiles are loaded (securityfs).
+_POLICY = "/sys/kernel/security/apparmor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,16 @@ def apparmor_enabled(path: str = "/sys/module/apparmor/parameters/enabled") -> b
         return False
 
 
+def apparmor_loads() -> bool:
+    """Tell whether containers get the default profile, by Docker's rule.
+
+    There are a parser and the kernel's interface, and the engine is not in a container itself, whose variable
+    `container` says so (systemd.exec(5), "Container Interface").
+    """
+    nested = os.environ.get("container")  # noqa: SIM112 - that is its name
+    return bool(apparmor_parser()) and os.path.exists(_POLICY) and not nested
+
+
 def apparmor_profile(
     options: Options,
     privileged: bool,
@@ -105,7 +118,7 @@ def apparmor_profile(
         options: Of the container.
         privileged: A privileged container is unconfined unless it names a profile.
         enabled: Whether the kernel has AppArmor; None asks it.
-        parser: Whether the default profile can be loaded; None looks.
+        parser: Whether containers get the default profile (`apparmor_loads`); None looks.
 
     Raises:
         KernelUnsupported: A profile is named, and the kernel has no AppArmor.
@@ -113,7 +126,7 @@ def apparmor_profile(
     if enabled is None:
         enabled = apparmor_enabled()
     if parser is None:
-        parser = bool(apparmor_parser())
+        parser = apparmor_loads()
     if not options.apparmor:
         return APPARMOR_DEFAULT if enabled and parser and not privileged else ""
     if options.apparmor == "unconfined":

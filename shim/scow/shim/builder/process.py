@@ -155,7 +155,7 @@ class Builder:
             self._watch.lap("cgroup")
             if self.spec.seccomp is not None:
                 self._filter = seccomp.prepare(self.spec.seccomp, self.request.seccomp_cache)
-            self._load_apparmor()
+            apparmor.ensure(self.spec.process.apparmor_profile)
             namespaces.offset_clocks(self.spec)
             self._fork(plan)
         finally:
@@ -163,13 +163,6 @@ class Builder:
         self.state.pid = self.pid
         self.state.pid_start_ticks = identity.ticks_of(self.pid, self._pidfd)
         exit_record.write_state(self.request.state_dir, self.state)
-
-    def _load_apparmor(self) -> None:
-        """Have the default profile loaded; a container goes without one that cannot be, and says so."""
-        missing = apparmor.ensure(self.spec.process.apparmor_profile)
-        if missing:
-            self.spec.process.apparmor_profile = ""
-            self.state.warnings.append(missing)
 
     def _fork(self, plan: namespaces.Plan) -> None:
         storage.limit(self.spec)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 
+from scow.contract.errors import KernelUnsupported
 from scow.contract.shim_files import APPARMOR_DEFAULT, apparmor_parser
 
 _LOADED = "/sys/kernel/security/apparmor/profiles"
 _SECONDS = 30
-_UNCONFINED = f"AppArmor does not confine it: the profile {APPARMOR_DEFAULT} cannot be loaded"
 # What belongs to the container's own namespaces in /proc/sys is left out: net, kernel.{shm,msg,sem}*, fs.mqueue, names.
 _PROFILE = f"""
 profile {APPARMOR_DEFAULT} flags=(attach_disconnected,mediate_deleted) {{
@@ -56,17 +56,17 @@ profile {APPARMOR_DEFAULT} flags=(attach_disconnected,mediate_deleted) {{
 """
 
 
-def ensure(profile: str) -> str:
+def ensure(profile: str) -> None:
     """Load the default profile, if it is meant and not there; others are their administrator's to load.
 
-    Returns:
-        why it cannot be loaded, or an empty string.
+    Raises:
+        KernelUnsupported: It cannot be loaded. As with Docker, the container does not start without it.
     """
     if profile != APPARMOR_DEFAULT or _is_loaded():
-        return ""
+        return
     parser = apparmor_parser()
     if not parser:
-        return f"{_UNCONFINED}: the program apparmor_parser is not installed"
+        raise _failed("the program apparmor_parser is not installed")
     import subprocess
 
     try:
@@ -79,10 +79,18 @@ def ensure(profile: str) -> str:
             check=False,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        return f"{_UNCONFINED}: {error}"
+        raise _failed(str(error)) from error
     if done.returncode:
-        return f"{_UNCONFINED}: {done.stderr.decode('utf-8', 'replace').strip()[-500:]}"
-    return ""
+        raise _failed(done.stderr.decode("utf-8", "replace").strip()[-500:])
+
+
+def _failed(why: str) -> KernelUnsupported:
+    return KernelUnsupported(
+        f"the AppArmor profile {APPARMOR_DEFAULT} cannot be loaded: {why}",
+        what="apparmor",
+        which=APPARMOR_DEFAULT,
+        do="see to apparmor_parser, or use --security-opt apparmor=unconfined",
+    )
 
 
 def _is_loaded() -> bool:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from scow.container.spec import security_options
@@ -41,3 +43,20 @@ def test_apparmor() -> None:
     assert security_options.apparmor_profile(unconfined, False, enabled=False) == ""
     with pytest.raises(KernelUnsupported):
         security_options.apparmor_profile(named, False, enabled=False)
+
+
+def test_where_containers_get_the_default_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("container", raising=False)
+    monkeypatch.setattr(security_options, "_POLICY", str(tmp_path))
+    monkeypatch.setattr(security_options, "apparmor_parser", lambda: "/sbin/apparmor_parser")
+    assert security_options.apparmor_loads()
+    with monkeypatch.context() as nested:
+        nested.setenv("container", "lxc")
+        assert not security_options.apparmor_loads()
+    with monkeypatch.context() as bare:
+        bare.setattr(security_options, "_POLICY", str(tmp_path / "none"))
+        assert not security_options.apparmor_loads()
+    monkeypatch.setattr(security_options, "apparmor_parser", lambda: "")
+    assert not security_options.apparmor_loads()

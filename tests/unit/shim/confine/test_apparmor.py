@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scow.contract.errors import KernelUnsupported
 from scow.shim.confine import apparmor
 
 DEFAULT = "scow-default"
@@ -24,23 +25,27 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_it_is_loaded_once(host: Path) -> None:
-    assert apparmor.ensure(DEFAULT) == ""
+    apparmor.ensure(DEFAULT)
     text = (host / "given").read_text()
     assert f"profile {DEFAULT} " in text
     assert text.count("{") == text.count("}")
     (host / "given").unlink()
     (host / "profiles").write_text(f"other (enforce)\n{DEFAULT} (enforce)\n")
-    assert apparmor.ensure(DEFAULT) == ""
+    apparmor.ensure(DEFAULT)
     assert not (host / "given").exists()
 
 
 def test_others_are_not_ours_to_load(host: Path) -> None:
-    assert apparmor.ensure("mine") == apparmor.ensure("") == ""
+    apparmor.ensure("mine")
+    apparmor.ensure("")
     assert not (host / "given").exists()
 
 
-def test_why_it_cannot_be(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_container_does_not_start_without_it(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (host / "parser").write_text("#!/bin/sh\necho bad syntax >&2; exit 1\n")
-    assert apparmor.ensure(DEFAULT).endswith("cannot be loaded: bad syntax")
+    with pytest.raises(KernelUnsupported, match="cannot be loaded: bad syntax") as refused:
+        apparmor.ensure(DEFAULT)
+    assert refused.value.which == DEFAULT
     monkeypatch.setattr(apparmor, "apparmor_parser", lambda: "")
-    assert "not installed" in apparmor.ensure(DEFAULT)
+    with pytest.raises(KernelUnsupported, match="not installed"):
+        apparmor.ensure(DEFAULT)
