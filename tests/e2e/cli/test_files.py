@@ -199,6 +199,38 @@ def test_a_stopped_container_has_its_volumes_and_keeps_what_is_copied(
     engine.cli("volume", "rm", "named")
 
 
+def test_what_only_a_start_mounts_is_not_copied_before(engine: Engine, tmp_path: Path) -> None:
+    """Files below it would be read, and what is written would be hidden by the start."""
+    engine.cli("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "elsewhere")
+    mounts = ("-v=elsewhere:/link/deep", "-v=inner:/link/deep/inner", "-v=plain:/plain")
+    script = "cat /link/deep/given; sleep 1000"
+    engine.cli("create", "--network=none", "--name=late", *mounts, "busybox", "sh", "-c", script)
+    file, tree = tmp_path / "file", tmp_path / "tree"
+    file.write_text("copied")
+    (tree / "link/deep").mkdir(parents=True)
+    (tree / "link/deep/given").touch()
+    for place in ("/link/deep", "/link/deep/given", "/link/deep/inner/x/given"):
+        refused = engine.cli("cp", str(file), f"late:{place}", check=False)
+        assert refused.returncode == 1
+        assert "only while the container runs" in refused.stderr
+        assert "start the container first" in refused.stderr
+    for place in ("/link/deep", "/link/deep/.", "/link", "/"):
+        refused = engine.cli("cp", f"late:{place}", str(tmp_path / "out"), check=False)
+        assert (refused.returncode, "only while the container runs" in refused.stderr) == (1, True)
+    refused = engine.cli("cp", f"{tree}/.", "late:/", check=False)
+    assert (refused.returncode, "Read-only file system" in refused.stderr) == (1, True)
+    engine.cli("cp", str(file), "late:/plain/given")
+    engine.cli("cp", str(file), "late:/link/given")
+    assert engine.cli("cp", "late:/plain/given", "-").stdout
+    engine.cli("start", "late")
+    engine.cli("exec", "late", "test", "!", "-e", "/link/deep/given")
+    engine.cli("cp", str(file), "late:/link/deep/given")
+    assert engine.cli("exec", "late", "cat", "/link/deep/given").stdout == "copied"
+    engine.cli("rm", "-f", "late")
+    engine.cli("volume", "rm", "elsewhere", "inner", "plain")
+    assert not mounts_of(engine)
+
+
 def test_owners_are_those_that_a_user_namespace_has(engine: Engine, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()

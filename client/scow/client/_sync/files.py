@@ -81,6 +81,8 @@ class SyncFiles:
 
         Raises:
             FileNotFound: There is nothing, or a file of the kernel's (/proc, /sys).
+            ContainerNotRunning: It is in what only a start mounts: an image, or a volume that a plugin has or that its
+                options place elsewhere.
             ContainerBusy: It is being made or removed.
 
         Example::

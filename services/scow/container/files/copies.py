@@ -48,6 +48,7 @@ class Copies:
 
         Raises:
             FileNotFound, InvalidArgument: Nothing, or it is no path.
+            ContainerNotRunning: It is in what is mounted only while the container runs.
             ContainerBusy: It is being made or removed.
         """
         entry = self._shared.containers.find(request.container)
@@ -62,7 +63,7 @@ class Copies:
         """
         entry = self._shared.containers.find(request.container)
         async with self._roots.opened(entry) as root:
-            with _found(root.descriptor, request.path) as place:
+            with _found(root, request.path, whole=True) as place:
                 yield pb.CopyOutResponse(stat=places.describe(root, place, request.path))
                 names = (os.fsdecode(place.name), os.fsdecode(place.title))
                 numbers = (*_devices(root.descriptor), root.first_id)
@@ -93,8 +94,9 @@ class Copies:
         """
         entry = self._shared.containers.find(opened.container)
         async with self._roots.opened(entry) as root:
-            target = places.directory(root.descriptor, opened.path)
+            target = _directory(root, opened.path)
             try:
+                places.check_mounted(root, Place(target, b".", b"."), opened.path)
                 _check_writable(root.descriptor, target, opened.path)
                 answer = await self._extracted(target, root.first_id, _patient(chunks))
             finally:
@@ -140,17 +142,30 @@ class Copies:
 
 
 def _described(root: Root, path: bytes) -> pb.PathStat:
-    with _found(root.descriptor, path) as place:
+    with _found(root, path) as place:
         return places.describe(root, place, path)
 
 
 @contextlib.contextmanager
-def _found(root: int, path: bytes) -> Iterator[Place]:
-    place = places.find(root, path)
+def _found(root: Root, path: bytes, *, whole: bool = False) -> Iterator[Place]:
     try:
+        place = places.find(root.descriptor, path)
+    except FileNotFound:
+        places.refuse_missing(root, path)
+        raise
+    try:
+        places.check_mounted(root, place, path, whole=whole)
         yield place
     finally:
         os.close(place.directory)
+
+
+def _directory(root: Root, path: bytes) -> int:
+    try:
+        return places.directory(root.descriptor, path)
+    except FileNotFound:
+        places.refuse_missing(root, path)
+        raise
 
 
 def _devices(root: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import stat
 from dataclasses import dataclass
 
 from scow.api.container.v1 import files_pb2 as pb
-from scow.contract.errors import FileNotFound, InvalidArgument
+from scow.contract.errors import ContainerNotRunning, FileNotFound, InvalidArgument
 from scow.kernel import syscalls
 
 _RESOLVE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
@@ -29,10 +29,12 @@ class Root:
     Attributes:
         descriptor: Of it.
         first_id: The host's id for the container's id 0, as files below the descriptor have it.
+        absent: Paths from it on, free of links, where something is mounted only while the container runs.
     """
 
     descriptor: int
     first_id: int
+    absent: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,60 @@ def _target(root: int, place: Place, path: bytes) -> bytes:
     finally:
         os.close(found)
     return inner.removeprefix(top.rstrip(b"/"))
+
+
+def path_within(root: int, found: int) -> bytes:
+    """Return the path of a directory from the root on; empty for the root."""
+    top, below = (os.readlink(b"/proc/self/fd/%d" % each) for each in (root, found))
+    return below.removeprefix(top.rstrip(b"/")).rstrip(b"/")
+
+
+def check_mounted(root: Root, place: Place, path: bytes, *, whole: bool = False) -> None:
+    """Refuse a place where other files are mounted while the container runs.
+
+    Args:
+        root: Of the container.
+        place: What is looked at.
+        path: That was asked for.
+        whole: Also look at what is below the place.
+
+    Raises:
+        ContainerNotRunning: There are some.
+    """
+    if not root.absent:
+        return
+    found = path_within(root.descriptor, place.directory) + b"/"
+    if place.name != b".":
+        found += place.name + b"/"
+    for absent in (each + b"/" for each in root.absent):
+        if found.startswith(absent) or (whole and absent.startswith(found)):
+            where = absent.rstrip(b"/").decode(errors="replace")
+            raise ContainerNotRunning(
+                f"what is mounted at {where} is there only while the container runs",
+                what="path",
+                which=path.decode(errors="replace"),
+                do="start the container first",
+            )
+
+
+def refuse_missing(root: Root, path: bytes) -> None:
+    """Refuse a path that leads to nothing now and may lead to something while the container runs.
+
+    Raises:
+        ContainerNotRunning: It leads to where something is mounted then.
+    """
+    folder = posixpath.normpath(b"/" + path.lstrip(b"/")) if root.absent else b"/"
+    while folder != b"/":
+        folder = posixpath.dirname(folder)
+        try:
+            found = directory(root.descriptor, folder)
+        except FileNotFound:
+            continue
+        try:
+            check_mounted(root, Place(found, b".", b"."), path)
+        finally:
+            os.close(found)
+        return
 
 
 def inner(number: int, first: int) -> int:

@@ -2,21 +2,26 @@
 
 Of a running container it is opened through its init; no process enters its namespaces, so nothing of it is ever
 executed or loaded (CVE-2019-14271). Of one that does not run the spawner mounts it, attached nowhere, while the
-container's lock keeps others from starting it.
+container's lock keeps others from starting it. What only a start can mount, a plugin's volume or a device, is an empty
+read-only directory there: nothing is read from below it, or written there where nobody would find it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from scow.api.types.v1.types_pb2 import Mount
+from scow.container.files import places
 from scow.container.files.places import Root
 from scow.container.lifecycle import remount
 from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.shared import Shared
+
+# The driver whose volumes are folders of the engine's, but for those that their options place elsewhere.
+_LOCAL = "local"
 
 
 class Roots:
@@ -31,40 +36,52 @@ class Roots:
 
         Raises:
             ContainerBusy, ContainerNotFound: It is being made or removed.
-            MountFailed, BindSourceNotFound: It does not run, and what it has cannot be mounted.
+            MountFailed, BindSourceNotFound, VolumeNotFound: It does not run, and what it has cannot be mounted.
         """
         async with contextlib.AsyncExitStack() as stack:
             # As its processes see files, with ids of its user namespace; what is mounted here has those of the disk.
             first = entry.described.id_range.first
-            root = _of_running(entry)
+            root, late = _of_running(entry), list[str]()
             if root is None:
                 await stack.enter_async_context(entry.lock)
                 root = _of_running(entry)  # it was being started
                 if root is None:
-                    root, first = await self._mounted(entry), 0
+                    late = await self._late(entry)
+                    root, first = await self._mounted(entry, late), 0
                 else:
                     await stack.aclose()
             try:
-                yield Root(root, first)
+                yield Root(root, first, tuple(_absent(root, late)))
             finally:
                 os.close(root)
 
-    async def _mounted(self, entry: Entry) -> int:
+    async def _late(self, entry: Entry) -> list[str]:
+        """Return where something is mounted that only a start can."""
+        found = []
+        for resolved in entry.volumes.mounts:
+            plain = resolved.type in ("bind", "tmpfs")
+            if resolved.type == "volume" and resolved.driver == _LOCAL:
+                plain = "device" not in (await self._shared.volumes.get(resolved.name)).options
+            if not plain:
+                found.append(resolved.mount.destination)
+        return found
+
+    async def _mounted(self, entry: Entry, late: Sequence[str]) -> int:
         if entry.gone:
             raise states.gone(entry.described)
         if not entry.rootfs.mounts:
             raise states.busy(entry.described)
         try:
-            return await self._mount(entry)
+            return await self._mount(entry, late)
         except remount.STALE:
             if not await remount.renew(self._shared, entry):
                 raise
-            return await self._mount(entry)
+            return await self._mount(entry, late)
 
-    async def _mount(self, entry: Entry) -> int:
+    async def _mount(self, entry: Entry, late: Sequence[str]) -> int:
         read_only = entry.described.config.read_only
         rootfs = entry.rootfs.mounts
-        return await self._shared.spawner.whole(rootfs, _binds(entry), read_only=read_only)
+        return await self._shared.spawner.whole(rootfs, _mounts(entry, late), read_only=read_only)
 
 
 def _of_running(entry: Entry) -> int | None:
@@ -72,11 +89,29 @@ def _of_running(entry: Entry) -> int | None:
     return entry.shim.open_root() if entry.alive and entry.shim is not None else None
 
 
-def _binds(entry: Entry) -> list[Mount]:
-    """Return the mounts that are folders or files of the host, the outer ones first."""
+def _mounts(entry: Entry, late: Sequence[str]) -> list[Mount]:
+    """Return the mounts that are folders or files of the host, and covers of what is not; the outer ones first."""
+    covers = [
+        Mount(destination=each, type="tmpfs", source="tmpfs", options=["ro"]) for each in late
+    ]
     found = [
         resolved.mount
         for resolved in entry.volumes.mounts
-        if resolved.mount.type == "bind" and resolved.type in ("bind", "volume")
+        if resolved.mount.type == "bind"
+        and resolved.type in ("bind", "volume")
+        and not _is_below(resolved.mount.destination, late)
     ]
-    return sorted(found, key=lambda mount: mount.destination.count("/"))
+    return sorted((*covers, *found), key=lambda mount: mount.destination.count("/"))
+
+
+def _is_below(destination: str, late: Sequence[str]) -> bool:
+    return any(f"{destination}/".startswith(f"{each.rstrip('/')}/") for each in late)
+
+
+def _absent(root: int, late: Sequence[str]) -> Iterator[bytes]:
+    for each in late:
+        found = places.directory(root, os.fsencode(each))
+        try:
+            yield places.path_within(root, found)
+        finally:
+            os.close(found)

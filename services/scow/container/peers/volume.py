@@ -15,6 +15,11 @@ class Volumes:
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
 
+    async def get(self, name: str) -> volume_pb2.Volume:
+        """Describe a volume."""
+        request = volume_pb2.GetRequest(name=name)
+        return (await ask("volume", lambda: self._peers.volume.Get(request))).volume
+
     async def acquire(
         self, owner: str, mounts: Sequence[volume_pb2.MountRequest]
     ) -> volume_pb2.AcquireResponse:

@@ -73,7 +73,8 @@ class FilesServiceServicer:
         """StatPath tells what a path of a container leads to. Links on the way are followed inside of its root, the last
         component only where a slash or "/." follows. Of a running container its mounts are seen as it sees them; of one that
         does not run its binds and volumes that are folders. What is in a file system of the kernel's (/proc, /sys) is not
-        found. Errors: NOT_FOUND FILE_NOT_FOUND; FAILED_PRECONDITION CONTAINER_BUSY.
+        found. Errors: NOT_FOUND FILE_NOT_FOUND; FAILED_PRECONDITION CONTAINER_BUSY, CONTAINER_NOT_RUNNING for what only a
+        start mounts: an image, or a volume that a plugin has or that its options place elsewhere.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,7 +41,8 @@ class FilesServiceStub:
     """StatPath tells what a path of a container leads to. Links on the way are followed inside of its root, the last
     component only where a slash or "/." follows. Of a running container its mounts are seen as it sees them; of one that
     does not run its binds and volumes that are folders. What is in a file system of the kernel's (/proc, /sys) is not
-    found. Errors: NOT_FOUND FILE_NOT_FOUND; FAILED_PRECONDITION CONTAINER_BUSY.
+    found. Errors: NOT_FOUND FILE_NOT_FOUND; FAILED_PRECONDITION CONTAINER_BUSY, CONTAINER_NOT_RUNNING for what only a
+    start mounts: an image, or a volume that a plugin has or that its options place elsewhere.
     """
     CopyOut: _grpc.UnaryStreamMultiCallable[_files_pb2.CopyOutRequest, _files_pb2.CopyOutResponse]
     """CopyOut streams a tar of what StatPath tells of, by the last component of its path, or "." for a directory that has
@@ -67,7 +68,8 @@ class FilesServiceAsyncStub(FilesServiceStub):
     """StatPath tells what a path of a container leads to. Links on the way are followed inside of its root, the last
     component only where a slash or "/." follows. Of a running container its mounts are seen as it sees them; of one that
     does not run its binds and volumes that are folders. What is in a file system of the kernel's (/proc, /sys) is not
-    found. Errors: NOT_FOUND FILE_NOT_FOUND; FAILED_PRECONDITION CONTAINER_BUSY.
+    found. Errors: NOT_FOUND FILE_NOT_FOUND; FAILED_PRECONDITION CONTAINER_BUSY, CONTAINER_NOT_RUNNING for what only a
+    start mounts: an image, or a volume that a plugin has or that its options place elsewhere.
     """
     CopyOut: _aio.UnaryStreamMultiCallable[_files_pb2.CopyOutRequest, _files_pb2.CopyOutResponse]  # type: ignore[assignment]
     """CopyOut streams a tar of what StatPath tells of, by the last component of its path, or "." for a directory that has
@@ -102,7 +104,8 @@ class FilesServiceServicer(metaclass=_abc_1.ABCMeta):
         """StatPath tells what a path of a container leads to. Links on the way are followed inside of its root, the last
         component only where a slash or "/." follows. Of a running container its mounts are seen as it sees them; of one that
         does not run its binds and volumes that are folders. What is in a file system of the kernel's (/proc, /sys) is not
-        found. Errors: NOT_FOUND FILE_NOT_FOUND; FAILED_PRECONDITION CONTAINER_BUSY.
+        found. Errors: NOT_FOUND FILE_NOT_FOUND; FAILED_PRECONDITION CONTAINER_BUSY, CONTAINER_NOT_RUNNING for what only a
+        start mounts: an image, or a volume that a plugin has or that its options place elsewhere.
         """
 
     @_abc_1.abstractmethod
