@@ -16,7 +16,6 @@ from scow.client._async.service import AsyncService
 from scow.client._async.stream import AsyncStream
 from scow.client._async.uploads import Upload
 from scow.client._copy_rules import Info
-from scow.client._tar_files import Archive, Counted, Extraction
 from scow.contract.errors import FileNotFound, InvalidArgument
 
 Path = str | os.PathLike[str]
@@ -152,6 +151,8 @@ class AsyncFiles:
 
             await client.containers.copy_out("web", "/var/log/nginx", "logs")
         """
+        from scow.client._tar_files import Extraction
+
         path, name = _from_root(source), ""
         if follow:
             path, name = await self._followed(container, path)
@@ -209,6 +210,8 @@ class AsyncFiles:
 
             await client.containers.copy_in("web", "site/.", "/usr/share/nginx/html")
         """
+        from scow.client._tar_files import Archive, Counted
+
         found = await self._target(container, target)
         if isinstance(source, (str, os.PathLike)):
             local = rules.source(os.fspath(source), follow=follow)

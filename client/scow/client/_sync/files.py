@@ -16,7 +16,6 @@ from scow.client._sio import write
 from scow.client._sync.service import Service
 from scow.client._sync.stream import Stream
 from scow.client._sync.uploads import Upload
-from scow.client._tar_files import Archive, Counted, Extraction
 from scow.contract.errors import FileNotFound, InvalidArgument
 
 Path = str | os.PathLike[str]
@@ -150,6 +149,8 @@ class SyncFiles:
 
             client.containers.copy_out("web", "/var/log/nginx", "logs")
         """
+        from scow.client._tar_files import Extraction
+
         path, name = _from_root(source), ""
         if follow:
             path, name = self._followed(container, path)
@@ -207,6 +208,8 @@ class SyncFiles:
 
             client.containers.copy_in("web", "site/.", "/usr/share/nginx/html")
         """
+        from scow.client._tar_files import Archive, Counted
+
         found = self._target(container, target)
         if isinstance(source, (str, os.PathLike)):
             local = rules.source(os.fspath(source), follow=follow)
