@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from scow.api.container.v1.container_pb2 import (
     ContainerConfig,
@@ -77,8 +78,26 @@ def build(options: Options) -> ContainerConfig:
     """Return the configuration that the options of `run` or `create` describe.
 
     Raises:
-        UsageError: Options contradict each other, or a file cannot be read.
+        UsageError: Options contradict each other, a number is too large, or a file cannot be read.
     """
+    with in_range():
+        return _build(options)
+
+
+@contextmanager
+def in_range() -> Iterator[None]:
+    """Refuse numbers for which a field of the contract has no room.
+
+    Raises:
+        UsageError: There is one.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(f"invalid argument: {str(error).lower()}") from None
+
+
+def _build(options: Options) -> ContainerConfig:
     image, *command = options.args
     config = ContainerConfig(
         image=image,

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from scow.api.container.v1.container_pb2 import ContainerConfig, NetworkAttachment
+from scow.cli.context import Context
 from scow.cli.flags.container_config import build
 from scow.cli.flags.container_flags import RUN_FLAGS
 from scow.cli.flags.parser import UsageError, parse
+from scow.cli.verbs.container import update
 
 
 def config(*arguments: str) -> ContainerConfig:
@@ -248,3 +250,28 @@ def test_networks() -> None:
     )
     with pytest.raises(UsageError, match="conflicting options"):
         config("--network", "name=a,alias=x", "--network-alias", "y", "i")
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--memory=99999999999P",
+        "--device-read-iops=/dev/sda:99999999999999999999",
+        "--hugepages=2MB=99999999999P",
+        "--time-offset=boottime=9999999999",
+        "--health-retries=2147483648",
+        "--memory-swappiness=2147483648",
+        "--ulimit=nofile=99999999999999999999",
+        "--tmpfs=/t:size=1e300",
+    ],
+)
+def test_numbers_without_room_are_wrong_usage(flag: str) -> None:
+    with pytest.raises(UsageError, match="out of range"):
+        config(flag, "i")
+
+
+def test_an_update_has_the_same_bounds() -> None:
+    (verb,) = update.VERBS
+    options = parse(verb.flags, ["--cpu-period=99999999999999999999", "x"])
+    with pytest.raises(UsageError, match="out of range"):
+        verb.run(options, Context())

@@ -7,16 +7,32 @@ from scow.client import specs, supervision_specs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from scow.api.container.v1.container_pb2 import Resources
     from scow.cli.context import Context
 
 
 def _update(options: Options, context: Context) -> int:
     if not options.given:
         raise UsageError("you must provide one or more flags when using this command", 1)
-    from scow.api.container.v1.container_pb2 import Resources
     from scow.api.container.v1.supervision_pb2 import RestartPolicy
+    from scow.cli.flags.container_config import in_range
 
-    resources = Resources(
+    with in_range():
+        resources = _resources(options)
+        policy = RestartPolicy(**options.restart) if options.restart else None
+
+    def update(name: str) -> str:
+        containers = context.client.containers
+        context.warn_all(containers.update(name, resources, restart_policy=policy).warnings)
+        return name
+
+    return context.each(options.args, update)
+
+
+def _resources(options: Options) -> Resources:
+    from scow.api.container.v1.container_pb2 import Resources
+
+    return Resources(
         memory=options.memory,
         memory_swap=options.memory_swap,
         memory_reservation=options.memory_reservation,
@@ -32,14 +48,6 @@ def _update(options: Options, context: Context) -> int:
         # Docker's 0 means unlimited here, which is no change on the wire.
         pids_limit=options.pids_limit or (-1 if "pids-limit" in options.given else 0),
     )
-    policy = RestartPolicy(**options.restart) if options.restart else None
-
-    def update(name: str) -> str:
-        containers = context.client.containers
-        context.warn_all(containers.update(name, resources, restart_policy=policy).warnings)
-        return name
-
-    return context.each(options.args, update)
 
 
 VERBS = (
