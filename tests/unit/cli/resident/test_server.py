@@ -117,6 +117,7 @@ def test_what_reads_standard_input_says_so() -> None:
         "load",
         "import",
         "build",
+        "secret create",
         "volume import",
         *prunes,
     }

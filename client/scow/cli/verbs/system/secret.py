@@ -99,6 +99,7 @@ VERBS = (
         flags=(Flag("label", "l", "list", "Secret labels", parse=label_text),),
         least=2,
         most=2,
+        reads_input=lambda options: options.args[1] == "-",
     ),
     Verb(
         "secret ls",
