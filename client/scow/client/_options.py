@@ -406,9 +406,11 @@ def _set_log_driver(config: ContainerConfig, driver: str) -> None:
 
 
 def _set_secrets(config: ContainerConfig, given: Iterable[SecretMount | str]) -> None:
-    config.secrets.extend(
-        SecretMount(**specs.parse_secret(each)) if isinstance(each, str) else each for each in given
-    )
+    for each in given:
+        if isinstance(each, str):
+            fields = _parsed(specs.parse_secret, each, InvalidArgument, "secret")
+            each = SecretMount(**fields)
+        config.secrets.append(each)
 
 
 def _set_log_options(config: ContainerConfig, options: Mapping[str, str]) -> None:

@@ -81,6 +81,7 @@ def test_values() -> None:
         ({"mounts": ["a:b"]}, InvalidMount, "a:b"),
         ({"tmpfs": {"t": ""}}, InvalidMount, "t:"),
         ({"devices": ["null"]}, InvalidArgument, "null"),
+        ({"secrets": ["a,mode=9"]}, InvalidArgument, "a,mode=9"),
         ({"platform": "a/b/c/d"}, InvalidArgument, "a/b/c/d"),
     ],
 )
