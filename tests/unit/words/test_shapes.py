@@ -17,6 +17,7 @@ from scow.words.shapes.engine import info_shape, version_shape
 from scow.words.shapes.image import image_shape
 from scow.words.shapes.network import network_shape
 from scow.words.shapes.ports import port_map, ports_text
+from scow.words.shapes.summary import container_summary
 from scow.words.shapes.volume import volume_shape
 from scow.words.template import Struct, to_json
 
@@ -401,3 +402,19 @@ def test_mounts_that_no_text_says() -> None:
             "BindOptions": {"ReadOnlyNonRecursive": True},
         },
     ]
+
+
+def test_ports_of_a_list_are_those_of_a_line() -> None:
+    container = web()
+    assert container_summary(container, 0)["Ports"] == [
+        {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
+        {"PrivatePort": 443, "Type": "tcp"},
+    ]
+    del container.ports[:]
+    del container.exposed_ports[:]
+    container.ports.add(host_port=80, container_port=80)
+    container.exposed_ports.extend(["80", "²/tcp"])
+    ports = container_summary(container, 0)["Ports"]
+    assert [each["PrivatePort"] for each in ports] == [80]
+    container.status = pb.STATUS_EXITED
+    assert container_summary(container, 0)["Ports"] == []

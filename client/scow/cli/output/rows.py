@@ -135,12 +135,14 @@ def image_rows(image: Image, *, full: bool = False) -> Iterator[Row]:
 
 def network_row(network: Network, *, full: bool = False) -> Row:
     """Return a network's line; with `full` nothing is cut."""
+    from scow.words.shapes.network import has_ipv4  # `ps` does without it
+
     return Row(
         ID=network.id if full else short_id(network.id),
         Name=network.name,
         Driver=network.driver,
         Scope=network.scope or "local",
-        IPv4="true",
+        IPv4=str(has_ipv4(network)).lower(),
         IPv6=str(network.ipv6).lower(),
         Internal=str(network.internal).lower(),
         Labels=labels_text(network.labels),

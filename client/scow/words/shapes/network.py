@@ -22,7 +22,7 @@ def network_shape(network: Network) -> Struct:
         Created=time_of(network, "created_at"),
         Scope=network.scope or "local",
         Driver=network.driver,
-        EnableIPv4=not network.subnets or any(":" not in each.subnet for each in network.subnets),
+        EnableIPv4=has_ipv4(network),
         EnableIPv6=network.ipv6,
         IPAM=Struct(
             Driver="default",
@@ -38,6 +38,11 @@ def network_shape(network: Network) -> Struct:
         Options=mapping(network.options),
         Labels=mapping(network.labels),
     )
+
+
+def has_ipv4(network: Network) -> bool:
+    """Tell whether a network has addresses of IPv4; one without subnets has them elsewhere."""
+    return not network.subnets or any(":" not in each.subnet for each in network.subnets)
 
 
 def _subnet(subnet: Subnet) -> Struct:

@@ -43,7 +43,7 @@ def ports_text(exposed: Iterable[str], published: Sequence[PortMapping]) -> str:
     """
     same: dict[tuple[str, str], list[int]] = {}
     others: list[str] = []
-    for inside, address, outside, protocol in sorted(_ports(exposed, published)):
+    for inside, address, outside, protocol in sorted(each_port(exposed, published)):
         if outside in (0, inside):
             same.setdefault((address, protocol), []).append(inside)
         else:
@@ -56,7 +56,7 @@ def ports_text(exposed: Iterable[str], published: Sequence[PortMapping]) -> str:
     return ", ".join([*groups, *others])
 
 
-def _ports(
+def each_port(
     exposed: Iterable[str], published: Sequence[PortMapping]
 ) -> Iterator[tuple[int, str, int, str]]:
     """Yield (port inside, address, port outside, protocol) of each port; what is only exposed has no address."""

@@ -6,6 +6,7 @@ from scow.api.container.v1 import container_pb2 as pb
 from scow.words.references import familiar
 from scow.words.shapes.common import mapping, mapping_or_nil, nanoseconds
 from scow.words.shapes.container import STATUS_WORDS, container_shape
+from scow.words.shapes.ports import each_port
 from scow.words.template.values import Struct
 from scow.words.units import human_duration
 
@@ -82,24 +83,11 @@ def _since(moment: int, now: int) -> str:
 
 def _ports(container: pb.Container) -> Iterator[Struct]:
     """Yield each port, and where it is published, while the container runs."""
-    published = set()
-    if container.status in (pb.STATUS_RUNNING, pb.STATUS_PAUSED):
-        for mapping_ in container.ports:
-            kind = mapping_.protocol or "tcp"
-            for offset in range(mapping_.count or 1):
-                port = mapping_.container_port + offset
-                published.add(f"{port}/{kind}")
-                yield Struct(
-                    IP=mapping_.host_ip or "0.0.0.0",
-                    PrivatePort=port,
-                    PublicPort=mapping_.host_port + offset,
-                    Type=kind,
-                )
-        for exposed in container.exposed_ports:
-            if exposed not in published:
-                number, _, kind = exposed.partition("/")
-                if number.isdigit():
-                    yield Struct(PrivatePort=int(number), Type=kind or "tcp")
+    if container.status not in (pb.STATUS_RUNNING, pb.STATUS_PAUSED):
+        return
+    for inside, address, outside, kind in each_port(container.exposed_ports, container.ports):
+        published = Struct(IP=address, PrivatePort=inside, PublicPort=outside, Type=kind)
+        yield published if address else Struct(PrivatePort=inside, Type=kind)
 
 
 def image_summary(image: Image, *, sizes: bool = False) -> Struct:

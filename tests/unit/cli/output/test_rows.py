@@ -104,6 +104,8 @@ def test_network_and_volume_rows() -> None:
     network = network_pb2.Network(id="0123456789abcdef", name="bridge", driver="bridge")
     assert network_row(network)["ID"] == "0123456789ab"
     assert network_row(network, full=True)["ID"] == "0123456789abcdef"
+    six = network_pb2.Network(name="six", ipv6=True, subnets=[{"subnet": "fd00::/64"}])  # type: ignore[list-item]
+    assert [network_row(each)["IPv4"] for each in (network, six)] == ["true", "false"]
     volume = volume_pb2.Volume(name="data", mountpoint="/v", labels={"k": "v"})
     row = volume_row(volume)
     assert (row["Driver"], row["Name"], row["Label"]("k")) == ("local", "data", "v")
