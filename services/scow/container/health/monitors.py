@@ -148,9 +148,12 @@ class _Monitor:
         entry = self.entry
         if not entry.alive:
             return False
-        before = entry.health
-        after = state.after(before, check, result, self._times, self._started_ns)
+        after = state.after(entry.health, check, result, self._times, self._started_ns)
         entry.health = after
-        if [c.status for c in after.checks] != [c.status for c in before.checks]:
-            self._shared.transitions.health(entry, after)
+        recorded = entry.described.health.checks
+        if [c.status for c in after.checks] != [c.status for c in recorded]:
+            try:
+                self._shared.transitions.health(entry, after)
+            except ScowError as error:  # the disk is full: a later round records it
+                _log.warning("health not recorded yet", container=entry.id, error=str(error))
         return result.exit_code != 0 and state.demands_action(after)
