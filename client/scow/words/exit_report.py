@@ -132,7 +132,10 @@ def _health(container: pb.Container) -> Iterator[str]:
         return
     last = failed[-1]
     output = " ".join(last.output[:_OUTPUT_MAX].split())
-    streak = container.health.failing_streak
+    streaks = [c.failing_streak for c in container.health.checks if c.check == last.check]
+    streak = max(streaks, default=0)
+    if not streak:  # it succeeded since, or its failures do not count yet
+        return
     yield f"Its check {last.check} failed {streak} times in a row, the last time with: {output}."
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from scow.api.container.v1 import container_pb2 as pb
 from scow.api.container.v1.supervision_pb2 import (
+    CheckHealth,
     EndRequest,
     ExitReport,
     Health,
@@ -70,10 +71,16 @@ def test_health_and_restarts() -> None:
         restart_policy=RestartPolicy(name="on-failure", maximum_retry_count=3)
     )
     log = [HealthResult(exit_code=1, output="not\nwell", check="tcp:80")]
-    health = Health(failing_streak=4, log=log)
+    checks = [
+        CheckHealth(check="command", failing_streak=9),
+        CheckHealth(check="tcp:80", failing_streak=4),
+    ]
+    health = Health(failing_streak=9, checks=checks, log=log)
     text = said(ended(1, config=config, health=health, restart_count=3))
     assert "Its check tcp:80 failed 4 times in a row, the last time with: not well." in text
     assert "Its restart policy on-failure:3 restarted it 3 times." in text
+    health.checks[1].failing_streak = 0
+    assert "failed" not in said(ended(1, config=config, health=health)), "it was well since"
     text = said(ended(1, config=config, restart=RestartState(stopped=True)))
     assert "rests because it was stopped" in text
     waits = ended(1, config=config)
