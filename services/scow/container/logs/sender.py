@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,11 +87,18 @@ class Senders:
 
     def follow(self, entry: Entry) -> None:
         """Send what a container wrote and writes, unless that is being done or is not asked for."""
-        if entry.described.config.log.driver not in options.REMOTE or entry.id in self._tasks:
+        if entry.described.config.log.driver not in options.REMOTE:
+            return
+        before = self._tasks.get(entry.id)
+        if before is not None and not before.done():
             return
         task = self._background.start(self._follow(entry))
         self._tasks[entry.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(entry.id, None))
+        task.add_done_callback(lambda done: self._forget(entry.id, done))
+
+    def _forget(self, container: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(container) is task:
+            del self._tasks[container]
 
     def state(self, entry: Entry) -> pb.LogState:
         """Return how sending goes on."""
@@ -116,7 +123,7 @@ class Senders:
         cursor = Cursor(path, parsed.form, after=progress.place)
         lines = _Lines()
         with contextlib.closing(sink), contextlib.closing(cursor):
-            async with contextlib.aclosing(self._logs.changes(entry, path.parent)) as changes:
+            async with contextlib.aclosing(self._changes(entry, path.parent)) as changes:
                 async for _ in changes:
                     while found := cursor.records():
                         _note_lost(progress, found)
@@ -125,6 +132,15 @@ class Senders:
                         progress.place = cursor.place
                         progress.write(self._paths.sent(entry.id))
                         await asyncio.sleep(0)
+
+    async def _changes(self, entry: Entry, folder: Path) -> AsyncGenerator[None]:
+        """Yield as `Logs.changes` does; once more when it was started again while what it had written was sent."""
+        while True:
+            async with contextlib.aclosing(self._logs.changes(entry, folder)) as changes:
+                async for _ in changes:
+                    yield
+            if not entry.alive:
+                return
 
     @staticmethod
     async def _sink(entry: Entry, driver: str, source: Source, progress: Progress) -> Sink:
