@@ -53,12 +53,14 @@ def check(given: Mapping[str, str]) -> None:
 def _address(text: str) -> tuple[str, int]:
     if not text:
         return _ADDRESS, _PORT
-    parts = urlsplit(text if "://" in text else f"tcp://{text}")
     try:
-        if parts.scheme == "unix" and parts.path.startswith("/"):
+        parts = urlsplit(text if "://" in text else f"tcp://{text}")
+        if parts.scheme == "unix" and parts.path.startswith("/") and "\0" not in text:
             return parts.path, 0
         if parts.scheme == "tcp" and not parts.path:
-            return parts.hostname or _ADDRESS, parts.port or _PORT
+            host = parts.hostname or _ADDRESS
+            host.encode("idna")  # as looking it up does
+            return host, parts.port or _PORT
     except ValueError:
         pass
     why = f"has an invalid fluentd-address {text!r:.200}"

@@ -87,6 +87,7 @@ def _address(text: str) -> tuple[str, str, int]:
     try:
         parts = urlsplit(text)
         protocol, host, port = parts.scheme, parts.hostname or "", parts.port or 0
+        host.encode("idna")  # as looking it up does
     except ValueError:
         protocol, host, port = "", "", 0
         parts = urlsplit("")
