@@ -105,6 +105,13 @@ def test_options_are_refused_as_by_docker(engine: Engine) -> None:
         assert text in refused.stderr
 
 
+def test_options_without_effect_are_warned_of(engine: Engine) -> None:
+    made = engine.cli("create", "--log-opt", "mode=non-blocking", "busybox")
+    assert "log options change nothing here" in made.stderr
+    assert made.stderr.rstrip().endswith(": mode")
+    engine.cli("rm", made.stdout.strip())
+
+
 def test_syslog(engine: Engine) -> None:
     with Datagrams() as server:
         address = f"syslog-address=udp://127.0.0.1:{server.port}"

@@ -23,12 +23,14 @@ from scow.container.model.invalid import invalid
 from scow.container.shared import Shared
 from scow.container.spec import cdi, namespaces, process, signal_names, storage
 from scow.contract.errors import FailedPrecondition, ScowError
+from scow.core.config import ContainerSection
 from scow.core.disk import writing
 from scow.core.requests import remember
 from scow.core.tasks import completed, together
 from scow.core.times import now_ns, to_proto
 
 _HOST_PORTS = "published ports mean nothing in the network mode {mode} and are left out"
+_LOG_OPTIONS = "log options change nothing here, since no container waits for a server: {names}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ class Creation:
             for mount in volumes.mounts:
                 mount.ClearField("fill_path")  # it was filled, or will not be
             containers.store.hold(tx, entry.id, rootfs, volumes)
-            created = Created(draft, _warnings(draft.config))
+            created = Created(draft, _warnings(draft.config, self._shared.config.container))
             remember(tx, created)
         entry.rootfs, entry.volumes = rootfs, volumes
         return created
@@ -267,8 +269,11 @@ def mount_point(resolved: volume_pb2.ResolvedMount) -> pb.MountPoint:
     )
 
 
-def _warnings(config: pb.ContainerConfig) -> list[str]:
+def _warnings(config: pb.ContainerConfig, section: ContainerSection) -> list[str]:
     mode = namespaces.network(config).kind
+    found = []
     if (config.ports or config.publish_all) and mode in ("host", "none"):
-        return [_HOST_PORTS.format(mode=mode)]
-    return []
+        found.append(_HOST_PORTS.format(mode=mode))
+    if ignored := options.without_effect(config.log, section):
+        found.append(_LOG_OPTIONS.format(names=", ".join(ignored)))
+    return found

@@ -16,17 +16,20 @@ from scow.container.logs.sink import Connection, Message, Source
 from scow.container.model.invalid import invalid
 
 _ADDRESS, _PORT = "127.0.0.1", 24224
-OPTIONS = (
-    "fluentd-address",
+WITHOUT_EFFECT = (
     "fluentd-async",
     "fluentd-async-connect",
     "fluentd-async-reconnect-interval",
     "fluentd-buffer-limit",
     "fluentd-max-retries",
-    "fluentd-request-ack",
     "fluentd-retry-wait",
-    "fluentd-sub-second-precision",
     "fluentd-write-timeout",
+)
+OPTIONS = (
+    "fluentd-address",
+    "fluentd-request-ack",
+    "fluentd-sub-second-precision",
+    *WITHOUT_EFFECT,
 )
 _FLAGS = (
     "fluentd-async",

@@ -28,11 +28,12 @@ DEFAULT = "json-file"
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([bkmgt]?)(i?b)?", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _MOST = 1 << 62
-_MOST_BUFFER = 64 << 20
 
 _MODES = ("mode", "max-buffer-size")
 _FILE = ("max-size", "max-file", "compress")
 _COPY = ("cache-disabled", "cache-max-size", "cache-max-file", "cache-compress")
+# Of Docker's, which may have a container wait for a server, or drop what it writes: here neither is done.
+_WITHOUT_EFFECT = frozenset({"max-buffer-size", *fluentd.WITHOUT_EFFECT})
 _ABOUT = ("labels", "labels-regex", "env", "env-regex", "tag")
 _TAKES: dict[str, tuple[str, ...]] = {
     "json-file": (*_MODES, *_FILE, *_ABOUT),
@@ -60,7 +61,6 @@ class LogOptions:
         max_size: Bytes of one local file; 0 means the engine's.
         max_files: How many files, the one that is written included; 0 means the engine's.
         compress: Files other than the newest are compressed.
-        buffer: Bytes that wait for the file with `mode=non-blocking`; 0: the container waits for the file.
         given: All options.
     """
 
@@ -68,7 +68,6 @@ class LogOptions:
     max_size: int = 0
     max_files: int = 0
     compress: bool = False
-    buffer: int = 0
     given: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -115,6 +114,7 @@ def parse(log: LogConfig) -> LogOptions:
     if _flag(given, "cache-disabled"):
         raise _wrong("cache-disabled", "true", "what is sent is read from the local copy")
     _check_about(given)
+    _check_mode(given)
     if driver in _CHECKS:
         _CHECKS[driver](given)
     prefix = "cache-" if driver in REMOTE else ""
@@ -125,7 +125,6 @@ def parse(log: LogConfig) -> LogOptions:
         size or (_COPY_SIZE if compact else 0),
         files or (_COPY_FILES if compact else 0),
         _flag(given, f"{prefix}compress", default=compact),
-        _buffer(given),
         given,
     )
 
@@ -146,16 +145,24 @@ def _check_about(given: Mapping[str, str]) -> None:
             raise _wrong("tag", given["tag"], f"it must be a template: {error}") from None
 
 
-def _buffer(given: Mapping[str, str]) -> int:
+def _check_mode(given: Mapping[str, str]) -> None:
     mode = given.get("mode", "blocking")
     if mode not in ("blocking", "non-blocking"):
         raise _wrong("mode", mode, "use blocking or non-blocking")
     size = given.get("max-buffer-size")
-    if mode == "blocking":
-        if size is not None:
-            raise _wrong("max-buffer-size", size, "it goes with mode=non-blocking alone")
-        return 0
-    return min(_size(given, "max-buffer-size") or 1 << 20, _MOST_BUFFER)
+    if mode == "blocking" and size is not None:
+        raise _wrong("max-buffer-size", size, "it goes with mode=non-blocking alone")
+    _size(given, "max-buffer-size")
+
+
+def without_effect(log: LogConfig, section: ContainerSection) -> list[str]:
+    """Return the options that were asked for and change nothing; those of the engine's configuration left out."""
+    return sorted(
+        name
+        for name, value in log.options.items()
+        if (name in _WITHOUT_EFFECT or (name, value) == ("mode", "non-blocking"))
+        and section.log_opts.get(name) != value
+    )
 
 
 def _size(given: Mapping[str, str], name: str) -> int:

@@ -1,7 +1,7 @@
 import pytest
 
 from scow.api.container.v1.container_pb2 import ContainerConfig, LogConfig
-from scow.container.logs.options import LogOptions, parse, resolve
+from scow.container.logs.options import LogOptions, parse, resolve, without_effect
 from scow.contract.errors import InvalidConfig
 from scow.core.config import ContainerSection
 
@@ -19,10 +19,10 @@ from scow.core.config import ContainerSection
             LogConfig(driver="syslog", options={"cache-max-size": "1k", "cache-compress": "f"}),
             LogOptions("syslog", 1024, 5),
         ),
-        (LogConfig(options={"mode": "non-blocking"}), LogOptions(buffer=1 << 20)),
+        (LogConfig(options={"mode": "non-blocking"}), LogOptions()),
         (
             LogConfig(options={"mode": "non-blocking", "max-buffer-size": "4k"}),
-            LogOptions(buffer=4096),
+            LogOptions(),
         ),
         (LogConfig(options={"max-size": "10m"}), LogOptions(max_size=10 << 20)),
         (LogConfig(options={"max-size": "1"}), LogOptions(max_size=1)),
@@ -87,3 +87,11 @@ def test_the_engines_defaults() -> None:
     assert (got.driver, dict(got.options)) == ("local", {"max-size": "1m", "max-file": "7"})
     other = resolve(ContainerConfig(log=LogConfig(driver="json-file")), section)
     assert (other.driver, dict(other.options)) == ("json-file", {})
+
+
+def test_options_without_effect_are_told_to_who_asked_for_them() -> None:
+    options = {"mode": "non-blocking", "max-buffer-size": "4m", "fluentd-max-retries": "3"}
+    log = LogConfig(driver="fluentd", options={**options, "tag": "x"})
+    assert without_effect(log, ContainerSection()) == sorted(options)
+    assert without_effect(log, ContainerSection(log_opts=options)) == []
+    assert without_effect(LogConfig(options={"mode": "blocking"}), ContainerSection()) == []
