@@ -27,7 +27,7 @@ class Reserve:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._held = path.exists()
+        self._held = _is_whole(path)
 
     def balance(self) -> None:
         """Give the reserve up, or take it, as the disk is now."""
@@ -57,3 +57,11 @@ class Reserve:
             self._release()
         finally:
             os.close(descriptor)
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a reserve is there: a process that was killed may have left a shorter file, which is taken anew."""
+    try:
+        return path.stat().st_size >= SIZE
+    except OSError:
+        return False

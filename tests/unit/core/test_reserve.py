@@ -35,6 +35,13 @@ def test_it_is_given_up_on_a_full_disk_and_taken_again(
     assert not path.exists()
 
 
+def test_one_that_a_killed_process_left_unfinished_is_completed(tmp_path: Path) -> None:
+    path = tmp_path / "reserve"
+    path.touch()
+    Reserve(path).balance()
+    assert path.stat().st_blocks * 512 >= reserve.SIZE
+
+
 def test_a_database_has_one(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "some.db", ())
     with store.transaction():
