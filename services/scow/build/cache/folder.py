@@ -103,9 +103,8 @@ class ClientFolder:
     async def _receive(self, path: str, file: BinaryIO, most: int) -> None:
         """Write a file of the client's down."""
         key = f"cache/{self._number}/{path}"
-        self._session.expect(key)
         size = 0
-        try:
+        async with self._session.turn(key):
             want = pb.BuildResponse.WantCacheFile(cache=self._number, path=path)
             await self._session.send(pb.BuildResponse(want_cache_file=want))
             while True:
@@ -121,8 +120,6 @@ class ClientFolder:
                 file.write(answer.chunk)
                 if answer.last:
                     return
-        finally:
-            self._session.done(key)
 
 
 def _check(file: io.BytesIO | io.BufferedRandom, digest: str) -> None:

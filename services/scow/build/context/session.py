@@ -7,7 +7,9 @@ each key, so that a client which sends faster than its files are stored is slowe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
+from weakref import WeakValueDictionary
 
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1.image_pb2 import Auth
@@ -41,6 +43,8 @@ class Session:
         self.agents = frozenset(agents)
         self._outgoing: asyncio.Queue[pb.BuildResponse] = asyncio.Queue(_AHEAD)
         self._waiting: dict[str, asyncio.Queue[pb.BuildRequest]] = {}
+        # Answers say what was asked and not by whom: one asks at a time.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._ended = asyncio.Event()
 
     async def read(self) -> None:
@@ -50,8 +54,8 @@ class Session:
                 kind = request.WhichOneof("message") or ""
                 key = _KEYS[kind](request) if kind in _KEYS else ""
                 queue = self._waiting.get(key)
-                if queue is None and kind == "agent":
-                    continue  # of a connection that has ended meanwhile
+                if queue is None and (kind == "agent" or key.startswith("cache/")):
+                    continue  # of a connection that has ended meanwhile, or the rest of a file that is too long
                 if queue is None:
                     raise InvalidArgument(
                         f"the client sent {kind} that it was not asked for",
@@ -83,17 +87,27 @@ class Session:
         self._waiting.setdefault(key, asyncio.Queue(_AHEAD))
 
     def done(self, key: str) -> None:
-        """Take no more answers with a key."""
-        self._waiting.pop(key, None)
+        """Take no more answers with a key; who hands them out need not wait for room."""
+        queue = self._waiting.pop(key, None)
+        while queue is not None and not queue.empty():
+            queue.get_nowait()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, key: str) -> AsyncIterator[None]:
+        """Take answers with a key for the length of the block; whoever asks for the same meanwhile waits."""
+        lock = self._turns.setdefault(key, asyncio.Lock())
+        async with lock:
+            self.expect(key)
+            try:
+                yield
+            finally:
+                self.done(key)
 
     async def ask(self, key: str, question: pb.BuildResponse) -> pb.BuildRequest:
         """Send a question, and return the answer, which has a key; see `receive`."""
-        self.expect(key)
-        try:
+        async with self.turn(key):
             await self.send(question)
             return await self.receive(key)
-        finally:
-            self.done(key)
 
     async def credentials(self, registry: str) -> Auth | None:
         """Return what the client has for a registry."""

@@ -1,0 +1,57 @@
+"""The conversation with the client of a build, of which several parts ask at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from scow.api.build.v1 import build_pb2 as pb
+from scow.api.image.v1.image_pb2 import Auth
+from scow.build.cache.folder import ClientFolder
+from scow.build.context.session import Session
+from scow.contract.errors import LimitExceeded
+from scow.words import build_cache
+
+CREDENTIALS = pb.BuildRequest(
+    credentials=pb.BuildRequest.Credentials(registry="r.example", auth=Auth(username="me"))
+)
+
+
+async def test_two_who_ask_for_the_same_get_an_answer_each() -> None:
+    asking: list[asyncio.Task[Auth | None]] = []
+
+    async def client() -> AsyncIterator[pb.BuildRequest]:
+        await session.outgoing()
+        yield CREDENTIALS
+        await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        await session.outgoing()
+        yield CREDENTIALS
+        await asyncio.wait(asking)
+
+    session = Session(client())
+    asking += [asyncio.create_task(session.credentials("r.example")) for _ in range(2)]
+    await session.read()
+    assert [auth and auth.username for auth in await asyncio.gather(*asking)] == ["me", "me"]
+
+
+async def test_a_file_that_is_too_long_leaves_the_conversation_alone(tmp_path: Path) -> None:
+    async def client() -> AsyncIterator[pb.BuildRequest]:
+        want = (await session.outgoing()).want_cache_file
+        piece = pb.BuildRequest.CacheFile(cache=0, path=want.path, chunk=bytes(1 << 20))
+        for _ in range(40):
+            yield pb.BuildRequest(cache_file=piece)
+        await session.outgoing()
+        yield CREDENTIALS
+
+    session = Session(client())
+    reading = asyncio.create_task(session.read())
+    option = build_cache.parse_from("type=local,src=folder")
+    with pytest.raises(LimitExceeded):
+        await ClientFolder(session, 0, str(tmp_path)).image(option)
+    async with asyncio.timeout(20):
+        auth = await session.credentials("r.example")
+        await reading
+    assert auth is not None
