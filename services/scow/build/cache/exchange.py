@@ -20,12 +20,14 @@ from typing import Any
 
 from scow.api.image.v1.layer_pb2 import Layer
 from scow.build.store import Record
+from scow.contract import strict_json
 from scow.core.times import to_rfc3339
 
 ENTRY = "scow.cache.v1"
 # Layers that an image may have (image.max_layers).
 LAYERS_MAX = 127
 _KEY = re.compile(r"[0-9a-f]{64}")
+_DIFF_ID = re.compile(r"sha256:[0-9a-f]{64}")
 _TEXT_MAX = 1000
 _NANO = 1_000_000_000
 
@@ -89,7 +91,7 @@ def read(data: bytes) -> tuple[list[str], dict[str, Shared]]:
     Raises:
         ValueError: It is not the configuration of a cache.
     """
-    value = json.loads(data)
+    value = strict_json.loads(data)
     if not isinstance(value, dict):
         raise ValueError("it is not a configuration")
     rootfs, told = value.get("rootfs"), value.get(ENTRY)
@@ -97,8 +99,10 @@ def read(data: bytes) -> tuple[list[str], dict[str, Shared]]:
     records = told.get("records") if isinstance(told, dict) else None
     if not isinstance(diff_ids, list) or not isinstance(records, list):
         raise ValueError("it has no cache in it")
+    if not all(isinstance(each, str) and _DIFF_ID.fullmatch(each) for each in diff_ids):
+        raise ValueError("a layer has no digest")
     found = (_shared(record, len(diff_ids)) for record in records)
-    return [str(diff_id) for diff_id in diff_ids], {each.key: each for each in found}
+    return diff_ids, {each.key: each for each in found}
 
 
 def _shared(record: Any, layers: int) -> Shared:
@@ -118,4 +122,7 @@ def _moment(text: str) -> int:
     if fraction and not (fraction.isascii() and fraction.isdigit()):
         raise ValueError(f"a record has the time {text[:40]}")
     when = datetime.datetime.fromisoformat(seconds).replace(tzinfo=datetime.UTC)
-    return int(when.timestamp()) * _NANO + int(fraction.ljust(9, "0") or 0)
+    moment = int(when.timestamp()) * _NANO + int(fraction.ljust(9, "0") or 0)
+    if not 0 <= moment < 1 << 63:
+        raise ValueError(f"a record has the time {text[:40]}")
+    return moment

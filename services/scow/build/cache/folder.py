@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-import json
 import os
 import re
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1.layer_pb2 import Layer
 from scow.build.cache import exchange
 from scow.build.context.session import Session
+from scow.contract import strict_json
 from scow.contract.errors import DigestMismatch, InvalidArchive, LimitExceeded
 from scow.core.archive.read.faults import Fault
 from scow.core.archive.read.streams import plain
@@ -134,7 +134,7 @@ def _check(file: io.BytesIO | io.BufferedRandom, digest: str) -> None:
 
 
 def _object(data: bytes) -> dict[str, Any]:
-    value = json.loads(data)
+    value = strict_json.loads(data)
     if not isinstance(value, dict):
         raise ValueError("a document is not what it should be")
     return value
@@ -149,10 +149,16 @@ def _digest(descriptor: object) -> str:
 
 def _chosen(index: dict[str, Any], tag: str) -> str:
     """Return the digest of the manifest with a tag; where nothing has one, that of the last."""
-    entries = [entry for entry in index.get("manifests") or [] if isinstance(entry, dict)]
-    tags = [(entry.get("annotations") or {}).get(_REF_NAME) for entry in entries]
+    manifests = index.get("manifests")
+    entries = [e for e in manifests if isinstance(e, dict)] if isinstance(manifests, list) else []
+    tags = [_tag(entry) for entry in entries]
     if tag in tags:
         return _digest(entries[tags.index(tag)])
     if not entries or any(tags):
         raise ValueError(f"it has no cache with the tag {tag}")
     return _digest(entries[-1])
+
+
+def _tag(entry: dict[str, Any]) -> object:
+    annotations = entry.get("annotations")
+    return annotations.get(_REF_NAME) if isinstance(annotations, dict) else None

@@ -45,7 +45,9 @@ def test_an_image_has_so_many_layers_and_no_more() -> None:
 def changed(**values: Any) -> bytes:
     one = {"key": "1" * 64, "layer": 0, "created": "2026-01-02T03:04:05.5Z", "description": "x"}
     entry = {"records": [one | values]}
-    return json.dumps({"rootfs": {"diff_ids": ["sha256:1"]}, exchange.ENTRY: entry}).encode()
+    return json.dumps(
+        {"rootfs": {"diff_ids": [f"sha256:{1:064x}"]}, exchange.ENTRY: entry}
+    ).encode()
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,11 @@ def changed(**values: Any) -> bytes:
         changed(created="2026-01-02T03:04:05.xZ"),
         changed(created=None),
         changed(created="9999-12-31T23:59:59.9+99:99"),
+        changed(created="9999-12-31T23:59:59Z"),
+        changed(created="0001-01-01T00:00:00Z"),
+        b"[" * 100_000,
+        b'{"rootfs": {"diff_ids": [1]}, "scow.cache.v1": {"records": []}}',
+        b'{"rootfs": {"diff_ids": ["x"]}, "scow.cache.v1": {"records": []}}',
     ],
 )
 def test_what_is_wrong(data: bytes) -> None:

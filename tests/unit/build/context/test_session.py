@@ -55,3 +55,26 @@ async def test_a_file_that_is_too_long_leaves_the_conversation_alone(tmp_path: P
         auth = await session.credentials("r.example")
         await reading
     assert auth is not None
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        b"[" * 100_000,
+        b'{"manifests": 5}',
+        b'{"manifests": [{"annotations": ["x"]}, 5]}',
+        b'{"manifests": [{"annotations": 5, "digest": 5}]}',
+    ],
+)
+async def test_an_index_that_is_none(tmp_path: Path, index: bytes) -> None:
+    async def client() -> AsyncIterator[pb.BuildRequest]:
+        want = (await session.outgoing()).want_cache_file
+        piece = pb.BuildRequest.CacheFile(cache=0, path=want.path, chunk=index, last=True)
+        yield pb.BuildRequest(cache_file=piece)
+
+    session = Session(client())
+    reading = asyncio.create_task(session.read())
+    option = build_cache.parse_from("type=local,src=folder")
+    with pytest.raises(ValueError, match=r"\S"):
+        await ClientFolder(session, 0, str(tmp_path)).image(option)
+    await reading
