@@ -10,7 +10,7 @@ import os
 import socket
 import stat
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import BinaryIO
 
 from scow.api.build.v1 import build_pb2 as pb
@@ -210,6 +210,8 @@ class Answers:
         # Folders of caches: those that are read, by their numbers, and those that are written, by those of outputs.
         self.caches: Mapping[int, str] = {}
         self.cache_folders: Mapping[int, CacheFolder] = {}
+        # Numbers of those that need not be written: the service has told why.
+        self.optional: Set[int] = frozenset()
         self._complete: set[int] = set()
 
     def to(self, response: pb.BuildResponse) -> Iterator[pb.BuildRequest] | None:
@@ -221,7 +223,8 @@ class Answers:
         kind = response.WhichOneof("message")
         if kind == "output":
             return self._take(response.output)
-        if kind == "result" and (self.outputs.keys() | self.cache_folders) - self._complete:
+        needed = (self.outputs.keys() | self.cache_folders) - self.optional
+        if kind == "result" and needed - self._complete:
             raise DataLoss("the end of an output has not arrived", what="output", do="build again")
         if kind == "want_listing":
             return self._listing(response.want_listing)

@@ -363,6 +363,11 @@ def _add_caches(answers: Answers, options: pb.BuildOptions) -> None:
         for number, target in enumerate(targets)
         if target.type == "local"
     }
+    answers.optional = {
+        len(options.outputs) + number
+        for number, target in enumerate(targets)
+        if target.is_true("ignore-error")
+    }
 
 
 def _read(directory: str | os.PathLike[str], dockerfile: str) -> bytes:
