@@ -30,6 +30,7 @@ from scow.contract.errors import (
     InvalidArgument,
     ScowError,
 )
+from scow.core.times import now_ns
 from scow.words import build_cache
 from scow.words.build_cache import CacheOption
 
@@ -95,8 +96,8 @@ class Found:
         layer, lease = None, ""
         if self.layer is not None:
             layer, lease = await self.source.fetch(self.layer, self.key)
-        created = self.shared.created_ns
-        return Record(self.key, layer, lease, "regular", self.shared.description, created, created)
+        created, about = self.shared.created_ns, self.shared.description
+        return Record(self.key, layer, lease, "regular", about, created, now_ns())
 
 
 class Imports:
