@@ -161,6 +161,24 @@ def test_damaged_folders_are_warnings(client: Client, other: Client, tmp_path: P
     assert sum("no cache is taken" in warning for warning in told.warnings) == 2
 
 
+def test_more_results_than_an_image_has_layers(
+    client: Client, other: Client, tmp_path: Path
+) -> None:
+    files(tmp_path, src__a="a")
+    folder = tmp_path.with_name("many")
+    copies = "".join(f"COPY src/a /{number}\n" for number in range(130))
+    first, second = copies.split("COPY src/a /70\n")
+    dockerfile = f"FROM scratch AS one\n{first}FROM scratch\n{second}COPY --from=one /1 /one\n"
+    told = build(client, tmp_path, dockerfile, cache_to=[f"type=local,dest={folder},mode=max"])
+    assert any("3 results are not in the cache" in warning for warning in told.warnings)
+    told = build(other, tmp_path, dockerfile, cache_from=[f"type=local,src={folder}"])
+    assert len(told.cached) == 127
+    # They have been used now, whenever they were made.
+    made = {each.description: each for each in other.builds.disk_usage()}
+    taken = made["COPY src/a /100"]
+    assert taken.used_at.ToNanoseconds() > taken.created_at.ToNanoseconds()
+
+
 def test_one_that_cannot_be_written(client: Client, tmp_path: Path) -> None:
     files(tmp_path)
     to = "type=registry,ref=127.0.0.1:1/cache"

@@ -87,6 +87,13 @@ class CacheExporter:
     ) -> None:
         records = _records(results, has_all=target.has_all)
         stack, configuration = exchange.configuration(records, str(host()))
+        left_out = len({r.layer.diff_id for r in records if r.layer is not None}) - len(stack)
+        if left_out:
+            self._progress.warn(
+                pb.Warning(
+                    message=f"{left_out} results are not in the cache: it has at most {exchange.LAYERS_MAX} layers"
+                )
+            )
         image = await self._layers.make_image(
             layer_pb2.MakeImageRequest(
                 layers=stack,
