@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scow.contract.errors import InvalidArgument, QuotaUnsupported
 from scow.core.store import Store
+from scow.core.tasks import completed
 from scow.kernel import project_quota
 from scow.volume.quotas.store import Limits, Quota, QuotaStore
 
@@ -41,7 +42,8 @@ class Projects:
             quota = Quota(volume, self.free(root), size, inodes)
             self._claimed.add(quota.project)
             try:
-                await asyncio.to_thread(apply, root, quota)
+                # Also when the caller goes away: the descriptor would be closed, and its number another file's.
+                await completed(asyncio.to_thread(apply, root, quota))
                 yield quota
             finally:
                 self._claimed.discard(quota.project)

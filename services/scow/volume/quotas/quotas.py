@@ -17,6 +17,7 @@ from scow.contract.errors import ScowError
 from scow.core.journal import Journal
 from scow.core.requests import remember
 from scow.core.store import Store
+from scow.core.tasks import completed
 from scow.kernel import project_quota
 from scow.volume.quotas import projects
 from scow.volume.quotas.store import Limits, Quota
@@ -61,7 +62,7 @@ class Quotas:
                     facts = {"size": str(size), "inodes": str(inodes)}
                     self._journal.append(tx, "volume", volume.name, "update", facts)
                     remember(tx, response)
-                await asyncio.to_thread(projects.apply, root, quota)
+                await completed(asyncio.to_thread(projects.apply, root, quota))
             return response
 
     def describe(self, name: str) -> pb.Limits | None:
@@ -123,7 +124,7 @@ class Quotas:
                 right = project_quota.project_of(root) == quota.project
                 if right and (usage.size_limit, usage.inode_limit) == _rounded(quota):
                     return False
-                await asyncio.to_thread(projects.apply, root, quota)
+                await completed(asyncio.to_thread(projects.apply, root, quota))
         return True
 
     async def apply(self, name: str) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from scow.api.volume.v1.quota_pb2 import SetLimitsRequest
 from scow.api.volume.v1.volume_pb2 import CreateRequest
 from scow.contract.errors import InvalidArgument, NameInUse, VolumeNotLocal
 from scow.core.config import VolumeSection
@@ -35,6 +38,8 @@ class Limited:
         self.limits: dict[int, tuple[int, int]] = {}
         self._projects: dict[int, int] = {}
         self.full = False
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
         for name in ("enforced", "usage", "project_of", "set_limits", "assign"):
             monkeypatch.setattr(project_quota, name, getattr(self, name))
 
@@ -52,6 +57,8 @@ class Limited:
         self.limits[project] = (size, inodes)
 
     def assign(self, fd: int, project: int) -> None:
+        self.begun.set()
+        self.go_on.wait()
         if self.full:
             raise OSError(errno.EDQUOT, "full")
         self._projects[os.fstat(fd).st_ino] = project
@@ -161,3 +168,28 @@ async def test_what_cannot_be_limited_is_not_made(service: Service, disk: Limite
     disk.full = False
     await service.volumes.create(CreateRequest(name="data"))
     assert service.quotas.describe("data") is None
+
+
+@pytest.mark.parametrize("created", [True, False])
+async def test_who_goes_away_closes_no_folder_that_is_worked_on(
+    service: Service, disk: Limited, created: bool
+) -> None:
+    work: Coroutine[Any, Any, object]
+    if created:
+        work = service.volumes.create(CreateRequest(name="data", size=1 << 20))
+    else:
+        await service.volumes.create(CreateRequest(name="data"))
+        work = service.quotas.set(SetLimitsRequest(volume="data", size=1 << 20))
+    disk.go_on.clear()
+    going = asyncio.ensure_future(work)
+    await asyncio.to_thread(disk.begun.wait)
+    before = os.listdir("/proc/self/fd")
+    going.cancel()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    open_still = os.listdir("/proc/self/fd")
+    disk.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await going
+    assert open_still == before
+    assert service.directories.names() == (set() if created else {"data"})
