@@ -24,6 +24,7 @@ from scow.contract.errors import (
     RegistryRefused,
     RegistryUnavailable,
 )
+from scow.volume.backup import format as layout
 from tests.support.busybox import import_busybox
 from tests.support.content import Content
 from tests.support.engine import Engine
@@ -183,6 +184,31 @@ def test_old_backups_are_deleted(
         assert registry.digest("pruned/data", "image")
     with pytest.raises(InvalidArgument, match="kept"):
         client.backups.prune(repository)
+
+
+def test_what_an_old_backup_names_and_others_have_stays(
+    engine: Engine, client: Client, registry: Registry
+) -> None:
+    repository = f"{registry.address}/named/data"
+    make(client, _MIB)
+    kept = client.backups.backup("data", f"{repository}:kept").digest
+    content = Content(registry, "named/data")
+    image = content.image("amd64", {"file": b"x"}, tag="image")
+    index = {
+        "schemaVersion": 2,
+        "mediaType": layout.MANIFESTS,
+        "artifactType": layout.CONFIG,
+        "manifests": [
+            image,
+            {"mediaType": layout.MANIFEST, "digest": kept, "size": 1},
+        ],
+        "annotations": {layout.TITLE: "data", layout.CREATED: "2020-01-02T03:04:05Z"},
+    }
+    content.put(index, layout.MANIFESTS, tag="old")
+    done = client.backups.prune(repository, keep_last=1)
+    assert [[*backup.tags] for backup in done.removed] == [["old"]]
+    assert registry.digest("named/data", "image") == image["digest"]
+    client.backups.restore(f"{repository}:kept", "copy")
 
 
 def test_a_registry_that_deletes_nothing(engine: Engine, client: Client) -> None:

@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scow.contract import strict_json
 from scow.contract.errors import InvalidBackup, LimitExceeded
 
 CONFIG = "application/vnd.scow.volume.backup.v1+json"
@@ -39,7 +40,7 @@ MANIFESTS = "application/vnd.oci.image.index.v1+json"
 # Annotations: the name of the volume, and when the backup was made.
 TITLE, CREATED = "org.opencontainers.image.title", "org.opencontainers.image.created"
 _SECONDS = "%Y-%m-%dT%H:%M:%S"
-_MADE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?Z", re.ASCII)
+_MADE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d)(?:\.(\d{1,6}))?Z", re.ASCII)
 
 # Bytes of chunks before they are compressed: at least, on average, at most.
 CHUNK_MIN, CHUNK_AVERAGE, CHUNK_MAX = 256 << 10, 1 << 20, 4 << 20
@@ -305,8 +306,8 @@ def _blob(parts: Any, kind: str) -> Blob:
 
 def _read(content: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        value = strict_json.loads(content)
+    except ValueError as error:
         raise invalid("its manifest is not JSON") from error
     if not isinstance(value, dict):
         raise invalid("its manifest is not an object")

@@ -126,8 +126,18 @@ async def _backups(repository: Repository) -> list[Found]:
 
 async def _delete(repository: Repository, old: Sequence[Found], kept: set[Found]) -> None:
     """Delete backups, and the manifests that only they name: these later, so that what has a name is whole."""
-    needed = {part for each in kept for part in each.about.parts}
+    needed = {each.digest for each in kept}.union(*(each.about.parts for each in kept))
     for each in old:
         await repository.delete(each.digest)
         for part in sorted(each.about.parts - needed):
-            await repository.delete(part)
+            if await _is_part(repository, part):
+                await repository.delete(part)
+
+
+async def _is_part(repository: Repository, digest: str) -> bool:
+    """Tell whether a manifest is a backup's: whoever made the index could name anything."""
+    try:
+        layout.about(await repository.manifest(digest))
+    except (InvalidBackup, ManifestNotFound):  # deleted before
+        return False
+    return True

@@ -58,6 +58,8 @@ def test_what_is_said_of_a_backup_comes_back() -> None:
         {"annotations": []},
         {"annotations": {layout.CREATED: "yesterday"}},
         {"annotations": {layout.CREATED: "2026-99-02T03:04:05Z"}},
+        {"annotations": {layout.CREATED: "9999-12-31T23:59:61Z"}},
+        {"annotations": {**NOTES, layout.TITLE: "\ud800"}},
         {"annotations": {}},
         {"manifests": 1},
         {"manifests": [{"digest": "../x"}]},
