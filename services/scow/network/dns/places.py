@@ -23,12 +23,14 @@ class Place:
     Attributes:
         key: Tells it from others.
         open: Opens a socket in it; raises OSError when it is gone.
+        is_gone: Tells whether nobody asks from it any more.
     """
 
     key: str
     open: Callable[[socket.AddressFamily, socket.SocketKind], Awaitable[socket.socket]] = field(
         compare=False
     )
+    is_gone: Callable[[], bool] = field(default=lambda: False, compare=False)
 
 
 def _made(family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
@@ -45,8 +47,11 @@ HERE = Place("", _open_here)
 def beside(one: socket.socket, key: str) -> Place:
     """Return the place of a socket; nothing but that socket keeps its namespace."""
 
+    def is_gone() -> bool:
+        return one.fileno() < 0
+
     async def open_there(family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
-        if one.fileno() < 0:
+        if is_gone():
             raise OSError(errno.ESTALE, "the container has ended")
         descriptor = fcntl.ioctl(one, _SIOCGSKNS)
         try:
@@ -56,4 +61,4 @@ def beside(one: socket.socket, key: str) -> Place:
         finally:
             os.close(descriptor)
 
-    return Place(key, open_there)
+    return Place(key, open_there, is_gone)

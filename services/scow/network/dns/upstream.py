@@ -175,7 +175,7 @@ class Upstream:
             trial.close()
         if data is not None:
             self._down.discard((place, server))
-        elif len(self._down) < _MAX_QUESTIONS:
+        elif len(self._down) < _MAX_QUESTIONS and not place.is_gone():
             self._down.add((place, server))
 
     async def _ask_by_stream(self, place: Place, server: str, query: Query) -> bytes:

@@ -12,7 +12,7 @@ import dns.message
 import pytest
 
 from scow.network.dns import message
-from scow.network.dns.places import HERE
+from scow.network.dns.places import HERE, beside
 from scow.network.dns.upstream import UnansweredError, Upstream
 from tests.unit.network.dns.test_message import reply, wire
 
@@ -156,6 +156,18 @@ async def test_a_silent_server_is_asked_no_more(
         while (HERE, first.address) in hasty._down:
             await hasty.ask(servers, message.parse(wire("c.example")))
             await asyncio.sleep(0.01)
+
+
+async def test_no_server_counts_as_down_for_a_container_that_is_gone(
+    hasty: Upstream, first: NameServer
+) -> None:
+    one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    place = beside(one, "gone")
+    one.close()
+    with pytest.raises(UnansweredError):
+        await hasty.ask([first.address], QUERY, place=place)
+    await until(lambda: not hasty._trials)
+    assert not hasty._down
 
 
 async def test_all_are_silent(hasty: Upstream, first: NameServer) -> None:
