@@ -78,6 +78,8 @@ class Packets:
     def receive(self, descriptor: int) -> list[bytes]:
         """Return the questions that are there, up to a batch; none when there is nothing, or nobody any more."""
         slots = self._questions
+        # What was not sent, as after a fault, is not the next one's.
+        self._count = 0
         found = self._receive(descriptor, slots.address, BATCH, _MSG_DONTWAIT, None)
         data, words = slots.data, slots.header_words
         return [

@@ -66,3 +66,19 @@ def test_nobody_is_there_any_more(server: socket.socket) -> None:
     server.close()
     assert packets.receive(descriptor) == []
     packets.send(descriptor)
+
+
+def test_what_was_left_of_a_batch_is_not_sent_to_others(server: socket.socket) -> None:
+    packets = Packets()
+    with asking(server) as first, asking(server) as second:
+        first.send(b"first")
+        packets.receive(server.fileno())
+        packets.answer(0, b"unsent")  # as if the next question had met a fault
+        second.send(b"second")
+        packets.receive(server.fileno())
+        packets.answer(0, b"answer")
+        packets.send(server.fileno())
+        assert second.recv(100) == b"answer"
+        first.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            first.recv(100)
