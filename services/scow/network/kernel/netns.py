@@ -119,7 +119,12 @@ def _start(descriptor: int, call: Callable[[], _T], result: Future[_T]) -> None:
         finally:
             os.close(own)
 
-    threading.Thread(target=enter, name="setns").start()
+    try:
+        threading.Thread(target=enter, name="setns").start()
+    except RuntimeError as error:  # no thread can be had
+        which = os.readlink(f"/proc/self/fd/{own}")
+        os.close(own)
+        raise _failure(which, str(error)) from error
 
 
 def _fail(result: Future[_T], error: BaseException) -> None:

@@ -1,5 +1,6 @@
 import os
 import subprocess
+import threading
 
 import pytest
 
@@ -29,3 +30,18 @@ def test_the_hosts_own_namespace_is_refused() -> None:
     with pytest.raises(LinkFailed, match="own"), netns.opened("/proc/self/ns/net"):
         pass
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_no_thread_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    descriptor = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(LinkFailed, match="thread"):
+            netns.inside(descriptor, os.getpid)
+        assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        os.close(descriptor)
