@@ -23,6 +23,7 @@ from scow.shim.rootfs import devices
 _CHUNK = 32 << 10
 _BEHIND = 256 << 10
 _KEPT = 256 << 10
+_PIECE = 200  # bytes that a piece of it takes besides what is in it
 _PIPE_AT_MOST = 1 << 20  # what a pipe can hold: /proc/sys/fs/pipe-max-size
 STALL_SECONDS = 10.0
 _END_OF_TRANSMISSION = b"\x04"
@@ -186,7 +187,7 @@ class Stdio:
         self.ended = False
         # Whether output is kept; what is, with its stream and what came before it, and how many bytes that is.
         self.keeps = True
-        self._kept: deque[tuple[str, int, bytes]] = deque()
+        self._kept: deque[tuple[str, int, bytearray]] = deque()
         self._kept_size = 0
         self.child = self._make(terminal, stdin)
 
@@ -262,10 +263,19 @@ class Stdio:
         return True
 
     def _keep(self, stream: str, data: bytes) -> None:
-        self._kept.append((stream, self.written[stream], data))
-        self._kept_size += len(data)
+        """Keep output. What is written byte by byte becomes few pieces, as each takes much more than a byte."""
+        if (
+            self._kept
+            and self._kept[-1][0] == stream
+            and len(self._kept[-1][2]) <= _CHUNK - len(data)
+        ):
+            self._kept[-1][2].extend(data)
+            self._kept_size += len(data)
+        else:
+            self._kept.append((stream, self.written[stream], bytearray(data)))
+            self._kept_size += len(data) + _PIECE
         while self._kept_size > _KEPT:
-            self._kept_size -= len(self._kept.popleft()[2])
+            self._kept_size -= len(self._kept.popleft()[2]) + _PIECE
 
     def _close_source(self, fd: int) -> None:
         asyncio.get_running_loop().remove_reader(fd)
@@ -317,7 +327,7 @@ class Stdio:
         position = dict(self.written)
         if known is not None:
             for stream, before, data in self._kept:
-                new = data[max(0, known[stream] - before) :]
+                new = bytes(data[max(0, known[stream] - before) :])
                 if new and stream in chosen:
                     session.feed(stream, new)
                     position[stream] = min(position[stream], before + len(data) - len(new))

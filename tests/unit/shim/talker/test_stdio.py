@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tracemalloc
 
 import pytest
 
 from scow.contract.errors import ScowError
+from scow.contract.log_lines import STREAMS
 from scow.shim.talker import stdio as module
 from scow.shim.talker.stdio import Session, Stdio
 
@@ -80,6 +82,28 @@ async def test_no_more_is_kept_than_the_bound() -> None:
     got = b"".join(data for _, data in await drain(session))
     assert module._KEPT - 32_768 <= len(got) <= module._KEPT
     assert before["stdout"] + len(got) == written
+
+
+@pytest.mark.parametrize("streams", [("stdout",), ("stdout", "stderr")])
+async def test_output_of_single_bytes_is_kept_within_the_bound(streams: tuple[str, ...]) -> None:
+    stdio = Stdio(terminal=False, stdin=False)
+    tracemalloc.start()
+    try:
+        for number in range(20_000):
+            stream = streams[number % len(streams)]
+            stdio._keep(stream, bytes((number % 256,)))
+            stdio.written[stream] += 1
+            if number % 500 == 0:
+                await asyncio.sleep(0)
+        assert tracemalloc.get_traced_memory()[0] < 2 * module._KEPT
+    finally:
+        tracemalloc.stop()
+    session, before = stdio.attach(stdout=True, stderr=True, known=dict.fromkeys(STREAMS, 0))
+    stdio.close_child_side()
+    stdio.finish()
+    got = b"".join(data for _, data in await drain(session))
+    assert got == bytes(number % 256 for number in range(20_000))[-len(got) :]
+    assert sum(before.values()) + len(got) == 20_000
 
 
 async def test_what_is_left_in_the_pipe_is_delivered_at_the_end() -> None:
