@@ -152,13 +152,15 @@ def of_container(state_dir: Path, config: ContainerConfig, pid: int) -> dict[str
     state = State.read(state_dir)
     if state is None:
         return {}
+    # Most names are not in most of a version 1's directories: to list these is quicker than to try.
+    places: dict[str, str] = {}
+    for directory in state.cgroups:
+        for entry in _children(Path(directory)):
+            places.setdefault(entry.name, entry.path)
     found = {}
     for name in _names(config.resources):
-        for directory in state.cgroups:
-            text = _read(os.path.join(directory, name))
-            if text:
-                found[name] = text
-                break
+        if name in places and (text := _read(places[name])):
+            found[name] = text
     score = _read(f"/proc/{pid}/oom_score_adj")
     return found | ({"oom_score_adj": score} if score else {})
 
