@@ -215,3 +215,9 @@ def test_details(engine: Engine) -> None:
     engine.cli("run", "--name", "plain", "busybox", "echo", "one")
     assert engine.cli("logs", "--details", "plain").stdout == " one\n"
     assert engine.cli("logs", "-t", "--details", "plain").stdout.endswith("Z  one\n")
+
+
+def test_why_tells_also_of_one_without_a_log(engine: Engine) -> None:
+    engine.cli("create", "--name", "web", "--log-driver", "none", "busybox")
+    assert engine.cli("why", "web").stdout == "web was never started.\n"
+    engine.cli("rm", "web")

@@ -72,7 +72,7 @@ class AsyncContainers(AsyncContainerLists, AsyncCapture, AsyncFiles, AsyncStats,
 
         found = await self.get(container, timeout=timeout)
         logged = b""
-        if lines > 0:
+        if lines > 0 and found.log_path:
             async with self.logs(found.id, tail=lines, timeout=timeout) as records:
                 async for record in records:
                     logged += record.stdout or record.stderr

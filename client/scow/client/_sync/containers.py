@@ -70,7 +70,7 @@ class Containers(ContainerLists, Capture, SyncFiles, SyncStats, SyncExecs):
 
         found = self.get(container, timeout=timeout)
         logged = b""
-        if lines > 0:
+        if lines > 0 and found.log_path:
             with self.logs(found.id, tail=lines, timeout=timeout) as records:
                 for record in records:
                     logged += record.stdout or record.stderr
