@@ -27,6 +27,7 @@ from scow.container.logs.sink import Message, Sink, Source
 from scow.container.logs.syslog import Syslog
 from scow.container.model.containers import Entry
 from scow.container.model.paths import Paths
+from scow.contract.errors import ScowError
 from scow.contract.log_lines import Records
 from scow.core.config import ContainerSection
 from scow.core.tasks import Background
@@ -117,6 +118,13 @@ class Senders:
     async def _follow(self, entry: Entry) -> None:
         parsed = options.parse(entry.described.config.log)
         progress = self._progress[entry.id] = Progress.read(self._paths.sent(entry.id))
+        try:
+            await self._send(entry, parsed, progress)
+        except ScowError as error:  # reconciliation tries again
+            _log.warning("log not sent yet", container=entry.id, error=str(error))
+            progress.error = str(error)
+
+    async def _send(self, entry: Entry, parsed: options.LogOptions, progress: Progress) -> None:
         source = Source(entry.described, parsed.given, self._section)
         sink = await self._sink(entry, parsed.driver, source, progress)
         path = Path(entry.described.log_path)
@@ -130,7 +138,10 @@ class Senders:
                         messages = [each for records in found for each in lines.messages(records)]
                         await self._deliver(entry, sink, messages, progress)
                         progress.place = cursor.place
-                        progress.write(self._paths.sent(entry.id))
+                        with contextlib.suppress(
+                            OSError
+                        ):  # the disk is full: a later batch does it
+                            progress.write(self._paths.sent(entry.id))
                         await asyncio.sleep(0)
 
     async def _changes(self, entry: Entry, folder: Path) -> AsyncGenerator[None]:

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from scow.api.container.v1 import container_pb2 as pb
 from scow.container.logs.records import Logs
 from scow.container.logs.sender import Senders
@@ -24,14 +26,9 @@ async def eventually(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_what_a_second_run_writes_is_sent_when_the_first_waited_for_the_server(
-    tmp_path: Path,
-) -> None:
-    paths = Paths(Config(root=tmp_path / "root", run=tmp_path / "run"))
-    path, server = paths.log("a" * 64, "compact"), tmp_path / "server"
-    path.parent.mkdir(parents=True)
+def logging(path: Path, server: Path) -> Entry:
     options = {"syslog-address": f"unixgram://{server}"}
-    entry = Entry(
+    return Entry(
         pb.Container(
             id="a" * 64,
             status=pb.STATUS_EXITED,
@@ -39,8 +36,26 @@ async def test_what_a_second_run_writes_is_sent_when_the_first_waited_for_the_se
             config=pb.ContainerConfig(log=pb.LogConfig(driver="syslog", options=options)),
         )
     )
-    encoder = CompactEncoder(run=1)
-    path.write_bytes(encoder.placed(encoder.encode("stdout", b"one\n"), 0))
+
+
+def write(path: Path, run: int, text: bytes) -> None:
+    encoder = CompactEncoder(run=run)
+    with path.open("ab") as file:
+        file.write(encoder.placed(encoder.encode("stdout", text), 0))
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(Config(root=tmp_path / "root", run=tmp_path / "run"))
+
+
+async def test_what_a_second_run_writes_is_sent_when_the_first_waited_for_the_server(
+    tmp_path: Path, paths: Paths
+) -> None:
+    path, server = paths.log("a" * 64, "compact"), tmp_path / "server"
+    path.parent.mkdir(parents=True)
+    entry = logging(path, server)
+    write(path, 1, b"one\n")
     background = Background()
     with contextlib.closing(Logs()) as logs:
         senders = Senders(Config().container, paths, logs, background)
@@ -51,9 +66,35 @@ async def test_what_a_second_run_writes_is_sent_when_the_first_waited_for_the_se
         with Datagrams(server) as taker:
             await eventually(paths.sent(entry.id).exists)
             await asyncio.sleep(0)
-            encoder = CompactEncoder(run=2)
-            with path.open("ab") as file:
-                file.write(encoder.placed(encoder.encode("stdout", b"two\n"), 0))
+            write(path, 2, b"two\n")
             await eventually(lambda: len(taker.received) == 2)
             assert [data.split()[-1] for data in taker.received] == [b"one", b"two"]
+        await background.close()
+
+
+async def test_sending_goes_on_where_its_place_cannot_be_written_down(
+    tmp_path: Path, paths: Paths
+) -> None:
+    path, server = paths.log("a" * 64, "compact"), tmp_path / "server"
+    path.parent.mkdir(parents=True)
+    sent = paths.sent("a" * 64)
+    sent.with_name(f"{sent.name}.new").mkdir()
+    entry = logging(path, server)
+    entry.described.status = pb.STATUS_RUNNING
+    background = Background()
+    with contextlib.closing(Logs()) as logs, Datagrams(server) as taker:
+        Senders(Config().container, paths, logs, background).follow(entry)
+        for count in (1, 2, 3):
+            write(path, count, b"%d\n" % count)
+            await eventually(lambda count=count: len(taker.received) == count)  # type: ignore[misc]
+        await background.close()
+
+
+async def test_what_keeps_a_log_from_being_read_is_told(tmp_path: Path, paths: Paths) -> None:
+    entry = logging(tmp_path / "none" / "log", tmp_path / "server")
+    background = Background()
+    with contextlib.closing(Logs()) as logs:
+        senders = Senders(Config().container, paths, logs, background)
+        senders.follow(entry)
+        await eventually(lambda: "cannot be watched" in senders.state(entry).error)
         await background.close()
