@@ -72,6 +72,10 @@ def test_routed(engine: Engine) -> None:
             assert engine.neighbour.fetch(at, 81) == f"more {NEIGHBOUR}"
             engine.stub.Unpublish(pb.UnpublishRequest(owner=owner, ports=[new]))
             assert not engine.neighbour.reaches(at, 81)
+            again = PortMapping(host_port=8080, container_port=80)
+            engine.stub.Publish(pb.PublishRequest(owner=owner, ports=[again]))
+            engine.stub.Unpublish(pb.UnpublishRequest(owner=owner, ports=[again]))
+            assert engine.neighbour.fetch(at, 80) == f"web {NEIGHBOUR}", "another port leads there"
         assert engine.reconcile() == []
 
 

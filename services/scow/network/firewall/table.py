@@ -132,22 +132,26 @@ class Table:
         if "_nftables" in self.__dict__:
             self.__dict__.pop("_nftables").close()
 
-    def change_ports(self, verb: str, network: Network, endpoint: Endpoint) -> None:
+    def change_ports(
+        self, verb: str, network: Network, endpoint: Endpoint, left: Endpoint | None = None
+    ) -> None:
         """Divert an endpoint's ports, or divert them no more.
 
         Args:
             verb: "add" or "delete".
             network: Of the endpoint.
             endpoint: Whose.
+            left: With the ports that it has afterwards: two may lead to one port of a container whose network routes.
 
         Raises:
             KernelUnsupported: The table is not what it was; nothing was changed.
         """
         published = published_by(network, endpoint)
+        staying = set(elements.of_ports(published_by(network, left))) if left else set()
         commands: list[Command] = []
         for family in FAMILIES:
             own = [each for each in published if each.address.version == family.version]
-            changed = elements.of_ports(own)
+            changed = [each for each in elements.of_ports(own) if each not in staying]
             commands += elements.change(family, self._instance, verb, changed)
         if commands:
             self._nftables.run(commands)

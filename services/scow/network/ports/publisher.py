@@ -110,7 +110,7 @@ class Publisher:
             for one in held.sockets
         ]
         await self._relay.shut_some(endpoint.id, sockets)
-        await self._divert(verb, network, changed)
+        await self._divert(verb, network, changed, left=endpoint)
 
     async def move(self, endpoint: Endpoint, network: Network, to: Endpoint) -> None:
         """Have all ports of an endpoint lead to another one, of a network, whose record has them.
@@ -150,7 +150,12 @@ class Publisher:
         self._holds.close()
 
     async def _divert(
-        self, verb: str, network: Network, endpoint: Endpoint, without: str = ""
+        self,
+        verb: str,
+        network: Network,
+        endpoint: Endpoint,
+        without: str = "",
+        left: Endpoint | None = None,
     ) -> None:
         """Change the table; where it is not what it was, build it anew.
 
@@ -159,9 +164,10 @@ class Publisher:
             network: Of the endpoint.
             endpoint: With the ports that come or go.
             without: Id of an endpoint that goes, but has a record still.
+            left: See `Table.change_ports`.
         """
         try:
-            await self._worker.run(self._table.change_ports, verb, network, endpoint)
+            await self._worker.run(self._table.change_ports, verb, network, endpoint, left)
         except KernelUnsupported as error:
             _log.info("the table is not what it was, building it", error=error.message)
             await self._worker.run(self._table.build, self._wanted(without))
