@@ -25,25 +25,30 @@ class Learned:
     def new(
         self, owner: str, number: int, addresses: Iterable[Address], seconds: int
     ) -> list[Address]:
-        """Return the addresses that a rule's set has for less than half of some seconds; from now on it has them.
+        """Return the addresses that a rule's set has for less than half of some seconds.
 
         Args:
             owner: Of the policy.
             number: Of the rule.
             addresses: What its name means.
-            seconds: For which they are told.
+            seconds: For which they are to be told.
         """
         now = self._clock()
-        known = self._until.setdefault(owner, {})
-        found = [
+        known = self._until.get(owner, {})
+        return [
             address
             for address in dict.fromkeys(addresses)
             if known.get((number, address), now) - now <= seconds / 2
         ]
+
+    def told(self, owner: str, number: int, addresses: Iterable[Address], seconds: int) -> None:
+        """Remember that a rule's set has been told of addresses: not before, or others would not wait for it."""
+        until = self._clock() + seconds
+        known = self._until.setdefault(owner, {})
+        found = {(number, address): until for address in addresses}
         if len(known) + len(found) > _MOST:
             known.clear()
-        known.update({(number, address): now + seconds for address in found})
-        return found
+        known.update(found)
 
     def forget(self, owner: str) -> None:
         """Forget what was told: the owner's sets are new, or gone."""

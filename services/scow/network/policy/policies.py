@@ -6,7 +6,7 @@ A policy is recorded first and then made; reconciliation makes what is missing a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 
 import structlog
@@ -144,8 +144,11 @@ class Policies:
     async def remove(self, owner: str) -> None:
         """Have the kernel keep no policy of an owner."""
         self.denied_names.pop(owner, None)
+        await self._worker.run(self._remove, owner)
+
+    def _remove(self, owner: str) -> None:
         self._learned.forget(owner)
-        await self._worker.run(self._nftables.run, rules.remove(self._table(owner)))
+        self._nftables.run(rules.remove(self._table(owner)))
 
     async def learn(
         self, owner: str, numbers: Iterable[int], addresses: Sequence[Address], seconds: int
@@ -155,20 +158,22 @@ class Policies:
         Those that are there for some time already are not added again: a container asks as often as it likes.
         """
         time = max(seconds, _LEAST_SECONDS) + _MORE_SECONDS
-        table = self._table(owner)
-        commands = [
-            command
-            for number in numbers
-            for command in rules.learn(
-                table, number, self._learned.new(owner, number, addresses, time), time
-            )
-        ]
-        if not commands:
+        found = {number: self._learned.new(owner, number, addresses, time) for number in numbers}
+        if not any(found.values()):
             return
         try:
-            await self._worker.run(self._nftables.run, commands)
+            await self._worker.run(self._learn, owner, found, time)
         except KernelUnsupported as error:
             _log.warning("a policy's name is not learned", owner=owner, error=error.message)
+
+    def _learn(self, owner: str, found: Mapping[int, Sequence[Address]], seconds: int) -> None:
+        table = self._table(owner)
+        commands: list[Command] = []
+        for number, addresses in found.items():
+            commands += rules.learn(table, number, addresses, seconds)
+        self._nftables.run(commands)
+        for number, addresses in found.items():
+            self._learned.told(owner, number, addresses, seconds)
 
     async def counters(self, owner: str) -> dict[str, tuple[int, int]]:
         """Return packets and bytes by a rule's number, and of "default"."""
