@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from scow.contract.errors import ScowError
+from scow.contract.errors import ContainerNotRunning, ScowError
 from tests.e2e.cli.support import mounts_of
 from tests.support import copies
 from tests.support.busybox import rootfs_tar
@@ -229,6 +229,49 @@ def test_what_only_a_start_mounts_is_not_copied_before(engine: Engine, tmp_path:
     engine.cli("rm", "-f", "late")
     engine.cli("volume", "rm", "elsewhere", "inner", "plain")
     assert not mounts_of(engine)
+
+
+class Ending(io.BytesIO):
+    """A tar during which a container ends."""
+
+    engine: Engine
+    left = 2
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.left -= 1
+        if not self.left:
+            self.engine.cli("kill", "ends")
+            self.engine.cli("wait", "ends")
+        return super().read(1024 if self.left >= 0 else size)
+
+
+def test_a_container_that_ends_during_a_copy_is_told_of(engine: Engine) -> None:
+    """With its mounts gone the rest would be written, and read, below them."""
+    flags = ("-d", "--network=none", "--name=ends", "-v=/data", "-v=/data/deep")
+    fill = "dd if=/dev/urandom of=/aaa bs=1M count=64 2>/dev/null; echo x > /data/x; touch /ready; sleep 1000"
+    engine.cli("run", *flags, "busybox", "sh", "-c", fill)
+    engine.cli("exec", "ends", "sh", "-c", "until [ -e /ready ]; do :; done")
+    stream = Ending()
+    stream.engine = engine
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name in ("first", "data/late"):
+            tar.addfile(tarfile.TarInfo(name))
+    with engine.client() as client:
+        with client.containers.copy_out_stream("ends", "/") as messages:
+            first = next(iter(messages))
+            assert first.HasField("stat")
+            engine.cli("kill", "ends")
+            engine.cli("wait", "ends")
+            with pytest.raises(ContainerNotRunning, match="ended meanwhile"):
+                for _ in messages:
+                    pass
+        for place, told in (("/", True), ("/data", True), ("/data/deep", False), ("/tmp", False)):
+            engine.cli("start", "ends")
+            stream.left = 2
+            stream.seek(0)
+            with pytest.raises(ContainerNotRunning) if told else contextlib.nullcontext():
+                client.containers.copy_in("ends", stream, place)
+    engine.cli("rm", "-f", "-v", "ends")
 
 
 def test_owners_are_those_that_a_user_namespace_has(engine: Engine, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from scow.api.container.v1 import files_pb2 as pb
 from scow.container.files import places
 from scow.container.files.places import Place, Root
-from scow.container.files.roots import Roots
+from scow.container.files.roots import Roots, lasting
+from scow.container.model.containers import Entry
 from scow.container.shared import Shared
 from scow.contract.errors import (
     DataLoss,
@@ -53,7 +54,7 @@ class Copies:
         """
         entry = self._shared.containers.find(request.container)
         async with self._roots.opened(entry) as root:
-            return await asyncio.to_thread(_described, root, request.path)
+            return await asyncio.to_thread(_described, entry, root, request.path)
 
     async def out(self, request: pb.CopyOutRequest) -> AsyncGenerator[pb.CopyOutResponse, None]:
         """Give what a path leads to, and all below it.
@@ -63,7 +64,7 @@ class Copies:
         """
         entry = self._shared.containers.find(request.container)
         async with self._roots.opened(entry) as root:
-            with _found(root, request.path, whole=True) as place:
+            with _found(root, request.path, whole=True) as place, lasting(entry, root, place):
                 yield pb.CopyOutResponse(stat=places.describe(root, place, request.path))
                 names = (os.fsdecode(place.name), os.fsdecode(place.title))
                 numbers = (*_devices(root.descriptor), root.first_id)
@@ -87,7 +88,7 @@ class Copies:
         """Write the entries of a tar into a directory.
 
         Raises:
-            As `stat`.
+            As `stat`; ContainerNotRunning also when the container ended, and what is mounted there with it.
             ReadOnlyRoot: Nothing can be written there.
             InvalidArchive, LimitExceeded, DiskFull: See these classes; what was written before stays.
             DeadlineExceeded: Nothing came for a minute.
@@ -96,9 +97,11 @@ class Copies:
         async with self._roots.opened(entry) as root:
             target = _directory(root, opened.path)
             try:
-                places.check_mounted(root, Place(target, b".", b"."), opened.path)
+                place = Place(target, b".", b".")
+                places.check_mounted(root, place, opened.path)
                 _check_writable(root.descriptor, target, opened.path)
-                answer = await self._extracted(target, root.first_id, _patient(chunks))
+                with lasting(entry, root, place):
+                    answer = await self._extracted(target, root.first_id, _patient(chunks))
             finally:
                 os.close(target)
         if "fault" in answer:
@@ -141,8 +144,8 @@ class Copies:
         return found
 
 
-def _described(root: Root, path: bytes) -> pb.PathStat:
-    with _found(root, path) as place:
+def _described(entry: Entry, root: Root, path: bytes) -> pb.PathStat:
+    with _found(root, path) as place, lasting(entry, root, place):
         return places.describe(root, place, path)
 
 

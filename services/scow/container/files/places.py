@@ -30,11 +30,13 @@ class Root:
         descriptor: Of it.
         first_id: The host's id for the container's id 0, as files below the descriptor have it.
         absent: Paths from it on, free of links, where something is mounted only while the container runs.
+        running: It is that of a container that runs: what is mounted goes with its end.
     """
 
     descriptor: int
     first_id: int
     absent: tuple[bytes, ...] = ()
+    running: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from scow.api.types.v1.types_pb2 import Mount
 from scow.container.files import places
-from scow.container.files.places import Root
+from scow.container.files.places import Place, Root
 from scow.container.lifecycle import remount
 from scow.container.model import states
 from scow.container.model.containers import Entry
 from scow.container.shared import Shared
+from scow.contract.errors import ContainerNotRunning, FileNotFound
+from scow.kernel import syscalls
 
 # The driver whose volumes are folders of the engine's, but for those that their options place elsewhere.
 _LOCAL = "local"
@@ -41,17 +43,17 @@ class Roots:
         async with contextlib.AsyncExitStack() as stack:
             # As its processes see files, with ids of its user namespace; what is mounted here has those of the disk.
             first = entry.described.id_range.first
-            root, late = _of_running(entry), list[str]()
+            root, late, running = _of_running(entry), list[str](), True
             if root is None:
                 await stack.enter_async_context(entry.lock)
                 root = _of_running(entry)  # it was being started
                 if root is None:
-                    late = await self._late(entry)
+                    late, running = await self._late(entry), False
                     root, first = await self._mounted(entry, late), 0
                 else:
                     await stack.aclose()
             try:
-                yield Root(root, first, tuple(_absent(root, late)))
+                yield Root(root, first, tuple(_absent(root, late)), running)
             finally:
                 os.close(root)
 
@@ -89,6 +91,49 @@ def _of_running(entry: Entry) -> int | None:
     return entry.shim.open_root() if entry.alive and entry.shim is not None else None
 
 
+@contextlib.contextmanager
+def lasting(entry: Entry, root: Root, place: Place) -> Iterator[None]:
+    """Refuse at the end what was done while the container ended: below its mounts are other files.
+
+    Raises:
+        ContainerNotRunning: It may have been done to those.
+    """
+    if not root.running:
+        yield
+        return
+    where = places.path_within(root.descriptor, place.directory) + b"/"
+    if place.name != b".":
+        where += place.name + b"/"
+    # Now: of one that is in another nothing is left to look up at the end.
+    mounted = tuple(_absent(root.descriptor, [m.mount.destination for m in entry.volumes.mounts]))
+    yield
+    if _is_present(entry, root.descriptor):
+        return
+    own = syscalls.mount_id(place.directory) == syscalls.mount_id(root.descriptor)
+    for mount in (each + b"/" for each in mounted):
+        # A directory of the mount itself is still that.
+        inside = mount.startswith(where) and (mount != where or place.name != b".")
+        if inside or (own and where.startswith(mount)):
+            raise ContainerNotRunning(
+                f"container {entry.described.name} ended meanwhile, and with it what was mounted"
+                f" at {mount[:-1].decode(errors='replace')}",
+                what="container",
+                which=entry.described.name,
+                do="start the container, and copy again",
+            )
+
+
+def _is_present(entry: Entry, root: int) -> bool:
+    """Tell whether a root is still that of the container. A descriptor keeps the mount, and so its id."""
+    again = _of_running(entry)
+    if again is None:
+        return False
+    try:
+        return syscalls.mount_id(again) == syscalls.mount_id(root)
+    finally:
+        os.close(again)
+
+
 def _mounts(entry: Entry, late: Sequence[str]) -> list[Mount]:
     """Return the mounts that are folders or files of the host, and covers of what is not; the outer ones first."""
     covers = [
@@ -108,10 +153,12 @@ def _is_below(destination: str, late: Sequence[str]) -> bool:
     return any(f"{destination}/".startswith(f"{each.rstrip('/')}/") for each in late)
 
 
-def _absent(root: int, late: Sequence[str]) -> Iterator[bytes]:
-    for each in late:
-        found = places.directory(root, os.fsencode(each))
-        try:
-            yield places.path_within(root, found)
-        finally:
-            os.close(found)
+def _absent(root: int, destinations: Sequence[str]) -> Iterator[bytes]:
+    """Yield the paths of mounts, free of links; one that is a file or is gone is left out."""
+    for each in destinations:
+        with contextlib.suppress(FileNotFound):
+            found = places.directory(root, os.fsencode(each))
+            try:
+                yield places.path_within(root, found)
+            finally:
+                os.close(found)
