@@ -112,6 +112,8 @@ class _Guard(AbstractResolver):
         self._inner = ThreadedResolver()
         self.is_public = False
         self.refused = False
+        # The name that is asked for is that of a proxy, whom who administers the host has named.
+        self.is_proxy = False
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -122,7 +124,7 @@ class _Guard(AbstractResolver):
         if public:
             self.is_public = True
             return public
-        if self.is_public:
+        if self.is_public and not self.is_proxy:
             self.refused = True
             raise OSError(f"{host} has a private address")
         return found
@@ -158,10 +160,12 @@ async def _get(
         check(str(url.with_user(None)))
         if not guard.check_literal(host):
             raise _private(origin)
+        proxy = proxy_for(url.scheme, host)
+        guard.is_proxy = proxy is not None
         response = await session.get(
             url.with_user(None),
             auth=credentials if url.origin() == origin.origin() else None,
-            proxy=proxy_for(url.scheme, host),
+            proxy=proxy,
             allow_redirects=False,
         )
         location = response.headers.get("Location")

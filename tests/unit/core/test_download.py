@@ -27,6 +27,8 @@ DATA = b"content" * 1000
 
 class Handler(HttpHandler):
     def do_GET(self) -> None:
+        # One who takes this for a proxy names the host, too.
+        self.path = self.path.removeprefix("http://8.8.8.8")
         path = self.path.partition("?")[0]
         if path.startswith("/to/"):
             self.send_response(302)
@@ -153,6 +155,18 @@ async def test_a_name_that_leads_into_the_private_net(
     monkeypatch.setattr(downloads._Guard, "check_literal", first_literal)
     with pytest.raises(PermissionDenied, match="private address"):
         await download(f"{server}/to/{server.replace('127.0.0.1', 'localhost')}/f", str(tmp_path))
+
+
+async def test_a_proxy_in_the_private_net_leads_into_the_public_one(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", server.replace("127.0.0.1", "localhost"))
+    found = await download("http://8.8.8.8/file", str(tmp_path))
+    assert content(found) == DATA
+    with pytest.raises(PermissionDenied):
+        await download(f"http://8.8.8.8/to/{server}/file", str(tmp_path))
 
 
 def first_literal(guard: downloads._Guard, host: str) -> bool:
