@@ -90,6 +90,7 @@ class _Channel:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[_Message | None] = asyncio.Queue(_AHEAD)
         self._closed = False
+        self._ending: asyncio.Task[None] | None = None
 
     def put(self, message: _Message) -> None:
         """Called by the thread: wait until there is room.
@@ -103,10 +104,7 @@ class _Channel:
 
     def end(self) -> None:
         """Called on the loop, once the thread has ended."""
-        if self._queue.full():
-            self._loop.call_soon(self.end)
-        else:
-            self._queue.put_nowait(None)
+        self._ending = self._loop.create_task(self._queue.put(None))
 
     def close(self) -> None:
         """Called on the loop: want no more, and let a thread go on that waits."""
