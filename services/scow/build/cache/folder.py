@@ -18,6 +18,7 @@ from scow.contract import strict_json
 from scow.contract.errors import DigestMismatch, InvalidArchive, LimitExceeded
 from scow.core.archive.read.faults import Fault
 from scow.core.archive.read.streams import plain
+from scow.core.tasks import completed
 from scow.words.build_cache import CacheOption
 
 # Bytes of an index, a manifest or a configuration.
@@ -74,11 +75,12 @@ class ClientFolder:
         with open(descriptor, "w+b") as file:
             await self._receive(f"blobs/{layer.digest.replace(':', '/')}", file, _LAYER_MAX)
             file.seek(0)
-            await asyncio.to_thread(_check, file, layer.digest)
+            # A thread ends before the file is closed that it reads, also where this is cancelled.
+            await completed(asyncio.to_thread(_check, file, layer.digest))
             file.seek(0)
             pieces = plain(io.BufferedReader(file.raw))[1]
             try:
-                while piece := await asyncio.to_thread(next, pieces, b""):
+                while piece := await completed(asyncio.to_thread(next, pieces, b"")):
                     yield piece
             except Fault as fault:
                 raise InvalidArchive(

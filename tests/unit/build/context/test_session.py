@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import hashlib
+import io
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from scow.api.build.v1 import build_pb2 as pb
 from scow.api.image.v1.image_pb2 import Auth
+from scow.api.image.v1.layer_pb2 import Layer
+from scow.build.cache import folder as folders
 from scow.build.cache.folder import ClientFolder
 from scow.build.context.session import Session
 from scow.contract.errors import LimitExceeded
@@ -78,3 +83,46 @@ async def test_an_index_that_is_none(tmp_path: Path, index: bytes) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         await ClientFolder(session, 0, str(tmp_path)).image(option)
     await reading
+
+
+async def test_a_layer_is_open_until_nobody_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, go, finished = threading.Event(), threading.Event(), threading.Event()
+    read: list[bytes] = []
+
+    def plain(file: io.BufferedReader) -> tuple[None, Iterator[bytes]]:
+        def pieces() -> Iterator[bytes]:
+            started.set()
+            go.wait(20)
+            try:
+                read.append(file.read(5))
+            finally:
+                finished.set()
+            yield b"x"
+
+        return None, pieces()
+
+    async def client() -> AsyncIterator[pb.BuildRequest]:
+        path = (await session.outgoing()).want_cache_file.path
+        piece = pb.BuildRequest.CacheFile(cache=0, path=path, chunk=b"layer", last=True)
+        yield pb.BuildRequest(cache_file=piece)
+
+    async def unpack() -> None:
+        digest = f"sha256:{hashlib.sha256(b'layer').hexdigest()}"
+        layer = Layer(digest=digest)
+        async for _ in ClientFolder(session, 0, str(tmp_path)).plain(layer):
+            pass
+
+    monkeypatch.setattr(folders, "plain", plain)
+    session = Session(client())
+    reading = asyncio.create_task(session.read())
+    unpacking = asyncio.create_task(unpack())
+    await asyncio.to_thread(started.wait, 20)
+    unpacking.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.to_thread(finished.wait, 20)
+    await asyncio.gather(unpacking, reading, return_exceptions=True)
+    assert read == [b"layer"]
