@@ -17,7 +17,7 @@ from scow.build.context.session import Session
 from scow.contract import strict_json
 from scow.contract.errors import DigestMismatch, InvalidArchive, LimitExceeded
 from scow.core.archive.read.faults import Fault
-from scow.core.archive.read.streams import plain
+from scow.core.archive.read.streams import Feed, plain
 from scow.core.tasks import completed
 from scow.words.build_cache import CacheOption
 
@@ -77,8 +77,9 @@ class ClientFolder:
             file.seek(0)
             # A thread ends before the file is closed that it reads, also where this is cancelled.
             await completed(asyncio.to_thread(_check, file, layer.digest))
-            file.seek(0)
-            pieces = plain(io.BufferedReader(file.raw))[1]
+            file.flush()
+            size = os.fstat(descriptor).st_size
+            pieces = plain(Feed(descriptor, lambda _: (size, True)))[1]
             try:
                 while piece := await completed(asyncio.to_thread(next, pieces, b"")):
                     yield piece

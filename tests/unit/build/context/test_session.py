@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from scow.build.cache import folder as folders
 from scow.build.cache.folder import ClientFolder
 from scow.build.context.session import Session
 from scow.contract.errors import LimitExceeded
+from scow.core.archive.read.streams import Feed
 from scow.words import build_cache
 
 CREDENTIALS = pb.BuildRequest(
@@ -91,7 +91,7 @@ async def test_a_layer_is_open_until_nobody_reads_it(
     started, go, finished = threading.Event(), threading.Event(), threading.Event()
     read: list[bytes] = []
 
-    def plain(file: io.BufferedReader) -> tuple[None, Iterator[bytes]]:
+    def plain(file: Feed) -> tuple[None, Iterator[bytes]]:
         def pieces() -> Iterator[bytes]:
             started.set()
             go.wait(20)
@@ -126,3 +126,20 @@ async def test_a_layer_is_open_until_nobody_reads_it(
     await asyncio.to_thread(finished.wait, 20)
     await asyncio.gather(unpacking, reading, return_exceptions=True)
     assert read == [b"layer"]
+
+
+async def test_a_layer_is_read_piece_by_piece(tmp_path: Path) -> None:
+    data = bytes(8 << 20)
+
+    async def client() -> AsyncIterator[pb.BuildRequest]:
+        path = (await session.outgoing()).want_cache_file.path
+        piece = pb.BuildRequest.CacheFile(cache=0, path=path, chunk=data, last=True)
+        yield pb.BuildRequest(cache_file=piece)
+
+    session = Session(client())
+    reading = asyncio.create_task(session.read())
+    layer = Layer(digest=f"sha256:{hashlib.sha256(data).hexdigest()}")
+    pieces = [len(piece) async for piece in ClientFolder(session, 0, str(tmp_path)).plain(layer)]
+    await reading
+    assert sum(pieces) == len(data)
+    assert max(pieces) <= 1 << 20
