@@ -47,7 +47,9 @@ def sentences(container: pb.Container, lines: Sequence[str] = (), now: int = 0) 
 def _headline(container: pb.Container, now: int) -> str:
     name = container.name
     if container.pid:
-        return f"{name} has not ended: it runs since {_ago(container, 'started_at', now)}."
+        return (
+            f"{name} has not ended: it has been running for {_ago(container, 'started_at', now)}."
+        )
     if nanoseconds(container, "finished_at") <= 0:
         if container.error:
             code = container.exit_code
@@ -136,7 +138,12 @@ def _health(container: pb.Container) -> Iterator[str]:
     streak = max(streaks, default=0)
     if not streak:  # it succeeded since, or its failures do not count yet
         return
-    yield f"Its check {last.check} failed {streak} times in a row, the last time with: {output}."
+    how = f"{_times(streak)} in a row, the last time with" if streak > 1 else "once, with"
+    yield f"Its check {last.check} failed {how}: {output}."
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _restarts(container: pb.Container, now: int) -> Iterable[str]:
@@ -144,7 +151,7 @@ def _restarts(container: pb.Container, now: int) -> Iterable[str]:
     if policy.name in ("", "no"):
         return []
     most = f":{policy.maximum_retry_count}" if policy.maximum_retry_count else ""
-    text = f"Its restart policy {policy.name}{most} restarted it {count} times"
+    text = f"Its restart policy {policy.name}{most} restarted it {_times(count)}"
     if container.restart.HasField("due_at") and not container.pid:
         left = max(0.0, (nanoseconds(container.restart, "due_at") - now) / 1e9)
         return [f"{text}, the next time in {left:.1f} seconds."]

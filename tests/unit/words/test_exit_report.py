@@ -79,6 +79,10 @@ def test_health_and_restarts() -> None:
     text = said(ended(1, config=config, health=health, restart_count=3))
     assert "Its check tcp:80 failed 4 times in a row, the last time with: not well." in text
     assert "Its restart policy on-failure:3 restarted it 3 times." in text
+    health.checks[1].failing_streak = 1
+    text = said(ended(1, config=config, health=health, restart_count=1))
+    assert "Its check tcp:80 failed once, with: not well." in text
+    assert "restarted it once." in text
     health.checks[1].failing_streak = 0
     assert "failed" not in said(ended(1, config=config, health=health)), "it was well since"
     text = said(ended(1, config=config, restart=RestartState(stopped=True)))
@@ -94,4 +98,4 @@ def test_one_that_has_not_ended() -> None:
     assert said(failed) == "web could not be started (exit code 127): no such file."
     runs = pb.Container(name="web", pid=5)
     runs.started_at.FromNanoseconds(_NOW - 5 * _SECOND)
-    assert said(runs) == "web has not ended: it runs since 5 seconds."
+    assert said(runs) == "web has not ended: it has been running for 5 seconds."
