@@ -104,7 +104,7 @@ def _prune(options: Options, context: Context) -> int:
     )
     for record in result.removed:
         context.out(record.id)
-    context.out(f"Total:\t{human_size(result.space_reclaimed)}")
+    context.block(f"Total:\t{human_size(result.space_reclaimed)}")
     return 0
 
 

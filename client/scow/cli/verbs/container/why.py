@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from scow.cli.flags.parser import Flag, Options, UsageError, Verb
 
 TYPE_CHECKING = False
@@ -14,11 +12,9 @@ if TYPE_CHECKING:
 def _why(options: Options, context: Context) -> int:
     if options.lines < 0:
         raise UsageError("the number of lines must not be negative", 1)
-    from scow.cli.io.terminal_text import one_line
-
     for container in options.args:
         for line in context.client.containers.why(container, lines=options.lines):
-            context.out(one_line(line, sys.stdout))
+            context.out(line)
     return 0
 
 

@@ -13,17 +13,18 @@ def _remove(options: Options, context: Context) -> int:
     from scow.contract.errors import ImageNotFound
     from scow.words.references import familiar
 
-    def remove(name: str) -> str | None:
+    def remove(name: str) -> None:
         try:
             gone = context.client.images.remove(name, force=options.force)
         except ImageNotFound as error:
             if not options.force:
                 raise
             context.fail(error)  # told, but what was wanted is so
-            return None
-        lines = [f"Untagged: {familiar(reference)}" for reference in gone.untagged]
-        lines += [f"Deleted: {digest}" for digest in gone.deleted]
-        return "\n".join(lines)
+            return
+        for reference in gone.untagged:
+            context.out(f"Untagged: {familiar(reference)}")
+        for digest in gone.deleted:
+            context.out(f"Deleted: {digest}")
 
     return context.each(options.args, remove, in_turn=True)
 

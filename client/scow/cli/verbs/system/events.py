@@ -43,7 +43,6 @@ def _events(options: Options, context: Context) -> int:
 
 
 def _show(found: EngineEvent, template: Template | None, as_json: bool, context: Context) -> None:
-    from scow.cli.io.terminal_text import one_line
     from scow.cli.output.inspect import render
     from scow.words.shapes.event import event_fields, event_line, event_shape
     from scow.words.template import to_json
@@ -55,7 +54,7 @@ def _show(found: EngineEvent, template: Template | None, as_json: bool, context:
     elif as_json:
         context.out(to_json(event_shape(found.event)))
     else:
-        context.out(one_line(event_line(found.event), sys.stdout))
+        context.out(event_line(found.event))
 
 
 def _since(text: str) -> tuple[Timestamp | None, str]:

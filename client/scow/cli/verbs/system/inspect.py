@@ -153,10 +153,11 @@ def _timings(options: Options, context: Context) -> int:
     if options.format:
         raise UsageError("conflicting options: --timings and --format", 1)
 
-    def act(name: str) -> str:
-        return "\n".join(timing_lines(context.client.containers.get(name)))
+    def show(name: str) -> None:
+        for line in timing_lines(context.client.containers.get(name)):
+            context.out(line)
 
-    return context.each(options.args, act)
+    return context.each(options.args, show, in_turn=True)
 
 
 def _of_kind(kind: str, options: Options, context: Context) -> int:
