@@ -54,6 +54,10 @@ def _long_duration(hours: int) -> str:
     return f"{hours // 24 // 365} years"
 
 
+# Bytes are 64 bits with a sign wherever they are kept.
+_ROOM = 1 << 63
+
+
 def parse_size(text: str) -> int:
     """Return the bytes of "64m", "1.5GiB" or "1024"; units are powers of 1024.
 
@@ -66,6 +70,6 @@ def parse_size(text: str) -> int:
         value = float(number) * _UNITS[suffix]
     except (ValueError, KeyError):
         raise ValueError(f"invalid size: {text!r}") from None
-    if not 0 <= value < float("inf"):
+    if not 0 <= value < _ROOM:
         raise ValueError(f"invalid size: {text!r}")
     return int(value)

@@ -37,6 +37,9 @@ USAGE = 125
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
+# What 64 bits with a sign have room for.
+_ROOM = 1 << 63
+
 
 class UsageError(Exception):
     """The command line is wrong. Printed with the usage of the verb.
@@ -131,6 +134,12 @@ class Flag:
             if text in _TRUE or text in _FALSE:
                 return text in _TRUE
             raise ValueError("invalid syntax: use true or false")
+        value = self._parsed(text)
+        if self.kind == "int" and isinstance(value, int) and not -_ROOM <= value < _ROOM:
+            raise ValueError("value out of range")
+        return value
+
+    def _parsed(self, text: str) -> Any:
         if self.parse is not None:
             return self.parse(text)
         if self.kind == "int":

@@ -157,3 +157,10 @@ def test_flags_are_sorted_and_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[0] == "  -a, --alpha string   A"
     assert lines[1].startswith("      --zeta           Z Z")
     assert lines[2].startswith(" " * 23 + "Z")
+
+
+def test_whole_numbers_have_64_bits() -> None:
+    flags = (Flag("n", kind="int"),)
+    assert parse(flags, ["--n=-9223372036854775808"]).n == -(1 << 63)
+    with pytest.raises(UsageError, match="out of range"):
+        parse(flags, ["--n=9223372036854775808"])
