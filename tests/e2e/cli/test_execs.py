@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,25 @@ def test_exec_sessions_are_listed_inspected_killed_and_removed(engine: Engine) -
         assert not client.containers.execs("host")
         with pytest.raises(errors.ContainerNotFound):
             client.containers.execs("nobody")
+
+
+def test_a_session_that_does_not_end_is_not_forgotten(engine: Engine) -> None:
+    """The freezer of cgroup v1 holds a kill back; that of v2 lets it through."""
+    engine.cli("run", "-d", "--network=none", "--name=frozen", "busybox", "sleep", "1000")
+    engine.cli("exec", "-d", "frozen", "sleep", "779")
+    with engine.client() as client:
+        (session,) = client.containers.execs("frozen")
+        engine.cli("pause", "frozen")
+        gone = True
+        try:
+            client.containers.remove_exec(session.exec_id, force=True)
+        except errors.ExecRunning:
+            gone = False
+        assert Path(f"/proc/{session.pid}").exists() is not gone
+        assert [each.exec_id for each in client.containers.execs("frozen")] == (
+            [] if gone else [session.exec_id]
+        )
+    engine.cli("rm", "-f", "frozen")
 
 
 def test_what_is_waited_for_is_told_when_it_is_so(engine: Engine) -> None:

@@ -73,22 +73,19 @@ class ExecSessions:
         """Forget a session.
 
         Raises:
-            ExecRunning: It runs, and `force` is not set.
+            ExecRunning: It runs, and `force` is not set, or it does not end: its container is frozen.
         """
         row = self._row(exec_id)
         if self._describe(row).running:
             if not force:
-                raise ExecRunning(
-                    f"exec session {row.exec_id} is running",
-                    what="exec session",
-                    which=row.exec_id,
-                    do="kill it first, or use force",
-                )
+                raise _running(row, "kill it first, or use force")
             await self.kill(row.exec_id, "")
             for _ in range(_LOOKS):
                 if not self._describe(self._row(row.exec_id)).running:
                     break
                 await asyncio.sleep(_LOOK_SECONDS)
+            else:
+                raise _running(row, "resume its container if that is paused, then try again")
         with self._store.store.transaction() as tx:
             self._store.delete_exec(tx, row.exec_id)
 
@@ -138,3 +135,9 @@ class ExecSessions:
         if row.ended_ns is not None:
             session.finished_at.FromNanoseconds(row.ended_ns)
         return session
+
+
+def _running(row: ExecRow, do: str) -> ExecRunning:
+    return ExecRunning(
+        f"exec session {row.exec_id} is running", what="exec session", which=row.exec_id, do=do
+    )
