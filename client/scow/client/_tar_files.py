@@ -148,10 +148,13 @@ def extract(
     root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         writer = _Writer(root, rename, owners)
-        with tarfile.open(fileobj=source, mode="r|", bufsize=_STREAM, errorlevel=2) as archive:
-            for member in archive:
-                writer.write(archive, member)
-        writer.finish()
+        try:
+            with tarfile.open(fileobj=source, mode="r|", bufsize=_STREAM, errorlevel=2) as archive:
+                for member in archive:
+                    writer.write(archive, member)
+            writer.finish()
+        finally:
+            writer.close()
         return writer.devices
     finally:
         os.close(root)
@@ -177,6 +180,9 @@ class _Writer:
                 os.utime(directory, (member.mtime, member.mtime))
             finally:
                 os.close(directory)
+
+    def close(self) -> None:
+        """Close what is open."""
         os.close(self._parent)
 
     def write(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:

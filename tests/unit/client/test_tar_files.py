@@ -115,3 +115,10 @@ def test_a_tar_that_is_cut_short_is_told(tmp_path: Path) -> None:
         Extraction(str(tmp_path), "file", owners=False) as extraction,
     ):
         extraction.file.write(data[:50_000])
+
+
+def test_a_copy_that_is_refused_leaves_nothing_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(InvalidArchive):
+        extract(tar_of(("a", DIR, ""), ("a/b", FILE, "x"), ("../out", FILE, "x")), str(tmp_path))
+    assert len(os.listdir("/proc/self/fd")) == before
