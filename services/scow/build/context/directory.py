@@ -27,6 +27,7 @@ from scow.build.context.session import Session
 from scow.build.folders import Folders
 from scow.contract.errors import InvalidContext, LimitExceeded
 from scow.core.disk import writing
+from scow.core.tasks import completed
 
 ENTRIES_MAX = 2_000_000
 _LISTING = "listing"
@@ -306,7 +307,8 @@ class _Receiving:
                 self.flush()
             return
         self.flush()
-        await asyncio.to_thread(self._store, data)
+        # To its end also where this is cancelled: then the descriptor is closed.
+        await completed(asyncio.to_thread(self._store, data))
 
     def _store(self, data: bytes) -> None:
         self._hash.update(data)

@@ -29,6 +29,7 @@ from scow.contract.errors import (
     LimitExceeded,
     SourceUnavailable,
 )
+from scow.core.tasks import completed
 
 _PIECE = 1 << 18
 _PACK_MAX = 8 << 30
@@ -335,7 +336,7 @@ class _Collecting:
                 path = Path(folder) / name
                 entry = Entry(b".git/" + os.fsencode(path.relative_to(top)), path.lstat().st_mode)
                 if entry.is_file:
-                    await asyncio.to_thread(self._copy, path, entry, url)
+                    await completed(asyncio.to_thread(self._copy, path, entry, url))
                 self._add(entry, url)
 
     def _copy(self, path: Path, entry: Entry, url: GitUrl) -> None:
