@@ -93,10 +93,10 @@ def test_one_face_does_not_import_the_other() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_asking_for_containers_does_not_import_what_only_copies_need() -> None:
+def test_asking_for_containers_does_not_import_what_only_copies_and_prunes_need() -> None:
     code = (
         "import sys; from scow.client import Client; Client('unix:///x').containers;"
-        "print([m for m in ('tarfile', 'shutil', 'lzma') if m in sys.modules])"
+        "print([m for m in ('tarfile', 'shutil', 'lzma', 'scow.words.template') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,7 +7,6 @@ from scow.client._options import Filters, filters_of
 from scow.client._results import PruneResult
 from scow.client._sync.lifecycle import Lifecycle
 from scow.contract.errors import FailedPrecondition, NotFound
-from scow.words.pruning import is_pruned
 
 _Containers = list[pb.Container]
 _STOPPED = (pb.STATUS_CREATED, pb.STATUS_EXITED, pb.STATUS_DEAD)
@@ -98,6 +97,8 @@ class ContainerLists(Lifecycle):
 
             print((client.containers.prune(filters={"label!": "keep"})).removed)
         """
+        from scow.words.pruning import is_pruned  # has Docker's templates imported
+
         wanted = {
             key: [values] if isinstance(values, str) else [*values]
             for key, values in (filters or {}).items()
