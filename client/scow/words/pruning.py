@@ -8,37 +8,41 @@ from scow.words.times import parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from scow.api.container.v1.container_pb2 import Container
 
 
-def is_pruned(container: Container, filters: Mapping[str, Iterable[str]]) -> bool:
-    """Tell whether a container that does not run meets the filters "until", "label" and "label!".
+def pruned(filters: Mapping[str, Iterable[str]]) -> Callable[[Container], bool]:
+    """Return what tells whether a container that does not run meets the filters "until", "label" and "label!".
 
     Raises:
         InvalidFilter: An unknown key, or a time of another form.
     """
-
-    def has(label: str) -> bool:
-        key, equals, value = label.partition("=")
-        labels = container.labels
-        return key in labels and (not equals or labels[key] == value)
-
-    for key, values in filters.items():
+    bounds, wanted, unwanted = [], list(filters.get("label", ())), list(filters.get("label!", ()))
+    for key in filters:
         if key not in ("until", "label", "label!"):
             raise InvalidFilter(
                 f"unknown filter {key!r}", what="filter", which=key, do="use until, label or label!"
             )
-        for value in values:
-            if key != "until":
-                if has(value) != (key == "label"):
-                    return False
-                continue
-            try:
-                moment = parse_time(value)
-            except ValueError as error:
-                raise InvalidFilter(str(error), what="filter", which=key) from error
-            if nanoseconds(container, "created_at") >= moment:
-                return False
-    return True
+    for value in filters.get("until", ()):
+        try:
+            bounds.append(parse_time(value))
+        except ValueError as error:
+            raise InvalidFilter(str(error), what="filter", which="until") from error
+
+    def meets(container: Container) -> bool:
+        created = nanoseconds(container, "created_at")
+        return (
+            all(created < bound for bound in bounds)
+            and all(_has(container, label) for label in wanted)
+            and not any(_has(container, label) for label in unwanted)
+        )
+
+    return meets
+
+
+def _has(container: Container, label: str) -> bool:
+    key, equals, value = label.partition("=")
+    labels = container.labels
+    return key in labels and (not equals or labels[key] == value)

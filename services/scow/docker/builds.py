@@ -59,7 +59,7 @@ async def _build(request: web.Request) -> web.StreamResponse:
 def _detail(error: ScowError) -> Struct:
     code = error.metadata.get("exit_code", "")
     detail = Struct(message=words(error))
-    return Struct({"code": int(code), **detail}) if code.isdigit() else detail
+    return Struct({"code": int(code), **detail}) if code.isascii() and code.isdigit() else detail
 
 
 def _options(request: web.Request) -> pb.BuildOptions:

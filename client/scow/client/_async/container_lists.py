@@ -99,15 +99,16 @@ class AsyncContainerLists(AsyncLifecycle):
 
             print((await client.containers.prune(filters={"label!": "keep"})).removed)
         """
-        from scow.words.pruning import is_pruned  # has Docker's templates imported
+        from scow.words.pruning import pruned  # has Docker's templates imported
 
         wanted = {
             key: [values] if isinstance(values, str) else [*values]
             for key, values in (filters or {}).items()
         }
+        meets = pruned(wanted)
         removed, size = [], 0
         for container in await self.list(all=True, timeout=timeout):
-            if container.status not in _STOPPED or not is_pruned(container, wanted):
+            if container.status not in _STOPPED or not meets(container):
                 continue
             try:
                 sized = await self.get_with_size(container.id, timeout=timeout)

@@ -97,15 +97,16 @@ class ContainerLists(Lifecycle):
 
             print((client.containers.prune(filters={"label!": "keep"})).removed)
         """
-        from scow.words.pruning import is_pruned  # has Docker's templates imported
+        from scow.words.pruning import pruned  # has Docker's templates imported
 
         wanted = {
             key: [values] if isinstance(values, str) else [*values]
             for key, values in (filters or {}).items()
         }
+        meets = pruned(wanted)
         removed, size = [], 0
         for container in self.list(all=True, timeout=timeout):
-            if container.status not in _STOPPED or not is_pruned(container, wanted):
+            if container.status not in _STOPPED or not meets(container):
                 continue
             try:
                 sized = self.get_with_size(container.id, timeout=timeout)
